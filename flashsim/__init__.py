@@ -1,0 +1,1 @@
+"""flashsim: plan a timed sale before it happens."""

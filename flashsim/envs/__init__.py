@@ -1,0 +1,1 @@
+"""Gymnasium, vector and Stable-Baselines3 views of one engine."""
