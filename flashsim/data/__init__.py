@@ -1,0 +1,1 @@
+"""Tables from outside: schemas, sources, and the rows that are dropped."""

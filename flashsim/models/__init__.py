@@ -1,0 +1,1 @@
+"""Learned models of demand, and how they are judged."""

@@ -1,0 +1,329 @@
+"""A World: every number that a simulated sale needs, and where each came from.
+
+Learned models are evaluated once, on a grid of segment x product x discount depth x hour of day, into the table
+``units_per_minute``; the simulator interpolates it and never meets a model. A World holds ``M`` members, equally
+plausible worlds that carry what the data leave uncertain: policies are trained on some and judged on the others.
+
+On disk a World is two files: ``world.safetensors`` (the arrays) and ``world.json`` (names, scalars, provenance, the
+SHA-256 of the first file and the fingerprint of the whole content). Neither can carry code.
+
+What it leaves out: what a product means to another (cross-price effects arise only from the choice model of the
+simulated sale), and anything that changes from day to day beyond the weekday and the frailties.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from flashsim.errors import InputError
+from flashsim.files import read_json, replace_folder, write_bytes, write_json
+
+FORMAT_VERSION: Final = 1
+ARRAYS_FILE: Final = "world.safetensors"
+FACTS_FILE: Final = "world.json"
+HOURS_OF_DAY: Final = 24
+DAYS_OF_WEEK: Final = 7
+
+ARRAY_AXES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "list_price": ("float64", ("product",)),
+    "unit_cost": ("float64", ("product",)),
+    "depth_grid": ("float64", ("depth",)),
+    "units_per_minute": ("float32", ("member", "segment", "product", "depth", "hour")),
+    "display_effect": ("float64", ("member", "product")),
+    "mailer_effect": ("float64", ("member", "product")),
+    "weekday_factor": ("float64", ("member", "weekday")),
+    "frailty_common_variance": ("float64", ("member",)),
+    "frailty_product_variance": ("float64", ("member", "product")),
+    "conversion_at_list": ("float64", ("member",)),
+    "traffic_share": ("float64", ("member",)),
+}
+"""dtype and axes of every array: part of the file format."""
+
+_TEXTS: Final = ("name", "currency")
+_TEXT_TUPLES: Final = ("product_ids", "product_names", "product_groups", "segment_names")
+_SCALARS: Final = ("population", "supported_depth")
+_MEMBER_TUPLES: Final = ("training_members", "heldout_members")
+_FACTS: Final = (*_TEXTS, *_TEXT_TUPLES, *_SCALARS, *_MEMBER_TUPLES, "provenance")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class World:
+    """Demand, prices and assumptions for one shop; arrays are copied in and read-only.
+
+    Raises InputError when a shape, a range or a name is wrong, with the value seen.
+    """
+
+    name: str
+    """What the World is called in reports."""
+    currency: str = "USD"
+    """ISO 4217 code of every price and cost."""
+    product_ids: tuple[str, ...]
+    """Unique ids, as in the data."""
+    product_names: tuple[str, ...]
+    """Names a person reads."""
+    product_groups: tuple[str, ...]
+    """Group (department or category) whose response a product borrows strength from."""
+    segment_names: tuple[str, ...]
+    """Household segments."""
+    list_price: NDArray[np.float64]  # product; currency/unit
+    """Regular shelf price."""
+    unit_cost: NDArray[np.float64]  # product; currency/unit
+    """What a unit costs the shop: an assumption, named in the provenance."""
+    depth_grid: NDArray[np.float64]  # depth; share of list price
+    """Discount depths of the table, ascending from 0."""
+    units_per_minute: NDArray[np.float32]  # member, segment, product, depth, hour of day; units/minute
+    """Expected units from the whole panel on an average day without display or mailer; never falls with depth."""
+    display_effect: NDArray[np.float64]  # member, product; log scale
+    """Added to log units when the product stands on a display."""
+    mailer_effect: NDArray[np.float64]  # member, product; log scale
+    """Added to log units when the product is in the mailer."""
+    weekday_factor: NDArray[np.float64]  # member, weekday (Monday first); mean 1
+    """Multiplies the units of an average day."""
+    frailty_common_variance: NDArray[np.float64]  # member
+    """Variance of the mean-1 gamma factor that all products of a sale share."""
+    frailty_product_variance: NDArray[np.float64]  # member, product
+    """Variance of the mean-1 gamma factor of one product of a sale."""
+    conversion_at_list: NDArray[np.float64]  # member; in (0, 1)
+    """Units bought per visitor at list price: an assumption, not identified by transactions."""
+    traffic_share: NDArray[np.float64]  # member; in [0, 1]
+    """Share of the log uplift that arrives as extra visitors: an assumption."""
+    population: float
+    """How many times the panel the shop is: an assumption."""
+    training_members: tuple[int, ...]
+    """Members that policies may be trained on."""
+    heldout_members: tuple[int, ...]
+    """Members that policies are judged on; none is a training member."""
+    supported_depth: float = 0.5
+    """Depths beyond this are extrapolation."""
+    provenance: dict[str, Any]
+    """Where each field came from, data checksums, held-out scores, rows dropped by reason, notices; JSON."""
+
+    def __post_init__(self) -> None:
+        """Copy the arrays in, make them read-only, and check every shape and range."""
+        for field in (*_TEXT_TUPLES, *_MEMBER_TUPLES):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
+        for field, (dtype, _) in ARRAY_AXES.items():
+            try:
+                array = np.array(getattr(self, field), dtype=dtype, order="C")
+            except (TypeError, ValueError) as error:
+                raise InputError(f"{field}: expected an array of {dtype} ({error})") from error
+            array.setflags(write=False)
+            object.__setattr__(self, field, array)
+        _check_names(self)
+        _check_shapes(self)
+        _check_ranges(self)
+        _check_members(self)
+        _check_provenance(self.provenance)
+
+    @property
+    def n_members(self) -> int:
+        """Number of plausible worlds."""
+        return int(self.units_per_minute.shape[0])
+
+    @property
+    def n_segments(self) -> int:
+        """Number of household segments."""
+        return len(self.segment_names)
+
+    @property
+    def n_products(self) -> int:
+        """Number of products."""
+        return len(self.product_ids)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over everything the World holds; equal fingerprints mean equal Worlds."""
+        digest = hashlib.sha256()
+        for field, (dtype, _) in ARRAY_AXES.items():
+            array = getattr(self, field)
+            digest.update(f"{field}:{dtype}:{array.shape}:".encode())
+            digest.update(array.astype(np.dtype(dtype).newbyteorder("<"), copy=False).tobytes())
+        digest.update(json.dumps(_facts(self), sort_keys=True, ensure_ascii=False, allow_nan=False).encode())
+        return digest.hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write the World to ``folder``, whole or not at all; replaces a World, refuses a folder of other files."""
+        folder = Path(folder)
+        foreign = sorted(p.name for p in folder.iterdir() if p.name not in _FILES) if folder.is_dir() else []
+        if foreign:
+            raise InputError(f"cannot save a World to {folder}: it holds {foreign[0]!r}; choose an empty folder")
+        tensors = save_tensors({field: getattr(self, field) for field in ARRAY_AXES})
+        facts = _facts(self) | {
+            "format_version": FORMAT_VERSION,
+            "sha256": hashlib.sha256(tensors).hexdigest(),
+            "fingerprint": self.fingerprint(),
+        }
+        with replace_folder(folder) as temporary:
+            write_bytes(temporary / ARRAYS_FILE, tensors)
+            write_json(temporary / FACTS_FILE, facts)
+
+    @classmethod
+    def load(cls, folder: Path) -> "World":
+        """Read a World; InputError when it is missing, truncated, tampered with, of another version or ill-shaped."""
+        folder = Path(folder)
+        facts = read_json(folder / FACTS_FILE)
+        _check_facts(facts, folder)
+        fields: dict[str, Any] = {field: facts[field] for field in _FACTS}
+        fields |= _read_arrays(folder / ARRAYS_FILE, facts["sha256"])
+        try:
+            world = cls(**fields)
+        except InputError as error:
+            raise InputError(f"{folder} is not a valid World: {error}") from error
+        if world.fingerprint() != facts["fingerprint"]:
+            raise InputError(
+                f"{folder / FACTS_FILE} was changed after it was written: its content has fingerprint "
+                f"{world.fingerprint()[:12]}, it claims {str(facts['fingerprint'])[:12]}; calibrate again or restore it"
+            )
+        return world
+
+
+_FILES: Final = (ARRAYS_FILE, FACTS_FILE)
+
+
+def _facts(world: World) -> dict[str, Any]:
+    """Everything but the arrays, as JSON knows it."""
+    return {field: getattr(world, field) for field in _FACTS}
+
+
+def _check_facts(facts: object, folder: Path) -> None:
+    path = folder / FACTS_FILE
+    if not isinstance(facts, dict):
+        raise InputError(f"{path} does not describe a World: expected an object, got {type(facts).__name__}")
+    if facts.get("format_version") != FORMAT_VERSION:
+        seen = facts.get("format_version")
+        raise InputError(f"{path} has format version {seen!r}, this flashsim reads {FORMAT_VERSION}; calibrate again")
+    expected = {*_FACTS, "format_version", "sha256", "fingerprint"}
+    for problem, keys in (("lacks", expected - set(facts)), ("has the unknown key", set(facts) - expected)):
+        if keys:
+            raise InputError(f"{path} {problem} {min(keys)!r}; calibrate again or restore it")
+    for field in (*_TEXT_TUPLES, *_MEMBER_TUPLES):
+        if not isinstance(facts[field], list):
+            raise InputError(f"{path}: {field} must be a list, got {facts[field]!r}; calibrate again or restore it")
+
+
+def _read_arrays(path: Path, sha256: object) -> dict[str, NDArray[Any]]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; calibrate again or restore it") from error
+    seen = hashlib.sha256(data).hexdigest()
+    if seen != sha256:
+        raise InputError(
+            f"{path} is truncated or was changed: its SHA-256 is {seen[:12]}…, {FACTS_FILE} says {str(sha256)[:12]}…; "
+            "calibrate again or restore it"
+        )
+    try:
+        arrays: dict[str, NDArray[Any]] = load_tensors(data)
+    except SafetensorError as error:
+        raise InputError(f"{path} is not a safetensors file ({error}); calibrate again or restore it") from error
+    if set(arrays) != set(ARRAY_AXES):
+        raise InputError(f"{path} holds the arrays {sorted(arrays)}, expected {sorted(ARRAY_AXES)}; calibrate again")
+    for field, array in arrays.items():
+        if array.dtype != ARRAY_AXES[field][0]:
+            raise InputError(f"{path}: {field} is {array.dtype}, expected {ARRAY_AXES[field][0]}; calibrate again")
+    return arrays
+
+
+def _check_names(world: World) -> None:
+    for field in _TEXTS:
+        if not isinstance(getattr(world, field), str) or not getattr(world, field):
+            raise InputError(f"{field}: expected a non-empty text, got {getattr(world, field)!r}")
+    for field in _TEXT_TUPLES:
+        names = getattr(world, field)
+        if not names or not all(isinstance(name, str) and name for name in names):
+            raise InputError(f"{field}: expected non-empty texts, got {names!r}")
+    for field in ("product_ids", "segment_names"):
+        names = getattr(world, field)
+        if len(set(names)) < len(names):
+            repeated = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"{field}: expected unique names, got {repeated!r} {names.count(repeated)} times")
+    for field in ("product_names", "product_groups"):
+        if len(getattr(world, field)) != world.n_products:
+            raise InputError(f"{field}: expected {world.n_products} names, got {len(getattr(world, field))}")
+
+
+def _check_shapes(world: World) -> None:
+    sizes = {
+        "product": len(world.product_ids),
+        "segment": len(world.segment_names),
+        "member": world.conversion_at_list.size,
+        "depth": world.depth_grid.size,
+        "hour": HOURS_OF_DAY,
+        "weekday": DAYS_OF_WEEK,
+    }
+    for field, (_, axes) in ARRAY_AXES.items():
+        array = getattr(world, field)
+        expected = tuple(sizes[axis] for axis in axes)
+        if array.shape != expected:
+            raise InputError(f"{field}: expected {expected}, got {array.shape} ({', '.join(axes)})")
+        if array.size == 0:
+            raise InputError(f"{field}: expected at least one value, got none")
+        if not np.isfinite(array).all():
+            raise InputError(f"{field}: expected finite numbers, got {array[~np.isfinite(array)][0]}")
+
+
+_RANGES: Final[Mapping[str, tuple[str, float, float]]] = {
+    "list_price": ("(0, inf)", math.ulp(0.0), math.inf),
+    "unit_cost": ("[0, inf)", 0.0, math.inf),
+    "depth_grid": ("[0, 1)", 0.0, math.nextafter(1.0, 0.0)),
+    "units_per_minute": ("[0, inf)", 0.0, math.inf),
+    "weekday_factor": ("[0, inf)", 0.0, math.inf),
+    "frailty_common_variance": ("[0, inf)", 0.0, math.inf),
+    "frailty_product_variance": ("[0, inf)", 0.0, math.inf),
+    "conversion_at_list": ("(0, 1)", math.ulp(0.0), math.nextafter(1.0, 0.0)),
+    "traffic_share": ("[0, 1]", 0.0, 1.0),
+    "population": ("(0, inf)", math.ulp(0.0), 1e300),
+    "supported_depth": ("(0, 1)", math.ulp(0.0), math.nextafter(1.0, 0.0)),
+}
+"""Allowed range of each number, in words and inclusive."""
+
+
+def _check_ranges(world: World) -> None:
+    for field in _SCALARS:
+        value = getattr(world, field)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InputError(f"{field}: expected a number, got {value!r}")
+        object.__setattr__(world, field, float(value))
+    for field, (words, low, high) in _RANGES.items():
+        values = np.atleast_1d(np.asarray(getattr(world, field), dtype=np.float64))
+        outside = ~((values >= low) & (values <= high))
+        if outside.any():
+            raise InputError(f"{field}: expected values in {words}, got {values[outside][0]}")
+    if world.depth_grid[0] != 0.0 or (np.diff(world.depth_grid) <= 0.0).any():
+        raise InputError(f"depth_grid: expected depths ascending from 0, got {world.depth_grid.tolist()}")
+    steps = np.diff(world.units_per_minute, axis=3)
+    if (steps < 0.0).any():
+        raise InputError(f"units_per_minute: expected never to fall with depth, got a step of {steps.min()}")
+    means = world.weekday_factor.mean(axis=1)
+    if (np.abs(means - 1.0) > 1e-6).any():
+        raise InputError(f"weekday_factor: expected a mean of 1, got {means[np.argmax(np.abs(means - 1.0))]}")
+
+
+def _check_members(world: World) -> None:
+    members = (*world.training_members, *world.heldout_members)
+    for member in members:
+        if isinstance(member, bool) or not isinstance(member, int) or not 0 <= member < world.n_members:
+            raise InputError(f"members: expected integers in 0 … {world.n_members - 1}, got {member!r}")
+    if not world.training_members:
+        raise InputError("training_members: expected at least one member, got none")
+    if len(set(members)) < len(members):
+        repeated = next(member for member in members if members.count(member) > 1)
+        raise InputError(f"members: expected training and held-out members to be disjoint, got {repeated} twice")
+
+
+def _check_provenance(provenance: object) -> None:
+    if not isinstance(provenance, dict):
+        raise InputError(f"provenance: expected a dict, got {type(provenance).__name__}")
+    try:
+        json.dumps(provenance, allow_nan=False, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"provenance: expected plain finite JSON values, got something else ({error})") from error
