@@ -29,9 +29,10 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose a folder that you can write to") from error
+    finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-        raise InputError(f"cannot write {path}: {error.strerror}; choose a folder that you can write to") from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -65,22 +66,29 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def replace_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of ``target`` that takes its place on success and vanishes on failure."""
-    temporary: Path | None = None
+    """Yield a temporary sibling of ``target`` that takes its place on success and vanishes on failure.
+
+    Raises InputError when the folder cannot be made, or when ``target`` is a file.
+    """
+    if target.is_file():
+        raise InputError(f"cannot write the folder {target}: a file has that name; choose another")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         temporary.chmod(0o777 & ~_umask())
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror}; choose a folder that you can write to") from error
+    old = temporary.with_name(f"{temporary.name}.old")
     try:
         yield temporary
         if target.exists():
-            shutil.rmtree(target)
+            target.replace(old)
         temporary.replace(target)
-    except BaseException:
+    finally:
+        if old.exists() and not target.exists():
+            old.replace(target)
         shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _umask() -> int:
