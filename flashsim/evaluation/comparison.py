@@ -1,0 +1,234 @@
+"""Comparing policies that met the same sales: KPIs and paired statistics joined into tables and a verdict."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from flashsim.errors import InputError
+from flashsim.evaluation.contest import Contest, summarize
+from flashsim.evaluation.kpis import KPIS, Kpi, find_kpi, kpi_values
+from flashsim.evaluation.rollout import Rollout
+from flashsim.evaluation.stats import equal_member_means
+from flashsim.evaluation.tables import (
+    bridge_table,
+    difference_table,
+    guardrail_table,
+    kpi_table,
+    member_table,
+    pair_table,
+    policies_table,
+    product_table,
+    profile_table,
+    risk_table,
+)
+from flashsim.evaluation.verdict import Verdict, decide
+from flashsim.files import replace_folder, write_json, write_text
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that one evaluation says, ready to be shown or saved."""
+
+    verdict: Verdict
+    tables: dict[str, pd.DataFrame]
+    """policies, kpis, guardrails, differences, pairs, members, bridge, risk, products, profile."""
+    settings: dict[str, Any]
+    """How the statistics were made: sales, members, confidence, resamples, seed, primary KPI, guardrails."""
+
+    def __str__(self) -> str:
+        return self.verdict.sentence()
+
+    def save(self, folder: Path) -> None:
+        """Write every table as CSV and JSON and the verdict as ``verdict.json``; ``folder`` is replaced as a whole.
+
+        Numbers carry full precision (the shortest text that reads back the same). InputError when not writable.
+        """
+        with replace_folder(Path(folder)) as temporary:
+            for name, table in self.tables.items():
+                write_text(temporary / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+                write_text(temporary / f"{name}.json", table_json(table))
+            write_json(temporary / "verdict.json", {"verdict": self.verdict.as_dict(), "settings": self.settings})
+
+
+def compare(
+    rollouts: Sequence[Rollout],
+    *,
+    learners: Sequence[str],
+    baselines: Sequence[str],
+    primary: str = "profit",
+    limits: Mapping[str, float] | None = None,
+    product_names: Sequence[str] | None = None,
+    currency: str = "USD",
+    confidence: float = 0.95,
+    tail_share: float = 0.1,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare policies on the sales that all of them played.
+
+    ``learners`` and ``baselines`` are policy names; any other policy is a reference, shown but never in the verdict.
+    ``limits`` overrides guardrails by KPI name. InputError when rollouts differ in their sales, a name is unknown,
+    doubled or missing, or a value is not finite.
+    """
+    played = _checked_rollouts(rollouts)
+    roles = _roles([rollout.policy for rollout in played], learners=learners, baselines=baselines)
+    kpi = _primary(primary)
+    values = np.stack([_values(rollout) for rollout in played], axis=1)
+    contest = Contest(
+        rollouts=played,
+        roles=roles,
+        values=values,
+        best=_best_baseline(played, roles, values=values[:, :, KPIS.index(kpi)], kpi=kpi),
+        primary=kpi,
+        limits=_limits(limits),
+        confidence=confidence,
+        tail_share=tail_share,
+        product_names=_product_names(product_names, played[0]),
+    )
+    summaries = summarize(contest, resamples=resamples, seed=seed)
+    kpis = kpi_table(contest, summaries["levels"])
+    tables = {
+        "policies": policies_table(contest),
+        "kpis": kpis,
+        "guardrails": guardrail_table(contest, kpis),
+        "differences": difference_table(contest, summaries["differences"]),
+        "pairs": pair_table(contest, summaries),
+        "members": member_table(contest),
+        "bridge": bridge_table(contest, summaries),
+        "risk": risk_table(contest, summaries),
+        "products": product_table(contest),
+        "profile": profile_table(contest),
+    }
+    shown = kpis[kpis["kpi"] == primary]
+    means = dict(zip(shown["policy"], shown["mean"], strict=True))
+    verdict = decide(
+        tables["pairs"], tables["guardrails"], means=means, kpi=kpi, confidence=confidence, currency=currency
+    )
+    settings = {
+        "sales": int(contest.members.size),
+        "members": [int(member) for member in np.unique(contest.members)],
+        "best_baseline": contest.names[contest.best],
+        "primary": primary,
+        "currency": currency,
+        "confidence": confidence,
+        "tail_share": tail_share,
+        "resamples": resamples,
+        "seed": seed,
+        "guardrails": dict(contest.limits),
+        "product_names": list(contest.product_names),
+    }
+    return Comparison(verdict=verdict, tables=tables, settings=settings)
+
+
+def table_json(table: pd.DataFrame) -> str:
+    """A table as JSON, one row a line: ``{"columns": […], "rows": [[…], …]}``; missing values are null."""
+    rows = [
+        json.dumps([_plain(value) for value in row], ensure_ascii=False, allow_nan=False)
+        for row in table.itertuples(index=False, name=None)
+    ]
+    columns = json.dumps(list(table.columns), ensure_ascii=False)
+    return f'{{"columns": {columns}, "rows": [\n' + ",\n".join(rows) + "\n]}\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _values(rollout: Rollout) -> np.ndarray[Any, np.dtype[np.float64]]:
+    try:
+        return kpi_values(rollout.totals)
+    except InputError as error:
+        raise InputError(f"policy {rollout.policy!r}: {error}") from error
+
+
+def _checked_rollouts(rollouts: Sequence[Rollout]) -> tuple[Rollout, ...]:
+    played = tuple(rollouts)
+    if len(played) < 2:
+        raise InputError(f"a comparison needs at least 2 policies, got {len(played)}")
+    names = [rollout.policy for rollout in played]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise InputError(f"policy names must differ, {doubled[0]!r} occurs {names.count(doubled[0])} times")
+    first = played[0]
+    if first.seeds.shape != first.members.shape or first.seeds.ndim != 1:
+        raise InputError(f"seeds {first.seeds.shape} and members {first.members.shape} must both be (sale,)")
+    if np.unique(first.seeds).size != first.seeds.size:
+        raise InputError("a sale seed occurs twice; each sale may count once")
+    for rollout in played:
+        _check_same_sales(first, rollout)
+        for kind, arrays in (("products", rollout.products), ("profile", rollout.profile)):
+            for name, array in arrays.items():
+                if not np.isfinite(array).all():
+                    raise InputError(f"policy {rollout.policy!r}: {kind}[{name!r}] holds a value that is not finite")
+    return played
+
+
+def _check_same_sales(first: Rollout, other: Rollout) -> None:
+    for kind in ("seeds", "members"):
+        mine, theirs = getattr(first, kind), getattr(other, kind)
+        if mine.shape != theirs.shape:
+            raise InputError(
+                f"policies {first.policy!r} and {other.policy!r} must play the same sales: "
+                f"{mine.size} and {theirs.size} {kind}; evaluate both with the same seeds"
+            )
+        if not np.array_equal(mine, theirs):
+            row = int(np.flatnonzero(mine != theirs)[0])
+            raise InputError(
+                f"policies {first.policy!r} and {other.policy!r} must play the same sales: {kind} differ first in "
+                f"row {row} ({mine[row]} and {theirs[row]}); evaluate both with the same seeds and world"
+            )
+
+
+def _roles(names: Sequence[str], *, learners: Sequence[str], baselines: Sequence[str]) -> dict[str, str]:
+    for kind, chosen in (("learners", learners), ("baselines", baselines)):
+        if isinstance(chosen, str) or not chosen:
+            raise InputError(f"{kind}: expected a list with at least one policy name, got {chosen!r}")
+        unknown = [name for name in chosen if name not in names]
+        if unknown:
+            raise InputError(f"{kind}: no rollout of {unknown[0]!r} (there are: {', '.join(names)})")
+    both = sorted(set(learners) & set(baselines))
+    if both:
+        raise InputError(f"policy {both[0]!r} is named as learner and as baseline; choose one")
+    return {name: "learner" if name in learners else "baseline" if name in baselines else "reference" for name in names}
+
+
+def _primary(name: str) -> Kpi:
+    kpi = find_kpi(name)
+    if kpi.direction == "neutral":
+        raise InputError(f"primary KPI {name!r} has no better direction; choose one that has, such as 'profit'")
+    return kpi
+
+
+def _limits(limits: Mapping[str, float] | None) -> dict[str, float]:
+    chosen = {kpi.name: kpi.limit for kpi in KPIS if kpi.limit is not None}
+    for name, limit in (limits or {}).items():
+        if find_kpi(name).direction == "neutral" or not math.isfinite(limit):
+            raise InputError(f"guardrail {name!r}: needs a KPI with a better direction and a finite limit, got {limit}")
+        chosen[name] = float(limit)
+    return chosen
+
+
+def _best_baseline(
+    played: Sequence[Rollout], roles: Mapping[str, str], *, values: np.ndarray[Any, np.dtype[np.float64]], kpi: Kpi
+) -> int:
+    means = equal_member_means(values, played[0].members) * (-1.0 if kpi.direction == "lower" else 1.0)
+    places = [place for place, rollout in enumerate(played) if roles[rollout.policy] == "baseline"]
+    return max(places, key=lambda place: float(means[place]))
+
+
+def _product_names(names: Sequence[str] | None, rollout: Rollout) -> tuple[str, ...]:
+    widths = {array.shape[1] for array in (*rollout.products.values(), *rollout.profile.values()) if array.ndim == 2}
+    if len(widths) > 1:
+        raise InputError(f"products and profile disagree about the number of products: {sorted(widths)}")
+    count = widths.pop() if widths else 0
+    if names is not None and len(names) != count:
+        raise InputError(f"product_names: expected {count}, got {len(names)}")
+    return tuple(names) if names is not None else tuple(f"product {place + 1}" for place in range(count))

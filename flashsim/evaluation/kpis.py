@@ -1,0 +1,284 @@
+"""The one list of key performance indicators: name, formula, unit, direction, and the function that computes it.
+
+Every KPI is a number *of one sale*, and its value for a policy is the mean over sales (worlds weighing equally). So a
+share is the mean of the sales' shares, not the ratio of two grand totals: the sale is what a team plans and answers
+for, a quiet sale counts as much as a crowded one, and the mean, its interval and its paired difference are then about
+the same number. The ratio of totals can be read off the totals' own means. A percentile of latency is likewise the mean
+of the sales' percentiles. Where nothing happened (no visit, no order, no stock) a share takes the value that the
+formula states, so that nothing is ever undefined.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim.errors import InputError
+
+Array = NDArray[np.float64]
+Totals = Mapping[str, Array]  # ledger name -> (sale,)
+Direction = Literal["higher", "lower", "neutral"]
+Unit = Literal["currency", "units", "share", "s", "server minutes", "count"]
+
+MONEY_TERMS = {"revenue": 1.0, "goods_cost": -1.0, "server_cost": -1.0, "penalty": -1.0, "salvage": 1.0}
+"""Ledger entries and signs that add up to profit."""
+
+
+@dataclass(frozen=True)
+class Kpi:
+    """One indicator of one sale."""
+
+    name: str
+    label: str
+    formula: str
+    """In the names of the ledger."""
+    unit: Unit
+    direction: Direction
+    """Which way is better; neutral describes and is never judged."""
+    value: Callable[[Totals], Array]
+    """Ledger totals -> (sale,)."""
+    limit: float | None = None
+    """Guardrail: the mean should not lie above it (below it where higher is better). None: no guardrail."""
+    limit_reason: str = ""
+    least: float = -np.inf
+    """Smallest value that can occur; ends of intervals are cut there."""
+    most: float = np.inf
+
+
+def _total(name: str) -> Callable[[Totals], Array]:
+    return lambda totals: totals[name]
+
+
+def _visitors(totals: Totals) -> Array:
+    return totals["exogenous_visitors"] + totals["attracted_visitors"]
+
+
+def _finished_visits(totals: Totals) -> Array:
+    return totals["served"] + totals["abandoned"] + totals["errors"]
+
+
+def _ratio(top: str, bottom: str | Callable[[Totals], Array], *, empty: float = 0.0) -> Callable[[Totals], Array]:
+    """Quotient a sale, ``empty`` where the denominator is 0."""
+
+    def value(totals: Totals) -> Array:
+        below = totals[bottom] if isinstance(bottom, str) else bottom(totals)
+        return np.divide(totals[top], below, out=np.full(below.shape, empty), where=below > 0.0)
+
+    return value
+
+
+def _average_depth(totals: Totals) -> Array:
+    list_value = totals["revenue"] + totals["discount_given"]
+    return np.divide(totals["discount_given"], list_value, out=np.zeros_like(list_value), where=list_value > 0.0)
+
+
+def _amount(name: str, label: str, formula: str, unit: Unit, direction: Direction) -> Kpi:
+    return Kpi(name, label, formula, unit, direction, _total(formula), least=0.0)
+
+
+KPIS: tuple[Kpi, ...] = (
+    Kpi(
+        "profit",
+        "Profit",
+        "revenue − goods_cost − server_cost − penalty + salvage",
+        "currency",
+        "higher",
+        _total("profit"),
+    ),
+    _amount("revenue", "Revenue", "revenue", "currency", "higher"),
+    _amount("discount_given", "Discount given", "discount_given", "currency", "neutral"),
+    _amount("server_cost", "Server cost", "server_cost", "currency", "lower"),
+    _amount("penalty", "Penalties", "penalty", "currency", "lower"),
+    _amount("units_sold", "Units sold", "paid", "units", "higher"),
+    Kpi(
+        "sell_through",
+        "Sell-through",
+        "paid / stock (1 when there was no stock)",
+        "share",
+        "higher",
+        _ratio("paid", "stock", empty=1.0),
+        least=0.0,
+        most=1.0,
+    ),
+    _amount("leftover", "Units left over", "leftover", "units", "lower"),
+    _amount("lost_sales", "Lost sales (out of stock)", "lost_sales", "units", "lower"),
+    Kpi(
+        "average_depth",
+        "Average discount depth",
+        "discount_given / (revenue + discount_given) (0 when nothing sold)",
+        "share",
+        "neutral",
+        _average_depth,
+        least=0.0,
+        most=1.0,
+    ),
+    Kpi("visitors", "Visitors", "exogenous_visitors + attracted_visitors", "count", "neutral", _visitors, least=0.0),
+    Kpi(
+        "attracted_share",
+        "Attracted visitors",
+        "attracted_visitors / visitors (0 without visitors)",
+        "share",
+        "neutral",
+        _ratio("attracted_visitors", _visitors),
+        least=0.0,
+        most=1.0,
+    ),
+    Kpi(
+        "participation",
+        "Participation",
+        "served / visitors (1 without visitors)",
+        "share",
+        "higher",
+        _ratio("served", _visitors, empty=1.0),
+        least=0.0,
+    ),
+    Kpi(
+        "conversion",
+        "Conversion",
+        "paid / served (0 when nobody was served)",
+        "share",
+        "higher",
+        _ratio("paid", "served"),
+        least=0.0,
+    ),
+    Kpi(
+        "abandonment_share",
+        "Abandonment",
+        "abandoned / (served + abandoned + errors) (0 without visits)",
+        "share",
+        "lower",
+        _ratio("abandoned", _finished_visits),
+        limit=0.05,
+        limit_reason="an assumption: one visit in twenty, the usual tolerance of call centers",
+        least=0.0,
+        most=1.0,
+    ),
+    Kpi(
+        "error_share",
+        "Errors",
+        "errors / (served + abandoned + errors) (0 without visits)",
+        "share",
+        "lower",
+        _ratio("errors", _finished_visits),
+        limit=0.01,
+        limit_reason="an assumption: a service-level objective of 99 % of visits answered",
+        least=0.0,
+        most=1.0,
+    ),
+    Kpi(
+        "p95_latency_s",
+        "95th percentile of latency",
+        "latency_p95_s: 95th percentile over the visits of a sale",
+        "s",
+        "lower",
+        _total("latency_p95_s"),
+        limit=1.0,
+        limit_reason="1 s keeps a visitor's flow of thought (Nielsen 1993, Usability Engineering, chapter 5)",
+        least=0.0,
+    ),
+    Kpi(
+        "mean_latency_s",
+        "Mean latency",
+        "latency_mean_s: mean over served visits",
+        "s",
+        "lower",
+        _total("latency_mean_s"),
+        least=0.0,
+    ),
+    Kpi(
+        "utilization",
+        "Server utilization",
+        "utilization: mean over ticks of the load over the capacity",
+        "share",
+        "neutral",
+        _total("utilization"),
+        least=0.0,
+    ),
+    _amount("server_minutes", "Server minutes", "server_minutes", "server minutes", "neutral"),
+    Kpi(
+        "cart_expiry_share",
+        "Carts that expired",
+        "expired / reserved (0 without carts)",
+        "share",
+        "lower",
+        _ratio("expired", "reserved"),
+        least=0.0,
+        most=1.0,
+    ),
+    _amount("pushes", "Push messages", "pushes", "count", "neutral"),
+    Kpi(
+        "infeasible_actions",
+        "Infeasible actions a tick",
+        "projected_actions / ticks",
+        "count",
+        "neutral",
+        _ratio("projected_actions", "ticks"),
+        least=0.0,
+    ),
+)
+
+LEDGER_NAMES: tuple[str, ...] = (
+    *("exogenous_visitors", "attracted_visitors", "served", "abandoned", "errors", "reserved", "paid", "expired"),
+    *("lost_sales", "revenue", "discount_given", "goods_cost", "server_minutes", "server_cost", "penalty", "salvage"),
+    *("stock", "leftover", "latency_mean_s", "latency_p95_s", "utilization", "pushes", "projected_actions"),
+    *("profit", "ticks"),
+)
+"""Every ledger total that some KPI reads."""
+
+
+def find_kpi(name: str) -> Kpi:
+    """The KPI of that name; InputError naming the nearest one otherwise."""
+    for kpi in KPIS:
+        if kpi.name == name:
+            return kpi
+    names = [kpi.name for kpi in KPIS]
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+    raise InputError(f"unknown KPI {name!r}; did you mean {nearest!r}? (known: {', '.join(names)})")
+
+
+def kpi_values(totals: Totals) -> Array:
+    """(sale, KPI) in the order of ``KPIS``.
+
+    InputError when a ledger total is missing, misshapen or not finite, or when the money does not add up to profit.
+    """
+    missing = [name for name in LEDGER_NAMES if name not in totals]
+    if missing:
+        raise InputError(f"totals lack {', '.join(missing)}; a rollout must carry the whole ledger")
+    sales = np.shape(totals["profit"])
+    for name in LEDGER_NAMES:
+        if np.shape(totals[name]) != sales or len(sales) != 1:
+            raise InputError(f"totals[{name!r}]: expected one value a sale, {sales}, got {np.shape(totals[name])}")
+        if not np.isfinite(totals[name]).all():
+            raise InputError(f"totals[{name!r}] holds a value that is not finite; look at the sale that made it")
+    terms = [sign * totals[name] for name, sign in MONEY_TERMS.items()]
+    gap = np.abs(totals["profit"] - sum(terms)) > 1e-6 * (1.0 + sum(np.abs(term) for term in terms))
+    if gap.any():
+        raise InputError(f"totals['profit'] is not {KPIS[0].formula} in {int(gap.sum())} sales; mend the ledger")
+    return np.stack([kpi.value(totals) for kpi in KPIS], axis=1)
+
+
+def kpi_markdown() -> str:
+    """The list as a Markdown table, for the documentation."""
+    lines = ["| KPI | name | formula, a sale | unit | better | guardrail |", "|---|---|---|---|---|---|"]
+    for kpi in KPIS:
+        sign = "≥" if kpi.direction == "higher" else "≤"
+        limit = "–" if kpi.limit is None else f"{sign} {kpi.limit:g} ({kpi.limit_reason})"
+        lines.append(f"| {kpi.label} | `{kpi.name}` | {kpi.formula} | {kpi.unit} | {kpi.direction} | {limit} |")
+    return "\n".join(lines) + "\n"
+
+
+def show(value: float, unit: Unit, *, currency: str, signed: bool = False) -> str:
+    """A value as a person reads it, about four digits; a signed share is a difference in percentage points."""
+    scaled = value * 100.0 if unit == "share" else value
+    decimals = next((places for bound, places in ((1000.0, 0), (10.0, 1)) if abs(scaled) >= bound), 2)
+    if unit == "s" and abs(scaled) < 1.0:
+        decimals = 3
+    digits = f"{abs(scaled):,.{decimals}f}"
+    nothing = not digits.strip("0.,")
+    sign = "" if nothing else "−" if scaled < 0.0 else "+" if signed else ""
+    before = f"{currency} " if unit == "currency" else ""
+    after = {"share": " pp" if signed else " %", "s": " s"}.get(unit, "")
+    return f"{before}{sign}{digits}{after}"

@@ -1,0 +1,163 @@
+"""Who won and by how much, or that the difference cannot be told.
+
+A learner wins when its primary KPI is better than *every* baseline's, each difference holding after Holm's correction
+over all pairs of learner and baseline; a baseline wins by the same rule against every learner; else the verdict is
+"not separable". The best baseline is found on the same sales that judge it. Comparing with it alone would flatter the
+learner or the baseline (the highest of several noisy means is too high); asking the claim to hold against each, within
+one corrected family, makes it true whichever baseline is best. The best by mean is only the one that is shown.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from flashsim.evaluation.kpis import Kpi, find_kpi, show
+
+Outcome = Literal["learner", "baseline", "not separable"]
+
+VERDICT_TEXT: dict[str, str] = {
+    "learner": (
+        "{learner} wins: its {kpi} is {amount} a sale {side} that of the best baseline, {baseline}{relative} "
+        "({confidence} interval of the difference {low} to {high}), and the claim holds against every baseline "
+        "after correction for {comparisons} comparisons."
+    ),
+    "baseline": (
+        "No learner wins: the {kpi} of {baseline} is {amount} a sale {side} that of the best learner, {learner} "
+        "({confidence} interval of the learner's difference {low} to {high}), and the claim holds against every "
+        "learner after correction for {comparisons} comparisons."
+    ),
+    "not separable": (
+        "Not separable: {learner} and {baseline} cannot be told apart. The difference in {kpi} is {amount} a sale "
+        "({confidence} interval {low} to {high}, p = {p_holm} after correction for {comparisons} comparisons); with "
+        "these sales a true difference of {detectable} would be found four times in five."
+    ),
+    "relative": ", or {relative}",
+    "above": "above",
+    "below": "below",
+    "guardrails kept": "{policy} keeps every guardrail.",
+    "guardrails broken": "But {policy} breaks {count} of the guardrails: {labels}.",
+}
+"""English sentences of the verdict; a translation has the same keys and the same names in braces."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome, with the pair of policies it speaks of; every number stands in ``pair_row`` of the table pairs."""
+
+    outcome: Outcome
+    learner: str
+    baseline: str
+    kpi: str
+    pair_row: int
+    difference: float
+    """Learner less baseline, in the KPI's unit, a sale."""
+    low: float
+    high: float
+    relative: float | None
+    """Difference over the baseline's mean; None where that mean is not positive."""
+    p_holm: float
+    minimum_detectable_effect: float
+    comparisons: int
+    guardrails_broken: tuple[str, ...]
+    """KPIs whose guardrail the policy named by ``subject`` breaks on average."""
+    confidence: float
+    currency: str
+
+    @property
+    def winner(self) -> str | None:
+        """Name of the winning policy, None when not separable."""
+        return {"learner": self.learner, "baseline": self.baseline, "not separable": None}[self.outcome]
+
+    @property
+    def subject(self) -> str:
+        """The policy whose guardrails are told: the winner, or the learner when there is none."""
+        return self.winner or self.learner
+
+    def fields(self) -> dict[str, str]:
+        """What fills the braces of the sentence, as plain text."""
+        unit, signless = find_kpi(self.kpi).unit, self.outcome != "not separable"
+
+        def amount(value: float) -> str:
+            return show(value, unit, currency=self.currency, signed=True)
+
+        shown = show(abs(self.difference), unit, currency=self.currency) if signless else amount(self.difference)
+        return {
+            "learner": self.learner,
+            "baseline": self.baseline,
+            "amount": shown,
+            "low": amount(self.low),
+            "high": amount(self.high),
+            "p_holm": f"{self.p_holm:.2g}",
+            "detectable": show(self.minimum_detectable_effect, unit, currency=self.currency),
+            "comparisons": str(self.comparisons),
+            "confidence": f"{self.confidence * 100:g} %",
+        }
+
+    def sentence(self) -> str:
+        """The verdict in plain English, guardrails included."""
+        fields: dict[str, Any] = dict(self.fields())
+        if self.relative is not None:
+            fields["relative"] = f"{'−' if self.relative < 0 else '+'}{abs(self.relative) * 100:.1f} %"
+        return str(tell(self, fields, texts=VERDICT_TEXT, render=str.format))
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able content."""
+        return asdict(self) | {"winner": self.winner, "sentence": self.sentence()}
+
+
+def tell(verdict: Verdict, fields: Mapping[str, Any], *, texts: Mapping[str, str], render: Callable[..., Any]) -> Any:
+    """Fill the sentence that fits ``verdict``; ``render(text, **fields)`` decides how (plain text, cited HTML)."""
+    higher = (verdict.difference > 0.0) == (verdict.outcome == "learner")
+    relative = render(texts["relative"], relative=fields["relative"]) if "relative" in fields else ""
+    words = {"kpi": find_kpi(verdict.kpi).label.lower(), "side": texts["above" if higher else "below"]}
+    first = render(texts[verdict.outcome], **{**fields, **words, "relative": relative})
+    labels = ", ".join(find_kpi(name).label.lower() for name in verdict.guardrails_broken)
+    key = "guardrails broken" if labels else "guardrails kept"
+    second = render(texts[key], policy=verdict.subject, labels=labels, count=len(verdict.guardrails_broken))
+    return first + " " + second
+
+
+def decide(
+    pairs: pd.DataFrame, guardrails: pd.DataFrame, *, means: Mapping[str, float], kpi: Kpi, **shown: Any
+) -> Verdict:
+    """Read the verdict off the table of pairs; ``means`` are the policies' means of the primary KPI."""
+    sign = -1.0 if kpi.direction == "lower" else 1.0
+    alpha = 1.0 - float(shown["confidence"])
+    better = (pairs["p_holm"] < alpha) & (sign * pairs["difference"] > 0.0)
+    worse = (pairs["p_holm"] < alpha) & (sign * pairs["difference"] < 0.0)
+
+    def best(names: Any) -> str:
+        return max(names, key=lambda name: sign * means[name])
+
+    learner, baseline = best(pairs["learner"].unique()), best(pairs["baseline"].unique())
+    winners = better.groupby(pairs["learner"]).all()
+    holders = worse.groupby(pairs["baseline"]).all()
+    outcome: Outcome = "not separable"
+    if winners.any():
+        outcome, learner = "learner", best(winners.index[winners])
+    elif holders.any():
+        outcome, baseline = "baseline", best(holders.index[holders])
+    row = pairs.index[(pairs["learner"] == learner) & (pairs["baseline"] == baseline)][0]
+    if outcome == "not separable" and pairs.loc[row, "p_holm"] < alpha:
+        row = pairs["p_holm"].idxmax()  # another pair is what keeps the claim from holding: show that one
+    chosen: dict[str, Any] = pairs.loc[row].to_dict()
+    subject = chosen["baseline"] if outcome == "baseline" else chosen["learner"]
+    broken = guardrails[(guardrails["policy"] == subject) & (guardrails["status"] == "broken")]
+    return Verdict(
+        outcome=outcome,
+        learner=chosen["learner"],
+        baseline=chosen["baseline"],
+        kpi=kpi.name,
+        pair_row=int(row),
+        relative=None if pd.isna(chosen["relative"]) else float(chosen["relative"]),
+        comparisons=len(pairs),
+        guardrails_broken=tuple(broken["kpi"]),
+        difference=float(chosen["difference"]),
+        low=float(chosen["low"]),
+        high=float(chosen["high"]),
+        p_holm=float(chosen["p_holm"]),
+        minimum_detectable_effect=float(chosen["minimum_detectable_effect"]),
+        **shown,
+    )
