@@ -1,0 +1,50 @@
+"""How far a long job is: a bar in a terminal, elsewhere (logs, CI) a line every ten seconds. On standard error."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def progress(items: Iterable[Item], description: str, *, total: int | None = None) -> Iterator[Item]:
+    """Yield the items and show how many were done; ``total`` where the items do not know their length."""
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    with progress_meter(description, total=total) as advance:
+        for item in items:
+            yield item
+            advance(1)
+
+
+@contextmanager
+def progress_meter(description: str, *, total: int | None = None) -> Iterator[Callable[[int], object]]:
+    """Give a function that is told how much more was done, such as the steps of a learner's rollout."""
+    if sys.stderr.isatty():
+        with tqdm(desc=description, total=total, file=sys.stderr, leave=False) as bar:
+            yield bar.update
+    else:
+        yield _Lines(description, total).advance
+
+
+class _Lines:
+    def __init__(self, description: str, total: int | None) -> None:
+        self.description = description
+        self.total = total
+        self.done = 0
+        self.started = self.printed = time.monotonic()
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        now = time.monotonic()
+        if now - self.printed < SECONDS_BETWEEN_LINES:
+            return
+        self.printed = now
+        share = f" of {self.total:,} ({self.done / self.total:.0%})" if self.total else ""
+        print(f"{self.description}: {self.done:,}{share}, {now - self.started:.0f} s", file=sys.stderr, flush=True)
