@@ -1,1 +1,8 @@
-"""The simulated sale: pure numba functions over tiles of sales; the parts meet only in sale.py."""
+"""The simulated sale: numba functions over tiles of sales; the parts meet only in ``sale.py``."""
+
+from pathlib import Path
+
+from flashsim.sim.cache import compiled_code_of
+
+with compiled_code_of(Path(__file__).parent):
+    from flashsim.sim import engine as engine

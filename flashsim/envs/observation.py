@@ -1,0 +1,295 @@
+"""What an operator sees: features from the public state, the ledger and the forecast, never from the drawn world.
+
+The level of demand is learned as a gamma-Poisson update of the forecast: with prior variance v, n people seen and m expected,
+
+    level = (1/v + n) / (1/v + m)
+
+first for all products from visitors, then for each product from its requests. Ratios without a bound are shown as x/(1+x).
+The columns are named by ``spaces.observation_table``; a test holds the two together.
+
+Source: conjugate gamma-Poisson learning as in Aviv & Pazgal (2005), Management Science 51(9). The features follow the finding
+that stock against future demand matters more than the algorithm (see the table in the README).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from flashsim.plan import Forecast
+from flashsim.sim.sale import Ledger, SaleState, SaleTables, ledger_tile, sale_tile
+from flashsim.sim.samplers import Workspace, write_exp, write_log
+
+PACE_MEMORY = 0.8  # weight of the past in the smoothed rate of requests
+
+
+class OperatorMemory(NamedTuple):
+    """What the operator has learned during the sale."""
+
+    visitors_seen: NDArray[np.float64]  # lane
+    visitors_expected: NDArray[np.float64]  # lane
+    requests_seen: NDArray[np.float64]  # product, lane
+    requests_expected: NDArray[np.float64]  # product, lane
+    pace: NDArray[np.float64]  # product, lane; smoothed units a tick
+    load: NDArray[np.float64]  # lane; visits last tick over what the servers in force can do
+    utilization: NDArray[np.float64]  # lane
+    latency_s: NDArray[np.float64]  # lane
+    menu: NDArray[np.int64]  # product, lane; last price index
+
+
+def make_memory(tiles: int, products: int, lanes: int) -> OperatorMemory:
+    """Allocate the memory of ``tiles`` tiles (first axis)."""
+    shapes = dict.fromkeys(("requests_seen", "requests_expected", "pace", "menu"), (tiles, products, lanes))
+    return OperatorMemory(
+        *(
+            np.zeros(shapes.get(n, (tiles, lanes)), np.int64 if n == "menu" else np.float64)
+            for n in OperatorMemory._fields
+        )
+    )
+
+
+@njit(cache=True)
+def memory_tile(memory: OperatorMemory, tile: int) -> OperatorMemory:
+    """View of one tile."""
+    return OperatorMemory(
+        memory.visitors_seen[tile],
+        memory.visitors_expected[tile],
+        memory.requests_seen[tile],
+        memory.requests_expected[tile],
+        memory.pace[tile],
+        memory.load[tile],
+        memory.utilization[tile],
+        memory.latency_s[tile],
+        memory.menu[tile],
+    )
+
+
+@njit(cache=True)
+def forget(memory: OperatorMemory, opening: NDArray[np.bool_], unloaded_latency_s: float) -> None:
+    """Start afresh in every lane of ``opening``."""
+    products, lanes = memory.pace.shape
+    for lane in range(lanes):
+        if opening[lane]:
+            memory.visitors_seen[lane] = 0.0
+            memory.visitors_expected[lane] = 0.0
+            memory.load[lane] = 0.0
+            memory.utilization[lane] = 0.0
+            memory.latency_s[lane] = unloaded_latency_s
+            for product in range(products):
+                memory.requests_seen[product, lane] = 0.0
+                memory.requests_expected[product, lane] = 0.0
+                memory.pace[product, lane] = 0.0
+                memory.menu[product, lane] = 0
+
+
+@njit(cache=True)
+def remember(
+    tables: SaleTables, forecast: Forecast, state: SaleState, ledger: Ledger, memory: OperatorMemory, work: Workspace
+) -> None:
+    """Learn from the ledger of the tick just past (state.tick has moved on); writes ``memory``."""
+    products, lanes = memory.pace.shape
+    for lane in range(lanes):
+        tick = state.tick[lane] - 1
+        offer, listed = 0.0, 0.0
+        for product in range(products):
+            offer += forecast.units[tick, product, ledger.menu[product, lane]]
+            listed += forecast.units[tick, product, 0]
+        work.mean[lane] = offer / listed if (listed > 0.0) & (offer > 0.0) else 1.0
+    write_log(work.mean, work.cumulative, work)
+    for lane in range(lanes):
+        work.cumulative[lane] *= forecast.traffic_share
+    write_exp(work.cumulative, work.mean)
+    for lane in range(lanes):
+        tick = state.tick[lane] - 1
+        came = np.float64(ledger.exogenous_visitors[lane] + ledger.attracted_visitors[lane])
+        pushed = 1.0 + tables.traffic.push_uplift * state.traffic.goodwill[lane]
+        memory.visitors_seen[lane] += came
+        memory.visitors_expected[lane] += forecast.visitors[tick, 0] * work.mean[lane] * pushed
+        level = _level(forecast.common_variance, memory.visitors_seen[lane], memory.visitors_expected[lane])
+        capacity = tables.servers.service_rate * np.float64(ledger.servers[lane])
+        memory.load[lane] = came / max(capacity, 1e-9)
+        memory.utilization[lane] = ledger.utilization[lane]
+        memory.latency_s[lane] = ledger.latency_mean_s[lane]
+        answered = np.float64(ledger.served[lane]) / max(came, 1.0)
+        for product in range(products):
+            menu = ledger.menu[product, lane]
+            asked = np.float64(ledger.requests[product, lane])
+            memory.menu[product, lane] = menu
+            memory.pace[product, lane] = PACE_MEMORY * memory.pace[product, lane] + (1.0 - PACE_MEMORY) * asked
+            if ledger.opening[product, lane] > ledger.requests[product, lane]:
+                memory.requests_seen[product, lane] += asked
+                memory.requests_expected[product, lane] += (
+                    forecast.units[tick, product, menu] * level * min(1.0, answered) * pushed
+                )
+
+
+@njit(cache=True, inline="always")
+def _level(variance: float, seen: float, expected: float) -> float:
+    """Posterior mean of a gamma level with prior mean 1."""
+    return (1.0 + variance * seen) / (1.0 + variance * expected)
+
+
+@njit(cache=True, inline="always")
+def _bounded(x: float) -> float:
+    """x >= 0 shown in [0, 1)."""
+    return x / (1.0 + x)
+
+
+@njit(cache=True)
+def observe(
+    tables: SaleTables,
+    forecast: Forecast,
+    lookahead: NDArray[np.int64],
+    has_past: bool,
+    state: SaleState,
+    memory: OperatorMemory,
+    out: NDArray[np.float32],
+) -> None:
+    """Write the observation of each lane to ``out`` (lane, column), in the order of ``spaces.observation_table``."""
+    ticks, products = tables.rate.shape[0], tables.rate.shape[2]
+    for lane in range(out.shape[0]):
+        level = _level(forecast.common_variance, memory.visitors_seen[lane], memory.visitors_expected[lane])
+        tick = min(state.tick[lane], ticks)
+        column = _observe_sale(tables, state, memory, has_past, level, lane, out[lane])
+        column = _observe_ahead(tables, forecast, lookahead, state, level, lane, column, out[lane])
+        for product in range(products):
+            own = level * _level(
+                forecast.product_variance[product],
+                memory.requests_seen[product, lane],
+                memory.requests_expected[product, lane],
+            )
+            stock = state.stock.available[product, lane] + state.stock.unreleased[product, lane]
+            future = forecast.future_units[tick, product]
+            column = _observe_cover(np.float64(stock), own, future, column, out[lane])
+            planned = np.float64(max(1, tables.wave_units[:, product].sum()))
+            out[lane, column] = np.float32(np.float64(stock) / planned)
+            out[lane, column + 1] = np.float32(np.float64(state.stock.available[product, lane]) / planned)
+            column += 2
+            if has_past:
+                ahead = memory.pace[product, lane] * np.float64(ticks - tick)
+                out[lane, column] = np.float32(_bounded(own))
+                out[lane, column + 1] = np.float32(_bounded(np.float64(stock) / max(ahead, 1e-3)))
+                out[lane, column + 2] = np.float32(
+                    np.float64(memory.menu[product, lane]) / np.float64(max(1, tables.rate.shape[3] - 1))
+                )
+                column += 3
+
+
+@njit(cache=True)
+def _observe_sale(
+    tables: SaleTables,
+    state: SaleState,
+    memory: OperatorMemory,
+    has_past: bool,
+    level: float,
+    lane: int,
+    out: NDArray[np.float32],
+) -> int:
+    """Time, servers, visitors; returns the next column."""
+    ticks = tables.rate.shape[0]
+    out[0] = np.float32(1.0 - np.float64(state.tick[lane]) / np.float64(ticks))
+    most = np.float64(max(1, tables.servers.max_servers))
+    out[1] = np.float32(np.float64(state.servers.ordered[lane]) / most)
+    if not has_past:
+        return 2
+    waiting = 0
+    for segment in range(state.servers.backlog.shape[0]):
+        waiting += state.servers.backlog[segment, lane]
+    capacity = tables.servers.service_rate * np.float64(max(1, state.servers.ordered[lane]))
+    budget = np.float64(max(1, tables.traffic.push_budget))
+    waves = np.float64(tables.wave_tick.shape[0])
+    out[2] = np.float32(_bounded(level))
+    out[3] = np.float32(_bounded(memory.load[lane]))
+    out[4] = np.float32(memory.utilization[lane])
+    out[5] = np.float32(min(1.0, memory.latency_s[lane] / tables.servers.timeout_s))
+    out[6] = np.float32(_bounded(np.float64(waiting) / capacity))
+    out[7] = np.float32(np.float64(state.traffic.pushes_left[lane]) / budget)
+    out[8] = np.float32(state.traffic.goodwill[lane])
+    out[9] = np.float32(1.0 - np.float64(state.stock.next_wave[lane]) / waves)
+    return 10
+
+
+@njit(cache=True)
+def _observe_ahead(
+    tables: SaleTables,
+    forecast: Forecast,
+    lookahead: NDArray[np.int64],
+    state: SaleState,
+    level: float,
+    lane: int,
+    column: int,
+    out: NDArray[np.float32],
+) -> int:
+    """Servers, demand and load some ticks ahead, demand and load for each menu index; returns the next column."""
+    ticks, menu = tables.rate.shape[0], tables.rate.shape[3]
+    ring = state.servers.levels.shape[0]
+    most = np.float64(max(1, tables.servers.max_servers))
+    for ahead in lookahead:
+        tick = min(state.tick[lane] + ahead, ticks)
+        if ahead < tables.servers.lag:
+            in_force = np.float64(state.servers.levels[(state.tick[lane] + ahead) % ring, lane])
+        else:
+            in_force = np.float64(state.servers.ordered[lane])
+        capacity = max(tables.servers.service_rate * in_force, 1e-9)
+        out[column] = np.float32(in_force / most)
+        column += 1
+        for index in range(menu):
+            visitors = forecast.visitors[tick, index] * level
+            out[column] = np.float32(_bounded(visitors / capacity))
+            out[column + 1] = np.float32(_bounded(visitors / max(forecast.visitors[0, 0], 1e-9)))
+            column += 2
+    return column
+
+
+@njit(cache=True)
+def _observe_cover(
+    stock: float, level: float, future: NDArray[np.float64], column: int, out: NDArray[np.float32]
+) -> int:
+    """Stock over future demand for each menu index, and the index at which it runs out just at the end; next column."""
+    menu = future.shape[0]
+    run_out = np.float64(menu - 1)
+    before = -1.0
+    for index in range(menu):
+        demand = future[index] * level
+        out[column] = np.float32(_bounded(stock / max(demand, 1e-9)))
+        column += 1
+        if demand >= stock and before < stock:
+            step = 0.0 if index == 0 else (stock - before) / max(demand - before, 1e-9)
+            run_out = min(run_out, np.float64(max(0, index - 1)) + step)
+        before = demand
+    out[column] = np.float32(run_out / np.float64(max(1, menu - 1)))
+    return column + 1
+
+
+@njit(cache=True, nogil=True)
+def observe_tiles(
+    tables: SaleTables,
+    forecast: Forecast,
+    lookahead: NDArray[np.int64],
+    has_past: bool,
+    state: SaleState,
+    memory: OperatorMemory,
+    out: NDArray[np.float32],
+) -> None:
+    """Write the observations of all tiles to ``out`` (tile · lanes + lane, column)."""
+    lanes = state.tick.shape[1]
+    for tile in range(state.tick.shape[0]):
+        rows = out[tile * lanes : (tile + 1) * lanes]
+        observe(tables, forecast, lookahead, has_past, sale_tile(state, tile), memory_tile(memory, tile), rows)
+
+
+@njit(cache=True, nogil=True)
+def remember_tiles(
+    tables: SaleTables, forecast: Forecast, state: SaleState, ledger: Ledger, memory: OperatorMemory, work: Workspace
+) -> None:
+    """Learn from the ledgers of all tiles."""
+    for tile in range(state.tick.shape[0]):
+        remember(tables, forecast, sale_tile(state, tile), ledger_tile(ledger, tile), memory_tile(memory, tile), work)
+
+
+@njit(cache=True)
+def forget_tiles(memory: OperatorMemory, opening: NDArray[np.bool_], unloaded_latency_s: float) -> None:
+    """Start afresh where ``opening`` (tile, lane) is set."""
+    for tile in range(opening.shape[0]):
+        forget(memory_tile(memory, tile), opening[tile], unloaded_latency_s)

@@ -1,0 +1,88 @@
+"""The single env: a vector env with one row, and what Gymnasium expects around it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim.envs.reward import RewardConfig
+from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.vector import SEED_LIMIT, SaleBatch, as_plan, checked_seed
+from flashsim.errors import InputError
+from flashsim.plan import Plan, Sale
+from flashsim.sim.streams import TRAINING_DOMAIN
+
+
+class FlashSaleEnv(gymnasium.Env[NDArray[np.float32], Any]):
+    """A timed sale, minute by minute.
+
+    Story: goods were bought for a sale of some hours. A deeper discount brings more buyers and more visitors; visitors need
+    servers, which take minutes to boot; slow answers lose buyers. Nobody knows beforehand how strong the demand will be.
+
+    Action: MultiDiscrete of the chosen heads: a menu index of the discount for each product (or one for all); hold, release
+    the next wave, push (or close); a change in the number of servers. Orders that are not feasible now are projected to the
+    nearest feasible one and counted.
+
+    Observation: Box in [0, 1]; ``flashsim.envs.spaces.observation_table(plan)`` lists name, unit and meaning of each column.
+
+    Reward: profit of the tick in the World's currency (``RewardConfig``): revenue, cost of goods, servers, lost visits;
+    at the close the cost and the salvage of what is left.
+
+    Start: a world member and the frailties of the evening are drawn; all stock that is due is released in the first tick.
+
+    End: terminated when the last tick has passed or the sale was closed; never truncated.
+
+    Arguments: scenario (a Scenario, a reference sale, or a compiled Plan), action (ActionConfig), reward (RewardConfig),
+    members ("training", "heldout" or numbers), domain (training or evaluation streams).
+
+    Versions: v0.
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012  (as Gymnasium has it)
+
+    def __init__(
+        self,
+        scenario: Sale | Plan,
+        *,
+        action: ActionConfig | None = None,
+        reward: RewardConfig | None = None,
+        members: str | Sequence[int] = "training",
+        domain: int = TRAINING_DOMAIN,
+    ) -> None:
+        self.sales = SaleBatch(
+            as_plan(scenario, members),
+            1,
+            action=action or ActionConfig(),
+            reward=reward or RewardConfig(),
+            domain=domain,
+        )
+        self.observation_space = self.sales.observation_space
+        self.action_space = self.sales.codec.space
+        self._is_open = False
+        self._has_seed = False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Open a sale: with a seed its first episode, without one the next episode of the present seed."""
+        super().reset(seed=seed)
+        if seed is not None or not self._has_seed:
+            first = seed if seed is not None else int(self.np_random.integers(SEED_LIMIT // 2))
+            self.sales.seed(np.array([checked_seed(first)], np.uint64))
+            self._has_seed = True
+        else:
+            self.sales.open(np.ones(1, np.bool_))
+        self._is_open = True
+        return self.sales.observe()[0], {"action_mask": self.sales.masks()[0]}
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """Let one tick pass."""
+        if not self._is_open:
+            raise InputError("step: no sale is open; call reset first")
+        reward, closed = self.sales.step(np.asarray(action)[None])
+        self._is_open = not closed[0]
+        costs = {name: float(cost[0]) for name, cost in self.sales.costs().items()}
+        info = {"cost": costs, "action_mask": self.sales.masks()[0]}
+        return self.sales.observe()[0], float(reward[0]), bool(closed[0]), False, info

@@ -1,0 +1,208 @@
+"""What an agent sees and does: one table of observations, one description of actions; spaces and docs come from them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from flashsim.errors import InputError
+from flashsim.plan import Plan
+from flashsim.sim.sale import CLOSE, HOLD, PUSH, RELEASE
+
+HEADS = ("discount", "timing", "capacity")
+TIMING = {"hold": HOLD, "release": RELEASE, "push": PUSH, "close": CLOSE}
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of the observation; all features lie in [0, 1]."""
+
+    name: str
+    unit: str
+    meaning: str
+
+
+_RATIO = "x/(1+x)"
+
+
+def observation_table(plan: Plan) -> list[Feature]:
+    """The columns of the observation, in order."""
+    has_past = not plan.is_reference
+    table = [
+        Feature("time_left", "share", "share of the ticks to come"),
+        Feature("servers_ordered", "share", "level last ordered, over the most allowed"),
+    ]
+    if has_past:
+        table += [
+            Feature("level", _RATIO, "learned level of demand over the forecast, all products"),
+            Feature("load", _RATIO, "visits of the last tick over what the servers in force can do"),
+            Feature("utilization", "share", "of the servers, last tick"),
+            Feature("latency", "share", "mean latency of the last tick over the time-out, at most 1"),
+            Feature("backlog", _RATIO, "visits waiting over what the servers ordered can do in a tick"),
+            Feature("pushes_left", "share", "of the budget"),
+            Feature("goodwill", "share", "what is left of the last push"),
+            Feature("waves_left", "share", "of the planned releases"),
+        ]
+    for ahead in plan.lookahead:
+        table.append(Feature(f"servers_in_{ahead}", "share", f"in force {ahead} ticks ahead as ordered by now"))
+        for k in range(plan.menu):
+            at = f"{ahead} ticks ahead with all at menu index {k}"
+            table.append(Feature(f"load_in_{ahead}_at_{k}", _RATIO, f"forecast visitors over capacity, {at}"))
+            table.append(
+                Feature(f"visitors_in_{ahead}_at_{k}", _RATIO, f"forecast visitors over the first tick's, {at}")
+            )
+    for p in range(plan.products):
+        table += _product_features(p, plan.menu, has_past=has_past)
+    return table
+
+
+def _product_features(product: int, menu: int, *, has_past: bool) -> list[Feature]:
+    name = f"product_{product}"
+    table = [
+        Feature(f"{name}_cover_at_{k}", _RATIO, f"stock over forecast demand to the end at menu index {k}")
+        for k in range(menu)
+    ]
+    table += [
+        Feature(f"{name}_run_out", "share", "menu index at which the stock runs out just at the end, over the largest"),
+        Feature(f"{name}_stock", "share", "units not in carts or sold, of those planned"),
+        Feature(f"{name}_available", "share", "units on sale, of those planned"),
+    ]
+    if has_past:
+        table += [
+            Feature(f"{name}_level", _RATIO, "learned level of its demand over the forecast"),
+            Feature(f"{name}_pace", _RATIO, "stock over what goes until the end at the present pace"),
+            Feature(f"{name}_menu", "share", "menu index of the last tick, over the largest"),
+        ]
+    return table
+
+
+def observation_space(plan: Plan) -> spaces.Box:
+    """Box of the observation."""
+    return spaces.Box(0.0, 1.0, (len(observation_table(plan)),), np.float32)
+
+
+@dataclass(frozen=True)
+class ActionConfig:
+    """Which decisions an agent takes. Heads left out: list price, waves as planned, servers as they are."""
+
+    heads: tuple[str, ...] = HEADS
+    """Any of discount, timing, capacity."""
+    per_product: bool = True
+    """True: a depth for each product; False: one for all."""
+    timing: tuple[str, ...] = ("hold", "release", "push")
+    """What the timing head can order: hold, release, push, close."""
+    flat: bool = False
+    """True: one Discrete over all combinations (for DQN, with per_product=False); False: MultiDiscrete."""
+
+    def __post_init__(self) -> None:
+        for field, known in (("heads", HEADS), ("timing", tuple(TIMING))):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
+            chosen = getattr(self, field)
+            for name in chosen:
+                if name not in known:
+                    raise InputError(f"action {field}: unknown {name!r}; choose from {', '.join(known)}")
+            if not chosen or len(set(chosen)) < len(chosen):
+                raise InputError(f"action {field}: expected different names, at least one, got {chosen!r}")
+
+
+class ActionCodec:
+    """Translates actions of a space to decisions: menu index of each product, timing order, change of servers."""
+
+    LARGEST_MENU = 10_000
+
+    def __init__(self, plan: Plan, config: ActionConfig) -> None:
+        self.plan, self.config = plan, config
+        sizes: list[int] = []
+        self._slices: dict[str, slice] = {}
+        for head in HEADS:
+            if head in config.heads:
+                first = len(sizes)
+                sizes += self._head_sizes(head)
+                self._slices[head] = slice(first, len(sizes))
+        self.sizes = np.array(sizes, np.int64)
+        self._changes = np.array(plan.server_changes, np.int64)
+        self._orders = np.array([TIMING[name] for name in config.timing], np.int64)
+        self._no_change = plan.server_changes.index(0)
+        self.space: spaces.Space
+        if config.flat:
+            count = int(np.prod(self.sizes, dtype=np.float64))
+            if count > self.LARGEST_MENU:
+                raise InputError(
+                    f"action: a flat menu would hold {count} actions, more than {self.LARGEST_MENU}; "
+                    "set per_product=False or leave out heads"
+                )
+            self._menu = np.stack(np.unravel_index(np.arange(count), self.sizes), axis=1)
+            self.space = spaces.Discrete(count)
+        else:
+            self.space = spaces.MultiDiscrete(self.sizes)
+
+    def _head_sizes(self, head: str) -> list[int]:
+        if head == "discount":
+            return [self.plan.menu] * (self.plan.products if self.config.per_product else 1)
+        return [len(self.config.timing)] if head == "timing" else [len(self.plan.server_changes)]
+
+    def check(self, actions: NDArray, sales: int) -> NDArray[np.int64]:
+        """``actions`` (sale, …) as integers; InputError when shape, kind or range do not fit."""
+        expected = (sales,) if self.config.flat else (sales, self.sizes.size)
+        array = np.asarray(actions)
+        if array.shape != expected:
+            raise InputError(f"action: expected shape {expected}, got {array.shape}")
+        if array.dtype.kind not in "iu":
+            raise InputError(f"action: expected whole numbers, got {array.dtype} such as {array.flat[0]!r}")
+        whole = array.astype(np.int64)
+        limit = np.array(len(self._menu)) if self.config.flat else self.sizes
+        if ((whole < 0) | (whole >= limit)).any():
+            raise InputError(
+                f"action: expected numbers from 0 to {(limit - 1).tolist()}, got {whole[(whole < 0) | (whole >= limit)][0]}"
+            )
+        return whole
+
+    def decode(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """(menu (sale, product), timing (sale,), change (sale,)) of checked ``actions``."""
+        heads = self._menu[actions] if self.config.flat else actions
+        sales = heads.shape[0]
+        menu = np.zeros((sales, self.plan.products), np.int64)
+        timing, change = np.full(sales, HOLD, np.int64), np.zeros(sales, np.int64)
+        if "discount" in self._slices:
+            menu[:] = heads[:, self._slices["discount"]]
+        if "timing" in self._slices:
+            timing = self._orders[heads[:, self._slices["timing"].start]]
+        if "capacity" in self._slices:
+            change = self._changes[heads[:, self._slices["capacity"].start]]
+        return menu, timing, change
+
+    def encode(
+        self, menu: NDArray[np.int64], timing: NDArray[np.int64], change: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Action whose decoding is nearest to these decisions (heads left out are dropped, one-for-all takes the first)."""
+        heads = np.zeros((menu.shape[0], self.sizes.size), np.int64)
+        if "discount" in self._slices:
+            part = self._slices["discount"]
+            heads[:, part] = menu[:, : part.stop - part.start]
+        if "timing" in self._slices:
+            heads[:, self._slices["timing"].start] = np.abs(self._orders[None, :] - timing[:, None]).argmin(axis=1)
+        if "capacity" in self._slices:
+            heads[:, self._slices["capacity"].start] = np.abs(self._changes[None, :] - change[:, None]).argmin(axis=1)
+        return np.ravel_multi_index(tuple(heads.T), tuple(self.sizes)) if self.config.flat else heads
+
+    def masks(
+        self, ordered: NDArray[np.int64], pushes_left: NDArray[np.int64], waves_left: NDArray[np.int64]
+    ) -> NDArray:
+        """Feasible choices (sale, sum of head sizes, or sale, flat action): infeasible ones are projected when taken."""
+        sales = ordered.shape[0]
+        columns = []
+        if "discount" in self._slices:
+            part = self._slices["discount"]
+            columns += [np.ones((sales, self.plan.menu), np.bool_)] * (part.stop - part.start)
+        if "timing" in self._slices:
+            allowed = {RELEASE: waves_left > 0, PUSH: pushes_left > 0}
+            columns.append(np.stack([allowed.get(int(o), np.ones(sales, np.bool_)) for o in self._orders], axis=1))
+        if "capacity" in self._slices:
+            servers = self.plan.tables.servers
+            level = ordered[:, None] + self._changes[None, :]
+            columns.append((level >= servers.min_servers) & (level <= servers.max_servers))
+        if not self.config.flat:
+            return np.concatenate(columns, axis=1)
+        picked = [column[:, self._menu[:, head]] for head, column in enumerate(columns)]
+        return np.logical_and.reduce(picked)

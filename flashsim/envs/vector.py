@@ -1,0 +1,182 @@
+"""The env itself: many sales stepped side by side, as a Gymnasium VectorEnv. The single env and SB3's are views of it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from flashsim.envs.observation import forget_tiles, make_memory, observe_tiles, remember_tiles
+from flashsim.envs.reward import RewardConfig, constraint_costs
+from flashsim.envs.spaces import ActionCodec, ActionConfig, observation_space
+from flashsim.errors import InputError
+from flashsim.plan import Plan, Sale
+from flashsim.sim.engine import Batch
+from flashsim.sim.samplers import make_workspace
+from flashsim.sim.streams import TRAINING_DOMAIN
+
+SEED_LIMIT = 2**63
+
+
+class SaleBatch:
+    """Simulated sales with what the operator sees and earns; restarts each sale that ends."""
+
+    def __init__(
+        self, plan: Plan, sales: int, *, action: ActionConfig, reward: RewardConfig, domain: int, threads: int = 1
+    ) -> None:
+        self.plan, self.codec, self.reward_config = plan, ActionCodec(plan, action), reward
+        self.batch = Batch(plan.tables, sales, domain=domain, threads=threads)
+        self.sales = sales
+        batch = self.batch
+        self._memory = make_memory(batch.tiles, plan.products, batch.lanes)
+        self._work = make_workspace(batch.lanes)
+        self._lookahead = np.array(plan.lookahead, np.int64)
+        self.observation_space = observation_space(plan)
+        (width,) = self.observation_space.shape
+        self._observation = np.zeros((batch.tiles * batch.lanes, width), np.float32)
+        self._episodes = np.zeros(sales, np.uint64)
+
+    def seed(self, seeds: NDArray[np.uint64], episodes: int = 0) -> None:
+        """Open new sales: row i is episode ``episodes`` of seed ``seeds[i]``."""
+        self.batch.fill(self.batch.seed, seeds)
+        self._episodes[:] = episodes
+        self.open(np.ones(self.sales, np.bool_))
+
+    def open(self, rows: NDArray[np.bool_]) -> None:
+        """Open the next episode in ``rows`` (sale,)."""
+        batch = self.batch
+        batch.fill(batch.episode, self._episodes)
+        marks = batch.open(rows)
+        forget_tiles(self._memory, marks, self.plan.tables.servers.unloaded_latency_s)
+        self._episodes[rows] += np.uint64(1)
+
+    def observe(self) -> NDArray[np.float32]:
+        """Fresh observations (sale, feature)."""
+        plan = self.plan
+        observe_tiles(
+            plan.tables,
+            plan.forecast,
+            self._lookahead,
+            not plan.is_reference,
+            self.batch.state,
+            self._memory,
+            self._observation,
+        )
+        return self._observation[: self.sales].copy()
+
+    def step(self, actions: NDArray) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Let one tick pass; returns reward (sale,) and whether the sale ended (sale,). Does not restart."""
+        menu, timing, change = self.codec.decode(self.codec.check(actions, self.sales))
+        batch, plan = self.batch, self.plan
+        batch.fill(batch.decisions.menu, menu)
+        batch.fill(batch.decisions.timing, timing)
+        batch.fill(batch.decisions.change, change)
+        batch.step()
+        if not plan.is_reference:
+            remember_tiles(plan.tables, plan.forecast, batch.state, batch.ledger, self._memory, self._work)
+        return batch.rows(self.reward_config.of(batch.ledger)).copy(), batch.rows(batch.ledger.is_closed).copy()
+
+    def masks(self) -> NDArray[np.bool_]:
+        """Feasible choices now (see ``ActionCodec.masks``)."""
+        state, rows = self.batch.state, self.batch.rows
+        waves = self.plan.tables.wave_tick.shape[0] - rows(state.stock.next_wave)
+        return self.codec.masks(rows(state.servers.ordered), rows(state.traffic.pushes_left), waves)
+
+    def costs(self) -> dict[str, NDArray[np.float64]]:
+        """Constraint costs of the last tick (see ``reward.constraint_costs``)."""
+        return constraint_costs(self.batch.ledger, self.batch.rows)
+
+
+def as_plan(scenario: Sale | Plan, members: str | Sequence[int]) -> Plan:
+    """The plan of ``scenario`` on sales that draw ``members``: "training", "heldout" or their numbers."""
+    plan = scenario if isinstance(scenario, Plan) else scenario.plan()
+    if isinstance(members, str):
+        sets = {"training": plan.training_members, "heldout": plan.heldout_members}
+        if members not in sets:
+            raise InputError(f"members: expected 'training', 'heldout' or numbers, got {members!r}")
+        return plan.with_members(sets[members])
+    return plan.with_members(tuple(members))
+
+
+def checked_seed(seed: int) -> int:
+    """``seed`` if it can start a sale; InputError otherwise."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < SEED_LIMIT:
+        raise InputError(f"seed must be a whole number from 0 to 2^63 - 1, got {seed!r}")
+    return int(seed)
+
+
+def consecutive_seeds(first: int, count: int) -> NDArray[np.uint64]:
+    """Seeds first … first + count - 1: env i has seed first + i."""
+    return np.uint64(checked_seed(first)) + np.arange(count, dtype=np.uint64)
+
+
+class FlashSaleVectorEnv(VectorEnv[NDArray, NDArray, NDArray]):
+    """Native vector env: ``num_envs`` sales in one engine. SAME_STEP autoreset; see :class:`FlashSaleEnv` for the story.
+
+    ``reset(seed=s)`` gives env i the seed s + i; its path does not depend on ``num_envs``. Observations are fresh copies.
+    """
+
+    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
+
+    def __init__(
+        self,
+        scenario: Sale | Plan,
+        *,
+        num_envs: int = 1,
+        action: ActionConfig | None = None,
+        reward: RewardConfig | None = None,
+        members: str | Sequence[int] = "training",
+        domain: int = TRAINING_DOMAIN,
+        threads: int = 1,
+    ) -> None:
+        self.sales = SaleBatch(
+            as_plan(scenario, members),
+            num_envs,
+            action=action or ActionConfig(),
+            reward=reward or RewardConfig(),
+            domain=domain,
+            threads=threads,
+        )
+        self.num_envs = num_envs
+        self.single_observation_space = self.sales.observation_space
+        self.single_action_space = self.sales.codec.space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._first_seed: int | None = None
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray, dict[str, Any]]:
+        """Open new sales: with a seed its first episode, without one the next episode of the present seed."""
+        if isinstance(seed, list):
+            seeds = np.array([checked_seed(-1 if s is None else s) for s in seed], np.uint64)
+            if seeds.size != self.num_envs:
+                raise InputError(f"seed: expected {self.num_envs} numbers, got {seeds.size}")
+            self.sales.seed(seeds)
+        elif seed is not None or self._first_seed is None:
+            first = checked_seed(seed if seed is not None else int(self.np_random.integers(SEED_LIMIT // 2)))
+            self.sales.seed(consecutive_seeds(first, self.num_envs))
+            self._first_seed = first
+        else:
+            self.sales.open(np.ones(self.num_envs, np.bool_))
+        self._first_seed = self._first_seed or 0
+        return self.sales.observe(), {"action_mask": self.sales.masks()}
+
+    def step(
+        self, actions: NDArray
+    ) -> tuple[NDArray, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Let one tick pass; where a sale ends, ``info["final_obs"]`` holds its last observation and a new one opens."""
+        reward, closed = self.sales.step(actions)
+        info: dict[str, Any] = {"cost": self.sales.costs()}
+        observation = self.sales.observe()
+        if closed.any():
+            final = np.full(self.num_envs, None, dtype=object)
+            for row in np.flatnonzero(closed):
+                final[row] = observation[row]
+            info |= {"final_obs": final, "_final_obs": closed.copy()}
+            self.sales.open(closed)
+            observation = self.sales.observe()
+        info["action_mask"] = self.sales.masks()
+        return observation, reward, closed, np.zeros(self.num_envs, np.bool_), info

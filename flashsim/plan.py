@@ -1,0 +1,110 @@
+"""A plan: one planned sale, compiled to the numbers that the simulator, the env and the policies need.
+
+Scenarios (on a World) and reference sales compile to the same thing, so everything above has one kind of sale to know.
+"""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim.errors import InputError
+from flashsim.sim.sale import SaleTables
+
+
+class Forecast(NamedTuple):
+    """What the operator expects before the sale: means over the *training* members, never the member that is drawn.
+
+    Row ``ticks`` (one past the last) is zero.
+    """
+
+    units: NDArray[np.float64]  # tick, product, menu; expected units a tick
+    future_units: NDArray[np.float64]  # tick, product, menu; expected units from this tick to the end
+    visitors: NDArray[np.float64]  # tick, menu; expected visitors a tick when all products stand at one menu index
+    traffic_share: float  # share of the uplift that comes as visitors
+    common_variance: float  # of the frailty that all products share
+    product_variance: NDArray[np.float64]  # product
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One planned sale. Arrays are shared and never written to."""
+
+    name: str
+    story: str
+    tables: SaleTables
+    forecast: Forecast
+    depths: NDArray[np.float64]  # product, menu; discount on the list price, share
+    product_names: tuple[str, ...]
+    currency: str
+    training_members: tuple[int, ...]
+    heldout_members: tuple[int, ...]
+    server_changes: tuple[int, ...]
+    """What the capacity head can order in a tick, servers."""
+    lookahead: tuple[int, ...]
+    """Ticks ahead for which observations hold forecasts."""
+    is_reference: bool = False
+    """True: exactly solvable; observations hold what the state is, and nothing of the past."""
+    is_extrapolated: bool = False
+    """True: the menu holds depths that the data do not support."""
+
+    @property
+    def ticks(self) -> int:
+        """Length of the sale."""
+        return int(self.tables.rate.shape[0])
+
+    @property
+    def products(self) -> int:
+        """Number of products."""
+        return int(self.tables.rate.shape[2])
+
+    @property
+    def menu(self) -> int:
+        """Number of prices a product can have."""
+        return int(self.tables.rate.shape[3])
+
+    @property
+    def stock(self) -> NDArray[np.int64]:
+        """Units planned, by product."""
+        return self.tables.wave_units.sum(axis=0)
+
+    def with_members(self, members: tuple[int, ...]) -> "Plan":
+        """The same plan on sales that draw one of ``members``."""
+        if not members:
+            raise InputError("members: expected at least one world member, got none")
+        known = self.tables.conversion.shape[0]
+        for member in members:
+            if not 0 <= member < known:
+                raise InputError(f"members: expected numbers from 0 to {known - 1}, got {member}")
+        return replace(self, tables=self.tables._replace(members=np.array(members, np.int64)))
+
+
+class Sale(Protocol):
+    """Anything that can be planned: a scenario on a World or a reference sale."""
+
+    def plan(self) -> Plan:
+        """Compile the sale."""
+        ...
+
+
+def make_forecast(
+    units: NDArray[np.float64],
+    visitors: NDArray[np.float64],
+    *,
+    traffic_share: float,
+    common_variance: float,
+    product_variance: NDArray[np.float64],
+) -> Forecast:
+    """Forecast from expected units (tick, product, menu) and visitors (tick, menu) of each tick."""
+    ahead = np.concatenate([units, np.zeros_like(units[:1])])
+    future = np.flip(np.cumsum(np.flip(ahead, 0), 0), 0)
+    people = np.concatenate([visitors, np.zeros_like(visitors[:1])])
+    return Forecast(
+        np.ascontiguousarray(ahead),
+        np.ascontiguousarray(future),
+        np.ascontiguousarray(people),
+        float(traffic_share),
+        float(common_variance),
+        np.ascontiguousarray(product_variance, np.float64),
+    )

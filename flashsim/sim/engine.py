@@ -1,0 +1,121 @@
+"""Batches of sales: tiles of up to 64 lanes, stepped one after another or by a stated number of threads.
+
+A batch of n sales becomes ⌈n/64⌉ tiles of equal width; lanes beyond the n-th are sales of their own that nobody reads. As
+every draw is addressed by its sale and tick, row i of a batch equals that sale run alone, whatever the width or threads.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from flashsim.errors import InputError
+from flashsim.sim import sale
+from flashsim.sim.sale import Decisions, Ledger, SaleState, SaleTables, Scratch
+
+WIDEST_TILE = 64
+
+
+@njit(cache=True, nogil=True)
+def step_tiles(
+    tables: SaleTables,
+    state: SaleState,
+    decisions: Decisions,
+    ledger: Ledger,
+    scratch: Scratch,
+    first: int,
+    last: int,
+) -> None:
+    """Step the tiles first .. last - 1."""
+    for tile in range(first, last):
+        orders = Decisions(decisions.menu[tile], decisions.timing[tile], decisions.change[tile])
+        sale.step_sale(tables, sale.sale_tile(state, tile), orders, sale.ledger_tile(ledger, tile), scratch)
+
+
+@njit(cache=True, nogil=True)
+def open_tiles(
+    tables: SaleTables,
+    state: SaleState,
+    opening: NDArray[np.bool_],
+    seed: NDArray[np.uint64],
+    domain: np.uint64,
+    episode: NDArray[np.uint64],
+    scratch: Scratch,
+) -> None:
+    """Open the sales marked in ``opening`` (tile, lane)."""
+    for tile in range(opening.shape[0]):
+        if np.any(opening[tile]):
+            view = sale.sale_tile(state, tile)
+            sale.open_sales(tables, view, opening[tile], seed[tile], domain, episode[tile], scratch)
+
+
+class Batch:
+    """``sales`` simulated sales of one plan, side by side.
+
+    ``decisions`` is to be filled before each :meth:`step`, ``ledger`` holds the facts after it; both have axes tile, …, lane.
+    :meth:`rows` turns such an array into one whose first axis is the sale.
+    """
+
+    def __init__(self, tables: SaleTables, sales: int, *, domain: int, threads: int = 1) -> None:
+        if sales < 1:
+            raise InputError(f"the number of sales must be at least 1, got {sales}")
+        if threads < 1:
+            raise InputError(f"threads must be at least 1, got {threads}")
+        self.tables, self.sales, self.domain = tables, sales, np.uint64(domain)
+        self.tiles = -(-sales // WIDEST_TILE)
+        self.lanes = -(-sales // self.tiles)
+        self.products = tables.rate.shape[2]
+        self.state = sale.make_state(tables, self.tiles, self.lanes)
+        self.ledger = sale.make_ledger(tables, self.tiles, self.lanes)
+        self.decisions = sale.make_decisions(self.products, self.tiles, self.lanes)
+        self.seed = np.zeros((self.tiles, self.lanes), np.uint64)
+        self.episode = np.zeros((self.tiles, self.lanes), np.uint64)
+        threads = min(threads, self.tiles)
+        self._bounds = [self.tiles * part // threads for part in range(threads + 1)]
+        self._scratch = [sale.make_scratch(tables, self.lanes) for _ in range(threads)]
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def rows(self, array: NDArray) -> NDArray:
+        """``array`` (tile, …, lane) with the sale as its first axis; (sale, …), a copy if it has more axes than two."""
+        moved = np.moveaxis(array, -1, 1)
+        return moved.reshape(self.tiles * self.lanes, *moved.shape[2:])[: self.sales]
+
+    def fill(self, target: NDArray, rows: NDArray) -> None:
+        """Write ``rows`` (sale, …) into ``target`` (tile, …, lane)."""
+        padded = np.zeros((self.tiles * self.lanes, *rows.shape[1:]), target.dtype)
+        padded[: self.sales] = rows
+        shaped = padded.reshape(self.tiles, self.lanes, *rows.shape[1:])
+        target[...] = np.moveaxis(shaped, 1, -1)
+
+    def open(self, opening: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Open new sales in the rows of ``opening`` (sale,) with the present ``seed`` and ``episode``.
+
+        Returns the same marks as (tile, lane); where all rows open, the lanes that nobody reads open too.
+        """
+        marks = np.zeros((self.tiles, self.lanes), np.bool_)
+        self.fill(marks, opening)
+        unread = marks.reshape(-1)[self.sales :]
+        unread[:] = self.ledger.is_closed.reshape(-1)[self.sales :] | opening.all()
+        open_tiles(self.tables, self.state, marks, self.seed, self.domain, self.episode, self._scratch[0])
+        self.ledger.is_closed[marks] = False
+        return marks
+
+    def step(self) -> None:
+        """Let one tick pass in all sales; RuntimeError where one has ended and was not opened again."""
+        if self.ledger.is_closed.any():
+            raise RuntimeError("a sale has ended: open it again before the next step")
+        self._each(
+            lambda first, last, scratch: step_tiles(
+                self.tables, self.state, self.decisions, self.ledger, scratch, first, last
+            )
+        )
+
+    def _each(self, work: Callable[[int, int, Scratch], None]) -> None:
+        parts = list(zip(self._bounds[:-1], self._bounds[1:], self._scratch, strict=True))
+        if self._pool is None:
+            work(*parts[0])
+            return
+        for done in [self._pool.submit(work, *part) for part in parts]:
+            done.result()

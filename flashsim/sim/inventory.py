@@ -1,0 +1,211 @@
+"""Stock: waves of release, carts that hold units, payment, and what comes back.
+
+Every planned unit is in exactly one place: not yet released, available, in a cart, or sold. Requests are filled in order of
+arrival while units are available; a filled request is a cart. With probability 1 - ``payment_failure`` it is paid
+``payment_delay`` ticks later at the price it was opened at, else its unit comes back after ``cart_timeout`` ticks. When the
+sale closes, carts that would be paid are paid, the others come back.
+
+Source: conservation of units; outcomes are drawn when a cart opens, which is the same law as drawing them later.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from flashsim.sim.parameters import arguments_type, check_range
+from flashsim.sim.samplers import Workspace, write_binomial
+from flashsim.sim.streams import PAYMENT, write_uniforms
+
+
+@dataclass(frozen=True)
+class StockParams:
+    """Carts and payment."""
+
+    payment_delay: int = 2
+    """Ticks from opening a cart to its payment; an assumption: checkout takes one to three minutes."""
+    payment_failure: float = 0.06
+    """Share of carts that are never paid; an assumption. (Carts here are reservations at checkout, not wish lists.)"""
+    cart_timeout: int = 10
+    """Ticks after which an unpaid unit is on sale again; ten minutes is a common reservation time."""
+
+    def __post_init__(self) -> None:
+        check_range("payment_delay", self.payment_delay, 0, 1000)
+        check_range("cart_timeout", self.cart_timeout, 0, 1000)
+        check_range("payment_failure", self.payment_failure, 0.0, 1.0)
+
+
+StockArguments = arguments_type(StockParams, __name__)
+
+
+class StockState(NamedTuple):
+    """Where the units of one tile are."""
+
+    unreleased: NDArray[np.int64]  # product, lane; units
+    available: NDArray[np.int64]  # product, lane; units
+    in_carts: NDArray[np.int64]  # product, lane; units
+    sold: NDArray[np.int64]  # product, lane; units
+    next_wave: NDArray[np.int64]  # lane; index of the wave to be released next
+    paying: NDArray[np.int64]  # tick modulo (payment_delay + 1), product, lane; units
+    paying_value: NDArray[np.float64]  # likewise; currency
+    expiring: NDArray[np.int64]  # tick modulo (cart_timeout + 1), product, lane; units
+
+
+class StockFlow(NamedTuple):
+    """What this part makes in a tick."""
+
+    released: NDArray[np.int64]  # product, lane; units put on sale
+    expired: NDArray[np.int64]  # product, lane; units back from carts
+    opening: NDArray[np.int64]  # product, lane; units available when requests arrive
+    reserved: NDArray[np.int64]  # product, lane; units into carts
+    paid: NDArray[np.int64]  # product, lane; units
+    revenue: NDArray[np.float64]  # product, lane; currency received
+    leftover: NDArray[np.int64]  # product, lane; units unsold at the close, else 0
+    chance: NDArray[np.float64]  # lane; scratch
+    drawn: NDArray[np.int64]  # lane; scratch
+
+
+def make_stock_state(tiles: int, lanes: int, params: StockParams, products: int) -> StockState:
+    """Allocate the state of ``tiles`` tiles (first axis)."""
+    cell = (products, lanes)
+    pays, back = (tiles, params.payment_delay + 1, *cell), (tiles, params.cart_timeout + 1, *cell)
+    places = [np.zeros((tiles, *cell), np.int64) for _ in range(4)]
+    rings = [np.zeros(pays, np.int64), np.zeros(pays), np.zeros(back, np.int64)]
+    return StockState(*places, np.zeros((tiles, lanes), np.int64), *rings)
+
+
+def make_stock_flow(products: int, lanes: int) -> StockFlow:
+    """Allocate the flow of one tile."""
+    cell = (products, lanes)
+    units = [np.zeros(cell, np.int64) for _ in range(5)]
+    return StockFlow(*units, np.zeros(cell), np.zeros(cell, np.int64), np.zeros(lanes), np.zeros(lanes, np.int64))
+
+
+@njit(cache=True)
+def stock_tile(state: StockState, tile: int) -> StockState:
+    """View of one tile."""
+    return StockState(
+        state.unreleased[tile],
+        state.available[tile],
+        state.in_carts[tile],
+        state.sold[tile],
+        state.next_wave[tile],
+        state.paying[tile],
+        state.paying_value[tile],
+        state.expiring[tile],
+    )
+
+
+@njit(cache=True)
+def release(
+    state: StockState,
+    tick: NDArray[np.int64],
+    wave_tick: NDArray[np.int64],
+    wave_units: NDArray[np.int64],
+    wanted: NDArray[np.bool_],
+    flow: StockFlow,
+    released_early: NDArray[np.float64],
+) -> None:
+    """Put the next wave on sale where it is due (wave_tick) or wanted; wave_units (wave, product).
+
+    Writes state.unreleased, available, next_wave, flow.released, and released_early (1 where the wish made it happen).
+    """
+    products, lanes = state.available.shape
+    waves = wave_tick.shape[0]
+    for lane in range(lanes):
+        released_early[lane] = 0.0
+        for product in range(products):
+            flow.released[product, lane] = 0
+        wave = state.next_wave[lane]
+        if wave < waves:
+            is_due = tick[lane] >= wave_tick[wave]
+            if is_due or wanted[lane]:
+                released_early[lane] = 0.0 if is_due else 1.0
+                state.next_wave[lane] = wave + 1
+                for product in range(products):
+                    units = wave_units[wave, product]
+                    flow.released[product, lane] = units
+                    state.unreleased[product, lane] -= units
+                    state.available[product, lane] += units
+
+
+@njit(cache=True)
+def fulfill(
+    params: Any,
+    state: StockState,
+    tick: NDArray[np.int64],
+    requests: NDArray[np.int64],
+    price: NDArray[np.float64],
+    menu: NDArray[np.int64],
+    keys: NDArray[np.uint64],
+    flow: StockFlow,
+    work: Workspace,
+) -> None:
+    """Take back expired carts, fill requests, draw their payment, book what is due; price (product, menu)."""
+    products, lanes = requests.shape
+    pays, back = state.paying.shape[0], state.expiring.shape[0]
+    for lane in range(lanes):
+        flow.chance[lane] = 1.0 - params.payment_failure
+    for product in range(products):
+        for lane in range(lanes):
+            reserved = min(requests[product, lane], state.available[product, lane])
+            flow.reserved[product, lane] = reserved
+            state.available[product, lane] -= reserved
+        write_uniforms(keys, PAYMENT, product, work.uniform)
+        write_binomial(flow.reserved[product], flow.chance, work.uniform, flow.drawn, work)
+        for lane in range(lanes):
+            will_pay, reserved = flow.drawn[lane], flow.reserved[product, lane]
+            pay_slot = (tick[lane] + params.payment_delay) % pays
+            state.paying[pay_slot, product, lane] = will_pay
+            state.paying_value[pay_slot, product, lane] = np.float64(will_pay) * price[product, menu[product, lane]]
+            state.expiring[(tick[lane] + params.cart_timeout) % back, product, lane] = reserved - will_pay
+            now = tick[lane] % pays
+            paid = state.paying[now, product, lane]
+            flow.paid[product, lane] = paid
+            flow.revenue[product, lane] = state.paying_value[now, product, lane]
+            state.paying[now, product, lane] = 0
+            state.paying_value[now, product, lane] = 0.0
+            state.in_carts[product, lane] += reserved - paid
+            state.sold[product, lane] += paid
+            flow.leftover[product, lane] = 0
+
+
+@njit(cache=True)
+def return_expired(state: StockState, tick: NDArray[np.int64], flow: StockFlow) -> None:
+    """Put the units of carts whose time is out on sale again; writes flow.expired and flow.opening."""
+    products, lanes = state.available.shape
+    back = state.expiring.shape[0]
+    for product in range(products):
+        for lane in range(lanes):
+            slot = tick[lane] % back
+            expired = state.expiring[slot, product, lane]
+            state.expiring[slot, product, lane] = 0
+            flow.expired[product, lane] = expired
+            state.in_carts[product, lane] -= expired
+            state.available[product, lane] += expired
+            flow.opening[product, lane] = state.available[product, lane]
+
+
+@njit(cache=True)
+def settle(state: StockState, closing: NDArray[np.bool_], flow: StockFlow) -> None:
+    """Where the sale closes: carts that would be paid are paid, all other units are left over."""
+    products, lanes = state.available.shape
+    for product in range(products):
+        for lane in range(lanes):
+            if closing[lane]:
+                for slot in range(state.paying.shape[0]):
+                    paid = state.paying[slot, product, lane]
+                    flow.paid[product, lane] += paid
+                    flow.revenue[product, lane] += state.paying_value[slot, product, lane]
+                    state.sold[product, lane] += paid
+                    state.in_carts[product, lane] -= paid
+                    state.paying[slot, product, lane] = 0
+                    state.paying_value[slot, product, lane] = 0.0
+                for slot in range(state.expiring.shape[0]):
+                    flow.expired[product, lane] += state.expiring[slot, product, lane]
+                    state.available[product, lane] += state.expiring[slot, product, lane]
+                    state.in_carts[product, lane] -= state.expiring[slot, product, lane]
+                    state.expiring[slot, product, lane] = 0
+                flow.leftover[product, lane] = state.available[product, lane] + state.unreleased[product, lane]

@@ -1,0 +1,413 @@
+"""One tick of a tile of sales, as a story. The only place where the parts of the simulator meet.
+
+Parts still to come have their place here: automated buyers between traffic and servers, support after stock, memory over
+several sales at the end.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from flashsim.sim import choice, inventory, servers, streams, traffic
+from flashsim.sim.samplers import Workspace, gamma_factor, make_workspace, write_normal
+
+HOLD, RELEASE, PUSH, CLOSE = range(4)  # what the timing head can order
+
+
+class SaleTables(NamedTuple):
+    """All numbers of one planned sale, compiled from a scenario; shared by every sale of a batch."""
+
+    rate: NDArray[np.float32]  # tick, segment, product, menu, member; expected units a tick
+    price: NDArray[np.float64]  # product, menu; currency a unit
+    list_price: NDArray[np.float64]  # product; currency a unit
+    unit_cost: NDArray[np.float64]  # product; currency a unit
+    salvage_value: NDArray[np.float64]  # product; currency a unit left, may be negative (disposal)
+    conversion: NDArray[np.float64]  # member; conversion at list price
+    traffic_share: NDArray[np.float64]  # member; share of the uplift that comes as visitors
+    common_variance: NDArray[np.float64]  # member; of the frailty shared by all products
+    product_variance: NDArray[np.float64]  # member, product
+    members: NDArray[np.int64]  # those a sale may draw
+    wave_tick: NDArray[np.int64]  # wave; planned tick of release
+    wave_units: NDArray[np.int64]  # wave, product; units
+    traffic: Any  # TrafficArguments
+    servers: Any  # ServerArguments
+    stock: Any  # StockArguments
+
+
+class SaleState(NamedTuple):
+    """Everything a tile of sales remembers from tick to tick."""
+
+    key: NDArray[np.uint64]  # lane
+    tick: NDArray[np.int64]  # lane
+    member: NDArray[np.int64]  # lane
+    frailty: NDArray[np.float64]  # product, lane; common times own factor
+    traffic: traffic.TrafficState
+    servers: servers.ServerState
+    stock: inventory.StockState
+
+
+class Decisions(NamedTuple):
+    """What is ordered in a tick."""
+
+    menu: NDArray[np.int64]  # product, lane; index into the price menu
+    timing: NDArray[np.int64]  # lane; HOLD, RELEASE, PUSH or CLOSE
+    change: NDArray[np.int64]  # lane; servers more (or fewer)
+
+
+class Ledger(NamedTuple):
+    """Facts of one tick. Visits and units are counts, money is in the World's currency."""
+
+    exogenous_visitors: NDArray[np.int64]  # lane
+    attracted_visitors: NDArray[np.int64]  # lane
+    served: NDArray[np.int64]  # lane; visits answered in time
+    errors: NDArray[np.int64]  # lane; visits timed out
+    abandoned: NDArray[np.int64]  # lane; visits that gave up waiting
+    backlog: NDArray[np.int64]  # lane; visits carried over to the next tick
+    servers: NDArray[np.int64]  # lane; in force
+    servers_billed: NDArray[np.int64]  # lane
+    lost_to_capacity: NDArray[np.int64]  # lane; errors + abandoned, in hard_cap mode units
+    utilization: NDArray[np.float64]  # lane; 0 .. 1
+    latency_mean_s: NDArray[np.float64]  # lane; seconds
+    latency_p95_s: NDArray[np.float64]  # lane; seconds
+    server_cost: NDArray[np.float64]  # lane; currency
+    penalty: NDArray[np.float64]  # lane; currency
+    salvage: NDArray[np.float64]  # lane; currency, at the close
+    pushes: NDArray[np.float64]  # lane
+    early_releases: NDArray[np.float64]  # lane
+    projected: NDArray[np.float64]  # lane; orders that were not feasible and were brought to the nearest feasible one
+    is_closed: NDArray[np.bool_]  # lane; the sale ended with this tick
+    menu: NDArray[np.int64]  # product, lane; index of the price in force
+    requests: NDArray[np.int64]  # product, lane; units asked for
+    opening: NDArray[np.int64]  # product, lane; units available when they were asked for
+    reserved: NDArray[np.int64]  # product, lane; units into carts
+    paid: NDArray[np.int64]  # product, lane; units
+    expired: NDArray[np.int64]  # product, lane; units back from carts
+    released: NDArray[np.int64]  # product, lane; units put on sale
+    in_carts: NDArray[np.int64]  # product, lane; at the end of the tick
+    leftover: NDArray[np.int64]  # product, lane; units unsold, at the close
+    revenue: NDArray[np.float64]  # product, lane; currency
+    discount_given: NDArray[np.float64]  # product, lane; list value of what was paid less revenue
+    goods_cost: NDArray[
+        np.float64
+    ]  # product, lane; currency; cost of the units paid, at the close also of those left over
+
+
+class Scratch(NamedTuple):
+    """Flows of the parts and workspace; one a thread, for no memory lasts beyond a tick."""
+
+    traffic: traffic.TrafficFlow
+    servers: servers.ServerFlow
+    choice: choice.ChoiceFlow
+    stock: inventory.StockFlow
+    keys: NDArray[np.uint64]  # lane; key of the tick
+    is_wanted: NDArray[np.bool_]  # lane
+    work: Workspace
+
+
+PRODUCT_FIELDS = Ledger._fields[Ledger._fields.index("menu") :]
+_REALS = ("utilization", "latency_mean_s", "latency_p95_s", "server_cost", "penalty", "salvage", "pushes")
+_REAL_FIELDS = (*_REALS, "early_releases", "projected", "revenue", "discount_given", "goods_cost")
+
+
+def make_state(tables: SaleTables, tiles: int, lanes: int) -> SaleState:
+    """Allocate the state of ``tiles`` tiles (first axis)."""
+    segments, products = tables.rate.shape[1:3]
+    return SaleState(
+        np.zeros((tiles, lanes), np.uint64),
+        np.zeros((tiles, lanes), np.int64),
+        np.zeros((tiles, lanes), np.int64),
+        np.ones((tiles, products, lanes)),
+        traffic.make_traffic_state(tiles, lanes),
+        servers.make_server_state(tiles, lanes, lag=tables.servers.lag, segments=segments),
+        inventory.make_stock_state(tiles, lanes, tables.stock, products),
+    )
+
+
+def make_ledger(tables: SaleTables, tiles: int, lanes: int) -> Ledger:
+    """Allocate the ledger of ``tiles`` tiles (first axis)."""
+    cells = (tiles, tables.rate.shape[2], lanes)
+    kinds = dict.fromkeys(_REAL_FIELDS, np.float64) | {"is_closed": np.bool_}
+    shapes = dict.fromkeys(PRODUCT_FIELDS, cells)
+    return Ledger(*(np.zeros(shapes.get(n, (tiles, lanes)), kinds.get(n, np.int64)) for n in Ledger._fields))
+
+
+def make_decisions(products: int, tiles: int, lanes: int) -> Decisions:
+    """Allocate decisions (list price, hold, no change) of ``tiles`` tiles (first axis)."""
+    lane = (tiles, lanes)
+    return Decisions(np.zeros((tiles, products, lanes), np.int64), np.zeros(lane, np.int64), np.zeros(lane, np.int64))
+
+
+def make_scratch(tables: SaleTables, lanes: int) -> Scratch:
+    """Allocate what one thread needs beside state and ledger."""
+    segments, products = tables.rate.shape[1:3]
+    return Scratch(
+        traffic.make_traffic_flow(segments, products, lanes),
+        servers.make_server_flow(segments, lanes),
+        choice.make_choice_flow(products, lanes),
+        inventory.make_stock_flow(products, lanes),
+        np.zeros(lanes, np.uint64),
+        np.zeros(lanes, np.bool_),
+        make_workspace(lanes),
+    )
+
+
+@njit(cache=True)
+def sale_tile(state: SaleState, tile: int) -> SaleState:
+    """View of one tile."""
+    return SaleState(
+        state.key[tile],
+        state.tick[tile],
+        state.member[tile],
+        state.frailty[tile],
+        traffic.traffic_tile(state.traffic, tile),
+        servers.server_tile(state.servers, tile),
+        inventory.stock_tile(state.stock, tile),
+    )
+
+
+@njit(cache=True)
+def ledger_tile(ledger: Ledger, tile: int) -> Ledger:
+    """View of one tile."""
+    return Ledger(
+        ledger.exogenous_visitors[tile],
+        ledger.attracted_visitors[tile],
+        ledger.served[tile],
+        ledger.errors[tile],
+        ledger.abandoned[tile],
+        ledger.backlog[tile],
+        ledger.servers[tile],
+        ledger.servers_billed[tile],
+        ledger.lost_to_capacity[tile],
+        ledger.utilization[tile],
+        ledger.latency_mean_s[tile],
+        ledger.latency_p95_s[tile],
+        ledger.server_cost[tile],
+        ledger.penalty[tile],
+        ledger.salvage[tile],
+        ledger.pushes[tile],
+        ledger.early_releases[tile],
+        ledger.projected[tile],
+        ledger.is_closed[tile],
+        ledger.menu[tile],
+        ledger.requests[tile],
+        ledger.opening[tile],
+        ledger.reserved[tile],
+        ledger.paid[tile],
+        ledger.expired[tile],
+        ledger.released[tile],
+        ledger.in_carts[tile],
+        ledger.leftover[tile],
+        ledger.revenue[tile],
+        ledger.discount_given[tile],
+        ledger.goods_cost[tile],
+    )
+
+
+@njit(cache=True)
+def open_sales(
+    tables: SaleTables,
+    state: SaleState,
+    opening: NDArray[np.bool_],
+    seed: NDArray[np.uint64],
+    domain: np.uint64,
+    episode: NDArray[np.uint64],
+    scratch: Scratch,
+) -> None:
+    """Start a sale afresh in every lane of ``opening``: its key, the world member and frailties it draws, full stock."""
+    work = scratch.work
+    products, lanes = state.frailty.shape
+    for lane in range(lanes):
+        if opening[lane]:
+            state.key[lane] = streams.sale_key(seed[lane], domain, episode[lane])
+            state.tick[lane] = 0
+    streams.write_tick_keys(state.key, state.tick, scratch.keys)
+    streams.write_uniforms(scratch.keys, streams.MEMBER, 0, work.uniform)
+    for lane in range(lanes):
+        if opening[lane]:
+            place = np.int64(work.uniform[lane] * np.float64(tables.members.shape[0]))
+            state.member[lane] = tables.members[place]
+    for product in range(-1, products):
+        stream = streams.COMMON_FRAILTY if product < 0 else streams.PRODUCT_FRAILTY
+        streams.write_uniforms(scratch.keys, stream, max(product, 0), work.uniform)
+        write_normal(work.uniform, work.normal, work)
+        for lane in range(lanes):
+            member = state.member[lane]
+            if opening[lane] and product < 0:
+                common = gamma_factor(work.normal[lane], tables.common_variance[member])
+                for other in range(products):
+                    state.frailty[other, lane] = common
+            elif opening[lane]:
+                state.frailty[product, lane] *= gamma_factor(
+                    work.normal[lane], tables.product_variance[member, product]
+                )
+    _clear(tables, state, opening)
+
+
+@njit(cache=True)
+def _clear(tables: SaleTables, state: SaleState, opening: NDArray[np.bool_]) -> None:
+    """Set traffic, servers and stock to the start of a sale in every lane of ``opening``."""
+    products, lanes = state.frailty.shape
+    for lane in range(lanes):
+        if opening[lane]:
+            state.traffic.goodwill[lane] = 0.0
+            state.traffic.pushes_left[lane] = tables.traffic.push_budget
+            state.servers.ordered[lane] = tables.servers.start_servers
+            state.servers.levels[:, lane] = tables.servers.start_servers
+            state.servers.backlog[:, lane] = 0
+            state.stock.next_wave[lane] = 0
+            for product in range(products):
+                state.stock.unreleased[product, lane] = tables.wave_units[:, product].sum()
+                state.stock.available[product, lane] = 0
+                state.stock.in_carts[product, lane] = 0
+                state.stock.sold[product, lane] = 0
+                state.stock.paying[:, product, lane] = 0
+                state.stock.paying_value[:, product, lane] = 0.0
+                state.stock.expiring[:, product, lane] = 0
+
+
+@njit(cache=True)
+def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger: Ledger, scratch: Scratch) -> None:
+    """Let one tick pass in every lane: ``decisions`` take effect, people come, are served, choose and buy.
+
+    Writes ``state`` and ``ledger``. A lane must not be stepped beyond the tick in which its ledger says is_closed.
+    """
+    flow, pool, asked, units = scratch.traffic, scratch.servers, scratch.choice, scratch.stock
+    keys, work = scratch.keys, scratch.work
+    streams.write_tick_keys(state.key, state.tick, keys)
+
+    # 1 offer: stock is released, pushes are sent, servers are ordered; the prices of this tick are decisions.menu
+    _write_wanted(decisions.timing, RELEASE, scratch.is_wanted)
+    inventory.release(
+        state.stock, state.tick, tables.wave_tick, tables.wave_units, scratch.is_wanted, units, ledger.early_releases
+    )
+    _write_wanted(decisions.timing, PUSH, scratch.is_wanted)
+    traffic.push(tables.traffic, state.traffic, scratch.is_wanted, ledger.pushes)
+    _count_refused(decisions.timing, ledger)
+    servers.order(tables.servers, state.servers, state.tick, decisions.change, pool, ledger.projected)
+
+    # 2 traffic: expected units of the offer, then the people who come, by segment
+    traffic.write_expected_units(tables.rate, state.tick, decisions.menu, state.member, state.frailty, flow)
+    traffic.arrive(
+        tables.traffic,
+        tables.conversion,
+        tables.traffic_share,
+        state.member,
+        state.traffic.goodwill,
+        keys,
+        flow,
+        work,
+    )
+
+    # 3 servers: who is answered, how fast, who gives up
+    if tables.servers.hard_cap:
+        servers.serve_hard_cap(tables.servers, flow.exogenous, flow.attracted, pool)
+    else:
+        servers.serve(tables.servers, state.servers, flow.exogenous, flow.attracted, keys, pool, work)
+
+    # 4 choice and stock: requests of those served, carts, payments
+    inventory.return_expired(state.stock, state.tick, units)
+    choice.choose(
+        flow.units, flow.visitors_mean, pool.served, state.stock.available, pool.attraction, keys, asked, work
+    )
+    inventory.fulfill(
+        tables.stock, state.stock, state.tick, asked.requests, tables.price, decisions.menu, keys, units, work
+    )
+
+    # 5 close: at the last tick or on order, carts are settled and waiting visitors leave
+    _write_closed(tables.rate.shape[0], state.tick, decisions.timing, ledger.is_closed)
+    inventory.settle(state.stock, ledger.is_closed, units)
+    servers.dismiss(state.servers, ledger.is_closed, pool)
+
+    # 6 ledger: the facts of this tick; then time goes on
+    _book_visits(tables, state, flow, pool, units, ledger)
+    _book_units(tables, state, decisions, asked, units, ledger)
+    for lane in range(state.tick.shape[0]):
+        state.tick[lane] += 1
+
+
+@njit(cache=True)
+def _write_wanted(timing: NDArray[np.int64], order: int, out: NDArray[np.bool_]) -> None:
+    for lane in range(out.shape[0]):
+        out[lane] = timing[lane] == order
+
+
+@njit(cache=True)
+def _count_refused(timing: NDArray[np.int64], ledger: Ledger) -> None:
+    """Start ledger.projected with the releases and pushes that were ordered but could not happen."""
+    for lane in range(timing.shape[0]):
+        no_release = timing[lane] == RELEASE and ledger.early_releases[lane] == 0.0
+        no_push = timing[lane] == PUSH and ledger.pushes[lane] == 0.0
+        ledger.projected[lane] = 1.0 if no_release or no_push else 0.0
+
+
+@njit(cache=True)
+def _write_closed(ticks: int, tick: NDArray[np.int64], timing: NDArray[np.int64], out: NDArray[np.bool_]) -> None:
+    for lane in range(out.shape[0]):
+        out[lane] = tick[lane] + 1 >= ticks or timing[lane] == CLOSE
+
+
+@njit(cache=True)
+def _book_visits(
+    tables: SaleTables,
+    state: SaleState,
+    flow: traffic.TrafficFlow,
+    pool: servers.ServerFlow,
+    units: inventory.StockFlow,
+    ledger: Ledger,
+) -> None:
+    """Write what the ledger says of people and servers."""
+    segments, lanes = pool.served.shape
+    for lane in range(lanes):
+        exogenous, attracted, served, backlog = 0, 0, 0, 0
+        for segment in range(segments):
+            exogenous += flow.exogenous[segment, lane]
+            attracted += flow.attracted[segment, lane]
+            served += pool.served[segment, lane]
+            backlog += state.servers.backlog[segment, lane]
+        lost = pool.errors[lane] + pool.abandoned[lane]
+        if tables.servers.hard_cap:  # one product, every visitor a buyer
+            lost = min(exogenous + attracted, units.opening[0, lane]) - units.reserved[0, lane]
+        ledger.exogenous_visitors[lane], ledger.attracted_visitors[lane] = exogenous, attracted
+        ledger.served[lane], ledger.errors[lane] = served, pool.errors[lane]
+        ledger.abandoned[lane], ledger.backlog[lane] = pool.abandoned[lane], backlog
+        ledger.servers[lane], ledger.servers_billed[lane] = pool.in_force[lane], pool.billed[lane]
+        ledger.lost_to_capacity[lane] = lost
+        ledger.utilization[lane] = pool.utilization[lane]
+        ledger.latency_mean_s[lane] = tables.servers.unloaded_latency_s + pool.wait_s[lane]
+        ledger.latency_p95_s[lane] = tables.servers.unloaded_latency_s + pool.wait_s[lane] * servers.LN_20
+        ledger.server_cost[lane] = tables.servers.cost * np.float64(pool.billed[lane])
+        ledger.penalty[lane] = tables.servers.penalty * np.float64(lost)
+
+
+@njit(cache=True)
+def _book_units(
+    tables: SaleTables,
+    state: SaleState,
+    decisions: Decisions,
+    asked: choice.ChoiceFlow,
+    units: inventory.StockFlow,
+    ledger: Ledger,
+) -> None:
+    """Write what the ledger says of units and the money they bring."""
+    products, lanes = asked.requests.shape
+    for lane in range(lanes):
+        ledger.salvage[lane] = 0.0
+    for product in range(products):
+        for lane in range(lanes):
+            paid, revenue = units.paid[product, lane], units.revenue[product, lane]
+            ledger.menu[product, lane] = decisions.menu[product, lane]
+            ledger.requests[product, lane] = asked.requests[product, lane]
+            ledger.opening[product, lane] = units.opening[product, lane]
+            ledger.reserved[product, lane] = units.reserved[product, lane]
+            ledger.paid[product, lane] = paid
+            ledger.expired[product, lane] = units.expired[product, lane]
+            ledger.released[product, lane] = units.released[product, lane]
+            ledger.in_carts[product, lane] = state.stock.in_carts[product, lane]
+            ledger.leftover[product, lane] = units.leftover[product, lane]
+            ledger.revenue[product, lane] = revenue
+            ledger.discount_given[product, lane] = np.float64(paid) * tables.list_price[product] - revenue
+            bought = np.float64(paid + units.leftover[product, lane])
+            ledger.goods_cost[product, lane] = bought * tables.unit_cost[product]
+            ledger.salvage[lane] += np.float64(units.leftover[product, lane]) * tables.salvage_value[product]
