@@ -51,22 +51,6 @@ Config = TypeVar("Config")
 CONF = Path(__file__).resolve().parents[1] / "conf"
 FROM_JOB = "raised by job"
 
-# Every program's `defaults` begin with this: its own schema, and a Hydra that writes and logs nothing of its own.
-PROGRAM: dict[str, Any] = {
-    "defaults": [
-        "schema",
-        {"override /hydra/job_logging": "none"},
-        {"override /hydra/hydra_logging": "none"},
-        "_self_",
-    ],
-    "hydra": {
-        "output_subdir": None,
-        "run": {"dir": "."},
-        "sweep": {"dir": "${output}", "subdir": "${hydra.job.num}"},
-        "job": {"chdir": False},
-    },
-}
-
 
 def dated(program: str) -> str:
     """Default of a config's ``output``: a folder named after the moment of the start."""
@@ -85,7 +69,7 @@ def entry(
     def decorate(function: Callable[[Config, RunFolder], None]) -> Callable[[], None]:
         @functools.wraps(function)
         def main() -> None:
-            store_schemas(config_type, options or {})
+            store_schemas(name, config_type, options=options or {})
             try:
                 run_with_hydra(name, function, conf=conf)
             except InputError as error:
@@ -100,11 +84,18 @@ def entry(
     return decorate
 
 
-def store_schemas(config_type: type, options: Mapping[str, Mapping[str, type]]) -> None:
-    """Tell Hydra the types and defaults of the program that is about to start."""
+def store_schemas(name: str, config_type: type, *, options: Mapping[str, Mapping[str, type]]) -> None:
+    """Tell Hydra the types and defaults of the program that is about to start, and to write and log nothing itself."""
+    quiet = {
+        "output_subdir": None,
+        "run": {"dir": "."},
+        "sweep": {"dir": "${output}", "subdir": "${hydra.job.num}"},
+        "job": {"chdir": False, "name": name},
+    }
+    no_logging = [{"override /hydra/job_logging": "none"}, {"override /hydra/hydra_logging": "none"}]
     store = ConfigStore.instance()
     store.store(name="schema", node=schema(config_type))
-    store.store(name="program", node=PROGRAM)
+    store.store(name="program", node={"defaults": ["schema", *no_logging, "_self_"], "hydra": quiet})
     for group, types in options.items():
         for option, option_type in types.items():
             store.store(group=group, name=option, node=schema(option_type))

@@ -181,6 +181,20 @@ def test_the_default_folder_bears_the_program_s_name_and_the_moment(start: Start
     assert runs(folder) == ["config.txt", "config.yaml", "run.json", "timings.json"]
 
 
+def test_help_names_the_program_its_groups_and_its_defaults(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setattr(sys, "argv", ["toy", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith("toy is powered by Hydra.")
+    assert "agent: dqn, ppo" in text
+    assert "clip_range: 0.2" in text
+
+
 def test_a_process_prints_the_sentence_alone_and_exits_with_2(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-m", "tests.experiments.toy_program", "scenario.stok=3"]
     ended = subprocess.run(
