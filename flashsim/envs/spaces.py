@@ -107,7 +107,10 @@ class ActionConfig:
 
 
 class ActionCodec:
-    """Translates actions of a space to decisions: menu index of each product, timing order, change of servers."""
+    """Translates actions of a space to decisions: menu index of each product, timing order, change of servers.
+
+    Heads and orders that can do nothing in the plan (a push without a budget, say) are left out of the space.
+    """
 
     LARGEST_MENU = 10_000
 
@@ -115,15 +118,17 @@ class ActionCodec:
         self.plan, self.config = plan, config
         sizes: list[int] = []
         self._slices: dict[str, slice] = {}
+        orders = [TIMING[name] for name in config.timing if self._can_happen(TIMING[name])]
+        self._orders = np.array(orders, np.int64)
         for head in HEADS:
-            if head in config.heads:
-                first = len(sizes)
-                sizes += self._head_sizes(head)
-                self._slices[head] = slice(first, len(sizes))
+            head_sizes = self._head_sizes(head)
+            if head in config.heads and max(head_sizes) > 1:
+                self._slices[head] = slice(len(sizes), len(sizes) + len(head_sizes))
+                sizes += head_sizes
+        if not sizes:
+            raise InputError(f"action: heads {config.heads!r} leave nothing to decide in {plan.name!r}; choose others")
         self.sizes = np.array(sizes, np.int64)
         self._changes = np.array(plan.server_changes, np.int64)
-        self._orders = np.array([TIMING[name] for name in config.timing], np.int64)
-        self._no_change = plan.server_changes.index(0)
         self.space: spaces.Space
         if config.flat:
             count = int(np.prod(self.sizes, dtype=np.float64))
@@ -140,7 +145,13 @@ class ActionCodec:
     def _head_sizes(self, head: str) -> list[int]:
         if head == "discount":
             return [self.plan.menu] * (self.plan.products if self.config.per_product else 1)
-        return [len(self.config.timing)] if head == "timing" else [len(self.plan.server_changes)]
+        return [len(self._orders)] if head == "timing" else [len(self.plan.server_changes)]
+
+    def _can_happen(self, order: int) -> bool:
+        """Whether a timing order can ever do something in this plan."""
+        tables = self.plan.tables
+        possible = {RELEASE: tables.wave_tick.shape[0] > 1, PUSH: tables.traffic.push_budget > 0}
+        return possible.get(order, True)
 
     def check(self, actions: NDArray, sales: int) -> NDArray[np.int64]:
         """``actions`` (sale, …) as integers; InputError when shape, kind or range do not fit."""
