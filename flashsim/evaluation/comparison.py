@@ -22,6 +22,7 @@ from flashsim.evaluation.tables import (
     kpi_table,
     member_table,
     pair_table,
+    phase_table,
     policies_table,
     product_table,
     profile_table,
@@ -37,7 +38,7 @@ class Comparison:
 
     verdict: Verdict
     tables: dict[str, pd.DataFrame]
-    """policies, kpis, guardrails, differences, pairs, members, bridge, risk, products, profile."""
+    """policies, kpis, guardrails, differences, pairs, members, bridge, risk, products, phases, profile."""
     settings: dict[str, Any]
     """How the statistics were made: sales, members, confidence, resamples, seed, primary KPI, guardrails."""
 
@@ -93,6 +94,7 @@ def compare(
     )
     summaries = summarize(contest, resamples=resamples, seed=seed)
     kpis = kpi_table(contest, summaries["levels"])
+    profile = profile_table(contest)
     tables = {
         "policies": policies_table(contest),
         "kpis": kpis,
@@ -103,7 +105,8 @@ def compare(
         "bridge": bridge_table(contest, summaries),
         "risk": risk_table(contest, summaries),
         "products": product_table(contest),
-        "profile": profile_table(contest),
+        "phases": phase_table(profile),
+        "profile": profile,
     }
     shown = kpis[kpis["kpi"] == primary]
     means = dict(zip(shown["policy"], shown["mean"], strict=True))

@@ -276,6 +276,8 @@ def show(value: float, unit: Unit, *, currency: str, signed: bool = False) -> st
     decimals = next((places for bound, places in ((1000.0, 0), (10.0, 1)) if abs(scaled) >= bound), 2)
     if unit == "s" and abs(scaled) < 1.0:
         decimals = 3
+    if unit in ("count", "units", "server minutes") and float(scaled).is_integer():
+        decimals = 0
     digits = f"{abs(scaled):,.{decimals}f}"
     nothing = not digits.strip("0.,")
     sign = "" if nothing else "−" if scaled < 0.0 else "+" if signed else ""

@@ -113,6 +113,7 @@ def pair_table(contest: Contest, summaries: Mapping[str, Summary]) -> pd.DataFra
     pairs, main, relative = contest.pairs(), summaries["pairs"], summaries["relative"]
     means = equal_member_means(contest.primary_values, contest.members)
     no_base = means[[baseline for _, baseline in pairs]] <= 0.0
+    worlds = _by_world(contest)
     alpha = 1.0 - contest.confidence
     table = pd.DataFrame(
         {
@@ -140,7 +141,24 @@ def pair_table(contest: Contest, summaries: Mapping[str, Summary]) -> pd.DataFra
             ),
         }
     )
-    return table.assign(finding=_finding(table["difference"], table["p_holm"], table["direction"], alpha=alpha))
+    return pd.concat([table, worlds], axis=1).assign(
+        comparisons=len(pairs),
+        confidence=contest.confidence,
+        finding=_finding(table["difference"], table["p_holm"], table["direction"], alpha=alpha),
+    )
+
+
+def _by_world(contest: Contest) -> pd.DataFrame:
+    """For each pair: in how many worlds the learner's mean is better, and the difference with one world left out."""
+    labels = np.unique(contest.members)
+    means = np.stack([contest.primary_values[contest.members == label].mean(axis=0) for label in labels])
+    sign = -1.0 if contest.primary.direction == "lower" else 1.0
+    rows = []
+    for learner, baseline in contest.pairs():
+        difference = means[:, learner] - means[:, baseline]
+        without = (difference.sum() - difference) / (labels.size - 1) if labels.size > 1 else np.array([np.nan])
+        rows.append((labels.size, int((sign * difference > 0.0).sum()), without.min(), without.max()))
+    return pd.DataFrame(rows, columns=["worlds", "worlds_better", "least_without_one", "most_without_one"])
 
 
 def member_table(contest: Contest) -> pd.DataFrame:
@@ -251,3 +269,12 @@ def profile_table(contest: Contest) -> pd.DataFrame:
                     )
                 )
     return pd.concat(parts, ignore_index=True)
+
+
+def phase_table(profile: pd.DataFrame) -> pd.DataFrame:
+    """Every series of the course averaged over the first, middle and last third of the ticks; depth over products."""
+    ticks = int(profile["tick"].max()) + 1
+    third = np.minimum(profile["tick"].to_numpy() * 3 // ticks, 2)
+    phases = profile.assign(phase=np.array(["first third", "middle third", "last third"])[third])
+    means = phases.groupby(["policy", "series", "phase"], sort=False)["value"].mean()
+    return means.rename("mean").reset_index()

@@ -37,7 +37,7 @@ VERDICT_TEXT: dict[str, str] = {
     "above": "above",
     "below": "below",
     "guardrails kept": "{policy} keeps every guardrail.",
-    "guardrails broken": "But {policy} breaks {count} of the guardrails: {labels}.",
+    "guardrails broken": "But {policy} breaks a guardrail: {labels}.",
 }
 """English sentences of the verdict; a translation has the same keys and the same names in braces."""
 
@@ -83,7 +83,7 @@ class Verdict:
             return show(value, unit, currency=self.currency, signed=True)
 
         shown = show(abs(self.difference), unit, currency=self.currency) if signless else amount(self.difference)
-        return {
+        fields = {
             "learner": self.learner,
             "baseline": self.baseline,
             "amount": shown,
@@ -94,13 +94,13 @@ class Verdict:
             "comparisons": str(self.comparisons),
             "confidence": f"{self.confidence * 100:g} %",
         }
+        if self.relative is not None:
+            fields["relative"] = f"{'−' if self.relative < 0 else '+'}{abs(self.relative) * 100:.1f} %"
+        return fields
 
     def sentence(self) -> str:
         """The verdict in plain English, guardrails included."""
-        fields: dict[str, Any] = dict(self.fields())
-        if self.relative is not None:
-            fields["relative"] = f"{'−' if self.relative < 0 else '+'}{abs(self.relative) * 100:.1f} %"
-        return str(tell(self, fields, texts=VERDICT_TEXT, render=str.format))
+        return str(tell(self, self.fields(), texts=VERDICT_TEXT, render=str.format))
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able content."""
@@ -115,8 +115,8 @@ def tell(verdict: Verdict, fields: Mapping[str, Any], *, texts: Mapping[str, str
     first = render(texts[verdict.outcome], **{**fields, **words, "relative": relative})
     labels = ", ".join(find_kpi(name).label.lower() for name in verdict.guardrails_broken)
     key = "guardrails broken" if labels else "guardrails kept"
-    second = render(texts[key], policy=verdict.subject, labels=labels, count=len(verdict.guardrails_broken))
-    return first + " " + second
+    second = render(texts[key], policy=verdict.subject, labels=labels)
+    return render("{first} {second}", first=first, second=second)
 
 
 def decide(

@@ -107,7 +107,7 @@ def test_reference_is_shown_but_never_wins() -> None:
 def test_broken_guardrail_is_told_with_the_win() -> None:
     verdict = usual(effect=50.0, latency_s=3.0).verdict
     assert verdict.guardrails_broken == ("p95_latency_s",)
-    assert "breaks 1 of the guardrails: 95th percentile of latency" in verdict.sentence()
+    assert "breaks a guardrail: 95th percentile of latency" in verdict.sentence()
     assert "keeps every guardrail" in usual(effect=50.0).verdict.sentence()
 
 
@@ -158,6 +158,24 @@ def test_tables_agree_with_one_another_and_with_the_sales() -> None:
     members = comparison.tables["members"].query("policy == 'PPO'")
     assert members["difference"].mean() == pytest.approx(pair["difference"])
     assert pair["relative"] == pytest.approx(pair["difference"] / fixed.totals["profit"].mean())
+
+
+def test_phases_are_means_of_thirds_of_the_course() -> None:
+    comparison = usual(effect=50.0)
+    course = make_rollout("PPO").profile["visitors"]
+    phases = comparison.tables["phases"]
+    assert number(phases, "mean", policy="PPO", series="visitors", phase="first third") == pytest.approx(
+        course[:14].mean()
+    )
+    assert number(phases, "mean", policy="PPO", series="visitors", phase="last third") == pytest.approx(
+        course[27:].mean()
+    )
+
+
+def test_pair_tells_in_how_many_worlds_the_learner_is_ahead() -> None:
+    pair = usual(effect=50.0).tables["pairs"].iloc[0]
+    assert (pair["worlds"], pair["worlds_better"]) == (8, 8)
+    assert pair["least_without_one"] <= pair["difference"] <= pair["most_without_one"]
 
 
 def test_saved_tables_are_the_same_again_and_keep_full_precision(tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ def test_missing_misshapen_broken_and_unbalanced_ledgers_are_refused() -> None:
         (0.1234, "share", False, "12.3 %"),
         (0.1234, "share", True, "+12.3 pp"),
         (-1e-9, "units", True, "0.00"),
+        (160.0, "count", False, "160"),
         (0.4567, "s", False, "0.457 s"),
     ],
 )

@@ -1,0 +1,177 @@
+"""Every English word of a report. Another language is another pair of dicts with the same keys and braces."""
+
+from flashsim.evaluation.verdict import VERDICT_TEXT
+
+PASSAGES: dict[str, str] = VERDICT_TEXT | {
+    "headline learner": "{learner} wins: {kpi} {difference} a sale",
+    "headline baseline": "No learner wins: {baseline} is ahead in {kpi}",
+    "headline not separable": "Not separable: the sales cannot tell {learner} from {baseline}",
+    "chance": (
+        "On a single sale {learner} beats {baseline} with a probability of {probability} (interval {low} to {high}; "
+        "ties count half)."
+    ),
+    "risk": (
+        "In the worst {share} of its sales {policy} makes a {kpi} of {amount} on average, {difference} against the "
+        "worst of {baseline} (interval {low} to {high})."
+    ),
+    "worlds": (
+        "{learner} is ahead of {baseline} in {better} of {worlds} held-out worlds. Leaving out any one world, the "
+        "difference would lie between {least} and {most}: {decides}."
+    ),
+    "worlds one": "All sales come from one world, so nothing can be said about other worlds.",
+    "one world decides": "one world decides its sign, so read the verdict with care",
+    "no world decides": "no single world decides its sign",
+    "money": "Of the profit difference of {total} a sale to {baseline}, {terms}.",
+    "money term": "{label} makes {amount}",
+    "conduct depth": (
+        "Average discount on the shelf: {policy} shows {first} in the first third of the sale, {middle} in the middle "
+        "and {last} in the last third."
+    ),
+    "conduct servers": "It runs {first}, {middle} and {last} servers on average in these three parts.",
+    "guardrail": "{label} of {policy} is {mean} (interval {low} to {high}) against a limit of {limit}: {status}.",
+}
+"""Sentences with numbers: each brace is filled from a cell of a table."""
+
+PAGE: dict[str, str] = {
+    "language": "en",
+    "badge": "Simulated sales",
+    "badge_text": "on demand learned from data; not the result of a live test",
+    "contents": "On this page",
+    "verdict": "Verdict",
+    "difference": "Difference a sale",
+    "chance": "Chance that a sale improves",
+    "bad_sales": "In the worst sales",
+    "guardrails_card": "Guardrails",
+    "all_kept": "all kept",
+    "worlds_ahead": "held-out worlds in which the learner is ahead",
+    "run": "Run",
+    "against": "against",
+    "interval": "interval",
+    "guardrails": "Guardrails",
+    "guardrails_text": (
+        "A guardrail is broken when a policy's mean lies beyond the limit, uncertain when only the interval reaches "
+        "beyond it."
+    ),
+    "limit": "Limit",
+    "reason": "Why this limit",
+    "kept": "kept",
+    "broken": "broken",
+    "uncertain": "uncertain",
+    "kpis": "Key figures",
+    "kpis_text": (
+        "Mean of a sale, with its interval beneath. ▲ better, ▼ worse than the best baseline on the same sales; "
+        "≈ cannot be told apart; △ differs, without a better side. These marks are single comparisons, not corrected "
+        "for their number: only the pairs below decide the verdict."
+    ),
+    "kpi": "Key figure",
+    "definitions": "How each figure is defined",
+    "formula": "Formula, a sale",
+    "unit": "Unit",
+    "better": "Better",
+    "pairs": "Paired differences",
+    "pairs_text": (
+        "Every policy met the same visitors, worlds and chances, so that differences are taken sale by sale. Every "
+        "learner is compared with every baseline, and a claim counts only after correction for their number: the best "
+        "baseline is found on these same sales, so beating it alone would prove too little."
+    ),
+    "forest_caption": "Difference of every policy to the best baseline",
+    "pairs_caption": "Every learner against every baseline",
+    "learner": "Learner",
+    "baseline": "Baseline",
+    "relative": "Relative",
+    "p": "p, corrected",
+    "detectable": "Detectable",
+    "ahead": "Worlds ahead (difference without any one)",
+    "finding": "Finding",
+    "finding better": "better",
+    "finding worse": "worse",
+    "finding not separable": "not separable",
+    "finding differs": "differs",
+    "bridge": "Where the money comes from",
+    "bridge_caption": "From the best baseline's profit to the learner's, a sale",
+    "term": "Term of profit",
+    "conduct": "What each policy does when",
+    "course_caption": "Course of the sale, mean over all sales",
+    "depth_caption": "Discount of every product over the sale, mean over all sales",
+    "phases_caption": "First, middle and last third of the sale",
+    "series": "Series",
+    "policy": "Policy",
+    "first": "First third",
+    "middle": "Middle third",
+    "last": "Last third",
+    "products": "Products",
+    "products_caption": "Mean of a sale by product",
+    "product": "Product",
+    "worlds": "World by world",
+    "worlds_caption": "Difference in each held-out world; intervals see only the sales of that world",
+    "world": "World",
+    "sales": "Sales",
+    "without": "Overall without it",
+    "risk_caption": "Bad sales of each policy",
+    "tail_mean": "Mean of the worst sales",
+    "to_best": "Difference to the best baseline",
+    "worst": "Worst sale",
+    "median": "Middle sale",
+    "data": "Data and models",
+    "demand_scores": "Demand model on weeks that it never saw",
+    "dropped_rows": "Rows left out of the data, by reason",
+    "assumptions": "Assumptions that enter the simulation",
+    "not_identified": "not identified by the data",
+    "identified": "estimated from the data",
+    "extrapolation": "Beyond the data",
+    "extrapolation_none": "No policy leaves the range that the data support.",
+    "deep": "{policy} discounts {product} to {deepest} on average at its deepest; data support {depth}.",
+    "not_supplied": "Not supplied with this evaluation.",
+    "method": "How the statistics are made",
+    "method_text": (
+        "The estimate is the mean of the worlds' means. Intervals come from a bootstrap that draws worlds and, within "
+        "them, sales, corrected for the small number of worlds (Davison & Hinkley 1997, section 3.8) and stretched to "
+        "Student's law; with 8 worlds, simulation finds 94 to 99 % coverage where 95 % is claimed. The verdict uses "
+        "Holm's correction (1979). Detectable is the true difference that would be found four times in five."
+    ),
+    "provenance": "Where these numbers come from",
+    "item": "Item",
+    "value": "Value",
+    "setting": "Scenario",
+    "statistics": "Statistics",
+    "tables_text": "Each number in the text leads to its cell; every table is also a CSV and a JSON file in",
+    "training": "Training",
+    "simulated_steps": "Simulated steps of this evaluation",
+    "role": "Role",
+    "role learner": "learner",
+    "role baseline": "baseline",
+    "role reference": "reference",
+    "best_baseline": "best baseline",
+    "policies_caption": "Who took part",
+    "note": "What it is",
+}
+"""Headings, labels and standing texts of the page."""
+
+SERIES: dict[str, str] = {
+    "visitors": "Visitors a tick",
+    "depth": "Discount on the shelf",
+    "servers_online": "Servers online",
+    "utilization": "Server utilization",
+    "latency_p95_s": "95th percentile of latency (s)",
+    "paid": "Units paid a tick",
+    "stock_left_share": "Stock left",
+    "backlog": "Visits waiting",
+    "errors": "Errors a tick",
+}
+"""Names of the series of the course, in the order shown."""
+
+FIGURES: dict[str, str] = {
+    "difference": "difference in {kpi} a sale ({unit})",
+    "no difference": "no difference",
+    "tick": "minutes since the opening",
+    "world": "world {member}",
+    "others": "other policies",
+    "beyond": "beyond what the data support",
+    "forest_alt": "Forest plot: difference in {kpi} of {count} policies to {baseline}, with {confidence} intervals.",
+    "bridge_alt": "Waterfall from the profit of {baseline} to that of {policy} through revenue, goods, servers, "
+    "penalties and stock left.",
+    "worlds_alt": "Difference in {kpi} of {policy} to {baseline} in each of {count} worlds, with intervals.",
+    "course_alt": "Small charts of the mean course of the sale under each policy: {series}.",
+    "depth_alt": "Heat map of the mean discount of every product over the sale, one panel for each of: {policies}.",
+}
+"""Words in figures, and what a person reads who cannot see them."""

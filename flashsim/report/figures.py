@@ -1,0 +1,212 @@
+"""The figures of a report: tables in, SVG text out. The same table gives the same bytes.
+
+No pyplot and no global state; names from data are drawn literally (no mathematics in them).
+"""
+
+import io
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from flashsim.evaluation.kpis import Unit, show
+
+INK, SOFT, GRID = "#1c2733", "#66727f", "#e3e8ee"
+LEAD, RIVAL, BETTER, WORSE = "#0b62c4", "#c2570c", "#14804a", "#b42318"
+OTHERS = ("#7c5cbf", "#00857c", "#a3487f", "#7d6b1a", "#4f6d8f", "#8a8f98")
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "flashsim",
+    "text.parse_math": False,
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "text.color": INK,
+    "legend.frameon": False,
+}
+
+
+def render(draw: Callable[..., Figure], *arguments: Any, **options: Any) -> str:
+    """Call ``draw`` under the report's style and return its figure as SVG."""
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        # The page's own fonts draw the text; matplotlib only measures it and may lack a glyph (Chinese names).
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        buffer = io.StringIO()
+        draw(*arguments, **options).savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def short(name: str, *, length: int = 26) -> str:
+    """One line of at most ``length`` characters."""
+    line = " ".join(name.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def palette(policies: Sequence[str], *, lead: str, rival: str) -> dict[str, str]:
+    """Colors that stay with a policy through the whole page."""
+    rest = [policy for policy in policies if policy not in (lead, rival)]
+    colors = {policy: OTHERS[place % len(OTHERS)] for place, policy in enumerate(rest)}
+    return colors | {rival: RIVAL, lead: LEAD}
+
+
+def forest(
+    rows: pd.DataFrame, *, colors: Mapping[str, str], unit: Unit, currency: str, words: Mapping[str, str]
+) -> Figure:
+    """Differences with intervals, one line a policy; ``rows``: policy, difference, low, high."""
+    figure = Figure(figsize=(7.4, 0.9 + 0.42 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(len(rows))[::-1]
+    for place, row in zip(places, rows.to_dict("records"), strict=True):
+        color = colors[row["policy"]]
+        axes.plot([row["low"], row["high"]], [place, place], color=color, linewidth=2.4, solid_capstyle="butt")
+        axes.plot([row["difference"]], [place], "o", color=color, markersize=7)
+        label = show(row["difference"], unit, currency=currency, signed=True)
+        axes.annotate(label, (row["difference"], place), (0, 6), textcoords="offset points", ha="center", fontsize=8.5)
+    axes.axvline(0.0, color=INK, linewidth=1.0)
+    axes.set_yticks(places, [short(name) for name in rows["policy"]])
+    axes.set_ylim(-0.6, len(rows) - 0.3)
+    axes.set_xlabel(words["difference"])
+    axes.grid(visible=False, axis="y")
+    _plain_ticks(axes)
+    return figure
+
+
+def bridge(rows: pd.DataFrame, *, baseline: str, policy: str, currency: str) -> Figure:
+    """Waterfall; ``rows``: label, baseline_amount, policy_amount, difference, profit in the last row."""
+    parts, profit = rows.iloc[:-1], rows.iloc[-1]
+    steps = parts["difference"].to_numpy(dtype=float)
+    starts = profit["baseline_amount"] + np.concatenate([[0.0], np.cumsum(steps)[:-1]])
+    figure = Figure(figsize=(7.4, 3.3), layout="constrained")
+    axes = figure.subplots()
+    count = len(parts)
+    ends = np.array([profit["baseline_amount"], profit["policy_amount"]], dtype=float)
+    edges = np.concatenate([starts, starts + steps, ends])
+    span = float(np.ptp(edges)) or max(abs(float(edges[0])), 1.0)
+    floor = float(edges.min()) - 0.35 * span
+    axes.bar([0, count + 1], ends - floor, bottom=floor, color=[RIVAL, LEAD], width=0.62)
+    axes.bar(np.arange(1, count + 1), steps, bottom=starts, color=np.where(steps >= 0, BETTER, WORSE), width=0.62)
+    tops = np.concatenate([[ends[0]], np.maximum(starts, starts + steps), [ends[1]]])
+    texts = [show(ends[0], "currency", currency=currency)]
+    texts += [show(step, "currency", currency=currency, signed=True) for step in steps]
+    texts += [show(ends[1], "currency", currency=currency)]
+    for place, (top, text) in enumerate(zip(tops, texts, strict=True)):
+        axes.annotate(text, (place, top), (0, 3), textcoords="offset points", ha="center", fontsize=8.5)
+    levels = np.concatenate([[ends[0]], starts + steps])
+    for place, level in enumerate(levels):
+        axes.plot([place + 0.31, place + 0.69], [level, level], color=SOFT, linewidth=0.8)
+    names = [short(baseline, length=16), *parts["label"], short(policy, length=16)]
+    axes.set_xticks(np.arange(count + 2), [name.replace(" ", "\n", 1) for name in names])
+    axes.set_ylim(floor, float(edges.max()) + 0.2 * span)
+    axes.set_ylabel(f"{currency} a sale (axis cut)")
+    axes.grid(visible=False, axis="x")
+    _plain_ticks(axes, horizontal=False)
+    return figure
+
+
+def worlds(rows: pd.DataFrame, *, overall: Mapping[str, float], words: Mapping[str, str]) -> Figure:
+    """Difference in each world; ``rows``: member, difference, low, high; ``overall``: difference, low, high."""
+    figure = Figure(figsize=(7.4, 0.9 + 0.3 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    ordered = rows.sort_values("difference", kind="stable")
+    places = np.arange(len(ordered))
+    axes.axvspan(overall["low"], overall["high"], color=LEAD, alpha=0.12, linewidth=0)
+    axes.axvline(overall["difference"], color=LEAD, linewidth=1.2)
+    axes.hlines(places, ordered["low"], ordered["high"], color=SOFT, linewidth=2.0)
+    axes.plot(ordered["difference"], places, "o", color=INK, markersize=5)
+    axes.axvline(0.0, color=INK, linewidth=1.0)
+    axes.set_yticks(places, [words["world"].format(member=member) for member in ordered["member"]])
+    axes.set_xlabel(words["difference"])
+    axes.grid(visible=False, axis="y")
+    _plain_ticks(axes)
+    return figure
+
+
+def course(
+    profile: pd.DataFrame,
+    *,
+    series: Mapping[str, str],
+    bold: Sequence[str],
+    colors: Mapping[str, str],
+    minutes: float,
+    words: Mapping[str, str],
+) -> Figure:
+    """Small charts, one a series, one line a policy; products averaged; policies in ``bold`` stand out."""
+    names = list(series)
+    figure = Figure(figsize=(7.4, 1.75 * ((len(names) + 1) // 2) + 0.6), layout="constrained")
+    grid = figure.subplots((len(names) + 1) // 2, 2, sharex=True, squeeze=False).ravel()
+    means = profile.groupby(["series", "policy", "tick"], sort=False)["value"].mean().reset_index()
+    policies = sorted(dict.fromkeys(profile["policy"]), key=lambda policy: policy in bold)
+    for axes, name in zip(grid, names, strict=False):
+        mine = means[means["series"] == name]
+        for policy in policies:
+            line = mine[mine["policy"] == policy]
+            loud = policy in bold
+            axes.plot(
+                line["tick"] * minutes,
+                line["value"],
+                color=colors[policy],
+                linewidth=2.0 if loud else 1.0,
+                alpha=1.0 if loud else 0.55,
+                label=short(policy),
+            )
+        axes.set_title(series[name], fontsize=9.5, loc="left")
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        if name in ("depth", "stock_left_share", "utilization"):
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.0f} %"))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+    for axes in grid[len(names) :]:
+        axes.set_axis_off()
+    for axes in grid[max(len(names) - 2, 0) : len(names)]:
+        axes.set_xlabel(words["tick"])
+        axes.tick_params(labelbottom=True)
+    handles, labels = grid[0].get_legend_handles_labels()
+    figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=3, fontsize=8.5)
+    return figure
+
+
+def depth_map(profile: pd.DataFrame, *, policies: Sequence[str], minutes: float, words: Mapping[str, str]) -> Figure:
+    """Mean discount: one panel a policy, one line a product, time to the right."""
+    depth = profile[profile["series"] == "depth"]
+    products = list(dict.fromkeys(depth["product"]))
+    height = 0.55 + 0.24 * len(products)
+    figure = Figure(figsize=(7.4, 0.7 + height * len(policies)), layout="constrained")
+    grid = figure.subplots(len(policies), 1, sharex=True, squeeze=False).ravel()
+    top = max(float(depth["value"].max()), 0.05)
+    image = None
+    for axes, policy in zip(grid, policies, strict=True):
+        mine = depth[depth["policy"] == policy]
+        table = np.stack([mine[mine["product"] == product]["value"].to_numpy() for product in products])
+        extent = (0.0, table.shape[1] * minutes, len(products) - 0.5, -0.5)
+        image = axes.imshow(
+            table, aspect="auto", cmap="YlGnBu", vmin=0.0, vmax=top, extent=extent, interpolation="nearest"
+        )
+        axes.set_yticks(np.arange(len(products)), [short(product) for product in products], fontsize=8)
+        axes.set_title(short(policy, length=60), fontsize=9.5, loc="left")
+        axes.grid(visible=False)
+    grid[-1].set_xlabel(words["tick"])
+    if image is not None:
+        bar = figure.colorbar(image, ax=list(grid), shrink=0.8, pad=0.02)
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.0f} %"))
+    return figure
+
+
+def _plain_ticks(axes: Axes, *, horizontal: bool = True) -> None:
+    axis = axes.xaxis if horizontal else axes.yaxis
+    axis.set_major_locator(MaxNLocator(6))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}".replace("-", "−")))

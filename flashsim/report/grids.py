@@ -1,0 +1,314 @@
+"""Tables as a page shows them: rows and columns for a reader, every shown number carrying its cell's address."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from flashsim.evaluation.comparison import Comparison
+from flashsim.evaluation.kpis import KPIS, Unit, find_kpi
+from flashsim.report.narrative import Cited, cite
+
+MARKS = {"better": "▲", "worse": "▼", "not separable": "≈", "differs": "△"}
+SHOWN_SERIES = ("depth", "servers_online", "visitors", "latency_p95_s", "stock_left_share")
+SERIES_UNITS: dict[str, Unit] = {
+    "depth": "share",
+    "servers_online": "units",
+    "visitors": "count",
+    "latency_p95_s": "s",
+    "stock_left_share": "share",
+}
+MOST_QUANTITIES = 4
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: a number with its interval, or words."""
+
+    text: str
+    anchor: str = ""
+    low: Cited | None = None
+    high: Cited | None = None
+    mark: str = ""
+    word: str = ""
+    """What the mark or the color means, for those who see neither."""
+    kind: str = ""
+    """Class of the cell: kept, broken, uncertain, better, worse, number, name."""
+    aliases: tuple[str, ...] = ()
+    """Further addresses that lead here."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A captioned table; the first cell of a row is its heading."""
+
+    name: str
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    wide: bool = False
+
+
+def words(text: Any) -> Cell:
+    """A cell of words."""
+    return Cell(str(text), kind="name")
+
+
+class Shelf:
+    """Makes the grids of one comparison; ``page`` holds the headings."""
+
+    def __init__(self, comparison: Comparison, *, page: Mapping[str, str], order: Sequence[str]) -> None:
+        self.tables, self.currency = comparison.tables, comparison.settings["currency"]
+        self.page, self.order = page, list(order)
+        self.lead, self.rival = comparison.verdict.learner, comparison.settings["best_baseline"]
+
+    def _cite(self, name: str, row: Any, column: str, *, unit: Unit | None, signed: bool = False) -> Cited:
+        return cite(
+            self.tables[name], column, name=name, row=int(row), unit=unit, currency=self.currency, signed=signed
+        )
+
+    def number(self, name: str, row: Any, column: str, *, unit: Unit | None, signed: bool = False, **more: Any) -> Cell:
+        """A number and, with ``interval=("low", "high")``, its interval."""
+        ends = more.pop("interval", None)
+        if pd.isna(self.tables[name].loc[row, column]):
+            return Cell("–", kind="number")
+        cited = self._cite(name, row, column, unit=unit, signed=signed)
+        low, high = (self._cite(name, row, end, unit=unit, signed=signed) for end in ends) if ends else (None, None)
+        return Cell(cited.text, cited.anchor, low, high, **{"kind": "number", **more})
+
+    def _places(self, name: str, *keys: str) -> dict[tuple[str, ...], int]:
+        table = self.tables[name]
+        return {
+            key: int(row) for row, key in zip(table.index, zip(*(table[k] for k in keys), strict=True), strict=True)
+        }
+
+    def policies(self, *, notes: Mapping[str, str]) -> Grid:
+        """Who took part, and what each is."""
+        table, rows = self.tables["policies"], []
+        for policy in self.order:
+            row = table.index[table["policy"] == policy][0]
+            role = self.page[f"role {table.loc[row, 'role']}"]
+            best = f" · {self.page['best_baseline']}" if bool(table.loc[row, "best_baseline"]) else ""
+            steps = self.number("policies", row, "simulated_steps", unit="count")
+            rows.append((words(policy), words(role + best), words(notes.get(policy, "–")), steps))
+        head = ("policy", "role", "note", "simulated_steps")
+        return self._grid("policies", "policies_caption", head, rows)
+
+    def guardrails(self) -> Grid:
+        """Guardrails down, policies across."""
+        table, places, rows = self.tables["guardrails"], self._places("guardrails", "kpi", "policy"), []
+        for kpi in dict.fromkeys(table["kpi"]):
+            unit = find_kpi(kpi).unit
+            mine = [places[kpi, policy] for policy in self.order]
+            limit = self.number(
+                "guardrails",
+                mine[0],
+                "limit",
+                unit=unit,
+                aliases=tuple(f"guardrails-{row}-limit" for row in mine[1:]),
+            )
+            cells = []
+            for row in mine:
+                status = str(table.loc[row, "status"])
+                cells.append(
+                    self.number(
+                        "guardrails",
+                        row,
+                        "mean",
+                        unit=unit,
+                        interval=("low", "high"),
+                        kind=f"number {status}",
+                        word=self.page[status],
+                    )
+                )
+            rows.append((words(table.loc[mine[0], "label"]), limit, *cells))
+        head = (self.page["kpi"], self.page["limit"], *self.order)
+        return Grid("guardrails", self.page["guardrails"], head, tuple(rows), wide=True)
+
+    def kpis(self) -> Grid:
+        """KPIs down, policies across, marked against the best baseline."""
+        places, marked, rows = self._places("kpis", "kpi", "policy"), self._places("differences", "kpi", "policy"), []
+        findings = self.tables["differences"]["finding"]
+        for kpi in KPIS:
+            cells = []
+            for policy in self.order:
+                finding = str(findings[marked[kpi.name, policy]]) if (kpi.name, policy) in marked else ""
+                word = self.page[f"finding {finding}"] if finding else ""
+                cells.append(
+                    self.number(
+                        "kpis",
+                        places[kpi.name, policy],
+                        "mean",
+                        unit=kpi.unit,
+                        interval=("low", "high"),
+                        kind=f"number {finding.replace(' ', '-')}",
+                        mark=MARKS.get(finding, ""),
+                        word=word,
+                    )
+                )
+            rows.append((words(kpi.label), *cells))
+        return Grid("kpis", self.page["kpis"], (self.page["kpi"], *self.order), tuple(rows), wide=True)
+
+    def definitions(self) -> Grid:
+        """What each KPI means."""
+        rows = [(words(kpi.label), words(kpi.formula), words(kpi.unit), words(kpi.direction)) for kpi in KPIS]
+        return self._grid("definitions", "definitions", ("kpi", "formula", "unit", "better"), rows)
+
+    def pairs(self) -> Grid:
+        """The family that the verdict rests on, the verdict's learner first."""
+        table, rows = self.tables["pairs"], []
+        unit: Unit = find_kpi(str(table.loc[0, "kpi"])).unit
+        for row in sorted(table.index, key=lambda row: self.order.index(str(table.loc[row, "learner"]))):
+            finding = str(table.loc[row, "finding"])
+            ratio = table.loc[row, "relative"]
+            percent = "–" if pd.isna(ratio) else f"{ratio * 100:+.1f} %".replace("-", "−")
+            rows.append(
+                (
+                    words(table.loc[row, "learner"]),
+                    words(table.loc[row, "baseline"]),
+                    self.number("pairs", row, "difference", unit=unit, signed=True, interval=("low", "high")),
+                    Cell(percent, f"pairs-{row}-relative", kind="number"),
+                    self.number("pairs", row, "p_holm", unit=None),
+                    self.number(
+                        "pairs",
+                        row,
+                        "probability_of_improvement",
+                        unit="share",
+                        interval=("improvement_low", "improvement_high"),
+                    ),
+                    self.number("pairs", row, "minimum_detectable_effect", unit=unit),
+                    self._ahead(row, unit=unit),
+                    Cell(
+                        self.page[f"finding {finding}"],
+                        mark=MARKS[finding],
+                        kind=finding.replace(" ", "-"),
+                        aliases=(f"pairs-{row}-comparisons", f"pairs-{row}-confidence"),
+                    ),
+                )
+            )
+        head = ("learner", "baseline", "difference", "relative", "p", "chance", "detectable", "ahead", "finding")
+        return self._grid("pairs", "pairs_caption", head, rows)
+
+    def _ahead(self, row: Any, *, unit: Unit) -> Cell:
+        """Worlds in which the learner is ahead, and the difference with one world left out."""
+        pair = self.tables["pairs"].loc[row]
+        alone = pair["worlds"] < 2
+        low, high = (
+            None if alone else self._cite("pairs", row, column, unit=unit, signed=True)
+            for column in ("least_without_one", "most_without_one")
+        )
+        anchor, aliases = f"pairs-{row}-worlds_better", (f"pairs-{row}-worlds",)
+        return Cell(f"{pair['worlds_better']} / {pair['worlds']}", anchor, low, high, kind="number", aliases=aliases)
+
+    def bridge(self) -> Grid:
+        """Terms of profit: best baseline, learner, difference."""
+        table = self.tables["bridge"]
+        rows = []
+        for row in table.index[table["policy"] == self.lead]:
+            amounts = [
+                self.number("bridge", row, name, unit="currency") for name in ("baseline_amount", "policy_amount")
+            ]
+            gap = self.number("bridge", row, "difference", unit="currency", signed=True, interval=("low", "high"))
+            rows.append((words(table.loc[row, "label"]), *amounts, gap))
+        head = (self.page["term"], self.rival, self.lead, self.page["difference"])
+        return Grid("bridge", self.page["bridge_caption"], head, tuple(rows))
+
+    def phases(self, *, series: Mapping[str, str]) -> Grid:
+        """The three parts of the sale under the learner and the best baseline."""
+        places, rows = self._places("phases", "series", "policy", "phase"), []
+        for name in SHOWN_SERIES:
+            for policy in dict.fromkeys((self.lead, self.rival)):
+                keys = [(name, policy, f"{part} third") for part in ("first", "middle", "last")]
+                if all(key in places for key in keys):
+                    cells = [self.number("phases", places[key], "mean", unit=SERIES_UNITS[name]) for key in keys]
+                    rows.append((words(series[name]), words(policy), *cells))
+        return self._grid("phases", "phases_caption", ("series", "policy", "first", "middle", "last"), rows)
+
+    def products(self) -> Grid:
+        """Products down; the first few quantities under the learner and the best baseline across."""
+        places, table = self._places("products", "policy", "product", "quantity"), self.tables["products"]
+        quantities = [name for name in ("paid", "revenue") if name in set(table["quantity"])]
+        quantities += [name for name in dict.fromkeys(table["quantity"]) if name not in quantities]
+        columns = [
+            (policy, name) for name in quantities[:MOST_QUANTITIES] for policy in dict.fromkeys((self.lead, self.rival))
+        ]
+        rows = [
+            (
+                words(product),
+                *(
+                    self.number("products", places[policy, product, name], "mean", unit="units")
+                    for policy, name in columns
+                ),
+            )
+            for product in dict.fromkeys(table["product"])
+        ]
+        head = (self.page["product"], *(f"{name.replace('_', ' ')} · {policy}" for policy, name in columns))
+        return Grid("products", self.page["products_caption"], head, tuple(rows), wide=True)
+
+    def worlds(self, *, unit: Unit) -> Grid:
+        """Worlds down, for the learner."""
+        table, rows = self.tables["members"], []
+        for row in table.index[table["policy"] == self.lead]:
+            cells = (
+                words(table.loc[row, "member"]),
+                self.number("members", row, "sales", unit="count"),
+                self.number("members", row, "mean", unit=unit),
+                self.number("members", row, "difference", unit=unit, signed=True, interval=("low", "high")),
+                self.number("members", row, "difference_without", unit=unit, signed=True),
+            )
+            rows += [cells]
+        head = tuple(self.page[name] for name in ("world", "sales"))
+        head += (self.lead, self.page["to_best"], self.page["without"])
+        return Grid("members", self.page["worlds_caption"], head, tuple(rows))
+
+    def risk(self, *, unit: Unit) -> Grid:
+        """Bad sales of every policy."""
+        places, rows = self._places("risk", "policy"), []
+        for policy in self.order:
+            row = places[(policy,)]
+            rows.append(
+                (
+                    words(policy),
+                    self.number(
+                        "risk",
+                        row,
+                        "tail_mean",
+                        unit=unit,
+                        interval=("tail_low", "tail_high"),
+                        aliases=(f"risk-{row}-tail_share",),
+                    ),
+                    self.number("risk", row, "difference", unit=unit, signed=True, interval=("low", "high")),
+                    self.number("risk", row, "worst", unit=unit),
+                    self.number("risk", row, "median", unit=unit),
+                )
+            )
+        return self._grid("risk", "risk_caption", ("policy", "tail_mean", "to_best", "worst", "median"), rows)
+
+    def _grid(self, name: str, caption: str, head: Sequence[str], rows: Sequence[tuple[Cell, ...]]) -> Grid:
+        return Grid(name, self.page[caption], tuple(self.page[key] for key in head), tuple(rows))
+
+
+def given_grid(name: str, table: pd.DataFrame, *, caption: str, page: Mapping[str, str]) -> Grid:
+    """A table handed to the report as it is; numbers to four digits."""
+    rows = []
+    for row, values in enumerate(table.itertuples(index=False, name=None)):
+        cells = []
+        for column, value in zip(table.columns, values, strict=True):
+            if column == "identified":
+                cells.append(words(page["identified" if bool(value) else "not_identified"]))
+            else:
+                kind = "number" if isinstance(value, int | float) and not isinstance(value, bool) else "name"
+                cells.append(Cell(plain(value), f"{name}-{row}-{column}", kind=kind))
+        rows.append(tuple(cells))
+    return Grid(name, caption, tuple(str(column).replace("_", " ") for column in table.columns), tuple(rows))
+
+
+def plain(value: Any) -> str:
+    """A value of unknown kind as text; floats to four digits."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,258 @@
+"""The sentences of a report. A number in a sentence is a ``Cited``: the text of one cell, with the cell's address.
+
+Sentences are templates (``english.py``) filled with citations and names, so that another language needs only other
+templates, and no number can appear that no table holds.
+"""
+
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup, escape
+
+from flashsim.evaluation.comparison import Comparison
+from flashsim.evaluation.kpis import Unit, find_kpi, show
+from flashsim.evaluation.verdict import tell
+
+MARKDOWN_SIGNS = "\\`*_[]<>#|~$&"
+
+
+class MarkdownText(str):
+    """Text that is Markdown already."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Cited:
+    """A shown number and the cell that it was read from."""
+
+    text: str
+    table: str
+    row: int
+    column: str
+
+    @property
+    def anchor(self) -> str:
+        """Id of the cell on the page."""
+        return f"{self.table}-{self.row}-{self.column}"
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __html__(self) -> str:
+        return Markup('<a class="n" href="#{0}" data-table="{1}" data-row="{2}" data-column="{3}">{4}</a>').format(
+            self.anchor, self.table, self.row, self.column, self.text
+        )
+
+    def markdown(self) -> str:
+        """A link to the table's file; its title names row and column."""
+        return f'[{escape_markdown(self.text)}](tables/{self.table}.csv "row {self.row}, {self.column}")'
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A template with what fills it; parts may be passages themselves."""
+
+    template: str
+    fields: Mapping[str, Any]
+
+    def html(self) -> Markup:
+        """Markup in which every name from the data is escaped."""
+        fields = {name: value.html() if isinstance(value, Passage) else value for name, value in self.fields.items()}
+        return Markup(escape(self.template)).format(**fields)
+
+    def markdown(self) -> MarkdownText:
+        """Markdown in which every name from the data is escaped."""
+        fields = {name: as_markdown(value) for name, value in self.fields.items()}
+        return MarkdownText(string.Formatter().vformat(self.template, (), fields))
+
+    def __html__(self) -> str:
+        return self.html()
+
+
+def as_markdown(value: Any) -> MarkdownText:
+    """Markdown of a passage, a citation or plain text."""
+    if isinstance(value, MarkdownText):
+        return value
+    if isinstance(value, Passage | Cited):
+        return MarkdownText(value.markdown())
+    return escape_markdown(str(value))
+
+
+def escape_markdown(text: str) -> MarkdownText:
+    """Plain text with every sign that Markdown or HTML could read made literal, on one line."""
+    line = " ".join(text.split())
+    return MarkdownText("".join(f"\\{sign}" if sign in MARKDOWN_SIGNS else sign for sign in line))
+
+
+def cite(
+    table: pd.DataFrame, column: str, *, name: str, row: int, unit: Unit | None, currency: str, signed: bool = False
+) -> Cited:
+    """Read a cell and show it in its unit (None: a plain number)."""
+    value = table.loc[row, column]
+    number = float(value)  # type: ignore[arg-type]
+    text = f"{number:.2g}" if unit is None else show(number, unit, currency=currency, signed=signed)
+    return Cited(text, name, row, column)
+
+
+class Narrator:
+    """Writes the passages of one comparison from one book of templates."""
+
+    def __init__(self, comparison: Comparison, *, texts: Mapping[str, str]) -> None:
+        self.tables, self.verdict, self.texts = comparison.tables, comparison.verdict, texts
+        self.currency = comparison.verdict.currency
+        self.kpi = find_kpi(comparison.verdict.kpi)
+
+    def _cite(self, name: str, row: int, column: str, *, unit: Unit | None = None, signed: bool = False) -> Cited:
+        return cite(self.tables[name], column, name=name, row=row, unit=unit, currency=self.currency, signed=signed)
+
+    def _row(self, name: str, **where: str) -> int:
+        """Number of the row in which the columns of ``where`` hold these values."""
+        table = self.tables[name]
+        chosen = pd.Series(data=True, index=table.index)
+        for column, value in where.items():
+            chosen &= table[column] == value
+        return int(table.index[chosen][0])
+
+    def pair(self, column: str, *, unit: Unit | None = None, signed: bool = False) -> Cited:
+        """A cell of the pair that the verdict speaks of."""
+        return self._cite("pairs", self.verdict.pair_row, column, unit=unit, signed=signed)
+
+    def count(self, column: str) -> Cited:
+        """A whole number of that pair."""
+        row = self.verdict.pair_row
+        return Cited(f"{int(self.tables['pairs'].loc[row, column])}", "pairs", row, column)  # type: ignore[arg-type]
+
+    def headline(self) -> Passage:
+        """The verdict in half a line."""
+        fields = {
+            "learner": self.verdict.learner,
+            "baseline": self.verdict.baseline,
+            "kpi": self.kpi.label.lower(),
+            "difference": self.pair("difference", unit=self.kpi.unit, signed=True),
+        }
+        return Passage(self.texts[f"headline {self.verdict.outcome}"], fields)
+
+    def sentence(self) -> Passage:
+        """The verdict's own sentence, its numbers cited."""
+        columns = {"low": "low", "high": "high", "detectable": "minimum_detectable_effect", "p_holm": "p_holm"}
+        columns |= {"amount": "difference", "relative": "relative"}
+        columns |= {"comparisons": "comparisons", "confidence": "confidence"}
+        shown: dict[str, Any] = {
+            field: Cited(text, "pairs", self.verdict.pair_row, columns[field]) if field in columns else text
+            for field, text in self.verdict.fields().items()
+        }
+        told: Passage = tell(self.verdict, shown, texts=self.texts, render=_passage)
+        return told
+
+    def chance(self) -> Passage:
+        """How often one sale improves."""
+        fields = {
+            "learner": self.verdict.learner,
+            "baseline": self.verdict.baseline,
+            "probability": self.pair("probability_of_improvement", unit="share"),
+            "low": self.pair("improvement_low", unit="share"),
+            "high": self.pair("improvement_high", unit="share"),
+        }
+        return Passage(self.texts["chance"], fields)
+
+    def risk(self) -> Passage:
+        """The worst sales of the learner."""
+        row = self._row("risk", policy=self.verdict.learner)
+        unit = self.kpi.unit
+        fields = {
+            "policy": self.verdict.learner,
+            "baseline": str(self.tables["risk"].loc[row, "baseline"]),
+            "kpi": self.kpi.label.lower(),
+            "share": self._cite("risk", row, "tail_share", unit="share"),
+            "amount": self._cite("risk", row, "tail_mean", unit=unit),
+            "difference": self._cite("risk", row, "difference", unit=unit, signed=True),
+            "low": self._cite("risk", row, "low", unit=unit, signed=True),
+            "high": self._cite("risk", row, "high", unit=unit, signed=True),
+        }
+        return Passage(self.texts["risk"], fields)
+
+    def worlds(self) -> Passage:
+        """Whether one world decides."""
+        pair = self.tables["pairs"].loc[self.verdict.pair_row]
+        if pair["worlds"] < 2:
+            return Passage(self.texts["worlds one"], {})
+        flips = pair["least_without_one"] * pair["most_without_one"] < 0.0
+        fields = {
+            "learner": self.verdict.learner,
+            "baseline": self.verdict.baseline,
+            "better": self.count("worlds_better"),
+            "worlds": self.count("worlds"),
+            "least": self.pair("least_without_one", unit=self.kpi.unit, signed=True),
+            "most": self.pair("most_without_one", unit=self.kpi.unit, signed=True),
+            "decides": self.texts["one world decides" if flips else "no world decides"],
+        }
+        return Passage(self.texts["worlds"], fields)
+
+    def money(self) -> Passage | None:
+        """Which terms make the profit difference; None when the learner shows no difference in any."""
+        bridge = self.tables["bridge"]
+        mine = bridge[(bridge["policy"] == self.verdict.learner) & (bridge["difference"] != 0.0)]
+        parts = mine[mine["term"] != "profit"]
+        if parts.empty:
+            return None
+        order = parts["difference"].abs().sort_values(ascending=False, kind="stable").index
+        terms = [
+            Passage(
+                self.texts["money term"],
+                {
+                    "label": str(bridge.loc[row, "label"]).lower(),
+                    "amount": self._cite("bridge", int(row), "difference", unit="currency", signed=True),
+                },
+            )
+            for row in order
+        ]
+        total = self._row("bridge", policy=self.verdict.learner, term="profit")
+        fields = {
+            "baseline": str(bridge.loc[total, "baseline"]),
+            "total": self._cite("bridge", total, "difference", unit="currency", signed=True),
+            "terms": _listed(terms),
+        }
+        return Passage(self.texts["money"], fields)
+
+    def conduct(self, policy: str) -> list[Passage]:
+        """Depth and servers of a policy in the three parts of the sale, where the course holds them."""
+        phases = self.tables["phases"]
+        passages = []
+        for series, key, unit in (("depth", "conduct depth", "share"), ("servers_online", "conduct servers", "units")):
+            rows = phases[(phases["policy"] == policy) & (phases["series"] == series)]
+            if rows.empty:
+                continue
+            fields: dict[str, Any] = {"policy": policy}
+            for row, phase in rows["phase"].items():
+                cited = self._cite("phases", int(row), "mean", unit=unit)  # type: ignore[arg-type,call-overload]
+                fields[str(phase).split()[0]] = cited
+            if {"first", "middle", "last"} <= set(fields):
+                passages.append(Passage(self.texts[key], fields))
+        return passages
+
+    def guardrails(self) -> list[Passage]:
+        """A sentence for every guardrail that the policy of the verdict does not clearly keep."""
+        table = self.tables["guardrails"]
+        mine = table[(table["policy"] == self.verdict.subject) & (table["status"] != "kept")]
+        passages = []
+        for row in mine.index:
+            unit = find_kpi(str(table.loc[row, "kpi"])).unit
+            numbers = {
+                name: self._cite("guardrails", int(row), name, unit=unit) for name in ("mean", "low", "high", "limit")
+            }
+            words = {name: str(table.loc[row, name]) for name in ("label", "policy", "status")}
+            passages.append(Passage(self.texts["guardrail"], {**numbers, **words}))
+        return passages
+
+
+def _passage(template: str, **fields: Any) -> Passage:
+    return Passage(template, fields)
+
+
+def _listed(parts: list[Passage]) -> Passage:
+    fields = {f"part{place}": part for place, part in enumerate(parts)}
+    return Passage(", ".join(f"{{{name}}}" for name in fields), fields)

@@ -1,0 +1,267 @@
+"""One offline page from one comparison, with the same numbers as Markdown, CSV and JSON beside it.
+
+The page refers to nothing outside itself: style and figures are inlined. The same comparison and context give the same
+bytes. Every name from the data is escaped by the template engine.
+"""
+
+import base64
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from flashsim.errors import InputError
+from flashsim.evaluation.comparison import Comparison
+from flashsim.evaluation.kpis import find_kpi
+from flashsim.files import write_text
+from flashsim.report import figures
+from flashsim.report.english import FIGURES, PAGE, PASSAGES, SERIES
+from flashsim.report.grids import Shelf, given_grid, plain
+from flashsim.report.narrative import MarkdownText, Narrator, as_markdown
+
+TEMPLATES = Path(__file__).parent / "templates"
+GIVEN_TABLES = ("demand_scores", "dropped_rows", "assumptions", "training")
+MOST_DEPTH_PANELS = 4
+
+
+@dataclass(frozen=True)
+class ReportContext:
+    """What a report tells beside the comparison; everything optional, and what is missing is said to be missing.
+
+    Tables are DataFrames or lists of dicts with equal keys.
+    """
+
+    title: str = "Which policy should run the sale?"
+    scenario: Mapping[str, Any] = field(default_factory=dict)
+    """What was sold, when and with what; label -> value."""
+    minutes_per_tick: float = 1.0
+    policy_notes: Mapping[str, str] = field(default_factory=dict)
+    """Policy -> one line on what it is."""
+    notices: Sequence[str] = ()
+    """Sentences that must stand near the top, such as the limits on the use of the data."""
+    demand_scores: Any = None
+    """Table of the demand model's scores on held-out weeks."""
+    dropped_rows: Any = None
+    """Table of rows left out of the data, by reason."""
+    assumptions: Any = None
+    """Table; a boolean column ``identified`` says whether the data bear on the assumption."""
+    training: Any = None
+    """Table of how the learners were trained (steps, seconds belong elsewhere)."""
+    extrapolations: Sequence[str] = ()
+    """Sentences on where the simulation leaves what the data support."""
+    supported_depth: float | None = None
+    """Deepest discount that the data support; deeper mean depths are flagged."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """Command, config, versions, seeds, checksums; may be nested, text of several lines is shown as it is."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure ready for the page."""
+
+    uri: str
+    alt: str
+    caption: str
+
+
+def write_report(folder: Path, comparison: Comparison, *, context: Mapping[str, Any] | None = None) -> Path:
+    """Write ``report.html``, ``report.md`` and ``tables/`` into ``folder`` and return the path of the page.
+
+    ``context`` holds fields of ``ReportContext`` by name. Only these three are replaced; other files in the folder
+    stay. InputError when the context has an unknown key or a misshapen table, or the folder cannot be written.
+    """
+    told = report_context(context or {})
+    given = {name: given_table(name, getattr(told, name)) for name in GIVEN_TABLES}
+    extra = {name: table for name, table in given.items() if table is not None}
+    view = page_view(comparison, told, given=extra)
+    html, markdown = render_html(view), render_markdown(view)
+    folder = Path(folder)
+    dataclasses.replace(comparison, tables=comparison.tables | extra).save(folder / "tables")
+    write_text(folder / "report.md", markdown)
+    write_text(folder / "report.html", html)
+    return folder / "report.html"
+
+
+def report_context(given: Mapping[str, Any]) -> ReportContext:
+    """Check the keys of a context; InputError naming the nearest right one."""
+    known = [entry.name for entry in dataclasses.fields(ReportContext)]
+    for name in given:
+        if name not in known:
+            nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)[0]
+            raise InputError(f"report context: unknown key {name!r}; did you mean {nearest!r}?")
+    return ReportContext(**given)
+
+
+def given_table(name: str, rows: Any) -> pd.DataFrame | None:
+    """A table of the context as a DataFrame with a plain index; None when it was not given or is empty."""
+    if rows is None or len(rows) == 0:
+        return None
+    if isinstance(rows, pd.DataFrame):
+        return rows.reset_index(drop=True)
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) and row.keys() == rows[0].keys() for row in rows):
+        raise InputError(f"report context: {name} must be a DataFrame or a list of dicts with equal keys")
+    return pd.DataFrame(rows)
+
+
+def policy_order(comparison: Comparison) -> list[str]:
+    """The learner and baseline of the verdict, the best baseline, then learners, baselines and references."""
+    verdict, table = comparison.verdict, comparison.tables["policies"]
+    first = [verdict.learner, comparison.settings["best_baseline"], verdict.baseline]
+    rest = [name for role in ("learner", "baseline", "reference") for name in table[table["role"] == role]["policy"]]
+    return list(dict.fromkeys([*first, *rest]))
+
+
+def page_view(comparison: Comparison, context: ReportContext, *, given: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """Everything that the templates need, as passages, grids and pictures."""
+    order = policy_order(comparison)
+    narrator = Narrator(comparison, texts=PASSAGES)
+    shelf = Shelf(comparison, page=PAGE, order=order)
+    unit = find_kpi(comparison.verdict.kpi).unit
+    grids = {
+        "policies": shelf.policies(notes=context.policy_notes),
+        "guardrails": shelf.guardrails(),
+        "kpis": shelf.kpis(),
+        "definitions": shelf.definitions(),
+        "pairs": shelf.pairs(),
+        "bridge": shelf.bridge(),
+        "phases": shelf.phases(series=SERIES),
+        "products": shelf.products(),
+        "members": shelf.worlds(unit=unit),
+        "risk": shelf.risk(unit=unit),
+    }
+    grids |= {name: given_grid(name, table, caption=PAGE[name], page=PAGE) for name, table in given.items()}
+    return {
+        "t": PAGE,
+        "context": context,
+        "verdict": comparison.verdict,
+        "narrator": narrator,
+        "unit": unit,
+        "lead": comparison.verdict.learner,
+        "rival": comparison.settings["best_baseline"],
+        "conduct": [*narrator.conduct(shelf.lead), *narrator.conduct(shelf.rival)],
+        "statuses": guardrail_counts(comparison),
+        "grids": {name: grid for name, grid in grids.items() if grid.rows},
+        "pictures": pictures(comparison, context, order=order),
+        "extrapolations": [*context.extrapolations, *deep_discounts(comparison, context)],
+        "scenario": flat(context.scenario),
+        "statistics": flat(comparison.settings),
+        "provenance": flat(context.provenance),
+    }
+
+
+def guardrail_counts(comparison: Comparison) -> dict[str, int]:
+    """How many guardrails the verdict's policy keeps, breaks, or may break."""
+    table = comparison.tables["guardrails"]
+    mine = table[table["policy"] == comparison.verdict.subject]["status"]
+    return {status: int((mine == status).sum()) for status in ("kept", "uncertain", "broken")}
+
+
+def pictures(comparison: Comparison, context: ReportContext, *, order: Sequence[str]) -> dict[str, Picture]:
+    """Draw the figures that the tables allow."""
+    tables, settings, verdict = comparison.tables, comparison.settings, comparison.verdict
+    kpi, currency, rival, lead = find_kpi(verdict.kpi), settings["currency"], settings["best_baseline"], verdict.learner
+    colors = figures.palette(order, lead=lead, rival=rival)
+    unit = currency if kpi.unit == "currency" else kpi.unit
+    words = FIGURES | {"difference": FIGURES["difference"].format(kpi=kpi.label.lower(), unit=unit)}
+    told = {
+        "kpi": kpi.label.lower(),
+        "baseline": rival,
+        "policy": lead,
+        "confidence": f"{verdict.confidence * 100:g} %",
+    }
+    rows = tables["differences"].query("kpi == @kpi.name").set_index("policy", drop=False)
+    rows = rows.loc[[name for name in order if name in rows.index]]
+    drawn = {
+        "forest": figures.render(figures.forest, rows, colors=colors, unit=kpi.unit, currency=currency, words=words)
+    }
+    bridge = tables["bridge"].query("policy == @lead")
+    drawn["bridge"] = figures.render(figures.bridge, bridge, baseline=rival, policy=lead, currency=currency)
+    members = tables["members"].query("policy == @lead")
+    overall = {name: float(rows.loc[lead, name]) for name in ("difference", "low", "high")}  # type: ignore[arg-type]
+    drawn["worlds"] = figures.render(figures.worlds, members, overall=overall, words=words)
+    profile = tables["profile"]
+    present = set(profile["series"])
+    series = {name: label for name, label in SERIES.items() if name in present}
+    timing = {"minutes": context.minutes_per_tick, "words": words}
+    drawn["course"] = figures.render(
+        figures.course, profile, series=series, bold=(lead, rival), colors=colors, **timing
+    )
+    panels = order[:MOST_DEPTH_PANELS]
+    if "depth" in present:
+        drawn["depth"] = figures.render(figures.depth_map, profile, policies=panels, **timing)
+    alts = {
+        "forest": FIGURES["forest_alt"].format(count=len(rows), **told),
+        "bridge": FIGURES["bridge_alt"].format(**told),
+        "worlds": FIGURES["worlds_alt"].format(count=len(members), **told),
+        "course": FIGURES["course_alt"].format(series=", ".join(series.values()).lower()),
+        "depth": FIGURES["depth_alt"].format(policies=", ".join(panels)),
+    }
+    return {name: Picture(data_uri(svg), alts[name], PAGE[f"{name}_caption"]) for name, svg in drawn.items()}
+
+
+def data_uri(svg: str) -> str:
+    """A figure as an address that holds the figure itself."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode("utf-8")).decode("ascii")
+
+
+def deep_discounts(comparison: Comparison, context: ReportContext) -> list[str]:
+    """A sentence for every policy whose mean depth on some product leaves what the data support."""
+    profile = comparison.tables["profile"]
+    if context.supported_depth is None:
+        return []
+    deep = profile[(profile["series"] == "depth") & (profile["value"] > context.supported_depth + 1e-9)]
+    deepest = deep.groupby(["policy", "product"], sort=False)["value"].max().reset_index()
+    return [
+        PAGE["deep"].format(
+            policy=row["policy"],
+            product=row["product"],
+            deepest=f"{row['value'] * 100:.1f} %",
+            depth=f"{context.supported_depth * 100:g} %",
+        )
+        for row in deepest.to_dict("records")
+    ]
+
+
+def flat(given: Mapping[str, Any], *, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested mappings as (label, text) lines."""
+    lines: list[tuple[str, str]] = []
+    for name, value in given.items():
+        label = f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            lines += flat(value, prefix=f"{label} · ")
+        elif isinstance(value, list | tuple):
+            lines.append((label, ", ".join(plain(part) for part in value)))
+        else:
+            lines.append((label, plain(value)))
+    return lines
+
+
+def render_html(view: Mapping[str, Any]) -> str:
+    """The page."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2").render(**view)
+
+
+def render_markdown(view: Mapping[str, Any]) -> str:
+    """The same in Markdown; every value is escaped unless it is Markdown already."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=False,  # `finalize` escapes every value, HTML's signs too, in Markdown's way
+        finalize=as_markdown,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("report.md.j2").render(**view, md=MarkdownText)
