@@ -271,9 +271,12 @@ def kpi_markdown() -> str:
 
 
 def show(value: float, unit: Unit, *, currency: str, signed: bool = False) -> str:
-    """A value as a person reads it, about four digits; a signed share is a difference in percentage points."""
+    """A value as a person reads it, about four digits; a signed share is a difference in percentage points.
+
+    An empty ``currency`` leaves it out, where the reader has just seen it.
+    """
     scaled = value * 100.0 if unit == "share" else value
-    decimals = next((places for bound, places in ((1000.0, 0), (10.0, 1)) if abs(scaled) >= bound), 2)
+    decimals = next((places for bound, places in ((999.5, 0), (9.995, 1)) if abs(scaled) >= bound), 2)
     if unit == "s" and abs(scaled) < 1.0:
         decimals = 3
     if unit in ("count", "units", "server minutes") and float(scaled).is_integer():
@@ -281,6 +284,6 @@ def show(value: float, unit: Unit, *, currency: str, signed: bool = False) -> st
     digits = f"{abs(scaled):,.{decimals}f}"
     nothing = not digits.strip("0.,")
     sign = "" if nothing else "−" if scaled < 0.0 else "+" if signed else ""
-    before = f"{currency} " if unit == "currency" else ""
+    before = f"{currency} " if unit == "currency" and currency else ""
     after = {"share": " pp" if signed else " %", "s": " s"}.get(unit, "")
-    return f"{before}{sign}{digits}{after}"
+    return f"{sign}{before}{digits}{after}"

@@ -6,6 +6,7 @@ PASSAGES: dict[str, str] = VERDICT_TEXT | {
     "headline learner": "{learner} wins: {kpi} {difference} a sale",
     "headline baseline": "No learner wins: {baseline} is ahead in {kpi}",
     "headline not separable": "Not separable: the sales cannot tell {learner} from {baseline}",
+    "basis": "Every policy played the same {sales} sales in {worlds} worlds.",
     "chance": (
         "On a single sale {learner} beats {baseline} with a probability of {probability} (interval {low} to {high}; "
         "ties count half)."
@@ -15,7 +16,7 @@ PASSAGES: dict[str, str] = VERDICT_TEXT | {
         "worst of {baseline} (interval {low} to {high})."
     ),
     "worlds": (
-        "{learner} is ahead of {baseline} in {better} of {worlds} held-out worlds. Leaving out any one world, the "
+        "{learner} is ahead of {baseline} in {better} of {worlds} worlds. Leaving out any one world, the "
         "difference would lie between {least} and {most}: {decides}."
     ),
     "worlds one": "All sales come from one world, so nothing can be said about other worlds.",
@@ -43,11 +44,15 @@ PAGE: dict[str, str] = {
     "bad_sales": "In the worst sales",
     "guardrails_card": "Guardrails",
     "all_kept": "all kept",
-    "worlds_ahead": "held-out worlds in which the learner is ahead",
+    "worlds_ahead": "worlds in which the learner is ahead",
     "run": "Run",
     "against": "against",
     "interval": "interval",
     "guardrails": "Guardrails",
+    "guardrails_caption": "Every guardrail under every policy: mean, interval, status",
+    "kpis_caption": "Every key figure under every policy",
+    "terms_caption": "Terms of profit a sale, costs negative",
+    "members_caption": "The learner in each world",
     "guardrails_text": (
         "A guardrail is broken when a policy's mean lies beyond the limit, uncertain when only the interval reaches "
         "beyond it."
@@ -92,7 +97,7 @@ PAGE: dict[str, str] = {
     "term": "Term of profit",
     "conduct": "What each policy does when",
     "course_caption": "Course of the sale, mean over all sales",
-    "depth_caption": "Discount of every product over the sale, mean over all sales",
+    "depth_caption": "Discount of every product over the sale, mean over all sales; hatched beyond the data",
     "phases_caption": "First, middle and last third of the sale",
     "series": "Series",
     "policy": "Policy",
@@ -103,7 +108,7 @@ PAGE: dict[str, str] = {
     "products_caption": "Mean of a sale by product",
     "product": "Product",
     "worlds": "World by world",
-    "worlds_caption": "Difference in each held-out world; intervals see only the sales of that world",
+    "worlds_caption": "Difference in each world; intervals see only the sales of that world",
     "world": "World",
     "sales": "Sales",
     "without": "Overall without it",
@@ -162,11 +167,8 @@ SERIES: dict[str, str] = {
 
 FIGURES: dict[str, str] = {
     "difference": "difference in {kpi} a sale ({unit})",
-    "no difference": "no difference",
     "tick": "minutes since the opening",
     "world": "world {member}",
-    "others": "other policies",
-    "beyond": "beyond what the data support",
     "forest_alt": "Forest plot: difference in {kpi} of {count} policies to {baseline}, with {confidence} intervals.",
     "bridge_alt": "Waterfall from the profit of {baseline} to that of {policy} through revenue, goods, servers, "
     "penalties and stock left.",

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from flashsim.evaluation.kpis import Unit, show
@@ -151,12 +152,13 @@ def course(
     figure = Figure(figsize=(7.4, 1.75 * ((len(names) + 1) // 2) + 0.6), layout="constrained")
     grid = figure.subplots((len(names) + 1) // 2, 2, sharex=True, squeeze=False).ravel()
     means = profile.groupby(["series", "policy", "tick"], sort=False)["value"].mean().reset_index()
-    policies = sorted(dict.fromkeys(profile["policy"]), key=lambda policy: policy in bold)
+    loudness = {policy: len(bold) - place for place, policy in enumerate(bold)}  # the first is drawn last, on top
+    policies = sorted(dict.fromkeys(profile["policy"]), key=lambda policy: loudness.get(policy, 0))
     for axes, name in zip(grid, names, strict=False):
         mine = means[means["series"] == name]
         for policy in policies:
             line = mine[mine["policy"] == policy]
-            loud = policy in bold
+            loud = policy in loudness
             axes.plot(
                 line["tick"] * minutes,
                 line["value"],
@@ -180,8 +182,15 @@ def course(
     return figure
 
 
-def depth_map(profile: pd.DataFrame, *, policies: Sequence[str], minutes: float, words: Mapping[str, str]) -> Figure:
-    """Mean discount: one panel a policy, one line a product, time to the right."""
+def depth_map(
+    profile: pd.DataFrame,
+    *,
+    policies: Sequence[str],
+    minutes: float,
+    supported: float | None,
+    words: Mapping[str, str],
+) -> Figure:
+    """Mean discount: one panel a policy, one line a product, time to the right; hatched beyond ``supported``."""
     depth = profile[profile["series"] == "depth"]
     products = list(dict.fromkeys(depth["product"]))
     height = 0.55 + 0.24 * len(products)
@@ -196,6 +205,9 @@ def depth_map(profile: pd.DataFrame, *, policies: Sequence[str], minutes: float,
         image = axes.imshow(
             table, aspect="auto", cmap="YlGnBu", vmin=0.0, vmax=top, extent=extent, interpolation="nearest"
         )
+        for place, tick in np.argwhere(table > (np.inf if supported is None else supported + 1e-9)):
+            cell = (float(tick) * minutes, float(place) - 0.5)
+            axes.add_patch(Rectangle(cell, minutes, 1.0, fill=False, hatch="////", edgecolor=WORSE, linewidth=0.0))
         axes.set_yticks(np.arange(len(products)), [short(product) for product in products], fontsize=8)
         axes.set_title(short(policy, length=60), fontsize=9.5, loc="left")
         axes.grid(visible=False)

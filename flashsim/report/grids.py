@@ -69,13 +69,17 @@ class Shelf:
             self.tables[name], column, name=name, row=int(row), unit=unit, currency=self.currency, signed=signed
         )
 
+    def _end(self, name: str, row: Any, column: str, *, unit: Unit | None, signed: bool) -> Cited:
+        """End of an interval beneath its mean: without the currency, which stands above it."""
+        return cite(self.tables[name], column, name=name, row=int(row), unit=unit, currency="", signed=signed)
+
     def number(self, name: str, row: Any, column: str, *, unit: Unit | None, signed: bool = False, **more: Any) -> Cell:
         """A number and, with ``interval=("low", "high")``, its interval."""
         ends = more.pop("interval", None)
         if pd.isna(self.tables[name].loc[row, column]):
             return Cell("–", kind="number")
         cited = self._cite(name, row, column, unit=unit, signed=signed)
-        low, high = (self._cite(name, row, end, unit=unit, signed=signed) for end in ends) if ends else (None, None)
+        low, high = (self._end(name, row, end, unit=unit, signed=signed) for end in ends) if ends else (None, None)
         return Cell(cited.text, cited.anchor, low, high, **{"kind": "number", **more})
 
     def _places(self, name: str, *keys: str) -> dict[tuple[str, ...], int]:
@@ -91,9 +95,9 @@ class Shelf:
             row = table.index[table["policy"] == policy][0]
             role = self.page[f"role {table.loc[row, 'role']}"]
             best = f" · {self.page['best_baseline']}" if bool(table.loc[row, "best_baseline"]) else ""
-            steps = self.number("policies", row, "simulated_steps", unit="count")
-            rows.append((words(policy), words(role + best), words(notes.get(policy, "–")), steps))
-        head = ("policy", "role", "note", "simulated_steps")
+            counts = [self.number("policies", row, name, unit="count") for name in ("sales", "simulated_steps")]
+            rows.append((words(policy), words(role + best), words(notes.get(policy, "–")), *counts))
+        head = ("policy", "role", "note", "sales", "simulated_steps")
         return self._grid("policies", "policies_caption", head, rows)
 
     def guardrails(self) -> Grid:
@@ -125,7 +129,7 @@ class Shelf:
                 )
             rows.append((words(table.loc[mine[0], "label"]), limit, *cells))
         head = (self.page["kpi"], self.page["limit"], *self.order)
-        return Grid("guardrails", self.page["guardrails"], head, tuple(rows), wide=True)
+        return Grid("guardrails", self.page["guardrails_caption"], head, tuple(rows), wide=True)
 
     def kpis(self) -> Grid:
         """KPIs down, policies across, marked against the best baseline."""
@@ -149,7 +153,7 @@ class Shelf:
                     )
                 )
             rows.append((words(kpi.label), *cells))
-        return Grid("kpis", self.page["kpis"], (self.page["kpi"], *self.order), tuple(rows), wide=True)
+        return Grid("kpis", self.page["kpis_caption"], (self.page["kpi"], *self.order), tuple(rows), wide=True)
 
     def definitions(self) -> Grid:
         """What each KPI means."""
@@ -168,6 +172,12 @@ class Shelf:
                 (
                     words(table.loc[row, "learner"]),
                     words(table.loc[row, "baseline"]),
+                    Cell(
+                        self.page[f"finding {finding}"],
+                        mark=MARKS[finding],
+                        kind=finding.replace(" ", "-"),
+                        aliases=(f"pairs-{row}-comparisons", f"pairs-{row}-confidence"),
+                    ),
                     self.number("pairs", row, "difference", unit=unit, signed=True, interval=("low", "high")),
                     Cell(percent, f"pairs-{row}-relative", kind="number"),
                     self.number("pairs", row, "p_holm", unit=None),
@@ -178,17 +188,11 @@ class Shelf:
                         unit="share",
                         interval=("improvement_low", "improvement_high"),
                     ),
-                    self.number("pairs", row, "minimum_detectable_effect", unit=unit),
                     self._ahead(row, unit=unit),
-                    Cell(
-                        self.page[f"finding {finding}"],
-                        mark=MARKS[finding],
-                        kind=finding.replace(" ", "-"),
-                        aliases=(f"pairs-{row}-comparisons", f"pairs-{row}-confidence"),
-                    ),
+                    self.number("pairs", row, "minimum_detectable_effect", unit=unit),
                 )
             )
-        head = ("learner", "baseline", "difference", "relative", "p", "chance", "detectable", "ahead", "finding")
+        head = ("learner", "baseline", "finding", "difference", "relative", "p", "chance", "ahead", "detectable")
         return self._grid("pairs", "pairs_caption", head, rows)
 
     def _ahead(self, row: Any, *, unit: Unit) -> Cell:
@@ -196,7 +200,7 @@ class Shelf:
         pair = self.tables["pairs"].loc[row]
         alone = pair["worlds"] < 2
         low, high = (
-            None if alone else self._cite("pairs", row, column, unit=unit, signed=True)
+            None if alone else self._end("pairs", row, column, unit=unit, signed=True)
             for column in ("least_without_one", "most_without_one")
         )
         anchor, aliases = f"pairs-{row}-worlds_better", (f"pairs-{row}-worlds",)
@@ -213,7 +217,7 @@ class Shelf:
             gap = self.number("bridge", row, "difference", unit="currency", signed=True, interval=("low", "high"))
             rows.append((words(table.loc[row, "label"]), *amounts, gap))
         head = (self.page["term"], self.rival, self.lead, self.page["difference"])
-        return Grid("bridge", self.page["bridge_caption"], head, tuple(rows))
+        return Grid("bridge", self.page["terms_caption"], head, tuple(rows))
 
     def phases(self, *, series: Mapping[str, str]) -> Grid:
         """The three parts of the sale under the learner and the best baseline."""
@@ -261,7 +265,7 @@ class Shelf:
             rows += [cells]
         head = tuple(self.page[name] for name in ("world", "sales"))
         head += (self.lead, self.page["to_best"], self.page["without"])
-        return Grid("members", self.page["worlds_caption"], head, tuple(rows))
+        return Grid("members", self.page["members_caption"], head, tuple(rows))
 
     def risk(self, *, unit: Unit) -> Grid:
         """Bad sales of every policy."""

@@ -148,6 +148,12 @@ class Narrator:
         told: Passage = tell(self.verdict, shown, texts=self.texts, render=_passage)
         return told
 
+    def basis(self) -> Passage:
+        """How much was played."""
+        row = self._row("policies", policy=self.verdict.learner)
+        fields = {"sales": self._cite("policies", row, "sales", unit="count"), "worlds": self.count("worlds")}
+        return Passage(self.texts["basis"], fields)
+
     def chance(self) -> Passage:
         """How often one sale improves."""
         fields = {

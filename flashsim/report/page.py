@@ -193,7 +193,9 @@ def pictures(comparison: Comparison, context: ReportContext, *, order: Sequence[
     )
     panels = order[:MOST_DEPTH_PANELS]
     if "depth" in present:
-        drawn["depth"] = figures.render(figures.depth_map, profile, policies=panels, **timing)
+        drawn["depth"] = figures.render(
+            figures.depth_map, profile, policies=panels, supported=context.supported_depth, **timing
+        )
     alts = {
         "forest": FIGURES["forest_alt"].format(count=len(rows), **told),
         "bridge": FIGURES["bridge_alt"].format(**told),

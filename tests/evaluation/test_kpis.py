@@ -134,7 +134,8 @@ def test_missing_misshapen_broken_and_unbalanced_ledgers_are_refused() -> None:
     ("value", "unit", "signed", "text"),
     [
         (12345.6, "currency", False, "USD 12,346"),
-        (-12.345, "currency", True, "USD −12.3"),
+        (-12.345, "currency", True, "−USD 12.3"),
+        (0.09999, "share", False, "10.0 %"),
         (0.1234, "share", False, "12.3 %"),
         (0.1234, "share", True, "+12.3 pp"),
         (-1e-9, "units", True, "0.00"),

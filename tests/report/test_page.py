@@ -1,0 +1,263 @@
+"""What a report must be: traceable, escaped, self-contained, the same again, and honest about what it was not given."""
+
+import base64
+import dataclasses
+import html.parser
+import itertools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from flashsim.errors import InputError
+from flashsim.evaluation import Comparison, compare
+from flashsim.evaluation.kpis import KPIS, find_kpi, show
+from flashsim.report import write_report
+from flashsim.report.english import FIGURES, PAGE, PASSAGES, SERIES
+from tests.evaluation.made_rollouts import make_rollout
+
+NASTY = "<script>alert('x')</script> $a_1$ | **b** & \"c\""
+
+
+def made_comparison(*, effect: float = 50.0, name: str = "PPO", latency_s: float = 0.4) -> Comparison:
+    rollouts = [
+        make_rollout(name, effect=effect, latency_s=latency_s, own_noise=30.0),
+        make_rollout("DQN", effect=10.0, own_noise=30.0),
+        make_rollout("fixed depth", own_noise=30.0),
+        make_rollout("ladder", effect=-40.0, own_noise=30.0),
+        make_rollout("oracle", effect=200.0),
+    ]
+    return compare(
+        rollouts,
+        learners=[name, "DQN"],
+        baselines=["fixed depth", "ladder"],
+        product_names=["coffee", "限时 juice", NASTY],
+        resamples=1000,
+    )
+
+
+CONTEXT: dict[str, Any] = {
+    "title": "Which policy should run the coffee sale?",
+    "scenario": {"minutes": 40, "servers": {"start": 4, "most": 12}},
+    "policy_notes": {"PPO": NASTY},
+    "notices": ["The data are simulated, for education."],
+    "demand_scores": [{"model": "negative binomial", "WAPE": 0.4}, {"model": "lag 7", "WAPE": 0.5}],
+    "dropped_rows": pd.DataFrame({"reason": ["zero sales"], "rows": [1234]}),
+    "assumptions": [{"name": "conversion", "value": "0.05 – 0.15", "identified": False}],
+    "supported_depth": 0.25,
+    "provenance": {"command": "python -m experiments.run", "config": "a: 1\nb: 2", "seeds": [0, 1]},
+}
+
+
+class Page(html.parser.HTMLParser):
+    """Collects what the tests ask of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.citations: list[tuple[dict[str, str | None], str]] = []
+        self._open: dict[str, str | None] | None = None
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append((tag, given))
+        if given.get("id"):
+            self.ids.append(str(given["id"]))
+        if "data-table" in given:
+            self._open = given
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+        if self._open is not None:
+            self.citations.append((self._open, data))
+            self._open = None
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    return made_comparison()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, comparison: Comparison) -> Path:
+    return write_report(tmp_path_factory.mktemp("report"), comparison, context=CONTEXT)
+
+
+@pytest.fixture(scope="module")
+def page(written: Path) -> Page:
+    return Page(written.read_text(encoding="utf-8"))
+
+
+def test_every_number_in_the_text_is_a_cell_of_a_written_table(written: Path, page: Page) -> None:
+    assert len(page.citations) > 25
+    for address, text in page.citations:
+        table = pd.read_csv(written.parent / "tables" / f"{address['data-table']}.csv")
+        value = float(table.loc[int(str(address["data-row"])), str(address["data-column"])])  # type: ignore[arg-type]
+        digits = [abs(float(part)) for part in re.findall(r"\d[\d,]*\.?\d*", text.replace(",", ""))]
+        assert len(digits) == 1, text
+        assert any(
+            abs(digits[0] - abs(value) * scale) <= 0.006 * abs(value) * scale + 0.005 for scale in (1.0, 100.0)
+        ), (
+            text,
+            value,
+        )
+        assert ("−" in text) <= (value < 0.0)
+
+
+def test_sentences_hold_no_number_that_is_not_cited(written: Path) -> None:
+    text = written.read_text(encoding="utf-8")
+    sentences = re.findall(r'<p(?: class="(?:sentence|headline)")?>(.*?)</p>', text, flags=re.DOTALL)
+    told = [sentence for sentence in sentences if 'class="n"' in sentence]
+    assert len(told) > 8
+    for sentence in told:
+        rest = re.sub(r'<a class="n".*?</a>', "", sentence)
+        assert not re.search(r"\d", re.sub(r"95th percentile|<[^>]*>", "", rest)), rest
+
+
+def test_every_citation_leads_to_one_place_on_the_page(page: Page) -> None:
+    assert len(page.ids) == len(set(page.ids))
+    for tag, given in page.tags:
+        if tag == "a":
+            assert str(given["href"])[1:] in page.ids, given["href"]
+
+
+def test_names_from_the_data_are_escaped_everywhere(tmp_path: Path) -> None:
+    path = write_report(tmp_path, made_comparison(name=NASTY), context=CONTEXT | {"title": NASTY, "notices": [NASTY]})
+    text = path.read_text(encoding="utf-8")
+    assert "<script" not in text.lower()
+    assert "&lt;script&gt;" in text
+    assert NASTY in "".join(Page(text).words)
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert not re.search(r"(?<!\\)<script", markdown)
+    rows = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert rows
+    for uri in re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)", text):
+        assert "<script" not in base64.b64decode(uri).decode("utf-8")
+
+
+def test_markdown_tables_have_equal_columns(written: Path) -> None:
+    lines = (written.parent / "report.md").read_text(encoding="utf-8").splitlines()
+    widths: list[int] = []
+    for line in lines:
+        if line.startswith("|"):
+            widths.append(len(re.findall(r"(?<!\\)\|", line)))
+        else:
+            assert len(set(widths)) <= 1, line
+            widths = []
+
+
+def test_page_refers_to_nothing_outside_itself(written: Path, page: Page) -> None:
+    text = written.read_text(encoding="utf-8")
+    assert len(text) < 3_000_000
+    assert not re.search(r"https?://|//[a-z]+\.|@import|url\(", text)
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "iframe", "object", "embed", "form"})
+    for _, given in page.tags:
+        assert str(given.get("src", "data:")).startswith("data:")
+
+
+def test_page_can_be_read_without_seeing_it(page: Page) -> None:
+    names = [tag for tag, _ in page.tags]
+    assert ("html", {"lang": "en"}) in page.tags
+    assert names.count("h1") == 1
+    assert names.count("caption") == names.count("table")
+    headings = [int(name[1]) for name in names if re.fullmatch(r"h[1-6]", name)]
+    assert all(after - before <= 1 for before, after in itertools.pairwise(headings))
+    pictures = [given for tag, given in page.tags if tag == "img"]
+    assert len(pictures) == 5
+    assert all(len(str(given["alt"])) > 30 for given in pictures)
+    assert all(given.get("scope") for tag, given in page.tags if tag == "th")
+
+
+def test_verdict_comes_first_and_everything_is_there(written: Path, page: Page) -> None:
+    words = "".join(page.words)
+    places = [
+        words.index(f"{PAGE[name]}\n") for name in ("verdict", "guardrails", "kpis", "pairs", "bridge", "provenance")
+    ]
+    assert places == sorted(places)
+    for kpi in KPIS:
+        assert kpi.label in words
+    for text in (
+        "not identified by the data",
+        "zero sales",
+        "lag 7",
+        "python -m experiments.run",
+        "simulated, for education",
+    ):
+        assert text in words, text
+    assert "DQN discounts coffee" not in words.split(PAGE["extrapolation"])[0]
+    assert "data support 25 %" in words.split(PAGE["extrapolation"])[1]
+    assert "PPO wins" in (written.parent / "report.md").read_text(encoding="utf-8")
+
+
+def test_same_comparison_gives_the_same_bytes(written: Path, tmp_path: Path) -> None:
+    again = write_report(tmp_path, made_comparison(), context=CONTEXT)
+    names = sorted(path.relative_to(written.parent) for path in written.parent.rglob("*") if path.is_file())
+    assert len(names) > 25
+    for name in names:
+        assert (again.parent / name).read_bytes() == (written.parent / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("effect", [-60.0, 0.0])
+def test_page_tells_a_lost_and_an_open_contest_too(tmp_path: Path, effect: float) -> None:
+    comparison = made_comparison(effect=effect, latency_s=3.0)
+    if effect == 0.0:  # nothing separates the learner from a baseline that plays exactly alike
+        fixed = make_rollout("fixed depth", latency_s=3.0)
+        comparison = compare(
+            [dataclasses.replace(fixed, policy="PPO"), fixed],
+            learners=["PPO"],
+            baselines=["fixed depth"],
+            resamples=500,
+        )
+    words = "".join(Page(write_report(tmp_path, comparison).read_text(encoding="utf-8")).words)
+    plain = " ".join(words.split())
+    assert " ".join(comparison.verdict.sentence().split()) in plain
+    assert {"learner": "wins", "baseline": "No learner wins", "not separable": "Not separable"}[
+        comparison.verdict.outcome
+    ] in plain
+    assert PAGE["not_supplied"] in plain
+    if effect == 0.0:
+        assert "95th percentile of latency of PPO is" in plain
+
+
+def test_context_tables_are_saved_beside_the_others(written: Path) -> None:
+    stored = json.loads((written.parent / "tables" / "demand_scores.json").read_text(encoding="utf-8"))
+    assert stored == {"columns": ["model", "WAPE"], "rows": [["negative binomial", 0.4], ["lag 7", 0.5]]}
+
+
+def test_other_files_in_the_folder_stay(tmp_path: Path, comparison: Comparison) -> None:
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    write_report(tmp_path, comparison)
+    assert (tmp_path / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_unusable_context_is_refused_before_anything_is_written(tmp_path: Path, comparison: Comparison) -> None:
+    with pytest.raises(InputError, match="unknown key 'tittle'; did you mean 'title'"):
+        write_report(tmp_path / "a", comparison, context={"tittle": "x"})
+    with pytest.raises(InputError, match="assumptions must be a DataFrame or a list of dicts"):
+        write_report(tmp_path / "b", comparison, context={"assumptions": [{"a": 1}, {"b": 1}]})
+    blocked = tmp_path / "file"
+    blocked.write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match="cannot write"):
+        write_report(blocked / "report", comparison)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_every_text_has_words_and_every_verdict_its_headline() -> None:
+    for book in (PASSAGES, PAGE, SERIES, FIGURES):
+        assert all(text.strip() for text in book.values())
+    for outcome in ("learner", "baseline", "not separable"):
+        assert f"headline {outcome}" in PASSAGES
+
+
+def test_shown_profit_is_the_mean_of_the_table(written: Path, comparison: Comparison, page: Page) -> None:
+    kpis = comparison.tables["kpis"]
+    row = kpis.index[(kpis["policy"] == "PPO") & (kpis["kpi"] == "profit")][0]
+    shown = show(float(kpis["mean"][row]), find_kpi("profit").unit, currency="USD")
+    assert f'<span id="kpis-{row}-mean">{shown}</span>' in written.read_text(encoding="utf-8")
+    assert f"kpis-{row}-mean" in page.ids
