@@ -1,9 +1,9 @@
 """Sales with an exact solution, run through the same engine and env as every other.
 
-A *menu sale* has one product, a table of Poisson rates by period and price, and all visitors buy: the discrete-time problem of
-Gallego & van Ryzin (1994), Management Science 40(8), with a finite price menu. One period is one tick. In period t the
-index k of a price is chosen, D ~ Poisson(rates[t][k]) people come, min(D, stock) buy at prices[k]; what is left after the
-last period is worth ``salvage`` a unit. Nothing is discounted. Backward induction gives the optimum:
+A *menu sale* has one product, a table of Poisson rates by period and price, and all visitors buy: the discrete-time
+problem of Gallego & van Ryzin (1994), Management Science 40(8), with a finite price menu. One period is one tick. In
+period t the index k of a price is chosen, D ~ Poisson(rates[t][k]) people come, min(D, stock) buy at prices[k]; what is
+left after the last period is worth ``salvage`` a unit. Nothing is discounted. Backward induction gives the optimum:
 
     V_T(n) = salvage·n,    V_t(n) = max_k E[prices_k·min(D, n) + V_{t+1}(n - min(D, n))]
 """
@@ -100,15 +100,16 @@ def _ample_servers() -> ServerParams:
 
 def menu_sale(
     *,
-    rates: Sequence[Sequence[float]],
-    prices: Sequence[float],
+    rates: Sequence[Sequence[float]] | NDArray[np.float64],
+    prices: Sequence[float] | NDArray[np.float64],
     stock: int,
     salvage: float = 0.0,
     name: str = "menu_sale",
 ) -> MenuSale:
-    """A sale of ``stock`` units over len(rates) periods at a menu of ``prices``; rates (period, price) are expected buyers.
+    """A sale of ``stock`` units over len(rates) periods at a menu of ``prices``; rates (period, price).
 
-    Rates enter the simulator as 32-bit floats and are rounded here, so that solution and simulation share them.
+    Rates are expected buyers; they enter the simulator as 32-bit floats and are rounded here, so that solution and
+    simulation share them.
     InputError on ragged, empty, negative or NaN tables.
     """
     table = _numbers("rates", rates, axes=2)

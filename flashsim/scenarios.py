@@ -8,6 +8,7 @@ env = gymnasium.make("flashsim/FlashSale-v0", scenario=sale)
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +74,7 @@ class Scenario:
 
     def _check_depths(self) -> None:
         depths = self.depths
-        if not depths or depths[0] != 0.0 or any(b <= a for a, b in zip(depths, depths[1:], strict=False)):
+        if not depths or depths[0] != 0.0 or any(b <= a for a, b in pairwise(depths)):
             raise InputError(f"depths must ascend from 0, got {depths!r}")
         known = float(self.world.depth_grid[-1])
         if depths[-1] > known:
@@ -88,7 +89,7 @@ class Scenario:
 
     def _check_waves(self) -> None:
         ticks, shares = [tick for tick, _ in self.waves], [share for _, share in self.waves]
-        is_sorted = all(a <= b for a, b in zip(ticks, ticks[1:], strict=False))
+        is_sorted = all(a <= b for a, b in pairwise(ticks))
         if not self.waves or not is_sorted or ticks[0] < 0 or ticks[-1] >= self.ticks:
             raise InputError(f"waves must be at ascending ticks from 0 to {self.ticks - 1}, got {self.waves!r}")
         if min(shares) < 0.0 or abs(sum(shares) - 1.0) > 1e-9:
@@ -186,8 +187,8 @@ def grocery_evening(world: World) -> Scenario:
         world=world,
         name="grocery_evening",
         story=(
-            "A grocer with an online shop sells eight everyday products in a two-hour sale on a Friday evening. The goods "
-            "were bought for it, what is left is worth little, and nobody knows how strong the evening will be."
+            "A grocer with an online shop sells eight everyday products in a two-hour sale on a Friday evening. The "
+            "goods were bought for it, what is left is worth little, and nobody knows how strong the evening will be."
         ),
     )
 

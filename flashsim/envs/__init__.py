@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+import flashsim.plan
 import flashsim.sim
 from flashsim.sim.cache import compiled_code_of
 
-with compiled_code_of(Path(flashsim.sim.__file__).parent, Path(__file__).parent):
+with compiled_code_of(Path(flashsim.sim.__file__).parent, Path(flashsim.plan.__file__), Path(__file__).parent):
     from flashsim.envs import observation as observation

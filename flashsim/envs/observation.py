@@ -1,24 +1,26 @@
 """What an operator sees: features from the public state, the ledger and the forecast, never from the drawn world.
 
-The level of demand is learned as a gamma-Poisson update of the forecast: with prior variance v, n people seen and m expected,
+The level of demand is learned as a gamma-Poisson update of the forecast: with prior variance v, n people seen and
+m expected,
 
     level = (1/v + n) / (1/v + m)
 
-first for all products from visitors, then for each product from its requests. Ratios without a bound are shown as x/(1+x).
-The columns are named by ``spaces.observation_table``; a test holds the two together.
+first for all products from visitors, then for each product from its requests. Ratios without a bound are shown as
+x/(1+x). The columns are named by ``spaces.observation_table``; a test holds the two together.
 
-Source: conjugate gamma-Poisson learning as in Aviv & Pazgal (2005), Management Science 51(9). The features follow the finding
-that stock against future demand matters more than the algorithm (see the table in the README).
+Source: conjugate gamma-Poisson learning as in Aviv & Pazgal (2005), Management Science 51(9). The features follow the
+finding that stock against future demand matters more than the algorithm (see the table in the README).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from flashsim.plan import Forecast
-from flashsim.sim.sale import Ledger, SaleState, SaleTables, ledger_tile, sale_tile
+from flashsim.sim.ledger import Ledger, ledger_tile
+from flashsim.sim.sale import SaleState, SaleTables, sale_tile
 from flashsim.sim.samplers import Workspace, write_exp, write_log
 
 PACE_MEMORY = 0.8  # weight of the past in the smoothed rate of requests
@@ -41,12 +43,11 @@ class OperatorMemory(NamedTuple):
 def make_memory(tiles: int, products: int, lanes: int) -> OperatorMemory:
     """Allocate the memory of ``tiles`` tiles (first axis)."""
     shapes = dict.fromkeys(("requests_seen", "requests_expected", "pace", "menu"), (tiles, products, lanes))
-    return OperatorMemory(
-        *(
-            np.zeros(shapes.get(n, (tiles, lanes)), np.int64 if n == "menu" else np.float64)
-            for n in OperatorMemory._fields
-        )
-    )
+    arrays: list[NDArray[Any]] = [
+        np.zeros(shapes.get(name, (tiles, lanes)), np.int64 if name == "menu" else np.float64)
+        for name in OperatorMemory._fields
+    ]
+    return OperatorMemory(*arrays)
 
 
 @njit(cache=True)

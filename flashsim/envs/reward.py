@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
-from flashsim.sim.sale import Ledger
+from flashsim.sim.ledger import Ledger
 
 CONSTRAINTS = ("latency_p95_s", "error_share")
 """Names of the entries of ``info["cost"]``: costs that safe-RL methods may bound."""

@@ -28,7 +28,8 @@ class FlashSaleVecEnv(VecEnv):
         if not reward_scale > 0.0:
             raise InputError(f"reward_scale must be above 0, got {reward_scale!r}")
         self.sales, self.reward_scale = sales, reward_scale
-        self._actions: NDArray = np.zeros(0)
+        self.render_mode = None  # SB3 asks for it
+        self._actions: NDArray[Any] = np.zeros(0)
         self._first_seed: int | None = checked_seed(seed)
         self._returns = np.zeros(sales.sales)
         self._lengths = np.zeros(sales.sales, np.int64)
@@ -45,7 +46,7 @@ class FlashSaleVecEnv(VecEnv):
         self._lengths[:] = 0
         return self.sales.observe()
 
-    def step_async(self, actions: NDArray) -> None:
+    def step_async(self, actions: NDArray[Any]) -> None:
         """Keep the actions for :meth:`step_wait`."""
         self._actions = actions
 

@@ -15,27 +15,30 @@ from flashsim.plan import Plan, Sale
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 
-class FlashSaleEnv(gymnasium.Env[NDArray[np.float32], Any]):
+class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
     """A timed sale, minute by minute.
 
-    Story: goods were bought for a sale of some hours. A deeper discount brings more buyers and more visitors; visitors need
-    servers, which take minutes to boot; slow answers lose buyers. Nobody knows beforehand how strong the demand will be.
+    Story: goods were bought for a sale of some hours. A deeper discount brings more buyers and more visitors; visitors
+    need servers, which take minutes to boot; slow answers lose buyers. Nobody knows beforehand how strong the demand
+    will be.
 
-    Action: MultiDiscrete of the chosen heads: a menu index of the discount for each product (or one for all); hold, release
-    the next wave, push (or close); a change in the number of servers. Orders that are not feasible now are projected to the
-    nearest feasible one and counted.
+    Action: MultiDiscrete of the chosen heads: a menu index of the discount for each product (or one for all); hold,
+    release the next wave, push (or close); a change in the number of servers. Orders that are not feasible now are
+    projected to the nearest feasible one and counted.
 
-    Observation: Box in [0, 1]; ``flashsim.envs.spaces.observation_table(plan)`` lists name, unit and meaning of each column.
+    Observation: Box in [0, 1]; ``flashsim.envs.spaces.observation_table(plan)`` lists name, unit and meaning of each
+    column.
 
     Reward: profit of the tick in the World's currency (``RewardConfig``): revenue, cost of goods, servers, lost visits;
     at the close the cost and the salvage of what is left.
 
-    Start: a world member and the frailties of the evening are drawn; all stock that is due is released in the first tick.
+    Start: a world member and the frailties of the evening are drawn; all stock that is due is released in the first
+    tick.
 
     End: terminated when the last tick has passed or the sale was closed; never truncated.
 
-    Arguments: scenario (a Scenario, a reference sale, or a compiled Plan), action (ActionConfig), reward (RewardConfig),
-    members ("training", "heldout" or numbers), domain (training or evaluation streams).
+    Arguments: scenario (a Scenario, a reference sale, or a compiled Plan), action (ActionConfig), reward
+    (RewardConfig), members ("training", "heldout" or numbers), domain (training or evaluation streams).
 
     Versions: v0.
     """

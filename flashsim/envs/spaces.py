@@ -1,6 +1,7 @@
-"""What an agent sees and does: one table of observations, one description of actions; spaces and docs come from them."""
+"""What an agent sees and does: one table of observations, one of actions; spaces and docs come from them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -129,7 +130,7 @@ class ActionCodec:
             raise InputError(f"action: heads {config.heads!r} leave nothing to decide in {plan.name!r}; choose others")
         self.sizes = np.array(sizes, np.int64)
         self._changes = np.array(plan.server_changes, np.int64)
-        self.space: spaces.Space
+        self.space: spaces.Space[Any]
         if config.flat:
             count = int(np.prod(self.sizes, dtype=np.float64))
             if count > self.LARGEST_MENU:
@@ -142,6 +143,11 @@ class ActionCodec:
         else:
             self.space = spaces.MultiDiscrete(self.sizes)
 
+    @property
+    def head_sizes(self) -> tuple[int, ...]:
+        """Choices of each head; one number if the action is flat."""
+        return (len(self._menu),) if self.config.flat else tuple(int(size) for size in self.sizes)
+
     def _head_sizes(self, head: str) -> list[int]:
         if head == "discount":
             return [self.plan.menu] * (self.plan.products if self.config.per_product else 1)
@@ -153,7 +159,7 @@ class ActionCodec:
         possible = {RELEASE: tables.wave_tick.shape[0] > 1, PUSH: tables.traffic.push_budget > 0}
         return possible.get(order, True)
 
-    def check(self, actions: NDArray, sales: int) -> NDArray[np.int64]:
+    def check(self, actions: NDArray[Any], sales: int) -> NDArray[np.int64]:
         """``actions`` (sale, …) as integers; InputError when shape, kind or range do not fit."""
         expected = (sales,) if self.config.flat else (sales, self.sizes.size)
         array = np.asarray(actions)
@@ -163,10 +169,9 @@ class ActionCodec:
             raise InputError(f"action: expected whole numbers, got {array.dtype} such as {array.flat[0]!r}")
         whole = array.astype(np.int64)
         limit = np.array(len(self._menu)) if self.config.flat else self.sizes
-        if ((whole < 0) | (whole >= limit)).any():
-            raise InputError(
-                f"action: expected numbers from 0 to {(limit - 1).tolist()}, got {whole[(whole < 0) | (whole >= limit)][0]}"
-            )
+        outside = (whole < 0) | (whole >= limit)
+        if outside.any():
+            raise InputError(f"action: expected numbers from 0 to {(limit - 1).tolist()}, got {whole[outside][0]}")
         return whole
 
     def decode(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -186,7 +191,7 @@ class ActionCodec:
     def encode(
         self, menu: NDArray[np.int64], timing: NDArray[np.int64], change: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Action whose decoding is nearest to these decisions (heads left out are dropped, one-for-all takes the first)."""
+        """Action whose decoding is nearest to these decisions (heads left out are dropped, one-for-all: the first)."""
         heads = np.zeros((menu.shape[0], self.sizes.size), np.int64)
         if "discount" in self._slices:
             part = self._slices["discount"]
@@ -195,12 +200,12 @@ class ActionCodec:
             heads[:, self._slices["timing"].start] = np.abs(self._orders[None, :] - timing[:, None]).argmin(axis=1)
         if "capacity" in self._slices:
             heads[:, self._slices["capacity"].start] = np.abs(self._changes[None, :] - change[:, None]).argmin(axis=1)
-        return np.ravel_multi_index(tuple(heads.T), tuple(self.sizes)) if self.config.flat else heads
+        return np.asarray(np.ravel_multi_index(tuple(heads.T), tuple(self.sizes))) if self.config.flat else heads
 
     def masks(
         self, ordered: NDArray[np.int64], pushes_left: NDArray[np.int64], waves_left: NDArray[np.int64]
-    ) -> NDArray:
-        """Feasible choices (sale, sum of head sizes, or sale, flat action): infeasible ones are projected when taken."""
+    ) -> NDArray[np.bool_]:
+        """Feasible choices (sale, sum of head sizes or flat action): others are projected when taken."""
         sales = ordered.shape[0]
         columns = []
         if "discount" in self._slices:

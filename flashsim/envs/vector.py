@@ -1,4 +1,4 @@
-"""The env itself: many sales stepped side by side, as a Gymnasium VectorEnv. The single env and SB3's are views of it."""
+"""The env itself: many sales stepped side by side, as a Gymnasium VectorEnv; the single env and SB3's are its views."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -66,7 +66,7 @@ class SaleBatch:
         )
         return self._observation[: self.sales].copy()
 
-    def step(self, actions: NDArray) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def step(self, actions: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Let one tick pass; returns reward (sale,) and whether the sale ended (sale,). Does not restart."""
         menu, timing, change = self.codec.decode(self.codec.check(actions, self.sales))
         batch, plan = self.batch, self.plan
@@ -112,13 +112,14 @@ def consecutive_seeds(first: int, count: int) -> NDArray[np.uint64]:
     return np.uint64(checked_seed(first)) + np.arange(count, dtype=np.uint64)
 
 
-class FlashSaleVectorEnv(VectorEnv[NDArray, NDArray, NDArray]):
-    """Native vector env: ``num_envs`` sales in one engine. SAME_STEP autoreset; see :class:`FlashSaleEnv` for the story.
+class FlashSaleVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
+    """Native vector env: ``num_envs`` sales in one engine, SAME_STEP autoreset. ``FlashSaleEnv`` tells the story.
 
-    ``reset(seed=s)`` gives env i the seed s + i; its path does not depend on ``num_envs``. Observations are fresh copies.
+    ``reset(seed=s)`` gives env i the seed s + i; its path does not depend on ``num_envs``. Observations are fresh
+    copies.
     """
 
-    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
+    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012  (as Gymnasium has it)
 
     def __init__(
         self,
@@ -148,7 +149,7 @@ class FlashSaleVectorEnv(VectorEnv[NDArray, NDArray, NDArray]):
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray, dict[str, Any]]:
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Open new sales: with a seed its first episode, without one the next episode of the present seed."""
         if isinstance(seed, list):
             seeds = np.array([checked_seed(-1 if s is None else s) for s in seed], np.uint64)
@@ -165,9 +166,9 @@ class FlashSaleVectorEnv(VectorEnv[NDArray, NDArray, NDArray]):
         return self.sales.observe(), {"action_mask": self.sales.masks()}
 
     def step(
-        self, actions: NDArray
-    ) -> tuple[NDArray, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Let one tick pass; where a sale ends, ``info["final_obs"]`` holds its last observation and a new one opens."""
+        self, actions: NDArray[Any]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Let one tick pass; where a sale ends, ``info["final_obs"]`` is its last observation and a new one opens."""
         reward, closed = self.sales.step(actions)
         info: dict[str, Any] = {"cost": self.sales.costs()}
         observation = self.sales.observe()

@@ -1,15 +1,16 @@
 """What those served ask for: a multinomial logit among the products in view and leaving.
 
-    P(product p) = w_p / (w_0 + Σ_q w_q),     w_p = units_p·a for products in stock, else 0,     w_0 = visitors - Σ_q units_q
+    P(product p) = w_p / (w_0 + Σ_q w_q)
+    w_p = units_p·a for products in stock, else 0             w_0 = visitors - Σ_q units_q
 
-Weights are the learned expected units themselves (the exponentials of the utilities), and the outside weight is solved so
-that without congestion (a = 1) and with everything in stock a visitor buys p with probability units_p / visitors: the
-simulated units match the learned ones. A sold-out product leaves the set, its buyers turn to the others or leave. a is the
-latency penalty. Each segment's choices are drawn by conditional binomials, so a deeper discount on a product, all else
-equal, never lowers its own requests.
+Weights are the learned expected units themselves (the exponentials of the utilities), and the outside weight is solved
+so that without congestion (a = 1) and with everything in stock a visitor buys p with probability units_p / visitors:
+the simulated units match the learned ones. A sold-out product leaves the set, its buyers turn to the others or leave. a
+is the latency penalty. Each segment's choices are drawn by conditional binomials, so a deeper discount on a product,
+all else equal, never lowers its own requests.
 
-Source: McFadden (1974), in Frontiers in Econometrics; Train (2009), Discrete Choice Methods, ch. 3, for the constants that
-match shares. Left out for now: reference price, scarcity cues, waiting for a deeper discount.
+Source: McFadden (1974), in Frontiers in Econometrics; Train (2009), Discrete Choice Methods, ch. 3, for the constants
+that match shares. Left out for now: reference price, scarcity cues, waiting for a deeper discount.
 """
 
 from typing import NamedTuple

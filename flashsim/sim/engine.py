@@ -1,11 +1,13 @@
 """Batches of sales: tiles of up to 64 lanes, stepped one after another or by a stated number of threads.
 
-A batch of n sales becomes ⌈n/64⌉ tiles of equal width; lanes beyond the n-th are sales of their own that nobody reads. As
-every draw is addressed by its sale and tick, row i of a batch equals that sale run alone, whatever the width or threads.
+A batch of n sales becomes ⌈n/64⌉ tiles of equal width; lanes beyond the n-th are sales of their own that nobody reads.
+As every draw is addressed by its sale and tick, row i of a batch equals that sale run alone, whatever the width or
+threads.
 """
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 from numba import njit
@@ -13,9 +15,11 @@ from numpy.typing import NDArray
 
 from flashsim.errors import InputError
 from flashsim.sim import sale
-from flashsim.sim.sale import Decisions, Ledger, SaleState, SaleTables, Scratch
+from flashsim.sim.ledger import Ledger, ledger_tile, make_ledger
+from flashsim.sim.sale import Decisions, SaleState, SaleTables, Scratch
 
 WIDEST_TILE = 64
+Number = TypeVar("Number", bound=np.generic)
 
 
 @njit(cache=True, nogil=True)
@@ -31,7 +35,7 @@ def step_tiles(
     """Step the tiles first .. last - 1."""
     for tile in range(first, last):
         orders = Decisions(decisions.menu[tile], decisions.timing[tile], decisions.change[tile])
-        sale.step_sale(tables, sale.sale_tile(state, tile), orders, sale.ledger_tile(ledger, tile), scratch)
+        sale.step_sale(tables, sale.sale_tile(state, tile), orders, ledger_tile(ledger, tile), scratch)
 
 
 @njit(cache=True, nogil=True)
@@ -54,8 +58,8 @@ def open_tiles(
 class Batch:
     """``sales`` simulated sales of one plan, side by side.
 
-    ``decisions`` is to be filled before each :meth:`step`, ``ledger`` holds the facts after it; both have axes tile, …, lane.
-    :meth:`rows` turns such an array into one whose first axis is the sale.
+    ``decisions`` is to be filled before each :meth:`step`, ``ledger`` holds the facts after it; both have axes tile, …,
+    lane. :meth:`rows` turns such an array into one whose first axis is the sale.
     """
 
     def __init__(self, tables: SaleTables, sales: int, *, domain: int, threads: int = 1) -> None:
@@ -68,7 +72,7 @@ class Batch:
         self.lanes = -(-sales // self.tiles)
         self.products = tables.rate.shape[2]
         self.state = sale.make_state(tables, self.tiles, self.lanes)
-        self.ledger = sale.make_ledger(tables, self.tiles, self.lanes)
+        self.ledger = make_ledger(self.tiles, self.lanes, products=self.products)
         self.decisions = sale.make_decisions(self.products, self.tiles, self.lanes)
         self.seed = np.zeros((self.tiles, self.lanes), np.uint64)
         self.episode = np.zeros((self.tiles, self.lanes), np.uint64)
@@ -77,12 +81,12 @@ class Batch:
         self._scratch = [sale.make_scratch(tables, self.lanes) for _ in range(threads)]
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
-    def rows(self, array: NDArray) -> NDArray:
+    def rows(self, array: NDArray[Number]) -> NDArray[Number]:
         """``array`` (tile, …, lane) with the sale as its first axis; (sale, …), a copy if it has more axes than two."""
         moved = np.moveaxis(array, -1, 1)
         return moved.reshape(self.tiles * self.lanes, *moved.shape[2:])[: self.sales]
 
-    def fill(self, target: NDArray, rows: NDArray) -> None:
+    def fill(self, target: NDArray[Any], rows: NDArray[Any]) -> None:
         """Write ``rows`` (sale, …) into ``target`` (tile, …, lane)."""
         padded = np.zeros((self.tiles * self.lanes, *rows.shape[1:]), target.dtype)
         padded[: self.sales] = rows

@@ -1,9 +1,9 @@
 """Stock: waves of release, carts that hold units, payment, and what comes back.
 
-Every planned unit is in exactly one place: not yet released, available, in a cart, or sold. Requests are filled in order of
-arrival while units are available; a filled request is a cart. With probability 1 - ``payment_failure`` it is paid
-``payment_delay`` ticks later at the price it was opened at, else its unit comes back after ``cart_timeout`` ticks. When the
-sale closes, carts that would be paid are paid, the others come back.
+Every planned unit is in exactly one place: not yet released, available, in a cart, or sold. Requests are filled in
+order of arrival while units are available; a filled request is a cart. With probability 1 - ``payment_failure`` it is
+paid ``payment_delay`` ticks later at the price it was opened at, else its unit comes back after ``cart_timeout`` ticks.
+When the sale closes, carts that would be paid are paid, the others come back.
 
 Source: conservation of units; outcomes are drawn when a cart opens, which is the same law as drawing them later.
 """
@@ -71,16 +71,18 @@ def make_stock_state(tiles: int, lanes: int, params: StockParams, products: int)
     """Allocate the state of ``tiles`` tiles (first axis)."""
     cell = (products, lanes)
     pays, back = (tiles, params.payment_delay + 1, *cell), (tiles, params.cart_timeout + 1, *cell)
-    places = [np.zeros((tiles, *cell), np.int64) for _ in range(4)]
-    rings = [np.zeros(pays, np.int64), np.zeros(pays), np.zeros(back, np.int64)]
-    return StockState(*places, np.zeros((tiles, lanes), np.int64), *rings)
+    arrays: list[NDArray[Any]] = [np.zeros((tiles, *cell), np.int64) for _ in range(4)]
+    arrays += [np.zeros((tiles, lanes), np.int64)]
+    arrays += [np.zeros(pays, np.int64), np.zeros(pays), np.zeros(back, np.int64)]
+    return StockState(*arrays)
 
 
 def make_stock_flow(products: int, lanes: int) -> StockFlow:
     """Allocate the flow of one tile."""
     cell = (products, lanes)
-    units = [np.zeros(cell, np.int64) for _ in range(5)]
-    return StockFlow(*units, np.zeros(cell), np.zeros(cell, np.int64), np.zeros(lanes), np.zeros(lanes, np.int64))
+    arrays: list[NDArray[Any]] = [np.zeros(cell, np.int64) for _ in range(5)]
+    arrays += [np.zeros(cell), np.zeros(cell, np.int64), np.zeros(lanes), np.zeros(lanes, np.int64)]
+    return StockFlow(*arrays)
 
 
 @njit(cache=True)

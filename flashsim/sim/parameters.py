@@ -2,20 +2,21 @@
 
 from collections import namedtuple
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_type_hints
 
 from flashsim.errors import InputError
 
 
 def arguments_type(params: type, module: str) -> Any:
-    """Named tuple type with the fields of the dataclass ``params``; ``module`` is where it is assigned."""
-    return namedtuple(f"{params.__name__}Arguments", [field.name for field in fields(params)], module=module)  # noqa: PYI024
+    """Named tuple type with the fields of the dataclass ``params``, to be assigned in ``module``: TrafficArguments for
+    TrafficParams. Under any other name it could not be pickled, and numba would compile anew in every process."""
+    name = params.__name__.removesuffix("Params") + "Arguments"
+    return namedtuple(name, [field.name for field in fields(params)], module=module)
 
 
 def as_arguments(params: Any, kind: Any) -> Any:
     """The dataclass as ``kind``, each number of exactly its declared type: compiled code has one signature."""
-    types = {"int": int, "float": float, "bool": bool}
-    return kind(**{f.name: types[getattr(f.type, "__name__", f.type)](getattr(params, f.name)) for f in fields(params)})
+    return kind(**{name: number(getattr(params, name)) for name, number in get_type_hints(type(params)).items()})
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:

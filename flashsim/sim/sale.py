@@ -1,7 +1,7 @@
 """One tick of a tile of sales, as a story. The only place where the parts of the simulator meet.
 
-Parts still to come have their place here: automated buyers between traffic and servers, support after stock, memory over
-several sales at the end.
+Parts still to come have their place here: automated buyers between traffic and servers, support after stock, memory
+over several sales at the end.
 """
 
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from flashsim.sim import choice, inventory, servers, streams, traffic
+from flashsim.sim.ledger import Ledger, book_units, book_visits
 from flashsim.sim.samplers import Workspace, gamma_factor, make_workspace, write_normal
 
 HOLD, RELEASE, PUSH, CLOSE = range(4)  # what the timing head can order
@@ -56,44 +57,6 @@ class Decisions(NamedTuple):
     change: NDArray[np.int64]  # lane; servers more (or fewer)
 
 
-class Ledger(NamedTuple):
-    """Facts of one tick. Visits and units are counts, money is in the World's currency."""
-
-    exogenous_visitors: NDArray[np.int64]  # lane
-    attracted_visitors: NDArray[np.int64]  # lane
-    served: NDArray[np.int64]  # lane; visits answered in time
-    errors: NDArray[np.int64]  # lane; visits timed out
-    abandoned: NDArray[np.int64]  # lane; visits that gave up waiting
-    backlog: NDArray[np.int64]  # lane; visits carried over to the next tick
-    servers: NDArray[np.int64]  # lane; in force
-    servers_billed: NDArray[np.int64]  # lane
-    lost_to_capacity: NDArray[np.int64]  # lane; errors + abandoned, in hard_cap mode units
-    utilization: NDArray[np.float64]  # lane; 0 .. 1
-    latency_mean_s: NDArray[np.float64]  # lane; seconds
-    latency_p95_s: NDArray[np.float64]  # lane; seconds
-    server_cost: NDArray[np.float64]  # lane; currency
-    penalty: NDArray[np.float64]  # lane; currency
-    salvage: NDArray[np.float64]  # lane; currency, at the close
-    pushes: NDArray[np.float64]  # lane
-    early_releases: NDArray[np.float64]  # lane
-    projected: NDArray[np.float64]  # lane; orders that were not feasible and were brought to the nearest feasible one
-    is_closed: NDArray[np.bool_]  # lane; the sale ended with this tick
-    menu: NDArray[np.int64]  # product, lane; index of the price in force
-    requests: NDArray[np.int64]  # product, lane; units asked for
-    opening: NDArray[np.int64]  # product, lane; units available when they were asked for
-    reserved: NDArray[np.int64]  # product, lane; units into carts
-    paid: NDArray[np.int64]  # product, lane; units
-    expired: NDArray[np.int64]  # product, lane; units back from carts
-    released: NDArray[np.int64]  # product, lane; units put on sale
-    in_carts: NDArray[np.int64]  # product, lane; at the end of the tick
-    leftover: NDArray[np.int64]  # product, lane; units unsold, at the close
-    revenue: NDArray[np.float64]  # product, lane; currency
-    discount_given: NDArray[np.float64]  # product, lane; list value of what was paid less revenue
-    goods_cost: NDArray[
-        np.float64
-    ]  # product, lane; currency; cost of the units paid, at the close also of those left over
-
-
 class Scratch(NamedTuple):
     """Flows of the parts and workspace; one a thread, for no memory lasts beyond a tick."""
 
@@ -104,11 +67,6 @@ class Scratch(NamedTuple):
     keys: NDArray[np.uint64]  # lane; key of the tick
     is_wanted: NDArray[np.bool_]  # lane
     work: Workspace
-
-
-PRODUCT_FIELDS = Ledger._fields[Ledger._fields.index("menu") :]
-_REALS = ("utilization", "latency_mean_s", "latency_p95_s", "server_cost", "penalty", "salvage", "pushes")
-_REAL_FIELDS = (*_REALS, "early_releases", "projected", "revenue", "discount_given", "goods_cost")
 
 
 def make_state(tables: SaleTables, tiles: int, lanes: int) -> SaleState:
@@ -123,14 +81,6 @@ def make_state(tables: SaleTables, tiles: int, lanes: int) -> SaleState:
         servers.make_server_state(tiles, lanes, lag=tables.servers.lag, segments=segments),
         inventory.make_stock_state(tiles, lanes, tables.stock, products),
     )
-
-
-def make_ledger(tables: SaleTables, tiles: int, lanes: int) -> Ledger:
-    """Allocate the ledger of ``tiles`` tiles (first axis)."""
-    cells = (tiles, tables.rate.shape[2], lanes)
-    kinds = dict.fromkeys(_REAL_FIELDS, np.float64) | {"is_closed": np.bool_}
-    shapes = dict.fromkeys(PRODUCT_FIELDS, cells)
-    return Ledger(*(np.zeros(shapes.get(n, (tiles, lanes)), kinds.get(n, np.int64)) for n in Ledger._fields))
 
 
 def make_decisions(products: int, tiles: int, lanes: int) -> Decisions:
@@ -168,44 +118,6 @@ def sale_tile(state: SaleState, tile: int) -> SaleState:
 
 
 @njit(cache=True)
-def ledger_tile(ledger: Ledger, tile: int) -> Ledger:
-    """View of one tile."""
-    return Ledger(
-        ledger.exogenous_visitors[tile],
-        ledger.attracted_visitors[tile],
-        ledger.served[tile],
-        ledger.errors[tile],
-        ledger.abandoned[tile],
-        ledger.backlog[tile],
-        ledger.servers[tile],
-        ledger.servers_billed[tile],
-        ledger.lost_to_capacity[tile],
-        ledger.utilization[tile],
-        ledger.latency_mean_s[tile],
-        ledger.latency_p95_s[tile],
-        ledger.server_cost[tile],
-        ledger.penalty[tile],
-        ledger.salvage[tile],
-        ledger.pushes[tile],
-        ledger.early_releases[tile],
-        ledger.projected[tile],
-        ledger.is_closed[tile],
-        ledger.menu[tile],
-        ledger.requests[tile],
-        ledger.opening[tile],
-        ledger.reserved[tile],
-        ledger.paid[tile],
-        ledger.expired[tile],
-        ledger.released[tile],
-        ledger.in_carts[tile],
-        ledger.leftover[tile],
-        ledger.revenue[tile],
-        ledger.discount_given[tile],
-        ledger.goods_cost[tile],
-    )
-
-
-@njit(cache=True)
 def open_sales(
     tables: SaleTables,
     state: SaleState,
@@ -215,7 +127,7 @@ def open_sales(
     episode: NDArray[np.uint64],
     scratch: Scratch,
 ) -> None:
-    """Start a sale afresh in every lane of ``opening``: its key, the world member and frailties it draws, full stock."""
+    """Start a sale in every lane of ``opening``: its key, the world member and frailties that it draws, full stock."""
     work = scratch.work
     products, lanes = state.frailty.shape
     for lane in range(lanes):
@@ -321,8 +233,17 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
     servers.dismiss(state.servers, ledger.is_closed, pool)
 
     # 6 ledger: the facts of this tick; then time goes on
-    _book_visits(tables, state, flow, pool, units, ledger)
-    _book_units(tables, state, decisions, asked, units, ledger)
+    book_visits(tables.servers, state.servers.backlog, flow, pool, units, ledger)
+    book_units(
+        tables.list_price,
+        tables.unit_cost,
+        tables.salvage_value,
+        decisions.menu,
+        state.stock.in_carts,
+        asked,
+        units,
+        ledger,
+    )
     for lane in range(state.tick.shape[0]):
         state.tick[lane] += 1
 
@@ -346,68 +267,3 @@ def _count_refused(timing: NDArray[np.int64], ledger: Ledger) -> None:
 def _write_closed(ticks: int, tick: NDArray[np.int64], timing: NDArray[np.int64], out: NDArray[np.bool_]) -> None:
     for lane in range(out.shape[0]):
         out[lane] = tick[lane] + 1 >= ticks or timing[lane] == CLOSE
-
-
-@njit(cache=True)
-def _book_visits(
-    tables: SaleTables,
-    state: SaleState,
-    flow: traffic.TrafficFlow,
-    pool: servers.ServerFlow,
-    units: inventory.StockFlow,
-    ledger: Ledger,
-) -> None:
-    """Write what the ledger says of people and servers."""
-    segments, lanes = pool.served.shape
-    for lane in range(lanes):
-        exogenous, attracted, served, backlog = 0, 0, 0, 0
-        for segment in range(segments):
-            exogenous += flow.exogenous[segment, lane]
-            attracted += flow.attracted[segment, lane]
-            served += pool.served[segment, lane]
-            backlog += state.servers.backlog[segment, lane]
-        lost = pool.errors[lane] + pool.abandoned[lane]
-        if tables.servers.hard_cap:  # one product, every visitor a buyer
-            lost = min(exogenous + attracted, units.opening[0, lane]) - units.reserved[0, lane]
-        ledger.exogenous_visitors[lane], ledger.attracted_visitors[lane] = exogenous, attracted
-        ledger.served[lane], ledger.errors[lane] = served, pool.errors[lane]
-        ledger.abandoned[lane], ledger.backlog[lane] = pool.abandoned[lane], backlog
-        ledger.servers[lane], ledger.servers_billed[lane] = pool.in_force[lane], pool.billed[lane]
-        ledger.lost_to_capacity[lane] = lost
-        ledger.utilization[lane] = pool.utilization[lane]
-        ledger.latency_mean_s[lane] = tables.servers.unloaded_latency_s + pool.wait_s[lane]
-        ledger.latency_p95_s[lane] = tables.servers.unloaded_latency_s + pool.wait_s[lane] * servers.LN_20
-        ledger.server_cost[lane] = tables.servers.cost * np.float64(pool.billed[lane])
-        ledger.penalty[lane] = tables.servers.penalty * np.float64(lost)
-
-
-@njit(cache=True)
-def _book_units(
-    tables: SaleTables,
-    state: SaleState,
-    decisions: Decisions,
-    asked: choice.ChoiceFlow,
-    units: inventory.StockFlow,
-    ledger: Ledger,
-) -> None:
-    """Write what the ledger says of units and the money they bring."""
-    products, lanes = asked.requests.shape
-    for lane in range(lanes):
-        ledger.salvage[lane] = 0.0
-    for product in range(products):
-        for lane in range(lanes):
-            paid, revenue = units.paid[product, lane], units.revenue[product, lane]
-            ledger.menu[product, lane] = decisions.menu[product, lane]
-            ledger.requests[product, lane] = asked.requests[product, lane]
-            ledger.opening[product, lane] = units.opening[product, lane]
-            ledger.reserved[product, lane] = units.reserved[product, lane]
-            ledger.paid[product, lane] = paid
-            ledger.expired[product, lane] = units.expired[product, lane]
-            ledger.released[product, lane] = units.released[product, lane]
-            ledger.in_carts[product, lane] = state.stock.in_carts[product, lane]
-            ledger.leftover[product, lane] = units.leftover[product, lane]
-            ledger.revenue[product, lane] = revenue
-            ledger.discount_given[product, lane] = np.float64(paid) * tables.list_price[product] - revenue
-            bought = np.float64(paid + units.leftover[product, lane])
-            ledger.goods_cost[product, lane] = bought * tables.unit_cost[product]
-            ledger.salvage[lane] += np.float64(units.leftover[product, lane]) * tables.salvage_value[product]

@@ -14,9 +14,9 @@ below 10^-4 (tests/sim/test_samplers.py measures it against scipy).
 
 Own ``exp``, ``log`` and normal quantile: library calls do not vectorize and differ between machines.
 
-Source: Cornish & Fisher (1938), Rev. Inst. Int. Stat. 5(4), third-order terms as in Hill & Davis (1968), Ann. Math. Stat.
-39(4); Giles (2016), ACM TOMS 42(1), Algorithm 955, for the principle; Wichura (1988), Appl. Stat. 37(3), Algorithm
-AS 241, for the normal quantile; Wilson & Hilferty (1931), PNAS 17(12), for the gamma quantile.
+Source: Cornish & Fisher (1938), Rev. Inst. Int. Stat. 5(4), third-order terms as in Hill & Davis (1968), Ann. Math.
+Stat. 39(4); Giles (2016), ACM TOMS 42(1), Algorithm 955, for the principle; Wichura (1988), Appl. Stat. 37(3),
+Algorithm AS 241, for the normal quantile; Wilson & Hilferty (1931), PNAS 17(12), for the gamma quantile.
 """
 
 from typing import NamedTuple
@@ -164,7 +164,7 @@ def write_normal(uniform: NDArray[np.float64], out: NDArray[np.float64], work: W
 
 @njit(cache=True, inline="always")
 def _lattice_quantile(w: float, mean: float, variance: float, third: float, fourth: float, fifth: float) -> float:
-    """Quantile of an integer count with these cumulants at the normal quantile ``w``; at least 0, an integer as float."""
+    """Quantile, at the normal quantile ``w``, of a count with these cumulants; at least 0, a whole number as float."""
     s = np.sqrt(variance - 1.0 / 12.0)
     g1 = third / (s * s * s)
     g2 = (fourth + 1.0 / 120.0) / (s * s * s * s)
@@ -191,7 +191,7 @@ def write_poisson(
 ) -> None:
     """Write the Poisson(``mean``) quantile of ``uniform`` to ``out``; means >= 0. Uses ``work`` except ``uniform``."""
     lanes = out.shape[0]
-    any_large = 0
+    any_large = np.int64(0)
     for lane in range(lanes):
         work.mean[lane] = _exact_part(mean[lane])
         any_large += np.int64(mean[lane] > EXACT_MEAN)
@@ -202,7 +202,7 @@ def write_poisson(
         work.cumulative[lane] = work.probability[lane]
     for count in range(1, _LARGEST_WALK):
         inverse = 1.0 / count
-        waiting = 0
+        waiting = np.int64(0)
         for lane in range(lanes):
             more = np.int64(uniform[lane] > work.cumulative[lane])
             out[lane] += more
@@ -233,7 +233,7 @@ def write_binomial(
     ``uniform``; must not be called with ``out`` sharing memory with ``trials``.
     """
     lanes = out.shape[0]
-    any_large = 0
+    any_large = np.int64(0)
     most = 0
     for lane in range(lanes):
         p = min(max(chance[lane], 0.0), 1.0)
@@ -258,7 +258,7 @@ def write_binomial(
         work.cumulative[lane] = work.probability[lane]
     for count in range(1, _LARGEST_WALK):
         inverse = 1.0 / count
-        waiting = 0
+        waiting = np.int64(0)
         for lane in range(lanes):
             more = np.int64((work.chance[lane] > work.cumulative[lane]) & (count <= trials[lane]))
             out[lane] += more

@@ -1,7 +1,7 @@
 """Servers: how many visits are served in a tick, how long they take, and who gives up.
 
-A visit needs one service of mean 1/μ ticks; a real tick is many services long. In a tick with c servers in force, backlog B
-and A arrivals, S ~ Poisson(c·μ) services can be completed and
+A visit needs one service of mean 1/μ ticks; a real tick is many services long. In a tick with c servers in force,
+backlog B and A arrivals, S ~ Poisson(c·μ) services can be completed and
 
     served = min(B + A, S),    the rest waits; of those a share 1 - e^(-1/patience) leaves, the others are carried over.
 
@@ -9,16 +9,16 @@ The mean wait joins what the backlog costs and the stationary wait in M/M/c (Sak
 
     wait = (B + B')/2 / (c·μ) + ρ^(√(2(c+1)) - 1) / (c·μ·√((1-ρ)² + 1/(c·μ))),    ρ = min(1, (B + A)/(c·μ))   [ticks]
 
-where B' is the backlog left, and 1/(c·μ) under the root bounds the queue that one tick can build at ρ = 1 by its diffusion
-scale √(c·μ). Waits are taken as exponential: the 95th percentile is unloaded latency + wait·ln 20, and a visit times out with
-probability e^(-(timeout - unloaded)/wait); it has used its service, and is lost with an error.
+where B' is the backlog left, and 1/(c·μ) under the root bounds the queue that one tick can build at ρ = 1 by its
+diffusion scale √(c·μ). Waits are taken as exponential: the 95th percentile is unloaded latency + wait·ln 20, and a
+visit times out with probability e^(-(timeout - unloaded)/wait); it has used its service, and is lost with an error.
 
-A level that is ordered comes into force after ``lag`` ticks. In ``hard_cap`` mode (reference sales) exactly ⌊μ·c⌋ people are
-served, the rest leave for good, and nothing waits.
+A level that is ordered comes into force after ``lag`` ticks. In ``hard_cap`` mode (reference sales) exactly ⌊μ·c⌋
+people are served, the rest leave for good, and nothing waits.
 
-Source: Sakasegawa (1977), Ann. Inst. Stat. Math. 29, for the wait; Stolletz (2008), EJOR 190(2), for carrying the backlog
-from period to period; Kimber & Hollis (1979), TRRL LR 909, for delay that is continuous through ρ = 1. Valid for ticks of
-many service times (c·μ of some tens and more). Left out for now: retries, collapse, waiting rooms.
+Source: Sakasegawa (1977), Ann. Inst. Stat. Math. 29, for the wait; Stolletz (2008), EJOR 190(2), for carrying the
+backlog from period to period; Kimber & Hollis (1979), TRRL LR 909, for delay that is continuous through ρ = 1. Valid
+for ticks of many service times (c·μ of some tens and more). Left out for now: retries, collapse, waiting rooms.
 """
 
 from dataclasses import dataclass
@@ -63,11 +63,11 @@ class ServerParams:
     seconds_per_tick: float = 60.0
     """Length of a tick, seconds."""
     timeout_s: float = 8.0
-    """A visit that takes longer ends in an error, seconds; eight seconds is where users have long been seen to leave."""
+    """A visit that takes longer ends in an error, seconds; at eight, users have long been seen to leave."""
     patience_ticks: float = 2.0
     """Mean patience of those carried over, ticks."""
     latency_sensitivity: float = 0.07
-    """Loss of purchase weight per second of added wait, log scale; 7 % a second is the figure Akamai (2017) published."""
+    """Loss of purchase weight per second of added wait, log scale; 7 % a second is the figure of Akamai (2017)."""
     hard_cap: bool = False
     """True in reference sales: a fixed number is served, nobody waits."""
 
@@ -82,9 +82,8 @@ class ServerParams:
         check_range("seconds_per_tick", self.seconds_per_tick, 1e-6, 1e6)
         check_range("patience_ticks", self.patience_ticks, 1e-6, 1e9)
         if not self.timeout_s > self.unloaded_latency_s:
-            raise InputError(
-                f"timeout_s must be above unloaded_latency_s = {self.unloaded_latency_s:g}, got {self.timeout_s:g}; raise it"
-            )
+            unloaded = f"unloaded_latency_s = {self.unloaded_latency_s:g}"
+            raise InputError(f"timeout_s must be above {unloaded}, got {self.timeout_s!r}; raise it")
 
 
 ServerArguments = arguments_type(ServerParams, __name__)
@@ -128,9 +127,10 @@ def make_server_flow(segments: int, lanes: int) -> ServerFlow:
     """Allocate the flow of one tile."""
     shapes = {"served": (segments, lanes), "waiting": (segments, lanes)}
     reals = ("utilization", "wait_s", "attraction", "rate", "chance")
-    return ServerFlow(
-        *(np.zeros(shapes.get(n, (lanes,)), np.float64 if n in reals else np.int64) for n in ServerFlow._fields)
-    )
+    arrays: list[NDArray[Any]] = [
+        np.zeros(shapes.get(name, (lanes,)), np.float64 if name in reals else np.int64) for name in ServerFlow._fields
+    ]
+    return ServerFlow(*arrays)
 
 
 @njit(cache=True)
@@ -148,7 +148,10 @@ def order(
     flow: ServerFlow,
     projected: NDArray[np.float64],
 ) -> None:
-    """Order ``change`` servers more, within limits; writes state.ordered, levels, flow.in_force, billed; counts projections."""
+    """Order ``change`` servers more, within limits; adds to ``projected`` the orders that were not feasible.
+
+    Writes state.ordered, state.levels, flow.in_force, flow.billed.
+    """
     ring = state.levels.shape[0]
     for lane in range(tick.shape[0]):
         wanted = state.ordered[lane] + change[lane]
@@ -168,8 +171,8 @@ def order(
 def ration(flow: ServerFlow, limit: NDArray[np.int64], uniform: NDArray[np.float64]) -> None:
     """Serve ``limit`` of those in flow.waiting, evenly across segments; writes flow.served, lowers flow.waiting.
 
-    People of the segments arrive interleaved, so that each stretch of the queue holds all of them in proportion: systematic
-    sampling with one uniform start. The counts add up to ``limit`` and each has its proportional mean.
+    People of the segments arrive interleaved, so that each stretch of the queue holds all of them in proportion:
+    systematic sampling with one uniform start. The counts add up to ``limit`` and each has its proportional mean.
     Source: Madow & Madow (1944), Ann. Math. Stat. 15(1).
     """
     segments, lanes = flow.waiting.shape

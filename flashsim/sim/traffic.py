@@ -4,15 +4,16 @@
     conversion            c = min(c_max, c_0·(o/l)^(1-s))       all visitors         v = o / c
     exogenous ~ Poisson(l / c_0)                               attracted ~ Poisson(max(0, v - l/c_0) + b·g·v)
 
-The learned rates are expected *units*; visits are an assumption (conversion at list price c_0). The uplift o/l of an offer
-is split, never added: the share s of its logarithm comes as further visitors, the rest as a better conversion. F and f_p
-are the frailties of this sale. A push notification lifts goodwill g to 1, from where it decays; b is what it adds at its
-height, an assumption too.
+The learned rates are expected *units*; visits are an assumption (conversion at list price c_0). The uplift o/l of an
+offer is split, never added: the share s of its logarithm comes as further visitors, the rest as a better conversion. F
+and f_p are the frailties of this sale. A push notification lifts goodwill g to 1, from where it decays; b is what it
+adds at its height, an assumption too.
 
 People who would come anyway have their own stream and an exogenous rate, so they are the same under every policy.
 
-Source: non-homogeneous Poisson arrivals; Nerlove & Arrow (1962), Economica 29, for goodwill that decays; Vaupel, Manton &
-Stallard (1979), Demography 16(3), for frailty. Left out for now: sharing among visitors, and a lasting effect of depth.
+Source: non-homogeneous Poisson arrivals; Nerlove & Arrow (1962), Economica 29, for goodwill that decays; Vaupel, Manton
+& Stallard (1979), Demography 16(3), for frailty. Left out for now: sharing among visitors, and a lasting effect of
+depth.
 """
 
 from dataclasses import dataclass
@@ -77,9 +78,9 @@ def make_traffic_state(tiles: int, lanes: int) -> TrafficState:
 
 def make_traffic_flow(segments: int, products: int, lanes: int) -> TrafficFlow:
     """Allocate the flow of one tile."""
-    means = [np.zeros((segments, lanes)) for _ in range(3)]
-    counts = [np.zeros((segments, lanes), np.int64) for _ in range(2)]
-    return TrafficFlow(np.zeros((segments, products, lanes)), *means, *counts)
+    means: list[NDArray[Any]] = [np.zeros((segments, lanes)) for _ in range(3)]
+    counts: list[NDArray[Any]] = [np.zeros((segments, lanes), np.int64) for _ in range(2)]
+    return TrafficFlow(np.zeros((segments, products, lanes)), *(means + counts))
 
 
 @njit(cache=True)
@@ -135,7 +136,7 @@ def arrive(
     flow: TrafficFlow,
     work: Workspace,
 ) -> None:
-    """Draw the visitors of each segment; reads the units of ``flow``, writes its visitors_mean, exogenous, attracted."""
+    """Draw the visitors of each segment; reads the units of ``flow``, writes visitors_mean, exogenous, attracted."""
     segments, lanes = flow.exogenous.shape
     for segment in range(segments):
         list_units, offer_units = flow.list_units[segment], flow.offer_units[segment]
