@@ -167,11 +167,22 @@ def _checked_rollouts(rollouts: Sequence[Rollout]) -> tuple[Rollout, ...]:
         raise InputError("a sale seed occurs twice; each sale may count once")
     for rollout in played:
         _check_same_sales(first, rollout)
-        for kind, arrays in (("products", rollout.products), ("profile", rollout.profile)):
-            for name, array in arrays.items():
-                if not np.isfinite(array).all():
-                    raise InputError(f"policy {rollout.policy!r}: {kind}[{name!r}] holds a value that is not finite")
+        _check_finite(rollout)
     return played
+
+
+def _check_finite(rollout: Rollout) -> None:
+    """Only the end of a profile may be missing: the ticks after the last sale has closed."""
+    for name, array in rollout.products.items():
+        if not np.isfinite(array).all():
+            raise InputError(f"policy {rollout.policy!r}: products[{name!r}] holds a value that is not finite")
+    for name, array in rollout.profile.items():
+        finite = np.asarray(np.isfinite(array.reshape(array.shape[0], -1)).all(axis=1))
+        played = int(finite.sum())
+        if played == 0 or not finite[:played].all() or not np.isnan(array[played:]).all():
+            raise InputError(
+                f"policy {rollout.policy!r}: profile[{name!r}] holds a value that is not finite before the sales end"
+            )
 
 
 def _check_same_sales(first: Rollout, other: Rollout) -> None:

@@ -250,7 +250,10 @@ def product_table(contest: Contest) -> pd.DataFrame:
 
 
 def profile_table(contest: Contest) -> pd.DataFrame:
-    """Course of the sale: mean of every series in every tick; ``product`` is empty for series of the whole sale."""
+    """Course of the sale: mean of every series in every tick; ``product`` is empty for series of the whole sale.
+
+    Ticks after the last sale of a policy has closed have no row.
+    """
     parts = []
     for rollout in contest.rollouts:
         for series in sorted(rollout.profile):
@@ -268,7 +271,7 @@ def profile_table(contest: Contest) -> pd.DataFrame:
                         }
                     )
                 )
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True).dropna(subset=["value"], ignore_index=True)
 
 
 def phase_table(profile: pd.DataFrame) -> pd.DataFrame:

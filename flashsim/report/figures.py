@@ -211,6 +211,7 @@ def depth_map(
         axes.set_yticks(np.arange(len(products)), [short(product) for product in products], fontsize=8)
         axes.set_title(short(policy, length=60), fontsize=9.5, loc="left")
         axes.grid(visible=False)
+    grid[-1].set_xlim(0.0, float(depth["tick"].max() + 1) * minutes)
     grid[-1].set_xlabel(words["tick"])
     if image is not None:
         bar = figure.colorbar(image, ax=list(grid), shrink=0.8, pad=0.02)

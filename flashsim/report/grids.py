@@ -20,7 +20,8 @@ SERIES_UNITS: dict[str, Unit] = {
     "latency_p95_s": "s",
     "stock_left_share": "share",
 }
-MOST_QUANTITIES = 4
+PRODUCT_UNITS: dict[str, Unit] = {"paid": "units", "revenue": "currency", "depth": "share", "leftover": "units"}
+"""Quantities of products that the page shows; the files hold them all."""
 
 
 @dataclass(frozen=True)
@@ -231,24 +232,26 @@ class Shelf:
         return self._grid("phases", "phases_caption", ("series", "policy", "first", "middle", "last"), rows)
 
     def products(self) -> Grid:
-        """Products down; the first few quantities under the learner and the best baseline across."""
+        """Products down; a few quantities under the learner and the best baseline across."""
         places, table = self._places("products", "policy", "product", "quantity"), self.tables["products"]
-        quantities = [name for name in ("paid", "revenue") if name in set(table["quantity"])]
-        quantities += [name for name in dict.fromkeys(table["quantity"]) if name not in quantities]
+        present = set(table["quantity"])
         columns = [
-            (policy, name) for name in quantities[:MOST_QUANTITIES] for policy in dict.fromkeys((self.lead, self.rival))
+            (policy, name)
+            for name in PRODUCT_UNITS
+            if name in present
+            for policy in dict.fromkeys((self.lead, self.rival))
         ]
         rows = [
             (
                 words(product),
                 *(
-                    self.number("products", places[policy, product, name], "mean", unit="units")
+                    self.number("products", places[policy, product, name], "mean", unit=PRODUCT_UNITS[name])
                     for policy, name in columns
                 ),
             )
             for product in dict.fromkeys(table["product"])
         ]
-        head = (self.page["product"], *(f"{name.replace('_', ' ')} · {policy}" for policy, name in columns))
+        head = (self.page["product"], *(f"{self.page[f'quantity {name}']} · {policy}" for policy, name in columns))
         return Grid("products", self.page["products_caption"], head, tuple(rows), wide=True)
 
     def worlds(self, *, unit: Unit) -> Grid:

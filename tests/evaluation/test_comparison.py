@@ -89,9 +89,9 @@ def test_effect_of_one_world_alone_does_not_win() -> None:
 
 def test_false_wins_are_rare_when_nothing_differs() -> None:
     wins = 0
-    for seed in range(40):
+    for seed in range(30):
         rollouts = [make_rollout(name, own_noise=40.0, sales=80, seed=seed) for name in ("PPO", "DQN", "a", "b", "c")]
-        wins += contest(*rollouts, learners=("PPO", "DQN"), resamples=400).verdict.outcome != "not separable"
+        wins += contest(*rollouts, learners=("PPO", "DQN"), resamples=300).verdict.outcome != "not separable"
     assert wins <= 3
 
 
@@ -207,6 +207,19 @@ def test_rollouts_of_different_sales_are_refused_with_what_differs() -> None:
         contest(ppo, dataclasses.replace(fixed, members=fixed.members + 1))
     with pytest.raises(InputError, match="160 and 80 seeds"):
         contest(ppo, make_rollout("fixed depth", sales=80))
+
+
+def test_course_may_end_early_but_not_have_holes() -> None:
+    ppo, fixed = make_rollout("PPO"), make_rollout("fixed depth")
+    early = {name: series.copy() for name, series in fixed.profile.items()}
+    for series in early.values():
+        series[30:] = np.nan
+    profile = contest(ppo, dataclasses.replace(fixed, profile=early)).tables["profile"]
+    assert profile[profile["policy"] == "fixed depth"]["tick"].max() == 29
+    assert np.isfinite(profile["value"]).all()
+    holed = early | {"visitors": np.where(np.arange(40) == 3, np.nan, fixed.profile["visitors"])}
+    with pytest.raises(InputError, match=r"profile\['visitors'\] holds a value that is not finite before"):
+        contest(ppo, dataclasses.replace(fixed, profile=holed))
 
 
 def test_unusable_names_and_values_are_refused() -> None:

@@ -225,6 +225,16 @@ def test_page_tells_a_lost_and_an_open_contest_too(tmp_path: Path, effect: float
         assert "95th percentile of latency of PPO is" in plain
 
 
+def test_policy_whose_sales_end_early_is_drawn(tmp_path: Path) -> None:
+    fixed = make_rollout("fixed depth")
+    early = {name: series.copy() for name, series in fixed.profile.items()}
+    for series in early.values():
+        series[12:] = float("nan")
+    rollouts = [make_rollout("PPO"), dataclasses.replace(fixed, profile=early)]
+    comparison = compare(rollouts, learners=["PPO"], baselines=["fixed depth"], resamples=500)
+    assert "<img" in write_report(tmp_path, comparison).read_text(encoding="utf-8")
+
+
 def test_context_tables_are_saved_beside_the_others(written: Path) -> None:
     stored = json.loads((written.parent / "tables" / "demand_scores.json").read_text(encoding="utf-8"))
     assert stored == {"columns": ["model", "WAPE"], "rows": [["negative binomial", 0.4], ["lag 7", 0.5]]}
