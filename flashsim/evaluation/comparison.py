@@ -92,23 +92,8 @@ def compare(
         tail_share=tail_share,
         product_names=_product_names(product_names, played[0]),
     )
-    summaries = summarize(contest, resamples=resamples, seed=seed)
-    kpis = kpi_table(contest, summaries["levels"])
-    profile = profile_table(contest)
-    tables = {
-        "policies": policies_table(contest),
-        "kpis": kpis,
-        "guardrails": guardrail_table(contest, kpis),
-        "differences": difference_table(contest, summaries["differences"]),
-        "pairs": pair_table(contest, summaries),
-        "members": member_table(contest),
-        "bridge": bridge_table(contest, summaries),
-        "risk": risk_table(contest, summaries),
-        "products": product_table(contest),
-        "phases": phase_table(profile),
-        "profile": profile,
-    }
-    shown = kpis[kpis["kpi"] == primary]
+    tables = _tables(contest, resamples=resamples, seed=seed)
+    shown = tables["kpis"][tables["kpis"]["kpi"] == primary]
     means = dict(zip(shown["policy"], shown["mean"], strict=True))
     verdict = decide(
         tables["pairs"], tables["guardrails"], means=means, kpi=kpi, confidence=confidence, currency=currency
@@ -127,6 +112,24 @@ def compare(
         "product_names": list(contest.product_names),
     }
     return Comparison(verdict=verdict, tables=tables, settings=settings)
+
+
+def _tables(contest: Contest, *, resamples: int, seed: int) -> dict[str, pd.DataFrame]:
+    summaries = summarize(contest, resamples=resamples, seed=seed)
+    kpis, profile = kpi_table(contest, summaries["levels"]), profile_table(contest)
+    return {
+        "policies": policies_table(contest),
+        "kpis": kpis,
+        "guardrails": guardrail_table(contest, kpis),
+        "differences": difference_table(contest, summaries["differences"]),
+        "pairs": pair_table(contest, summaries),
+        "members": member_table(contest),
+        "bridge": bridge_table(contest, summaries),
+        "risk": risk_table(contest, summaries),
+        "products": product_table(contest),
+        "phases": phase_table(profile),
+        "profile": profile,
+    }
 
 
 def table_json(table: pd.DataFrame) -> str:

@@ -30,8 +30,8 @@ VERDICT_TEXT: dict[str, str] = {
     ),
     "not separable": (
         "Not separable: {learner} and {baseline} cannot be told apart. The difference in {kpi} is {amount} a sale "
-        "({confidence} interval {low} to {high}, p = {p_holm} after correction for {comparisons} comparisons); with "
-        "these sales a true difference of {detectable} would be found four times in five."
+        "({confidence} interval {low} to {high}, p = {p_holm} after correction for {comparisons} comparisons); "
+        "a single comparison on such sales finds a true difference of {detectable} four times in five."
     ),
     "relative": ", or {relative}",
     "above": "above",
