@@ -37,7 +37,7 @@ VERDICT_TEXT: dict[str, str] = {
     "above": "above",
     "below": "below",
     "guardrails kept": "{policy} keeps every guardrail.",
-    "guardrails broken": "But {policy} breaks a guardrail: {labels}.",
+    "guardrails broken": "But {policy} breaks guardrails: {labels}.",
 }
 """English sentences of the verdict; a translation has the same keys and the same names in braces."""
 

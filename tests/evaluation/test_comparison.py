@@ -107,7 +107,7 @@ def test_reference_is_shown_but_never_wins() -> None:
 def test_broken_guardrail_is_told_with_the_win() -> None:
     verdict = usual(effect=50.0, latency_s=3.0).verdict
     assert verdict.guardrails_broken == ("p95_latency_s",)
-    assert "breaks a guardrail: 95th percentile of latency" in verdict.sentence()
+    assert "breaks guardrails: 95th percentile of latency" in verdict.sentence()
     assert "keeps every guardrail" in usual(effect=50.0).verdict.sentence()
 
 
