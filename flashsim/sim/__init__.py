@@ -1,4 +1,7 @@
-"""The simulated sale: numba functions over tiles of sales; the parts meet only in ``sale.py``."""
+"""The simulated sale: numba functions over tiles of sales; the parts meet only in ``sale.py``.
+
+Compiled functions take their arguments by place: numba knows no keyword-only ones.
+"""
 
 from pathlib import Path
 
