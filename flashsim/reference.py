@@ -25,6 +25,7 @@ from flashsim.sim.traffic import TrafficArguments, TrafficParams
 
 _AMPLE_SERVERS = 1
 _AMPLE_RATE = 1e9
+_HIGHEST_RATE = 1e8  # so that the ample rate stays ample
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,22 +113,22 @@ def menu_sale(
     simulation share them.
     InputError on ragged, empty, negative or NaN tables.
     """
-    table = _numbers("rates", rates, axes=2)
-    menu = _numbers("prices", prices, axes=1)
+    table = _numbers("rates", rates, axes=2, most=_HIGHEST_RATE)
+    menu = _numbers("prices", prices, axes=1, most=1e9)
     if table.shape[1] != menu.shape[0]:
         raise InputError(
             f"rates: expected one column a price, {menu.shape[0]}, got {table.shape[1]}; complete the table"
         )
     if menu.max() <= 0.0:
         raise InputError(f"prices: expected at least one above 0, got {menu.tolist()}")
-    if isinstance(stock, bool) or int(stock) != stock:
+    if isinstance(stock, bool) or not isinstance(stock, int | float | np.number) or stock != stock // 1:
         raise InputError(f"stock must be a whole number of units, got {stock!r}")
     check_range("stock", stock, 0, 10_000_000)
     check_range("salvage", salvage, -1e9, 1e9)
     return MenuSale(table.astype(np.float32).astype(np.float64), menu, int(stock), float(salvage), name)
 
 
-def _numbers(name: str, values: object, *, axes: int) -> NDArray[np.float64]:
+def _numbers(name: str, values: object, *, axes: int, most: float) -> NDArray[np.float64]:
     try:
         table = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -136,9 +137,9 @@ def _numbers(name: str, values: object, *, axes: int) -> NDArray[np.float64]:
         ) from error
     if table.ndim != axes or table.size == 0:
         raise InputError(f"{name}: expected a table with {axes} axes and at least one entry, got shape {table.shape}")
-    bad = ~np.isfinite(table) | (table < 0.0)
-    if bad.any():
-        raise InputError(f"{name}: expected finite numbers >= 0, got {table[bad][0]}; mend the table")
+    good = (table >= 0.0) & (table <= most)
+    if not good.all():
+        raise InputError(f"{name}: expected numbers from 0 to {most:g}, got {table[~good][0]}; mend the table")
     return table
 
 
