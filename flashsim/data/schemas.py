@@ -99,14 +99,14 @@ def _explain(error: SchemaError, table: pd.DataFrame, schema: pa.DataFrameSchema
         row = int(table[column].duplicated().to_numpy().argmax())
         return f"column {column!r} repeats {table[column].iloc[row]} in row {row}, expected each value once"
     failure = error.failure_cases.iloc[0]
-    return f"column {column!r} has {failure['failure_case']} in row {failure['index']}, expected {_words(error)}"
+    return f"column {column!r} has {failure['failure_case']} in row {int(failure['index'])}, expected {_words(error)}"
 
 
 def _words(error: SchemaError) -> str:
     limits = getattr(error.check, "statistics", {})
     if {"min_value", "max_value"} <= set(limits):
         return f"between {limits['min_value']} and {limits['max_value']}"
-    return " ".join(f"{_SIGNS[name]} {value}" for name, value in limits.items() if name in _SIGNS) or str(error.check)
+    return " ".join(f"{_SIGNS[name]} {value:g}" for name, value in limits.items() if name in _SIGNS) or str(error.check)
 
 
 _SIGNS: Final = {"min_value": ">=", "max_value": "<"}
