@@ -182,14 +182,24 @@ def _split(stock: NDArray[np.int64], shares: list[float]) -> NDArray[np.int64]:
 
 
 def grocery_evening(world: World) -> Scenario:
-    """A two-hour evening sale of fresh goods and drinks that a grocer has bought for the occasion."""
+    """A two-hour evening sale of goods that a grocer has bought for the occasion; the default scenario.
+
+    Stock is half as much again as the sale would sell without a discount, so that neither no discount nor a deep one
+    is right; the menu holds the steps of the usual 15/30/45 ladder. The second delivery is due at seven. Servers are
+    few when the sale opens, cost about $3 an hour each with all that stands behind them, and boot in three minutes.
+    """
     return Scenario(
         world=world,
         name="grocery_evening",
         story=(
-            "A grocer with an online shop sells eight everyday products in a two-hour sale on a Friday evening. The "
-            "goods were bought for it, what is left is worth little, and nobody knows how strong the evening will be."
+            "A grocer with an online shop sells eight everyday products in a two-hour sale on a Friday evening. "
+            "The goods were bought for it, what is left is worth little, and nobody knows how strong the evening "
+            "will be."
         ),
+        depths=(0.0, 0.1, 0.15, 0.2, 0.3, 0.4, 0.45),
+        stock_cover=1.5,
+        waves=((0, 0.6), (60, 0.4)),
+        servers=ServerParams(start_servers=12, cost=0.05),
     )
 
 
