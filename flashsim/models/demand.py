@@ -161,10 +161,11 @@ def _check(table: DemandTable) -> None:
 def _initial(table: DemandTable) -> DemandModel:
     products, weeks, days = table.units.shape
     groups, covariates = int(table.group_of.max()) + 1, len(COVARIATES)
-    sold = (table.units * table.exposure).sum(axis=(1, 2)) + 0.5
+    counted = table.exposure * table.week_weight[:, None]
+    sold = (table.units * counted).sum(axis=(1, 2)) + 0.5
     return DemandModel(
         group_of=table.group_of,
-        intercept=np.log(sold / table.exposure.sum(axis=(1, 2))),
+        intercept=np.log(sold / np.maximum(counted.sum(axis=(1, 2)), 1.0)),
         slopes=np.zeros((products, covariates)),
         slope_variance=np.zeros((products, covariates)),
         group_slopes=np.zeros((groups, covariates)),

@@ -40,7 +40,7 @@ class HouseholdSegments(NamedTuple):
     household_ids: NDArray[np.int64]  # household; sorted
     segment: NDArray[np.intp]  # household, half; index into SEGMENTS, from behavior in the other half
     block_weeks: int
-    deal_share_threshold: float  # households above it seek deals
+    deal_share_threshold: float  # households at or above it seek deals
     visits_threshold: float  # visits a week, of those who do not seek deals
 
     def of_lines(self, household: NDArray[np.intp], week: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -71,7 +71,7 @@ def segment_households(lines: pd.DataFrame, *, block_weeks: int = 4) -> Househol
     deal_share = (on_deal / np.maximum(total, 1e-12)).reshape(len(ids), HALVES)
     active = visits > 0
     deal_threshold = float(np.quantile(deal_share[active], 1.0 - DEAL_SEEKER_SHARE))
-    seeks = active & (deal_share > deal_threshold)
+    seeks = active & (deal_share >= deal_threshold) & (deal_share > 0.0)
     others = active & ~seeks
     visits_threshold = float(np.median(visits[others])) if others.any() else 0.0
     behavior = np.where(seeks, 0, np.where(visits > visits_threshold, 1, 2))
