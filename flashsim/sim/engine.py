@@ -79,7 +79,11 @@ class Batch:
         threads = min(threads, self.tiles)
         self._bounds = [self.tiles * part // threads for part in range(threads + 1)]
         self._scratch = [sale.make_scratch(tables, self.lanes) for _ in range(threads)]
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy is made of: everything but the running threads."""
+        return self.__dict__ | {"_pool": None}
 
     def rows(self, array: NDArray[Number]) -> NDArray[Number]:
         """``array`` (tile, …, lane) with the sale as its first axis; (sale, …), a copy if it has more axes than two."""
@@ -118,8 +122,10 @@ class Batch:
 
     def _each(self, work: Callable[[int, int, Scratch], None]) -> None:
         parts = list(zip(self._bounds[:-1], self._bounds[1:], self._scratch, strict=True))
-        if self._pool is None:
+        if len(parts) == 1:
             work(*parts[0])
             return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(len(parts))
         for done in [self._pool.submit(work, *part) for part in parts]:
             done.result()

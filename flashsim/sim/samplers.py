@@ -42,10 +42,9 @@ _SQRT_2 = 1.4142135623730951
 
 
 class Workspace(NamedTuple):
-    """Scratch of one tile; every array has one entry a lane, and ``bits`` is ``real`` seen as integers."""
+    """Scratch of one tile; every array has one entry a lane."""
 
     real: NDArray[np.float64]
-    bits: NDArray[np.int64]
     uniform: NDArray[np.float64]
     mean: NDArray[np.float64]
     odds: NDArray[np.float64]
@@ -58,8 +57,7 @@ class Workspace(NamedTuple):
 
 def make_workspace(lanes: int) -> Workspace:
     """Allocate the scratch of a tile of ``lanes`` lanes."""
-    real = np.zeros(lanes)
-    return Workspace(real, real.view(np.int64), *(np.zeros(lanes) for _ in range(len(Workspace._fields) - 2)))
+    return Workspace(*(np.zeros(lanes) for _ in Workspace._fields))
 
 
 @njit(cache=True)
@@ -89,12 +87,13 @@ def write_exp(x: NDArray[np.float64], out: NDArray[np.float64]) -> None:
 @njit(cache=True)
 def write_log(x: NDArray[np.float64], out: NDArray[np.float64], work: Workspace) -> None:
     """Write ln x to ``out`` for normal x > 0, error below 1e-15; uses ``work.real``."""
+    bits = work.real.view(np.int64)
     for lane in range(out.shape[0]):
         work.real[lane] = x[lane]
     for lane in range(out.shape[0]):
-        out[lane] = np.float64((work.bits[lane] >> _EXPONENT_SHIFT) - 1023)
+        out[lane] = np.float64((bits[lane] >> _EXPONENT_SHIFT) - 1023)
     for lane in range(out.shape[0]):
-        work.bits[lane] = (work.bits[lane] & _MANTISSA) | _ONE_BITS
+        bits[lane] = (bits[lane] & _MANTISSA) | _ONE_BITS
     for lane in range(out.shape[0]):
         high = work.real[lane] > _SQRT_2
         mantissa = work.real[lane] * (0.5 if high else 1.0)
@@ -168,7 +167,7 @@ def write_normal(uniform: NDArray[np.float64], out: NDArray[np.float64], work: W
 @njit(cache=True, inline="always")
 def _lattice_quantile(w: float, mean: float, variance: float, third: float, fourth: float, fifth: float) -> float:
     """Quantile, at the normal quantile ``w``, of a count with these cumulants; at least 0, a whole number as float."""
-    s = np.sqrt(variance - 1.0 / 12.0)
+    s = np.sqrt(max(variance, 1.0) - 1.0 / 12.0)  # lanes that take the exact branch pass here too
     g1 = third / (s * s * s)
     g2 = (fourth + 1.0 / 120.0) / (s * s * s * s)
     g3 = fifth / (s * s * s * s * s)

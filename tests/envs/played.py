@@ -1,0 +1,57 @@
+"""Sales played with random orders and recorded in full; also a program, to compare one process with another."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim.envs.reward import RewardConfig
+from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.vector import SaleBatch
+from flashsim.plan import Plan
+from flashsim.sim.servers import ServerParams
+from tests.random_sales import random_actions
+from tests.worlds import make_scenario, make_world
+
+EVERY_ORDER = ActionConfig(timing=("hold", "release", "push", "close"))
+
+
+def orders(plan: Plan, seeds: Sequence[int], ticks: int) -> NDArray[np.int64]:
+    """Random orders (tick, sale, head) that depend on the seed of their sale alone; few sales close early."""
+    sizes = SaleBatch(plan, 1, action=EVERY_ORDER, reward=RewardConfig(), domain=0).codec.sizes
+    drawn = [random_actions(sizes, ticks, np.random.default_rng(seed)) for seed in seeds]
+    actions = np.stack(drawn, axis=1)
+    closes = (actions[..., -2] == 3) & (np.arange(ticks)[:, None] % 7 != 6)
+    actions[..., -2] = np.where(closes, 0, actions[..., -2])
+    return actions
+
+
+def play(plan: Plan, seeds: Sequence[int], *, ticks: int, threads: int = 1) -> dict[str, NDArray[np.generic]]:
+    """Observation, reward and every entry of the ledger as (tick, sale, …); sales that end start again."""
+    sales = SaleBatch(plan, len(seeds), action=EVERY_ORDER, reward=RewardConfig(), domain=0, threads=threads)
+    sales.seed(np.array(seeds, np.uint64))
+    record: dict[str, list[NDArray[np.generic]]] = {"observation": [sales.observe()], "reward": []}
+    for actions in orders(plan, seeds, ticks):
+        reward, closed = sales.step(actions)
+        record["reward"].append(reward)
+        for name, field in sales.batch.ledger._asdict().items():
+            record.setdefault(name, []).append(sales.batch.rows(field).copy())
+        sales.open(closed)
+        record["observation"].append(sales.observe())
+    return {name: np.array(path) for name, path in record.items()}
+
+
+def small_plan() -> Plan:
+    """A crowded sale of 8 ticks: its servers are too few, its stock runs out."""
+    servers = ServerParams(start_servers=3, max_servers=6, lag=2, service_rate=20.0, timeout_s=30.0)
+    world = make_world(products=2, population=20.0, conversion_at_list=np.full(3, 0.4))
+    return make_scenario(world, ticks=8, waves=((0, 0.6), (4, 0.4)), servers=servers, stock_cover=0.5).plan()
+
+
+if __name__ == "__main__":
+    with np.errstate(over="ignore"):  # the hash multiplies modulo 2^64
+        arrays: dict[str, Any] = play(small_plan(), [3, 4, 5], ticks=10)
+    np.savez(Path(sys.argv[1]), **arrays)
