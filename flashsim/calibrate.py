@@ -91,6 +91,8 @@ def calibrate(
     ``settings`` overrides the choice that ``quick`` makes between QUICK and FULL. InputError when a table is missing or
     broken, or too short for the weeks that are to be held out.
     """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"seed must be an integer >= 0, got {seed!r}")
     chosen = settings if settings is not None else (QUICK if quick else FULL)
     report = progress if progress is not None else _silent
     seen = _observe(tables, settings=chosen, progress=report)
@@ -182,16 +184,17 @@ def _observe(tables: ShopTables, *, settings: CalibrationSettings, progress: Pro
             f"the tables cover {n_weeks} weeks, {shortest} are needed to hold out {settings.heldout_weeks}; "
             "bring more or hold out fewer"
         )
+    early_weeks = n_weeks - settings.heldout_weeks
     selected = select_products(
         lines,
         count=settings.modelled_products,
-        ranking_weeks=n_weeks - settings.heldout_weeks,
+        ranking_weeks=early_weeks,
         always=settings.product_ids,
         account=account,
     )
     promotions = clean_promotions(tables.read_promotions(selected["product_id"].unique().tolist()), account=account)
     progress("reading and cleaning tables", 2, steps)
-    panel = build_panel(selected, all_lines=lines, products=products, promotions=promotions)
+    panel = build_panel(selected, all_lines=lines, products=products, promotions=promotions, early_weeks=early_weeks)
     segments = segment_households(lines, block_weeks=settings.block_weeks)
     progress("reading and cleaning tables", 3, steps)
     positions = sale_lines(

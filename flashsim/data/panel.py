@@ -54,7 +54,7 @@ class Panel:
     list_price: NDArray[np.float64]  # product; currency/unit
     """Median regular unit price."""
     clumping: NDArray[np.float64]  # product; >= 1
-    """E[q²]/E[q] of the units q in a line: what buying several at once adds to the variance of a count."""
+    """E[q²]/E[q] of the units q in an early line: what buying several at once adds to the variance of a count."""
 
     @property
     def n_products(self) -> int:
@@ -99,9 +99,18 @@ def select_products(
 
 
 def build_panel(
-    lines: pd.DataFrame, *, all_lines: pd.DataFrame, products: pd.DataFrame, promotions: pd.DataFrame
+    lines: pd.DataFrame,
+    *,
+    all_lines: pd.DataFrame,
+    products: pd.DataFrame,
+    promotions: pd.DataFrame,
+    early_weeks: int,
 ) -> Panel:
-    """Aggregate selected ``lines``; ``all_lines`` of the shop give store weights and opening days."""
+    """Aggregate selected ``lines``; ``all_lines`` of the shop give store weights and opening days.
+
+    What a forecast of later weeks uses besides the panel's rectangles (clumping) is taken from the ``early_weeks``.
+    """
+    lines = lines.reset_index(drop=True)
     units = lines.groupby("product_id")["quantity"].sum().sort_values(ascending=False, kind="stable")
     product_ids = tuple(int(product) for product in units.index)
     first_monday = all_lines["day"].min() - pd.Timedelta(days=int(all_lines["day"].min().weekday()))
@@ -118,8 +127,7 @@ def build_panel(
     group_names = tuple(sorted(set(groups)))
     week_numbers = _week_numbers(all_lines, first_monday)
     depth, display, mailer = _offers(lines, all_lines, promotions, index=index, week_numbers=week_numbers, shape=shape)
-    by_product = lines.assign(square=lines["quantity"].astype(float) ** 2).groupby("product_id")
-    clumping = by_product["square"].sum() / by_product["quantity"].sum()
+    by_product = lines.groupby("product_id")
     return Panel(
         product_ids=product_ids,
         product_names=tuple(_name(row.product_type, row.package_size) for row in named.itertuples()),
@@ -132,7 +140,7 @@ def build_panel(
         display=display,
         mailer=mailer,
         list_price=by_product["unit_price"].median().loc[list(product_ids)].to_numpy(dtype=np.float64),
-        clumping=clumping.loc[list(product_ids)].to_numpy(dtype=np.float64),
+        clumping=_clumping(index, products=len(product_ids), weeks=early_weeks),
     )
 
 
@@ -189,6 +197,15 @@ def group_products(named: pd.DataFrame) -> list[str]:
     group = category.where(large, department)
     large = group.map(group.value_counts()) >= SMALLEST_GROUP
     return list(group.where(large, "other"))
+
+
+def _clumping(index: SaleLines, *, products: int, weeks: int) -> NDArray[np.float64]:
+    """E[q²]/E[q] by product over lines of the first ``weeks``; that of all products where one has none."""
+    early = index.week < weeks
+    product, units = index.product[early], index.units[early]
+    square, total = (np.bincount(product, units**power, minlength=products) for power in (2, 1))
+    overall = max(float(square.sum() / total.sum()), 1.0) if total.any() else 1.0
+    return np.where(total > 0.0, square / np.maximum(total, 1.0), overall)
 
 
 def _row_means(

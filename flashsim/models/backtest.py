@@ -109,7 +109,7 @@ def run_backtest(
         recent: NDArray[np.bool_] = panel.units[:, origin - RECENT_WEEKS : origin].sum(axis=(1, 2)) > 0
         scored[:, origin:stop] = recent[:, None, None] & panel.is_open[origin:stop]
         sold: NDArray[np.bool_] = panel.units[:, :origin].sum(axis=(1, 2)) > 0
-        mean[sold, origin:stop], quantiles[:, sold, origin:stop] = _forecast(
+        mean[sold, origin:stop], quantiles[:, sold, origin:stop] = forecast_units(
             panel, fit, origin=origin, stop=stop, sold=sold
         )
         if progress is not None:
@@ -145,7 +145,7 @@ def run_backtest(
     )
 
 
-def _forecast(
+def forecast_units(
     panel: Panel,
     fit: Callable[[DemandTable], DemandModel],
     *,

@@ -192,9 +192,9 @@ def _newton_step(table: DemandTable, model: DemandModel) -> tuple[DemandModel, f
     shared_step = np.zeros(system.shared_gradient.shape)
     for group in range(len(shared_step)):
         members = np.flatnonzero(model.group_of == group)
-        cross, back = system.cross[members], carried[members]
-        flat = (-1, cross.shape[2])
-        inverse = np.linalg.inv(system.shared[group] - cross.reshape(flat).T @ back.reshape(flat))
+        back = carried[members]
+        eliminated = np.einsum("pks,pkt->st", system.cross[members], back)
+        inverse = np.linalg.inv(system.shared[group] - eliminated)
         gradient = system.shared_gradient[group] - np.einsum("pks,pk->s", back, system.own_gradient[members])
         shared_step[group] = np.clip(inverse @ gradient, -MAX_STEP, MAX_STEP)
         variance[members] += ((back @ inverse) * back).sum(axis=2)
@@ -284,8 +284,11 @@ def _newton_system(table: DemandTable, model: DemandModel) -> _NewtonSystem:
 
 def _week_precision(weeks: int) -> NDArray[np.float64]:
     """Prior precision (week, week) of a group's week effects: a random walk tied loosely to 0."""
-    change = np.diff(np.eye(weeks), axis=0)
-    precision: NDArray[np.float64] = change.T @ change / WEEK_STEP_SD**2 + np.eye(weeks) / WEEK_SD**2
+    precision = np.eye(weeks) / WEEK_SD**2
+    step = np.arange(weeks - 1)
+    precision[step, step] += 1.0 / WEEK_STEP_SD**2
+    precision[step + 1, step + 1] += 1.0 / WEEK_STEP_SD**2
+    precision[step, step + 1] = precision[step + 1, step] = -1.0 / WEEK_STEP_SD**2
     return precision
 
 

@@ -38,7 +38,7 @@ def cleaned(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.
 def panel(cleaned: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, RowAccount]) -> Panel:
     lines, products, promotions, _ = cleaned
     selected = select_products(lines, count=8, ranking_weeks=6, account=RowAccount(read={"transactions": len(lines)}))
-    return build_panel(selected, all_lines=lines, products=products, promotions=promotions)
+    return build_panel(selected, all_lines=lines, products=products, promotions=promotions, early_weeks=6)
 
 
 def test_selection_accounts_for_every_line_left_out(
@@ -92,9 +92,27 @@ def test_display_shares_are_weighted_by_the_traffic_of_the_stores() -> None:
         {"product_id": [1], "department": "D", "product_category": "C", "product_type": "T", "package_size": None}
     )
     promotions = pd.DataFrame({"product_id": [1], "store_id": [1], "week": [1], "display": [True], "mailer": [False]})
-    panel = build_panel(lines[lines["product_id"] == 1], all_lines=lines, products=products, promotions=promotions)
+    panel = build_panel(
+        lines[lines["product_id"] == 1], all_lines=lines, products=products, promotions=promotions, early_weeks=6
+    )
     assert panel.display[0, 0] == pytest.approx(3 / 4)
     assert panel.depth[0, 0] == pytest.approx((3 * 0.2 + 1 * 0.4) / 4)
+
+
+def test_buying_several_at_once_is_measured_on_early_weeks(
+    cleaned: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, RowAccount],
+) -> None:
+    """Lines of 1 and 3 units in turn: E[q²]/E[q] = 5/2; later lines of 50 do not count."""
+    lines, products, promotions, _ = cleaned
+    one = lines[lines["product_id"] == 101].head(200).copy()
+    one["quantity"] = np.where(np.arange(len(one)) % 2 == 0, 1, 3)
+    late = lines[(lines["product_id"] == 101) & (lines["week"] > 10)].assign(quantity=50)
+    early = one[one["week"] <= 7]
+    early = early.head(len(early) // 2 * 2)
+    panel = build_panel(
+        pd.concat([early, late]), all_lines=lines, products=products, promotions=promotions, early_weeks=6
+    )
+    assert panel.clumping == pytest.approx([2.5])
 
 
 def test_days_between_first_and_last_sale_count_though_nothing_was_sold() -> None:
@@ -142,7 +160,7 @@ def test_week_numbers_that_do_not_fit_the_calendar_are_refused(
     kept = lines[lines["product_id"].isin(SLOPES)]
     shifted = kept.assign(day=kept["day"] + pd.to_timedelta((kept.index % 2).to_numpy(), unit="D"))
     with pytest.raises(InputError, match="check the time zone"):
-        build_panel(shifted, all_lines=shifted, products=products, promotions=promotions)
+        build_panel(shifted, all_lines=shifted, products=products, promotions=promotions, early_weeks=6)
 
 
 def test_lines_keep_their_places(
