@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from flashsim.errors import InputError
 from flashsim.plan import Plan, make_forecast
 from flashsim.sim.inventory import StockArguments, StockParams
-from flashsim.sim.parameters import as_arguments, check_range
+from flashsim.sim.parameters import as_arguments, check_range, check_whole
 from flashsim.sim.sale import SaleTables
 from flashsim.sim.servers import ServerArguments, ServerParams
 from flashsim.sim.traffic import TrafficArguments, TrafficParams
@@ -60,21 +60,25 @@ class Scenario:
     """Permit depths beyond what the data support; flagged wherever they appear."""
 
     def __post_init__(self) -> None:
-        check_range("start_minute", self.start_minute, 0, MINUTES_A_DAY - 1)
-        check_range("ticks", self.ticks, 1, 100_000)
-        check_range("weekday", self.weekday, 0, 6)
+        check_whole("start_minute", self.start_minute, 0, MINUTES_A_DAY - 1)
+        check_whole("ticks", self.ticks, 1, 100_000)
+        check_whole("weekday", self.weekday, 0, 6)
         check_range("stock_cover", self.stock_cover, 0.0, 1e6)
         check_range("salvage_share", self.salvage_share, -10.0, 1.0)
         self._check_depths()
         self._check_waves()
-        if not self.lookahead or min(self.lookahead) < 0:
-            raise InputError(f"lookahead must name ticks from 0 on, got {self.lookahead!r}")
+        for ahead in self.lookahead:
+            check_whole("lookahead", ahead, 0, 100_000)
+        for change in self.server_changes:
+            check_whole("server_changes", change, -1_000_000, 1_000_000)
+        if not self.lookahead:
+            raise InputError(f"lookahead must name at least one tick, got {self.lookahead!r}")
         if 0 not in self.server_changes:
             raise InputError(f"server_changes must hold 0 (no change), got {self.server_changes!r}")
 
     def _check_depths(self) -> None:
         depths = self.depths
-        if not depths or depths[0] != 0.0 or any(b <= a for a, b in pairwise(depths)):
+        if not depths or depths[0] != 0.0 or not all(a < b for a, b in pairwise(depths)):
             raise InputError(f"depths must ascend from 0, got {depths!r}")
         known = float(self.world.depth_grid[-1])
         if depths[-1] > known:
@@ -89,11 +93,13 @@ class Scenario:
 
     def _check_waves(self) -> None:
         ticks, shares = [tick for tick, _ in self.waves], [share for _, share in self.waves]
+        for tick in ticks:
+            check_whole("waves: tick", tick, 0, self.ticks - 1)
         is_sorted = all(a <= b for a, b in pairwise(ticks))
-        if not self.waves or not is_sorted or ticks[0] < 0 or ticks[-1] >= self.ticks:
-            raise InputError(f"waves must be at ascending ticks from 0 to {self.ticks - 1}, got {self.waves!r}")
-        if min(shares) < 0.0 or abs(sum(shares) - 1.0) > 1e-9:
-            raise InputError(f"waves: shares must be positive and add up to 1, got {shares!r}")
+        if not self.waves or not is_sorted:
+            raise InputError(f"waves must be at ascending ticks, at least one, got {self.waves!r}")
+        if not (min(shares) >= 0.0 and abs(sum(shares) - 1.0) <= 1e-9):
+            raise InputError(f"waves: shares must not be negative and add up to 1, got {shares!r}")
 
     def plan(self) -> Plan:
         """Compile the scenario; O(ticks · segments · products · depths · members)."""

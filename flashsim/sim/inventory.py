@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from flashsim.sim.parameters import arguments_type, check_range
+from flashsim.sim.parameters import arguments_type, check_range, check_whole
 from flashsim.sim.samplers import Workspace, write_binomial
 from flashsim.sim.streams import PAYMENT, write_uniforms
 
@@ -32,8 +32,8 @@ class StockParams:
     """Ticks after which an unpaid unit is on sale again; ten minutes is a common reservation time."""
 
     def __post_init__(self) -> None:
-        check_range("payment_delay", self.payment_delay, 0, 1000)
-        check_range("cart_timeout", self.cart_timeout, 0, 1000)
+        check_whole("payment_delay", self.payment_delay, 0, 1000)
+        check_whole("cart_timeout", self.cart_timeout, 0, 1000)
         check_range("payment_failure", self.payment_failure, 0.0, 1.0)
 
 

@@ -4,6 +4,8 @@ from collections import namedtuple
 from dataclasses import fields
 from typing import Any, get_type_hints
 
+import numpy as np
+
 from flashsim.errors import InputError
 
 
@@ -17,6 +19,13 @@ def arguments_type(params: type, module: str) -> Any:
 def as_arguments(params: Any, kind: Any) -> Any:
     """The dataclass as ``kind``, each number of exactly its declared type: compiled code has one signature."""
     return kind(**{name: number(getattr(params, name)) for name, number in get_type_hints(type(params)).items()})
+
+
+def check_whole(name: str, value: float, low: int, high: int) -> None:
+    """InputError unless ``value`` is a whole number with ``low <= value <= high``."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InputError(f"{name} must be a whole number, got {value!r}")
+    check_range(name, value, low, high)
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:

@@ -29,7 +29,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
-from flashsim.sim.parameters import arguments_type, check_range
+from flashsim.sim.parameters import arguments_type, check_range, check_whole
 from flashsim.sim.samplers import Workspace, write_binomial, write_exp, write_log, write_poisson
 from flashsim.sim.streams import ABANDONMENT, ADMISSION_ORDER, SERVICE, TIMEOUTS, write_uniforms
 
@@ -73,10 +73,10 @@ class ServerParams:
 
     def __post_init__(self) -> None:
         check_range("service_rate", self.service_rate, 1e-9, 1e9)
-        check_range("min_servers", self.min_servers, 0, 1_000_000)
-        check_range("max_servers", self.max_servers, self.min_servers, 1_000_000)
-        check_range("start_servers", self.start_servers, self.min_servers, self.max_servers)
-        check_range("lag", self.lag, 0, 1000)
+        check_whole("min_servers", self.min_servers, 0, 1_000_000)
+        check_whole("max_servers", self.max_servers, self.min_servers, 1_000_000)
+        check_whole("start_servers", self.start_servers, self.min_servers, self.max_servers)
+        check_whole("lag", self.lag, 0, 1000)
         for name in ("cost", "penalty", "unloaded_latency_s", "latency_sensitivity"):
             check_range(name, getattr(self, name), 0.0, 1e9)
         check_range("seconds_per_tick", self.seconds_per_tick, 1e-6, 1e6)

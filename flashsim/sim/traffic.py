@@ -23,7 +23,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from flashsim.sim.parameters import arguments_type, check_range
+from flashsim.sim.parameters import arguments_type, check_range, check_whole
 from flashsim.sim.samplers import Workspace, write_exp, write_log, write_poisson
 from flashsim.sim.streams import ATTRACTED_VISITORS, EXOGENOUS_VISITORS, write_uniforms
 
@@ -44,7 +44,7 @@ class TrafficParams:
     """False in reference sales: all visitors come for the offer."""
 
     def __post_init__(self) -> None:
-        check_range("push_budget", self.push_budget, 0, 100)
+        check_whole("push_budget", self.push_budget, 0, 100)
         check_range("push_uplift", self.push_uplift, 0.0, 10.0)
         check_range("push_half_life", self.push_half_life, 0.1, 1e6)
         check_range("highest_conversion", self.highest_conversion, 0.01, 1.0)

@@ -22,7 +22,7 @@ def test_arguments_are_pickled_by_name_so_that_compiled_code_is_found_again(para
 
 
 def test_every_number_has_its_declared_type_whatever_was_given() -> None:
-    arguments = as_arguments(ServerParams(service_rate=20, cost=1, lag=True), ServerArguments)
+    arguments = as_arguments(ServerParams(service_rate=20, cost=1, lag=2), ServerArguments)
     assert [type(arguments.service_rate), type(arguments.cost), type(arguments.lag)] == [float, float, int]
     assert type(arguments.hard_cap) is bool
 
@@ -43,9 +43,13 @@ def test_a_value_outside_its_range_is_refused_with_the_value(value: float) -> No
         (ServerParams, {"start_servers": 61}),
         (ServerParams, {"min_servers": 61}),
         (ServerParams, {"timeout_s": 0.4}),
+        (ServerParams, {"lag": 0.5}),
+        (ServerParams, {"lag": True}),
+        (ServerParams, {"max_servers": 60.0}),
         (ServerParams, {"timeout_s": float("nan")}),
         (StockParams, {"payment_failure": 1.5}),
         (StockParams, {"payment_delay": -1}),
+        (StockParams, {"cart_timeout": float("nan")}),
     ],
 )
 def test_impossible_parameters_are_refused_with_the_value(params: Any, changes: dict[str, float]) -> None:

@@ -1,0 +1,124 @@
+"""Closure: with nothing in the way, a sale at constant depth sells what the World says, at every depth of the menu."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from flashsim.scenarios import Scenario
+from flashsim.sim.engine import Batch
+from flashsim.sim.traffic import TrafficParams
+from tests.worlds import make_scenario, make_world, without_frailty, without_limits
+
+SALES = 12_000
+WORLDS = {
+    "with frailty": make_world(),
+    "without frailty": without_frailty(make_world()),
+    "conversion at its cap": without_frailty(make_world(conversion_at_list=np.full(3, 0.7))),
+    "uplift all visitors": without_frailty(make_world(traffic_share=np.ones(3))),
+    "uplift all conversion": without_frailty(
+        make_world(traffic_share=np.zeros(3), conversion_at_list=np.full(3, 0.01))
+    ),
+    "strong demand": without_frailty(make_world(population=40.0)),
+}
+
+
+def learned_units(scenario: Scenario, depth: float) -> NDArray[np.float64]:
+    """Expected units of the sale (member, product), read off the World minute by minute, segment by segment."""
+    world, total = scenario.world, np.zeros((scenario.world.n_members, scenario.world.n_products))
+    middles = np.arange(-1, 25) + 0.5  # hours; midnight wraps
+    for minute in range(scenario.ticks):
+        hour = (scenario.start_minute + minute + 0.5) / 60.0 % 24.0
+        for member, segment, product in np.ndindex(world.units_per_minute.shape[:3]):
+            by_hour = [
+                np.interp(depth, world.depth_grid, world.units_per_minute[member, segment, product, :, h % 24])
+                for h in range(-1, 25)
+            ]
+            units = np.interp(hour, middles, by_hour) * world.weekday_factor[member, scenario.weekday]
+            total[member, product] += units * world.population
+    return total
+
+
+def asked(scenario: Scenario, index: int, *, sales: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Requests (sale, product) at menu index ``index`` throughout, and the member that each sale drew."""
+    plan = scenario.plan().with_members(tuple(range(scenario.world.n_members)))
+    batch = Batch(plan.tables, sales, domain=1)
+    batch.fill(batch.seed, np.arange(sales, dtype=np.uint64))
+    batch.open(np.ones(sales, np.bool_))
+    batch.decisions.menu[:] = index
+    requests = np.zeros((sales, plan.products))
+    for _ in range(plan.ticks):
+        batch.step()
+        requests += batch.rows(batch.ledger.requests)
+    return requests, batch.rows(batch.state.member)
+
+
+def assert_closure(scenario: Scenario, index: int, *, sales: int = SALES) -> None:
+    """Mean requests within 1 % + 4 standard errors of the learned units, each product and in total."""
+    requests, members = asked(scenario, index, sales=sales)
+    learned = learned_units(scenario, scenario.depths[index])[members]
+    seen = np.column_stack([requests, requests.sum(axis=1)])
+    truth = np.column_stack([learned, learned.sum(axis=1)])
+    difference = seen - truth
+    error = difference.std(axis=0, ddof=1) / np.sqrt(sales)
+    allowed = 0.01 * truth.mean(axis=0) + 4.0 * error
+    assert (np.abs(difference.mean(axis=0)) <= allowed).all(), (difference.mean(axis=0), allowed)
+
+
+@pytest.mark.parametrize("index", range(6))
+@pytest.mark.parametrize("kind", ["with frailty", "without frailty"])
+def test_a_sale_sells_what_the_world_says_at_every_depth(kind: str, index: int) -> None:
+    assert_closure(without_limits(WORLDS[kind]), index)
+
+
+@pytest.mark.parametrize("index", [0, 5])
+@pytest.mark.parametrize("kind", [kind for kind in WORLDS if "frailty" not in kind])
+def test_closure_holds_however_uplift_is_split(kind: str, index: int) -> None:
+    scenario = without_limits(WORLDS[kind])
+    assert_closure(scenario, index, sales=2000 if kind == "strong demand" else SALES)
+
+
+@pytest.mark.parametrize("start_minute", [0, 23 * 60 + 50, 12 * 60 + 15])
+def test_closure_holds_at_every_time_of_day(start_minute: int) -> None:
+    assert_closure(without_limits(WORLDS["without frailty"], start_minute=start_minute, weekday=0), 3)
+
+
+def test_closure_holds_between_the_nodes_of_the_depth_grid() -> None:
+    scenario = without_limits(WORLDS["without frailty"], depths=(0.0, 0.15, 0.44))
+    for index in (1, 2):
+        assert_closure(scenario, index)
+
+
+def test_visitors_at_list_price_are_units_over_conversion() -> None:
+    scenario = without_limits(WORLDS["without frailty"])
+    plan = scenario.plan().with_members((2,))
+    batch = Batch(plan.tables, SALES, domain=1)
+    batch.fill(batch.seed, np.arange(SALES, dtype=np.uint64))
+    batch.open(np.ones(SALES, np.bool_))
+    visitors = np.zeros(SALES)
+    for _ in range(plan.ticks):
+        batch.step()
+        visitors += batch.rows(batch.ledger.exogenous_visitors)
+        assert not batch.ledger.attracted_visitors.any()
+    expected = learned_units(scenario, 0.0)[2].sum() / scenario.world.conversion_at_list[2]
+    assert abs(visitors.mean() - expected) <= 4.0 * visitors.std(ddof=1) / np.sqrt(SALES)
+
+
+def test_a_push_adds_its_share_of_visitors_and_decays() -> None:
+    traffic = TrafficParams(push_budget=1, push_uplift=0.5, push_half_life=4.0)
+    scenario = without_limits(WORLDS["without frailty"], traffic=traffic, start_minute=12 * 60 + 30)
+    batch = Batch(scenario.plan().with_members((0,)).tables, SALES, domain=1)
+    batch.fill(batch.seed, np.arange(SALES, dtype=np.uint64))
+    batch.open(np.ones(SALES, np.bool_))
+    expected = learned_units(scenario, 0.0)[0].sum() / scenario.world.conversion_at_list[0] / scenario.ticks
+    for tick in range(9):
+        batch.decisions.timing[:] = 2 if tick == 0 else 0
+        batch.step()
+        attracted = batch.rows(batch.ledger.attracted_visitors)
+        share = 0.5 * 0.5 ** (tick / 4.0)
+        error = attracted.std(ddof=1) / np.sqrt(SALES)
+        assert abs(attracted.mean() - share * expected) <= 4.0 * error + 0.02 * share * expected  # demand has a slope
+
+
+def test_a_world_without_demand_sells_nothing() -> None:
+    world = make_world(units_per_minute=np.zeros_like(make_world().units_per_minute))
+    assert not asked(make_scenario(world, stock_cover=1.0), 3, sales=100)[0].any()
