@@ -60,6 +60,11 @@ class RunFolder:
         timings[stage] = round(timings.get(stage, 0.0) + time.perf_counter() - started, 3)
         write_json(path, timings)
 
+    def provenance(self) -> dict[str, Any]:
+        """What a report tells of the run: everything in ``run.json`` that two equal runs share, and the config."""
+        facts = {key: value for key, value in read_json(self.path / RUN).items() if key not in ("finished", "machine")}
+        return facts | {"config": (self.path / CONFIG).read_text(encoding="utf-8")}
+
     def finish(self) -> None:
         """Say in ``run.json`` that the run came to its end."""
         self.record(finished=True)

@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from flashsim.envs.rules import Dashboard, TargetTracking
 from flashsim.errors import InputError
 from flashsim.plan import Plan
 from flashsim.sim.sale import CLOSE, HOLD, PUSH, RELEASE
@@ -85,18 +86,30 @@ def observation_space(plan: Plan) -> spaces.Box:
 
 @dataclass(frozen=True)
 class ActionConfig:
-    """Which decisions an agent takes. Heads left out: list price, waves as planned, servers as they are."""
+    """Which decisions an agent takes. Heads left out: list price, waves as planned, servers as they are or tracked."""
 
     heads: tuple[str, ...] = HEADS
     """Any of discount, timing, capacity."""
     per_product: bool = True
     """True: a depth for each product; False: one for all."""
+    around_run_out: int = 0
+    """0: the discount head names a menu index. n > 0: it names a step from -n to n around each product's run-out index,
+    the price at which by forecast and learned level the stock lasts just to the end (``product_…_run_out``)."""
+    scaler_targets: tuple[float, ...] = ()
+    """(): the capacity head names a change of servers. Else it names the utilization, one of these, at which a
+    target-tracking scaler aims."""
     timing: tuple[str, ...] = ("hold", "release", "push")
     """What the timing head can order: hold, release, push, close."""
     flat: bool = False
     """True: one Discrete over all combinations (for DQN, with per_product=False); False: MultiDiscrete."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.around_run_out, bool) or not 0 <= self.around_run_out <= 100:
+            raise InputError(f"action around_run_out must be a whole number from 0 to 100, got {self.around_run_out!r}")
+        object.__setattr__(self, "scaler_targets", tuple(self.scaler_targets))
+        for target in self.scaler_targets:
+            if not 0.0 < target <= 2.0:
+                raise InputError(f"action scaler_targets must be above 0 and at most 2, got {target!r}")
         for field, known in (("heads", HEADS), ("timing", tuple(TIMING))):
             object.__setattr__(self, field, tuple(getattr(self, field)))
             chosen = getattr(self, field)
@@ -130,6 +143,9 @@ class ActionCodec:
             raise InputError(f"action: heads {config.heads!r} leave nothing to decide in {plan.name!r}; choose others")
         self.sizes = np.array(sizes, np.int64)
         self._changes = np.array(plan.server_changes, np.int64)
+        self.dashboard = Dashboard(plan, {f.name: column for column, f in enumerate(observation_table(plan))})
+        self._targets = np.array(config.scaler_targets)
+        self._scaler = TargetTracking(self.dashboard) if config.scaler_targets else None
         self.space: spaces.Space[Any]
         if config.flat:
             count = int(np.prod(self.sizes, dtype=np.float64))
@@ -150,8 +166,12 @@ class ActionCodec:
 
     def _head_sizes(self, head: str) -> list[int]:
         if head == "discount":
-            return [self.plan.menu] * (self.plan.products if self.config.per_product else 1)
-        return [len(self._orders)] if head == "timing" else [len(self.plan.server_changes)]
+            around = self.config.around_run_out
+            choices = 2 * around + 1 if around else self.plan.menu
+            return [choices] * (self.plan.products if self.config.per_product else 1)
+        if head == "timing":
+            return [len(self._orders)]
+        return [len(self.config.scaler_targets) or len(self.plan.server_changes)]
 
     def _can_happen(self, order: int) -> bool:
         """Whether a timing order can ever do something in this plan."""
@@ -174,19 +194,32 @@ class ActionCodec:
             raise InputError(f"action: expected numbers from 0 to {(limit - 1).tolist()}, got {whole[outside][0]}")
         return whole
 
-    def decode(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """(menu (sale, product), timing (sale,), change (sale,)) of checked ``actions``."""
+    def decode(
+        self, actions: NDArray[np.int64], observation: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """(menu (sale, product), timing (sale,), change (sale,)) of checked ``actions``, taken at ``observation``."""
         heads = self._menu[actions] if self.config.flat else actions
         sales = heads.shape[0]
         menu = np.zeros((sales, self.plan.products), np.int64)
         timing, change = np.full(sales, HOLD, np.int64), np.zeros(sales, np.int64)
         if "discount" in self._slices:
             menu[:] = heads[:, self._slices["discount"]]
+            if self.config.around_run_out:
+                menu += self.dashboard.run_out(observation) - self.config.around_run_out
+                np.clip(menu, 0, self.plan.menu - 1, out=menu)
         if "timing" in self._slices:
             timing = self._orders[heads[:, self._slices["timing"].start]]
-        if "capacity" in self._slices:
+        if self._scaler is not None:
+            target = np.full(sales, self._targets[0])
+            if "capacity" in self._slices:
+                target = self._targets[heads[:, self._slices["capacity"].start]]
+            change = self._nearest_change(self._scaler.change(observation, menu, target))
+        elif "capacity" in self._slices:
             change = self._changes[heads[:, self._slices["capacity"].start]]
         return menu, timing, change
+
+    def _nearest_change(self, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self._changes[np.abs(self._changes[None, :] - wanted[:, None]).argmin(axis=1)]
 
     def encode(
         self, menu: NDArray[np.int64], timing: NDArray[np.int64], change: NDArray[np.int64]
@@ -198,9 +231,17 @@ class ActionCodec:
             heads[:, part] = menu[:, : part.stop - part.start]
         if "timing" in self._slices:
             heads[:, self._slices["timing"].start] = np.abs(self._orders[None, :] - timing[:, None]).argmin(axis=1)
-        if "capacity" in self._slices:
+        if "capacity" in self._slices and self._scaler is None:
             heads[:, self._slices["capacity"].start] = np.abs(self._changes[None, :] - change[:, None]).argmin(axis=1)
         return np.asarray(np.ravel_multi_index(tuple(heads.T), tuple(self.sizes))) if self.config.flat else heads
+
+    def _feasible_levels(self, ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which choices of the capacity head keep within the limits (sale, choice); targets always do."""
+        if self._scaler is not None:
+            return np.ones((ordered.shape[0], self._targets.size), np.bool_)
+        servers = self.plan.tables.servers
+        level = ordered[:, None] + self._changes[None, :]
+        return (level >= servers.min_servers) & (level <= servers.max_servers)
 
     def masks(
         self, ordered: NDArray[np.int64], pushes_left: NDArray[np.int64], waves_left: NDArray[np.int64]
@@ -210,14 +251,12 @@ class ActionCodec:
         columns = []
         if "discount" in self._slices:
             part = self._slices["discount"]
-            columns += [np.ones((sales, self.plan.menu), np.bool_)] * (part.stop - part.start)
+            columns += [np.ones((sales, self.sizes[part.start]), np.bool_)] * (part.stop - part.start)
         if "timing" in self._slices:
             allowed = {RELEASE: waves_left > 0, PUSH: pushes_left > 0}
             columns.append(np.stack([allowed.get(int(o), np.ones(sales, np.bool_)) for o in self._orders], axis=1))
         if "capacity" in self._slices:
-            servers = self.plan.tables.servers
-            level = ordered[:, None] + self._changes[None, :]
-            columns.append((level >= servers.min_servers) & (level <= servers.max_servers))
+            columns.append(self._feasible_levels(ordered))
         if not self.config.flat:
             return np.concatenate(columns, axis=1)
         picked = [column[:, self._menu[:, head]] for head, column in enumerate(columns)]

@@ -68,7 +68,8 @@ class SaleBatch:
 
     def step(self, actions: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Let one tick pass; returns reward (sale,) and whether the sale ended (sale,). Does not restart."""
-        menu, timing, change = self.codec.decode(self.codec.check(actions, self.sales))
+        seen = self._observation[: self.sales]
+        menu, timing, change = self.codec.decode(self.codec.check(actions, self.sales), seen)
         batch, plan = self.batch, self.plan
         batch.fill(batch.decisions.menu, menu)
         batch.fill(batch.decisions.timing, timing)

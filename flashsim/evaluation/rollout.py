@@ -1,9 +1,22 @@
-"""What playing a policy through many sales leaves behind: the input of KPIs, statistics and reports."""
+"""Playing a policy through many sales, and what that leaves behind: the input of KPIs, statistics and reports.
 
+All sums are over the first sale of each row, in float64 and in a fixed order, so a rollout is the same to the last bit
+for any number of threads.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from flashsim.envs.reward import RewardConfig
+from flashsim.envs.spaces import ActionCodec, ActionConfig, observation_table
+from flashsim.envs.vector import SaleBatch, consecutive_seeds
+from flashsim.errors import InputError
+from flashsim.plan import Plan
+from flashsim.policy import Policy
+from flashsim.sim.streams import EVALUATION_DOMAIN
 
 
 @dataclass(frozen=True)
@@ -24,3 +37,181 @@ class Rollout:
     """Name -> (tick,) mean over the sales; "depth" -> (tick, product)."""
     steps: int
     """Simulated env steps spent by this evaluation."""
+
+
+def play(
+    plan: Plan,
+    policy: Policy,
+    *,
+    sales: int,
+    seed: int,
+    domain: int = EVALUATION_DOMAIN,
+    threads: int = 1,
+    progress: Callable[[int], object] = lambda _ticks: None,
+) -> Rollout:
+    """Play ``policy`` through ``sales`` sales of ``plan`` (with the members it may draw).
+
+    Sale i has seed ``seed + i``: the same people for every policy. In the evaluation domain, the default, it is never a
+    sale that was trained on. ``progress`` is told of each tick. InputError when the policy was made for other
+    observations or actions.
+    """
+    batch = SaleBatch(
+        plan,
+        sales,
+        action=ActionConfig(**policy.action),
+        reward=RewardConfig(),
+        domain=domain,
+        threads=threads,
+    )
+    check_policy(plan, policy)
+    batch.seed(consecutive_seeds(seed, sales))
+    members = batch.batch.rows(batch.batch.state.member).copy()
+    books = _Books(plan, sales)
+    is_open = np.ones(sales, np.bool_)
+    observation = batch.observe()
+    for tick in range(plan.ticks):
+        reward, closed = batch.step(policy.act(observation))
+        books.add(tick, batch, reward, is_open)
+        is_open &= ~closed
+        progress(1)
+        if not is_open.any():
+            break
+        if closed.any():
+            batch.open(closed)
+        observation = batch.observe()
+    return books.close(policy.name, np.arange(seed, seed + sales), members)
+
+
+def check_policy(plan: Plan, policy: Policy) -> None:
+    """InputError that says what differs when a trained policy does not fit ``plan``; baselines fit by construction."""
+    names = getattr(policy, "observation", None)
+    if names is None:
+        return
+    here = tuple(feature.name for feature in observation_table(plan))
+    if names != here:
+        odd = next((f"{a!r} for {b!r}" for a, b in zip(here, names, strict=False) if a != b), "one more or less")
+        raise InputError(
+            f"policy {policy.name!r} was trained on {len(names)} features, the sale {plan.name!r} has {len(here)} "
+            f"(first difference: {odd}); train it on this sale"
+        )
+    sizes = ActionCodec(plan, ActionConfig(**policy.action)).head_sizes
+    if sizes != getattr(policy, "head_sizes", sizes):
+        raise InputError(
+            f"policy {policy.name!r} chooses among {policy.head_sizes}, the sale {plan.name!r} offers {sizes}; "  # type: ignore[attr-defined]
+            "train it on this sale"
+        )
+
+
+_SUMMED = (
+    "exogenous_visitors",
+    "attracted_visitors",
+    "served",
+    "abandoned",
+    "errors",
+    "server_cost",
+    "penalty",
+    "salvage",
+)
+_SUMMED_AS = {"servers_billed": "server_minutes", "pushes": "pushes", "projected": "projected_actions"}
+_PRODUCT_SUMS = (
+    "requests",
+    "reserved",
+    "paid",
+    "expired",
+    "released",
+    "leftover",
+    "revenue",
+    "discount_given",
+    "goods_cost",
+)
+
+
+class _Books:
+    """Adds up the ledgers of the first sale of every row."""
+
+    def __init__(self, plan: Plan, sales: int) -> None:
+        self.plan, self.sales, self.steps = plan, sales, 0
+        names = (*_SUMMED, *_SUMMED_AS.values(), "utilization", "reward", "ticks")
+        self.totals = {name: np.zeros(sales) for name in names}
+        self.products = {name: np.zeros((sales, plan.products)) for name in (*_PRODUCT_SUMS, "lost_sales", "depth")}
+        ticks = plan.ticks
+        scalars = (
+            "visitors",
+            "servers_online",
+            "utilization",
+            "latency_p95_s",
+            "paid",
+            "stock_left_share",
+            "backlog",
+            "errors",
+        )
+        self.profile = {name: np.full(ticks, np.nan) for name in scalars}
+        self.profile["depth"] = np.full((ticks, plan.products), np.nan)
+        self.answered = np.zeros((ticks, sales))
+        self.waits = np.zeros((ticks, sales))
+        self.stock_left = np.tile(plan.stock.sum(), sales).astype(np.float64)
+
+    def add(self, tick: int, batch: SaleBatch, reward: NDArray[np.float64], is_open: NDArray[np.bool_]) -> None:
+        """Book one tick for the sales still open."""
+        rows, ledger = batch.batch.rows, batch.batch.ledger
+        self.steps += int(is_open.sum())
+        for name in _SUMMED:
+            self.totals[name] += rows(getattr(ledger, name)) * is_open
+        for field, name in _SUMMED_AS.items():
+            self.totals[name] += rows(getattr(ledger, field)) * is_open
+        self.totals["utilization"] += rows(ledger.utilization) * is_open
+        self.totals["reward"] += reward * is_open
+        self.totals["ticks"] += is_open
+        for name in _PRODUCT_SUMS:
+            self.products[name] += rows(getattr(ledger, name)) * is_open[:, None]
+        self.products["lost_sales"] += (rows(ledger.requests) - rows(ledger.reserved)) * is_open[:, None]
+        depth = np.take_along_axis(self.plan.depths[None], rows(ledger.menu)[..., None], axis=2)[..., 0]
+        self.products["depth"] += depth * is_open[:, None]
+        self.answered[tick] = (rows(ledger.served) + rows(ledger.errors)) * is_open
+        self.waits[tick] = rows(ledger.latency_mean_s) - self.plan.tables.servers.unloaded_latency_s
+        self.stock_left -= rows(ledger.paid).sum(axis=1) * is_open
+        planned = max(1, int(self.plan.stock.sum()))
+        moments = {
+            "visitors": rows(ledger.exogenous_visitors) + rows(ledger.attracted_visitors),
+            "servers_online": rows(ledger.servers),
+            "utilization": rows(ledger.utilization),
+            "latency_p95_s": rows(ledger.latency_p95_s),
+            "paid": rows(ledger.paid).sum(axis=1),
+            "stock_left_share": self.stock_left / planned,
+            "backlog": rows(ledger.backlog),
+            "errors": rows(ledger.errors),
+            "depth": depth,
+        }
+        for name, values in moments.items():
+            self.profile[name][tick] = values[is_open].mean(axis=0)
+
+    def close(self, policy: str, seeds: NDArray[np.int64], members: NDArray[np.int64]) -> Rollout:
+        """The rollout: means where sums say nothing, and amounts that follow from others."""
+        totals = self.totals
+        totals["utilization"] = totals["utilization"] / totals["ticks"]
+        self.products["depth"] = self.products["depth"] / totals["ticks"][:, None]
+        for name in (*_PRODUCT_SUMS, "lost_sales"):
+            totals[name] = self.products[name].sum(axis=1)
+        totals["stock"] = np.full(self.sales, float(self.plan.stock.sum()))
+        unloaded = self.plan.tables.servers.unloaded_latency_s
+        people = np.maximum(self.answered.sum(axis=0), 1.0)
+        totals["latency_mean_s"] = unloaded + (self.answered * self.waits).sum(axis=0) / people
+        totals["latency_p95_s"] = unloaded + mixture_quantile(self.waits, self.answered, share=0.95)
+        totals["profit"] = (
+            totals["revenue"] - totals["goods_cost"] - totals["server_cost"] - totals["penalty"] + totals["salvage"]
+        )
+        return Rollout(policy, seeds, members, totals, self.products, self.profile, self.steps)
+
+
+def mixture_quantile(means: NDArray[np.float64], weights: NDArray[np.float64], *, share: float) -> NDArray[np.float64]:
+    """Quantile (sale,) of a mixture of exponentials of ``means`` and ``weights`` (tick, sale), by bisection to 1e-9."""
+    total = np.maximum(weights.sum(axis=0), 1.0)
+    low = np.zeros(means.shape[1])
+    high = -np.log(1.0 - share) * means.max(axis=0) + 1e-12
+    scale = np.maximum(means, 1e-12)
+    while (high - low).max() > 1e-9 * max(1.0, high.max()):
+        middle = 0.5 * (low + high)
+        beyond = (weights * np.exp(-middle / scale)).sum(axis=0) / total
+        low = np.where(beyond > 1.0 - share, middle, low)
+        high = np.where(beyond > 1.0 - share, high, middle)
+    return high

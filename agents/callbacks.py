@@ -1,0 +1,141 @@
+"""What happens beside learning: business quantities in TensorBoard, the entropy schedule, keeping the best network."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+
+from agents.export import network_policy
+from flashsim.envs.sb3 import FlashSaleVecEnv
+from flashsim.envs.spaces import ActionConfig
+from flashsim.evaluation.rollout import play
+from flashsim.plan import Plan
+from flashsim.sim.streams import TRAINING_DOMAIN
+
+PARTS_OF_SALE = 4  # depth and servers are shown for each quarter of the sale
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One evaluation of greedy play during training."""
+
+    steps: int
+    """Env steps trained."""
+    profit: float
+    """Mean profit of a sale, currency."""
+    standard_error: float
+
+
+class SaleMetrics(BaseCallback):
+    """Adds up the ledger between two dumps of the logger and records it per sale, beside SB3's own quantities."""
+
+    def __init__(self, plan: Plan, progress: Callable[[int], object]) -> None:
+        super().__init__()
+        self.plan, self.progress = plan, progress
+        self._clear()
+
+    def _clear(self) -> None:
+        self._sums: dict[str, float] = dict.fromkeys(
+            ("revenue", "goods_cost", "server_cost", "penalty", "salvage", "paid", "served", "errors", "abandoned"), 0.0
+        )
+        self._sales, self._ticks, self._unfeasible = 0, 0, 0.0
+        self._latencies: list[Any] = []
+        self._depth = np.zeros((PARTS_OF_SALE, 2))
+        self._servers = np.zeros((PARTS_OF_SALE, 2))
+
+    def _on_step(self) -> bool:
+        env = self.training_env
+        assert isinstance(env, FlashSaleVecEnv)
+        batch = env.sales.batch
+        ledger, rows = batch.ledger, batch.rows
+        for name in self._sums:
+            self._sums[name] += float(rows(getattr(ledger, name)).sum())
+        closed = self.locals["dones"]
+        self._sales += int(closed.sum())
+        self._ticks += closed.size
+        self._unfeasible += float(rows(ledger.projected).sum())
+        self._latencies.append(rows(ledger.latency_p95_s).copy())
+        tick = np.where(closed, self.plan.ticks, rows(batch.state.tick)) - 1
+        part = np.minimum(tick * PARTS_OF_SALE // self.plan.ticks, PARTS_OF_SALE - 1)
+        depth = np.take_along_axis(self.plan.depths[None], rows(ledger.menu)[..., None], axis=2)[..., 0].mean(axis=1)
+        for table, values in ((self._depth, depth), (self._servers, rows(ledger.servers))):
+            table[:, 0] += np.bincount(part, weights=values, minlength=PARTS_OF_SALE)
+            table[:, 1] += np.bincount(part, minlength=PARTS_OF_SALE)
+        self.progress(closed.size)
+        if self._sales >= env.num_envs:
+            self._record()
+            self._clear()
+        return True
+
+    def _record(self) -> None:
+        sums, sales = self._sums, max(self._sales, 1)
+        profit = sums["revenue"] - sums["goods_cost"] - sums["server_cost"] - sums["penalty"] + sums["salvage"]
+        record = self.logger.record
+        record("sale/profit", profit / sales)
+        for name in ("revenue", "goods_cost", "server_cost", "penalty", "salvage"):
+            record(f"sale/{name}", sums[name] / sales)
+        record("sale/sell_through", sums["paid"] / max(1, self._sales * int(self.plan.stock.sum())))
+        record("service/error_share", sums["errors"] / max(1.0, sums["errors"] + sums["served"]))
+        record("service/abandoned_per_sale", sums["abandoned"] / sales)
+        record("service/latency_p95_s", float(np.quantile(np.concatenate(self._latencies), 0.95)))
+        record("service/infeasible_share", self._unfeasible / max(1, self._ticks))
+        for part in range(PARTS_OF_SALE):
+            for name, table in (("depth", self._depth), ("servers", self._servers)):
+                if table[part, 1]:
+                    record(f"{name}/quarter_{part + 1}", float(table[part, 0] / table[part, 1]))
+
+
+class EntropySchedule(BaseCallback):
+    """Lets PPO's entropy bonus fall linearly to 0 at ``until`` of the training."""
+
+    def __init__(self, start: float, *, until: float) -> None:
+        super().__init__()
+        self.start, self.until = start, until
+
+    def _on_rollout_start(self) -> None:
+        done = 1.0 - self.model._current_progress_remaining
+        self.model.ent_coef = self.start * max(0.0, 1.0 - done / self.until)  # type: ignore[attr-defined]
+
+    def _on_step(self) -> bool:
+        return True
+
+
+class BestNetwork(BaseCallback):
+    """Measures greedy play on separate training sales now and then, and keeps the network that earned most."""
+
+    def __init__(self, plan: Plan, action: ActionConfig, *, every: int, sales: int, seed: int) -> None:
+        super().__init__()
+        self.plan, self.action = plan.with_members(plan.training_members), asdict(action)
+        self.every, self.sales, self.first_seed = every, sales, seed
+        self.curve: list[CurvePoint] = []
+        self._best: tuple[float, dict[str, Any]] | None = None
+        self._next = every
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps >= self._next:
+            self.measure()
+            self._next += self.every
+
+    def measure(self) -> None:
+        """Play greedily; remember the network if it is the best so far."""
+        policy = network_policy(self.model, self.plan, name="candidate", action=self.action, training={})
+        profit = play(self.plan, policy, sales=self.sales, seed=self.first_seed, domain=TRAINING_DOMAIN).totals[
+            "profit"
+        ]
+        mean = float(profit.mean())
+        self.curve.append(CurvePoint(self.num_timesteps, mean, float(profit.std(ddof=1) / np.sqrt(profit.size))))
+        self.logger.record("greedy/profit", mean)
+        if self._best is None or mean > self._best[0]:
+            self._best = (mean, deepcopy(self.model.policy.state_dict()))
+
+    def restore(self) -> None:
+        """Measure once more and give the model its best network."""
+        self.measure()
+        assert self._best is not None
+        self.model.policy.load_state_dict(self._best[1])

@@ -1,0 +1,100 @@
+"""From a trained model to a bundle that runs without torch: weights, card, probes, ONNX, and the SB3 zip beside it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from flashsim.envs.sb3 import make_sb3
+from flashsim.envs.spaces import ActionCodec, ActionConfig, observation_table
+from flashsim.errors import InputError
+from flashsim.files import write_bytes
+from flashsim.plan import Plan
+from flashsim.policy import NetworkPolicy, save_policy
+
+PROBES = 64
+ONNX_FILE = "policy.onnx"
+ZIP_FILE = "sb3.zip"
+_ONNX_OPSET = 17
+_ONNX_NODE = {"tanh": "Tanh", "relu": "Relu"}
+
+
+def network_policy(
+    model: BaseAlgorithm, plan: Plan, *, name: str, action: Mapping[str, Any], training: Mapping[str, Any]
+) -> NetworkPolicy:
+    """The greedy policy of ``model`` as plain arrays; InputError when the model is neither PPO nor DQN."""
+    if isinstance(model, PPO):
+        policy = model.policy
+        modules = [*policy.mlp_extractor.policy_net, policy.action_net]
+    elif isinstance(model, DQN):
+        modules = list(model.policy.q_net.q_net)
+    else:
+        raise InputError(f"export: expected a PPO or DQN model, got {type(model).__name__}")
+    linear = [module for module in modules if isinstance(module, torch.nn.Linear)]
+    activations = {torch.nn.Tanh: "tanh", torch.nn.ReLU: "relu"}
+    used = {activations[type(module)] for module in modules if type(module) in activations}
+    if len(used) != 1 or len(linear) * 2 - 1 != len(modules):
+        raise InputError(f"export: expected linear layers with one kind of activation between, got {modules}")
+    return NetworkPolicy(
+        name=name,
+        action=action,
+        head_sizes=ActionCodec(plan, ActionConfig(**action)).head_sizes,
+        observation=tuple(feature.name for feature in observation_table(plan)),
+        weights=tuple(layer.weight.detach().cpu().numpy().astype(np.float32) for layer in linear),
+        biases=tuple(layer.bias.detach().cpu().numpy().astype(np.float32) for layer in linear),
+        activation=used.pop(),
+        training=training,
+    )
+
+
+def export(policy: NetworkPolicy, model: BaseAlgorithm, folder: Path, *, plan: Plan, seed: int) -> None:
+    """Write the bundle of ``policy`` to ``folder``: weights and card, ONNX, and the model's zip for training on."""
+    save_policy(policy, folder, probes=collect_probes(plan, policy, seed=seed))
+    write_bytes(folder / ONNX_FILE, onnx_bytes(policy))
+    model.save(folder / ZIP_FILE)
+
+
+def collect_probes(plan: Plan, policy: NetworkPolicy, *, seed: int) -> NDArray[np.float32]:
+    """Observations that ``policy`` itself meets, from start to end of a few training sales."""
+    rows = 4
+    env = make_sb3(plan, num_envs=rows, seed=seed, action=ActionConfig(**policy.action), members=plan.training_members)
+    observation: NDArray[np.float32] = env.reset()
+    seen = [observation]
+    for _ in range(plan.ticks - 1):
+        env.step_async(policy.act(observation))
+        observation, _, _, _ = env.step_wait()
+        seen.append(observation)
+    every = np.concatenate(seen)
+    return every[np.linspace(0, len(every) - 1, min(PROBES, len(every))).astype(np.int64)]
+
+
+def onnx_bytes(policy: NetworkPolicy) -> bytes:
+    """The network as an ONNX model: ``observation`` (sale, feature) to ``scores`` (sale, output), float32."""
+    nodes, tensors, current = [], [], "observation"
+    last = len(policy.weights) - 1
+    for layer, (weight, bias) in enumerate(zip(policy.weights, policy.biases, strict=True)):
+        tensors += [numpy_helper.from_array(weight, f"weight_{layer}"), numpy_helper.from_array(bias, f"bias_{layer}")]
+        out = "scores" if layer == last else f"sum_{layer}"
+        nodes.append(helper.make_node("Gemm", [current, f"weight_{layer}", f"bias_{layer}"], [out], transB=1))
+        current = out
+        if layer < last:
+            nodes.append(helper.make_node(_ONNX_NODE[policy.activation], [current], [f"hidden_{layer}"]))
+            current = f"hidden_{layer}"
+    graph = helper.make_graph(
+        nodes,
+        "policy",
+        [helper.make_tensor_value_info("observation", TensorProto.FLOAT, ["sale", len(policy.observation)])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["sale", sum(policy.head_sizes)])],
+        initializer=tensors,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _ONNX_OPSET)], producer_name="flashsim")
+    helper.set_model_props(model, {"name": policy.name, "head_sizes": str(list(policy.head_sizes))})
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())

@@ -1,0 +1,66 @@
+"""Compare exported policies with the baselines on the same sales.
+
+python -m experiments.evaluate world.folder=WORLD 'bundles=[outputs/train/…/policies/ppo]' evaluation.sales=2000
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agents.baselines import DESCRIPTIONS
+from experiments.entry import dated, entry
+from experiments.judging import EvaluationConfig, evaluate, report, sale_context, world_context
+from experiments.outputs import RunFolder
+from experiments.stages import ScenarioConfig, WorldConfig, make_baselines, make_plan, obtain_world
+from flashsim.errors import InputError
+from flashsim.policy import load_policy
+from flashsim.reference import REFERENCE_SALES
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Everything that an evaluation depends on."""
+
+    bundles: tuple[str, ...] = ()
+    """Folders of exported policies."""
+    world: WorldConfig = field(default_factory=WorldConfig)
+    scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
+    search_steps: int = 4_000_000
+    """Simulated steps spent on the search for the best fixed policy, at least."""
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    output: str = dated("evaluate")
+
+
+@entry("evaluate", EvaluateConfig)
+def main(config: EvaluateConfig, folder: RunFolder) -> None:
+    """Load, play, compare, report."""
+    if not config.bundles:
+        raise InputError("bundles: expected folders of exported policies, got none; set 'bundles=[FOLDER]'")
+    if config.scenario.name in REFERENCE_SALES:
+        raise InputError(f"scenario: {config.scenario.name!r} is evaluated exactly by experiments.train")
+    learners = [load_policy(bundle) for bundle in config.bundles]
+    world = obtain_world(config.world, folder)
+    plan = make_plan(config.scenario, world)
+    folder.record(seeds={"evaluation": config.evaluation.seed}, data={"world": world.fingerprint()})
+    policies = [*learners, *make_baselines(plan, steps=config.search_steps, folder=folder.path)]
+    names = [policy.name for policy in learners]
+    context = {
+        **world_context(world, plan),
+        **sale_context(plan, sales=config.evaluation.sales),
+        "policy_notes": DESCRIPTIONS | dict(zip(names, (str(Path(b).name) for b in config.bundles), strict=True)),
+        "provenance": folder.provenance(),
+    }
+    evaluate(
+        plan,
+        policies,
+        config.evaluation,
+        learners=names,
+        references=["list price"],
+        context=context,
+        folder=folder.path,
+    )
+    comparison = report(folder.path, folder.path)
+    print(f"\n{comparison}\nReport: {folder.path / 'report.html'}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

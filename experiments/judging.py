@@ -1,0 +1,134 @@
+"""The stages after training: play every policy through the same sales, compare, and report.
+
+An evaluation leaves two things in its folder: ``rollouts/``, what every policy did in every sale, and
+``evaluation.json``, how they are to be compared and what the report tells beside the numbers. Tables and report can be
+made from them at any time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.progress import progress_meter
+from flashsim.errors import InputError
+from flashsim.evaluation.comparison import Comparison, compare
+from flashsim.evaluation.records import load_rollouts, save_rollouts
+from flashsim.evaluation.rollout import play
+from flashsim.files import read_json, write_json
+from flashsim.plan import Plan
+from flashsim.policy import Policy
+from flashsim.report import write_report
+from flashsim.world import World
+
+EVALUATION_FILE = "evaluation.json"
+ROLLOUTS = "rollouts"
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How policies are compared."""
+
+    sales: int = 1_000
+    """Sales that every policy plays, on held-out members."""
+    seed: int = 0
+    """First seed of the sales, and of the bootstrap."""
+    threads: int = 1
+    """Threads of the simulator; the results are the same for any number."""
+    resamples: int = 10_000
+    """Of the bootstrap."""
+    confidence: float = 0.95
+
+
+def evaluate(
+    plan: Plan,
+    policies: Sequence[Policy],
+    config: EvaluationConfig,
+    *,
+    learners: Sequence[str],
+    references: Sequence[str],
+    context: Mapping[str, Any],
+    folder: Path,
+) -> None:
+    """Play ``policies`` through the same sales on held-out members and leave an evaluation in ``folder``.
+
+    ``learners`` and ``references`` are names of policies, all others are baselines; ``context`` goes to the report.
+    """
+    judged = plan.with_members(plan.heldout_members)
+    with progress_meter("playing sales", total=len(policies) * plan.ticks) as advance:
+        rollouts = [
+            play(judged, policy, sales=config.sales, seed=config.seed, threads=config.threads, progress=advance)
+            for policy in policies
+        ]
+    save_rollouts(rollouts, folder / ROLLOUTS)
+    baselines = [p.name for p in policies if p.name not in (*learners, *references)]
+    facts = {
+        "learners": list(learners),
+        "baselines": baselines,
+        "product_names": list(plan.product_names),
+        "currency": plan.currency or "currency",
+        "confidence": config.confidence,
+        "resamples": config.resamples,
+        "seed": config.seed,
+    }
+    write_json(folder / EVALUATION_FILE, {"comparison": facts, "context": dict(context)})
+
+
+def report(evaluation: Path, folder: Path) -> Comparison:
+    """Compare the policies of the evaluation in ``evaluation`` and write the report to ``folder``."""
+    told = read_json(evaluation / EVALUATION_FILE)
+    if not isinstance(told, dict) or set(told) != {"comparison", "context"}:
+        raise InputError(f"{evaluation / EVALUATION_FILE} does not describe an evaluation; evaluate again")
+    try:
+        comparison = compare(load_rollouts(evaluation / ROLLOUTS), **told["comparison"])
+    except TypeError as error:
+        raise InputError(
+            f"{evaluation / EVALUATION_FILE} does not fit this flashsim ({error}); evaluate again"
+        ) from error
+    comparison.save(folder / "comparison")
+    write_report(folder, comparison, context=told["context"])
+    return comparison
+
+
+def world_context(world: World, plan: Plan) -> dict[str, Any]:
+    """What the report tells of a World: scores of its models, rows left out, assumptions, limits."""
+    facts = world.provenance
+    deep = f"The discount menu goes beyond {world.supported_depth:.0%}, the deepest discount that the data support."
+    return {
+        "notices": [facts["notice"]] if "notice" in facts else [],
+        "demand_scores": score_rows(world),
+        "dropped_rows": facts.get("rows", []),
+        "assumptions": [row | {"identified": False} for row in facts.get("assumptions", [])],
+        "extrapolations": [deep] if plan.is_extrapolated else [],
+        "supported_depth": world.supported_depth,
+    }
+
+
+def score_rows(world: World) -> list[dict[str, Any]]:
+    """Held-out scores of the demand model and its rivals, one row a forecast."""
+    parts = {"": "value", "_low": "low", "_high": "high"}
+    return [
+        {"forecast": row["forecast"]}
+        | {f"{m}{part}": row[m][key] for m in ("wape", "pinball") for part, key in parts.items()}
+        for row in world.provenance.get("scores", {}).get("forecasts", [])
+    ]
+
+
+def sale_context(plan: Plan, *, sales: int) -> dict[str, Any]:
+    """What the report tells of a sale."""
+    tables = plan.tables
+    return {
+        "title": f"Which policy should run {plan.name.replace('_', ' ')}?",
+        "scenario": {
+            "Sale": plan.story,
+            "Length": f"{plan.ticks} minutes",
+            "Products": ", ".join(plan.product_names),
+            "Stock": f"{int(plan.stock.sum())} units in {tables.wave_tick.size} release(s)",
+            "Discounts": ", ".join(f"{depth:.0%}" for depth in plan.depths[0]),
+            "Servers": f"{tables.servers.start_servers} at the opening, {tables.servers.min_servers} to "
+            f"{tables.servers.max_servers}, {tables.servers.lag} minutes to boot",
+            "Judged on": f"{sales} sales on {len(plan.heldout_members)} held-out worlds; policies were made on "
+            f"{len(plan.training_members)} others",
+        },
+        "minutes_per_tick": tables.servers.seconds_per_tick / 60.0,
+    }

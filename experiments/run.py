@@ -1,0 +1,106 @@
+"""The main job: shop data to a World, a simulated sale, trained policies, a paired comparison and a report.
+
+    python -m experiments.run        # quick calibration, default scenario; minutes, see the README
+    python -m experiments.run world.folder=WORLD scenario.stock_cover=1.2 evaluation.sales=2000
+
+PPO and DQN learn in processes of their own while the baselines are searched in this one.
+"""
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+from agents.baselines import DESCRIPTIONS
+from agents.learners import DQNConfig, PPOConfig
+from experiments.entry import dated, entry
+from experiments.judging import EvaluationConfig, evaluate, report, sale_context, world_context
+from experiments.outputs import RunFolder
+from experiments.stages import (
+    ScenarioConfig,
+    WorldConfig,
+    make_baselines,
+    make_plan,
+    obtain_world,
+    say,
+    train_agent,
+    training_row,
+)
+from flashsim.errors import InputError
+from flashsim.plan import Plan
+from flashsim.policy import Policy
+from flashsim.reference import REFERENCE_SALES
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that one run depends on."""
+
+    seed: int = 0
+    """Of the training; calibration and evaluation have their own."""
+    world: WorldConfig = field(default_factory=WorldConfig)
+    scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    dqn: DQNConfig = field(default_factory=DQNConfig)
+    search_steps: int = 4_000_000
+    """Simulated steps spent on the search for the best fixed policy, at least."""
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    output: str = dated("run")
+
+
+@entry("run", RunConfig)
+def main(config: RunConfig, folder: RunFolder) -> None:
+    """Run all stages, then print the verdict and where the report is."""
+    if config.scenario.name in REFERENCE_SALES:
+        raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; use experiments.train for it")
+    if config.search_steps < max(config.ppo.steps, config.dqn.steps):
+        raise InputError(
+            f"search_steps must be at least what a learner trains on, {max(config.ppo.steps, config.dqn.steps)}, "
+            f"got {config.search_steps}; baselines shall know as much as learners"
+        )
+    world = obtain_world(config.world, folder)
+    plan = make_plan(config.scenario, world)
+    folder.record(
+        seeds={"training": config.seed, "calibration": config.world.seed, "evaluation": config.evaluation.seed},
+        data={"world": world.fingerprint(), "tables": world.provenance.get("data", {})},
+    )
+    say(f"{plan.name}: {plan.products} products, {plan.ticks} minutes, {len(plan.training_members)} training worlds")
+    with folder.timed("training"):
+        policies = make_policies(plan, config, folder)
+    learners = [config.ppo.name, config.dqn.name]
+    context = {
+        **world_context(world, plan),
+        **sale_context(plan, sales=config.evaluation.sales),
+        "policy_notes": DESCRIPTIONS | dict.fromkeys(learners, "learned on the training worlds"),
+        "training": [training_row(settings, seed=config.seed) for settings in (config.ppo, config.dqn)],
+        "provenance": folder.provenance(),
+    }
+    say(f"playing {config.evaluation.sales} sales with {len(policies)} policies")
+    with folder.timed("evaluation"):
+        evaluate(
+            plan,
+            policies,
+            config.evaluation,
+            learners=learners,
+            references=["list price"],
+            context=context,
+            folder=folder.path,
+        )
+    with folder.timed("report"):
+        comparison = report(folder.path, folder.path)
+    print(f"\n{comparison}\nReport: {folder.path / 'report.html'}", flush=True)
+
+
+def make_policies(plan: Plan, config: RunConfig, folder: RunFolder) -> list[Policy]:
+    """Learners in processes of their own, baselines in this one meanwhile."""
+    spawn = multiprocessing.get_context("spawn")  # a forked process would inherit threads in unknown states
+    with ProcessPoolExecutor(2, mp_context=spawn) as pool:
+        learning = [
+            pool.submit(train_agent, plan, settings, seed=config.seed, folder=folder.path)
+            for settings in (config.ppo, config.dqn)
+        ]
+        baselines = make_baselines(plan, steps=config.search_steps, folder=folder.path)
+        return [*(job.result() for job in learning), *baselines]
+
+
+if __name__ == "__main__":
+    main()

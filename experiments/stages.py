@@ -1,0 +1,135 @@
+"""The stages before an evaluation: World, sale, trained policies, baselines; and their configs."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from agents.baselines import (
+    Rule,
+    best_fixed,
+    best_operations,
+    ladder,
+    list_price,
+    run_out_price,
+    search_fixed,
+)
+from agents.export import export
+from agents.learners import AgentConfig, train
+from experiments.outputs import RunFolder
+from experiments.progress import progress_meter
+from flashsim.calibrate import calibrate
+from flashsim.data.sources import complete_journey
+from flashsim.errors import InputError
+from flashsim.files import write_json, write_text
+from flashsim.plan import Plan
+from flashsim.policy import NetworkPolicy, Policy
+from flashsim.reference import REFERENCE_SALES
+from flashsim.scenarios import scenario_named
+from flashsim.world import World
+
+SEARCH_SEED = 2**62  # sales on which baselines are searched: no learner trains on them
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """Which World the sale is on."""
+
+    folder: str | None = None
+    """A saved World; none: calibrate one from Complete Journey."""
+    data: str | None = None
+    """Folder of the three tables; none: those in the installed package."""
+    quick: bool = True
+    """Fit the ensemble without spread of its own estimates (half a minute); false: the full calibration."""
+    seed: int = 0
+    """Of the bootstrap that makes the members."""
+
+
+@dataclass(frozen=True)
+class ScenarioConfig:
+    """Which sale, and what shall differ from the sale of that name (null: nothing)."""
+
+    name: str = "grocery_evening"
+    """A named scenario, or a reference sale (g0, g1)."""
+    ticks: int | None = None
+    start_minute: int | None = None
+    weekday: int | None = None
+    stock_cover: float | None = None
+    salvage_share: float | None = None
+    depths: tuple[float, ...] | None = None
+    allow_extrapolation: bool | None = None
+
+
+def obtain_world(config: WorldConfig, folder: RunFolder) -> World:
+    """The saved World, or one calibrated now and saved to ``world`` in the run's folder."""
+    if config.folder is not None:
+        return World.load(Path(config.folder))
+    tables = complete_journey(None if config.data is None else Path(config.data))
+    with folder.timed("calibration"):
+        world = calibrate(tables, seed=config.seed, quick=config.quick, progress=stage_progress())
+    world.save(folder.path / "world")
+    return world
+
+
+def stage_progress() -> Callable[[str, int, int], None]:
+    """A progress function (stage, done, total) that shows each stage once it is through."""
+
+    def show(stage: str, done: int, total: int) -> None:
+        if done == total:
+            say(stage)
+
+    return show
+
+
+def say(what: str) -> None:
+    """Print one line of progress at once."""
+    print(f"· {what}", flush=True)
+
+
+def make_plan(config: ScenarioConfig, world: World | None) -> Plan:
+    """Compile the sale that ``config`` names; reference sales need no World and take no changes."""
+    changes = {key: value for key, value in asdict(config).items() if key != "name" and value is not None}
+    if config.name in REFERENCE_SALES:
+        if changes:
+            raise InputError(f"scenario: the reference sale {config.name!r} takes no changes, got {changes}")
+        return REFERENCE_SALES[config.name]().plan()
+    if world is None:
+        raise InputError(f"scenario {config.name!r} needs a World; set world.folder=PATH")
+    return replace(scenario_named(config.name, world), **changes).plan()
+
+
+def train_agent(plan: Plan, config: AgentConfig, *, seed: int, folder: Path) -> NetworkPolicy:
+    """Train, and write the bundle to ``policies/``, the curve to ``curves/`` and events to ``tensorboard/``."""
+    label = config.name.lower()
+    with progress_meter(f"training {config.name}", total=config.steps) as advance:
+        trained = train(plan, config, seed=seed, log_folder=folder / "tensorboard" / label, progress=advance)
+    policy = trained.policy()
+    export(policy, trained.model, folder / "policies" / label, plan=plan, seed=SEARCH_SEED)
+    curve = pd.DataFrame([asdict(point) for point in trained.curve])
+    write_text(folder / "curves" / f"{label}.csv", curve.to_csv(index=False, lineterminator="\n"))
+    return policy
+
+
+def training_row(config: AgentConfig, *, seed: int) -> dict[str, Any]:
+    """What the report tells of one training."""
+    return {
+        "policy": config.name,
+        "steps": config.steps,
+        "seed": seed,
+        "layers": "-".join(str(width) for width in config.layers),
+        "learning_rate": config.learning_rate,
+        "gamma": config.gamma,
+    }
+
+
+def make_baselines(plan: Plan, *, steps: int, folder: Path) -> list[Policy]:
+    """What a good team does today, with what the searches on the training members found, saved to ``search.json``."""
+    with progress_meter("searching baselines", total=None) as advance:
+        found = search_fixed(plan, steps=steps, seed=SEARCH_SEED, progress=advance)
+        rules: dict[str, Rule] = {"ladder 15/30/45": ladder, "run-out price": run_out_price, "list price": list_price}
+        suited = {name: best_operations(plan, rule, seed=SEARCH_SEED, progress=advance) for name, rule in rules.items()}
+    facts = {"best fixed": asdict(found)} | {name: {"operations": asdict(how)} for name, how in suited.items()}
+    write_json(folder / "search.json", facts)
+    return [best_fixed(plan, found), *(rule(plan, suited[name]) for name, rule in rules.items())]

@@ -1,0 +1,48 @@
+"""Rollouts on disk: one safetensors file a policy, so that a report can be written again without playing again."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as save_tensors
+
+from flashsim.errors import InputError
+from flashsim.evaluation.rollout import Rollout
+from flashsim.files import replace_folder, write_bytes
+
+_GROUPS = ("totals", "products", "profile")
+
+
+def save_rollouts(rollouts: Sequence[Rollout], folder: Path) -> None:
+    """Write ``rollouts`` to ``folder``, in order; the folder is replaced as a whole."""
+    with replace_folder(folder) as temporary:
+        for place, rollout in enumerate(rollouts):
+            arrays = {"seeds": rollout.seeds, "members": rollout.members}
+            for group in _GROUPS:
+                arrays |= {f"{group}/{name}": array for name, array in getattr(rollout, group).items()}
+            facts = {"policy": rollout.policy, "steps": rollout.steps}
+            data = save_tensors(arrays, metadata={"rollout": json.dumps(facts)})
+            write_bytes(temporary / f"{place:02d}.safetensors", data)
+
+
+def load_rollouts(folder: Path) -> list[Rollout]:
+    """Read what :func:`save_rollouts` wrote; InputError when nothing is there or a file is damaged."""
+    paths = sorted(folder.glob("*.safetensors"))
+    if not paths:
+        raise InputError(f"{folder} holds no rollouts; give the folder of a finished evaluation")
+    return [_load(path) for path in paths]
+
+
+def _load(path: Path) -> Rollout:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            facts = json.loads(file.metadata()["rollout"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+        groups = {
+            group: {name.removeprefix(f"{group}/"): a for name, a in arrays.items() if name.startswith(f"{group}/")}
+            for group in _GROUPS
+        }
+        return Rollout(facts["policy"], arrays["seeds"], arrays["members"], **groups, steps=int(facts["steps"]))
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        raise InputError(f"{path} is not a complete rollout ({error}); evaluate again") from error

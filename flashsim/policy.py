@@ -1,0 +1,209 @@
+"""Policies: what turns observations into actions, and the bundle in which a trained one travels.
+
+A bundle is a folder with ``policy.safetensors`` (weights and probes) and ``card.json`` (what it is, for which
+observations and actions, how it was trained). Loading it runs no code and needs neither torch nor the training library:
+the network is evaluated with numpy. At load the checksums are compared and the probes (observations with the actions
+the trainer chose) are replayed, so a bundle that loads decides as it was exported.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from flashsim.errors import InputError
+from flashsim.files import read_json, replace_folder, write_bytes, write_json
+
+FORMAT_VERSION: Final = 1
+WEIGHTS_FILE: Final = "policy.safetensors"
+CARD_FILE: Final = "card.json"
+_CARD_KEYS: Final = frozenset(
+    (
+        "format_version",
+        "name",
+        "action",
+        "head_sizes",
+        "observation",
+        "activation",
+        "layers",
+        "training",
+        "sha256",
+        "seal",
+    )
+)
+ACTIVATIONS: Final[dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]]] = {
+    "tanh": np.tanh,
+    "relu": lambda x: np.maximum(x, np.float32(0.0)),
+}
+
+
+class Policy(Protocol):
+    """Anything that plays a sale. It sees observations only, so it knows what an operator could know."""
+
+    @property
+    def name(self) -> str:
+        """Display name."""
+        ...
+
+    @property
+    def action(self) -> Mapping[str, Any]:
+        """Arguments of the ``ActionConfig`` whose space its actions lie in."""
+        ...
+
+    def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Actions (sale, head), or (sale,) if flat, for observations (sale, feature)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkPolicy:
+    """A fully connected network whose largest output decides, head by head."""
+
+    name: str
+    action: Mapping[str, Any]
+    head_sizes: tuple[int, ...]
+    """Choices of each head; one number if the action is flat."""
+    observation: tuple[str, ...]
+    """Names of the features it was trained on, in order."""
+    weights: tuple[NDArray[np.float32], ...]
+    """Of each layer, (output, input)."""
+    biases: tuple[NDArray[np.float32], ...]
+    """Of each layer, (output,)."""
+    activation: str
+    """Between layers: tanh or relu."""
+    training: Mapping[str, Any]
+    """How it was made: algorithm, config, seeds, versions, curve, metrics; JSON."""
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise InputError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
+        width = len(self.observation)
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            if weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
+                raise InputError(
+                    f"layer {layer}: expected weights (outputs, {width}) and biases (outputs,), "
+                    f"got {weight.shape} and {bias.shape}; export the policy again"
+                )
+            if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+                raise InputError(
+                    f"layer {layer}: expected finite weights, got NaN or infinity; export the policy again"
+                )
+            width = weight.shape[0]
+        if width != sum(self.head_sizes):
+            raise InputError(f"head_sizes: expected {width} outputs in all, got {self.head_sizes}; export again")
+
+    def outputs(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores (sale, output) of every choice of every head.
+
+        Each is summed in a fixed order (BLAS changes its order with the size of a batch), so the same observation gets
+        the same scores to the last bit in any batch.
+        """
+        values = np.asarray(observation, np.float32)
+        squash = ACTIVATIONS[self.activation]
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            values = squash(_affine(values, weight, bias))
+        return _affine(values, self.weights[-1], self.biases[-1])
+
+    def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The best choice of each head."""
+        scores = self.outputs(observation)
+        if self.action.get("flat", False):
+            return scores.argmax(axis=1)
+        parts = np.split(scores, np.cumsum(self.head_sizes)[:-1], axis=1)
+        return np.stack([part.argmax(axis=1) for part in parts], axis=1)
+
+
+def _affine(values: NDArray[np.float32], weight: NDArray[np.float32], bias: NDArray[np.float32]) -> NDArray[np.float32]:
+    product: NDArray[np.float32] = np.einsum("si,oi->so", values, weight)
+    return product + bias
+
+
+def save_policy(policy: NetworkPolicy, folder: Path, *, probes: NDArray[np.float32]) -> None:
+    """Write a bundle, whole or not at all; ``probes`` are observations whose actions are replayed at every load."""
+    tensors: dict[str, NDArray[Any]] = {f"weight_{i}": np.ascontiguousarray(w) for i, w in enumerate(policy.weights)}
+    tensors |= {f"bias_{i}": np.ascontiguousarray(b) for i, b in enumerate(policy.biases)}
+    tensors |= {"probe_observations": np.ascontiguousarray(probes, np.float32), "probe_actions": policy.act(probes)}
+    data = save_tensors(tensors)
+    card = {
+        "format_version": FORMAT_VERSION,
+        "name": policy.name,
+        "action": dict(policy.action),
+        "head_sizes": list(policy.head_sizes),
+        "observation": list(policy.observation),
+        "activation": policy.activation,
+        "layers": len(policy.weights),
+        "training": dict(policy.training),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    with replace_folder(Path(folder)) as temporary:
+        write_bytes(temporary / WEIGHTS_FILE, data)
+        write_json(temporary / CARD_FILE, card | {"seal": _seal(card)})
+
+
+def load_policy(folder: Path | str) -> NetworkPolicy:
+    """Read a bundle; InputError when a file is missing, truncated, changed, of another version or decides otherwise."""
+    folder = Path(folder)
+    card = _read_card(folder / CARD_FILE)
+    tensors = _read_weights(folder / WEIGHTS_FILE, card["sha256"])
+    try:
+        policy = NetworkPolicy(
+            name=str(card["name"]),
+            action=dict(card["action"]),
+            head_sizes=tuple(card["head_sizes"]),
+            observation=tuple(card["observation"]),
+            weights=tuple(tensors[f"weight_{i}"] for i in range(card["layers"])),
+            biases=tuple(tensors[f"bias_{i}"] for i in range(card["layers"])),
+            activation=str(card["activation"]),
+            training=dict(card["training"]),
+        )
+        probes, expected = tensors["probe_observations"], tensors["probe_actions"]
+    except (KeyError, TypeError, InputError) as error:
+        raise InputError(f"{folder} is not a complete policy bundle ({error}); export the policy again") from error
+    if not np.array_equal(policy.act(probes), expected):
+        raise InputError(f"{folder} does not decide as it was exported: its probes differ; export the policy again")
+    return policy
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    card = read_json(path)
+    if not isinstance(card, dict) or set(card) != _CARD_KEYS:
+        odd = sorted(_CARD_KEYS ^ set(card))[:1] if isinstance(card, dict) else [type(card).__name__]
+        raise InputError(f"{path} is not the card of a policy bundle (see {odd[0]!r}); export the policy again")
+    if card["format_version"] != FORMAT_VERSION:
+        seen = card["format_version"]
+        raise InputError(f"{path} has format version {seen!r}, this flashsim reads {FORMAT_VERSION}; export it again")
+    seal = card.pop("seal")
+    if seal != _seal(card):
+        raise InputError(f"{path} was changed after it was written; restore it or export the policy again")
+    return card
+
+
+def _read_weights(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; export the policy again") from error
+    seen = hashlib.sha256(data).hexdigest()
+    if seen != sha256:
+        raise InputError(
+            f"{path} is truncated or was changed: its SHA-256 is {seen[:12]}…, the card says {str(sha256)[:12]}…; "
+            "restore it or export the policy again"
+        )
+    try:
+        return load_tensors(data)
+    except SafetensorError as error:
+        raise InputError(f"{path} is not a safetensors file ({error}); export the policy again") from error
+
+
+def _seal(card: Mapping[str, Any]) -> str:
+    """SHA-256 over the content of a card."""
+    text = json.dumps(card, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
