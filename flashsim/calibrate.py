@@ -20,7 +20,7 @@ from flashsim.data.panel import build_panel, sale_lines, select_products
 from flashsim.data.sources import ShopTables
 from flashsim.errors import InputError
 from flashsim.models.assumptions import CONVERSION_AT_LIST, CUSTOMERS, GROSS_MARGIN, TRAFFIC_SHARE
-from flashsim.models.backtest import demand_table, run_backtest
+from flashsim.models.backtest import Backtest, demand_table, run_backtest
 from flashsim.models.demand import DISPLAY, MAILER, DemandModel, DemandTable, fit_demand
 from flashsim.models.display import StoreCells, contrast_displays, store_cells
 from flashsim.models.ensemble import Member, Observations, fit_ensemble
@@ -96,23 +96,10 @@ def calibrate(
     chosen = settings if settings is not None else (QUICK if quick else FULL)
     report = progress if progress is not None else _silent
     seen = _observe(tables, settings=chosen, progress=report)
-    panel, cells = seen.observations.panel, seen.cells
+    panel = seen.observations.panel
     scoring, drawing, assuming = (np.random.default_rng((seed, use)) for use in range(3))
-
-    def fit(table: DemandTable) -> DemandModel:
-        weeks = table.units.shape[1]
-        return fit_demand(table, display=contrast_displays(cells, group_of=panel.group_of, weeks=weeks))
-
-    backtest = run_backtest(
-        panel,
-        first_week=panel.n_weeks - chosen.heldout_weeks,
-        horizon=chosen.horizon_weeks,
-        resamples=chosen.resamples,
-        generator=scoring,
-        fit=fit,
-        progress=report,
-    )
-    display = contrast_displays(cells, group_of=panel.group_of, weeks=panel.n_weeks)
+    backtest = _score(seen, settings=chosen, generator=scoring, progress=report)
+    display = contrast_displays(seen.cells, group_of=panel.group_of, weeks=panel.n_weeks)
     center, members = fit_ensemble(
         seen.observations,
         members=chosen.members,
@@ -192,7 +179,11 @@ def _observe(tables: ShopTables, *, settings: CalibrationSettings, progress: Pro
         always=settings.product_ids,
         account=account,
     )
-    promotions = clean_promotions(tables.read_promotions(selected["product_id"].unique().tolist()), account=account)
+    promotions = clean_promotions(
+        tables.read_promotions(selected["product_id"].unique().tolist()),
+        rows_in_file=tables.count_promotions(),
+        account=account,
+    )
     progress("reading and cleaning tables", 2, steps)
     panel = build_panel(selected, all_lines=lines, products=products, promotions=promotions, early_weeks=early_weeks)
     segments = segment_households(lines, block_weeks=settings.block_weeks)
@@ -214,6 +205,27 @@ def _observe(tables: ShopTables, *, settings: CalibrationSettings, progress: Pro
     progress("reading and cleaning tables", steps, steps)
     realized_price = float(lines["sales_value"].sum() / lines["regular_value"].sum())
     return _Seen(observations, cells, account, segments, realized_price)
+
+
+def _score(
+    seen: _Seen, *, settings: CalibrationSettings, generator: np.random.Generator, progress: Progress
+) -> Backtest:
+    """Score the model on the held-out weeks; each fit, its display contrast too, sees earlier weeks alone."""
+    panel = seen.observations.panel
+
+    def fit(table: DemandTable) -> DemandModel:
+        weeks = table.units.shape[1]
+        return fit_demand(table, display=contrast_displays(seen.cells, group_of=panel.group_of, weeks=weeks))
+
+    return run_backtest(
+        panel,
+        first_week=panel.n_weeks - settings.heldout_weeks,
+        horizon=settings.horizon_weeks,
+        resamples=settings.resamples,
+        generator=generator,
+        fit=fit,
+        progress=progress,
+    )
 
 
 def _compile(

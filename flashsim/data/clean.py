@@ -118,9 +118,15 @@ def find_weighed_products(lines: pd.DataFrame) -> set[int]:
     return {int(product) for product in share.index[share < WEIGHED_COMMON_SHARE]}
 
 
-def clean_promotions(promotions: pd.DataFrame, *, account: RowAccount) -> pd.DataFrame:
-    """One row a product, store and week with booleans display and mailer; repeated keys are merged by "any"."""
-    account.read["promotions"] = len(promotions)
+def clean_promotions(promotions: pd.DataFrame, *, rows_in_file: int, account: RowAccount) -> pd.DataFrame:
+    """One row a product, store and week with booleans display and mailer; repeated keys are merged by "any".
+
+    ``rows_in_file`` counts the rows that were filtered out while reading, too.
+    """
+    account.read["promotions"] = rows_in_file
+    account.drop(
+        "promotions", "not among the products modelled (filtered while reading)", rows_in_file - len(promotions)
+    )
     flags = promotions[["product_id", "store_id", "week"]].assign(
         display=promotions["display_location"] != "0", mailer=promotions["mailer_location"] != "0"
     )

@@ -57,6 +57,10 @@ class ShopTables:
         """Display and mailer rows of ``product_ids``, validated; the other rows never reach memory as a table."""
         return self._read("promotions", filters=[("product_id", "in", [int(product) for product in product_ids])])
 
+    def count_promotions(self) -> int:
+        """Rows of the promotion table, without reading them."""
+        return int(_read_metadata(self._path("promotions")).num_rows)
+
     def checksums(self) -> dict[str, str]:
         """SHA-256 of each file."""
         return {name: sha256(self._path(name)) for name in _FILES}
@@ -88,11 +92,15 @@ def complete_journey(folder: Path | None = None) -> ShopTables:
     return ShopTables(Path(spec.origin).parent / "data")
 
 
-def _check_columns(path: Path, schema: DataFrameSchema) -> None:
+def _read_metadata(path: Path) -> pq.FileMetaData:
     try:
-        present = pq.read_schema(path).names
+        return pq.read_metadata(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"{path} is not a Parquet file ({_first_line(error)}); restore it") from error
+
+
+def _check_columns(path: Path, schema: DataFrameSchema) -> None:
+    present = _read_metadata(path).schema.to_arrow_schema().names
     for column in schema.columns:
         if column not in present:
             raise InputError(f"{path}: column {column!r} is missing, the table has {present}; correct the table")

@@ -113,9 +113,10 @@ def test_repeated_promotion_keys_are_merged_and_counted() -> None:
     rows = [(1, 1, 2, "0", "A"), (1, 1, 2, "5", "0"), (1, 2, 2, "0", "0")]
     columns = ["product_id", "store_id", "week", "display_location", "mailer_location"]
     account = RowAccount()
-    merged = clean_promotions(pd.DataFrame(rows, columns=columns), account=account)
+    merged = clean_promotions(pd.DataFrame(rows, columns=columns), rows_in_file=10, account=account)
     assert merged[["display", "mailer"]].to_numpy().tolist() == [[True, True], [False, False]]
     assert account.kept("promotions") == len(merged) == 2
+    assert [row["rows"] for row in account.rows()] == [10, 7, 1, 2]
 
 
 def test_a_table_of_nothing_but_odd_lines_is_refused(shop: Shop) -> None:

@@ -30,7 +30,9 @@ def cleaned(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.
     tables, account = complete_journey(folder), RowAccount()
     products = tables.read_products()
     lines = clean_transactions(tables.read_transactions(), products, time_zone=TIME_ZONE, account=account)
-    promotions = clean_promotions(tables.read_promotions(list(SLOPES)), account=account)
+    promotions = clean_promotions(
+        tables.read_promotions(list(SLOPES)), rows_in_file=tables.count_promotions(), account=account
+    )
     return lines, products, promotions, account
 
 
