@@ -1,7 +1,9 @@
 """flashsim: plan a timed sale before it happens.
 
-import gymnasium, flashsim
-env = gymnasium.make("flashsim/FlashSale-v0", scenario=flashsim.reference.g1())
+import gymnasium
+from flashsim.reference import g1
+
+env = gymnasium.make("flashsim/FlashSale-v0", scenario=g1())
 """
 
 import gymnasium

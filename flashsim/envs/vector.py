@@ -1,6 +1,6 @@
 """The env itself: many sales stepped side by side, as a Gymnasium VectorEnv; the single env and SB3's are its views."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class SaleBatch:
         (width,) = self.observation_space.shape
         self._observation = np.zeros((batch.tiles * batch.lanes, width), np.float32)
         self._episodes = np.zeros(sales, np.uint64)
+        self.listeners: list[Callable[[SaleBatch, NDArray[np.float64], NDArray[np.bool_]], object]] = []
 
     def seed(self, seeds: NDArray[np.uint64], episodes: int = 0) -> None:
         """Open new sales: row i is episode ``episodes`` of seed ``seeds[i]``."""
@@ -67,9 +68,26 @@ class SaleBatch:
         return self._observation[: self.sales].copy()
 
     def step(self, actions: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Let one tick pass; returns reward (sale,) and whether the sale ended (sale,). Does not restart."""
-        seen = self._observation[: self.sales]
-        menu, timing, change = self.codec.decode(self.codec.check(actions, self.sales), seen)
+        """Let the ticks of one decision pass; returns reward (sale,) and whether the sale ended (sale,).
+
+        Does not restart. ``listeners`` are told of each tick.
+        """
+        orders = self.codec.check(actions, self.sales)
+        total = np.zeros(self.sales)
+        closed = np.zeros(self.sales, np.bool_)
+        for tick in range(self.codec.config.every):
+            if tick > 0:
+                self.observe()
+            reward, closed = self._step(*self.codec.decode(orders, self._observation[: self.sales], is_first=tick == 0))
+            total += reward
+            for listener in self.listeners:
+                listener(self, reward, closed)
+        return total, closed
+
+    def _step(
+        self, menu: NDArray[np.int64], timing: NDArray[np.int64], change: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Let one tick pass; reward and whether the sale ended, (sale,)."""
         batch, plan = self.batch, self.plan
         batch.fill(batch.decisions.menu, menu)
         batch.fill(batch.decisions.timing, timing)
@@ -101,7 +119,7 @@ def as_plan(scenario: Sale | Plan, members: str | Sequence[int]) -> Plan:
     return plan.with_members(tuple(members))
 
 
-def checked_seed(seed: int) -> int:
+def checked_seed(seed: int | None) -> int:
     """``seed`` if it can start a sale; InputError otherwise."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < SEED_LIMIT:
         raise InputError(f"seed must be a whole number from 0 to 2^63 - 1, got {seed!r}")
@@ -153,7 +171,7 @@ class FlashSaleVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[An
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Open new sales: with a seed its first episode, without one the next episode of the present seed."""
         if isinstance(seed, list):
-            seeds = np.array([checked_seed(-1 if s is None else s) for s in seed], np.uint64)
+            seeds = np.array([checked_seed(s) for s in seed], np.uint64)
             if seeds.size != self.num_envs:
                 raise InputError(f"seed: expected {self.num_envs} numbers, got {seeds.size}")
             self.sales.seed(seeds)
