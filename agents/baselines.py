@@ -120,16 +120,16 @@ def run_out_price(plan: Plan, operations: Operations = Operations()) -> RulePoli
 
 
 class Trials:
-    """Mean profit of rules on common sales of the training members; counts the simulated steps."""
+    """Mean profit of rules on common sales of the training members; counts the simulated ticks."""
 
-    def __init__(self, plan: Plan, *, seed: int, progress: Callable[[int], object] = lambda _steps: None) -> None:
+    def __init__(self, plan: Plan, *, seed: int, progress: Callable[[int], object] = lambda _ticks: None) -> None:
         self.plan, self.seed, self.progress = plan.with_members(plan.training_members), seed, progress
-        self.steps = 0
+        self.ticks = 0
 
     def profit(self, policy: RulePolicy, *, sales: int) -> float:
         """Mean profit of a sale, currency."""
         played = play(self.plan, policy, sales=sales, seed=self.seed, domain=TRAINING_DOMAIN)
-        self.steps += played.steps
+        self.ticks += played.steps
         self.progress(played.steps)
         return float(played.totals["profit"].mean())
 
@@ -141,17 +141,17 @@ class FixedSearch:
     menu: tuple[int, ...]
     """Menu index of each product."""
     operations: Operations
-    steps: int
-    """Simulated steps spent."""
+    ticks: int
+    """Simulated ticks spent."""
 
 
 def search_fixed(
-    plan: Plan, *, steps: int, seed: int, sales: int = 128, progress: Callable[[int], object] = lambda _steps: None
+    plan: Plan, *, ticks: int, seed: int, sales: int = 128, progress: Callable[[int], object] = lambda _ticks: None
 ) -> FixedSearch:
     """Best fixed depth per product with its operations on the training members, by coordinate search on common sales.
 
     Every uniform depth is tried with all operations first; then one product, or the operations, are changed at a time,
-    for the better only, until ``steps`` simulated steps are spent. When a whole round changes nothing, the search goes
+    for the better only, until ``ticks`` simulated ticks are spent. When a whole round changes nothing, the search goes
     on with twice the sales. All candidates of a round meet the same sales.
     """
     trials, known = Trials(plan, seed=seed, progress=progress), {}
@@ -164,7 +164,7 @@ def search_fixed(
         return max(candidates, key=known.__getitem__)
 
     found = best([((k,) * plan.products, how) for k in range(plan.menu) for how in OPERATIONS])
-    while trials.steps < steps:
+    while trials.ticks < ticks:
         before = found
         for product in range(plan.products):
             menu = found[0]
@@ -173,7 +173,7 @@ def search_fixed(
         if found == before:
             sales *= 2
             known.clear()
-    return FixedSearch(*found, trials.steps)
+    return FixedSearch(*found, trials.ticks)
 
 
 def best_fixed(plan: Plan, found: FixedSearch) -> RulePolicy:
@@ -187,7 +187,7 @@ def best_operations(
     *,
     seed: int,
     sales: int = 1_024,
-    progress: Callable[[int], object] = lambda _steps: None,
+    progress: Callable[[int], object] = lambda _ticks: None,
 ) -> Operations:
     """Operations with which ``rule`` earns most on the training members, on common sales."""
     trials = Trials(plan, seed=seed, progress=progress)

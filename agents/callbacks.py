@@ -6,11 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.export import network_policy
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.vector import SaleBatch
 from flashsim.evaluation.rollout import play
 from flashsim.plan import Plan
 from flashsim.sim.streams import TRAINING_DOMAIN
@@ -46,14 +48,22 @@ class SaleMetrics(BaseCallback):
         self._depth = np.zeros((PARTS_OF_SALE, 2))
         self._servers = np.zeros((PARTS_OF_SALE, 2))
 
-    def _on_step(self) -> bool:
-        env = self.training_env
-        assert isinstance(env, FlashSaleVecEnv)
-        batch = env.sales.batch
+    def _on_training_start(self) -> None:
+        self._env().sales.listeners.append(self._add)
+
+    def _on_training_end(self) -> None:
+        self._env().sales.listeners.remove(self._add)
+
+    def _env(self) -> FlashSaleVecEnv:
+        assert isinstance(self.training_env, FlashSaleVecEnv)
+        return self.training_env
+
+    def _add(self, sales: SaleBatch, _reward: NDArray[np.float64], closed: NDArray[np.bool_]) -> None:
+        """Add the ledger of one tick."""
+        batch = sales.batch
         ledger, rows = batch.ledger, batch.rows
         for name in self._sums:
             self._sums[name] += float(rows(getattr(ledger, name)).sum())
-        closed = self.locals["dones"]
         self._sales += int(closed.sum())
         self._ticks += closed.size
         self._unfeasible += float(rows(ledger.projected).sum())
@@ -64,8 +74,10 @@ class SaleMetrics(BaseCallback):
         for table, values in ((self._depth, depth), (self._servers, rows(ledger.servers))):
             table[:, 0] += np.bincount(part, weights=values, minlength=PARTS_OF_SALE)
             table[:, 1] += np.bincount(part, minlength=PARTS_OF_SALE)
-        self.progress(closed.size)
-        if self._sales >= env.num_envs:
+
+    def _on_step(self) -> bool:
+        self.progress(self._env().num_envs)
+        if self._sales >= self._env().num_envs:
             self._record()
             self._clear()
         return True

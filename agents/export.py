@@ -67,7 +67,7 @@ def collect_probes(plan: Plan, policy: NetworkPolicy, *, seed: int) -> NDArray[n
     env = make_sb3(plan, num_envs=rows, seed=seed, action=ActionConfig(**policy.action), members=plan.training_members)
     observation: NDArray[np.float32] = env.reset()
     seen = [observation]
-    for _ in range(plan.ticks - 1):
+    for _ in range(plan.ticks // ActionConfig(**policy.action).every - 1):
         env.step_async(policy.act(observation))
         observation, _, _, _ = env.step_wait()
         seen.append(observation)

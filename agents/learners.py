@@ -55,7 +55,7 @@ class AgentConfig:
     torch_threads: int = 1
     """Threads of torch on the cpu; small networks gain nothing from more."""
     steps: int = 1_500_000
-    """Env steps of training."""
+    """Decisions of training."""
     learning_rate: float = 1e-3
     """At the start; falls linearly to ``final_rate`` of itself."""
     final_rate: float = 0.02
@@ -68,18 +68,27 @@ class AgentConfig:
     evaluation_sales: int = 256
     heads: tuple[str, ...] = ("discount", "timing", "capacity")
     """What it decides: any of discount, timing, capacity."""
-    per_product: bool = True
-    """A discount for each product; false: one for all."""
+    per_product: bool = False
+    """A discount (or step around the run-out price) for each product; false: one for all."""
     assisted: bool = True
     """The discount head steers around the run-out price and the capacity head sets the target of the scaler, instead of
     naming prices and servers. Reference sales have no past to learn from and are never assisted."""
+
+    decide_every: int = 5
+    """Ticks between decisions of an assisted agent: what a price does in one minute drowns in chance. A sale whose
+    length it does not divide is decided every tick."""
 
     def action(self, plan: Plan) -> ActionConfig:
         """The actions that this agent takes in ``plan``."""
         plain = ActionConfig(heads=self.heads, per_product=self.per_product, flat=self.flat)
         if plan.is_reference or not self.assisted:
             return plain
-        return replace(plain, around_run_out=STEPS_AROUND, scaler_targets=SCALER_TARGETS)
+        every = self.decide_every if plan.ticks % self.decide_every == 0 else 1
+        return replace(plain, around_run_out=STEPS_AROUND, scaler_targets=SCALER_TARGETS, every=every)
+
+    def simulated_ticks(self, plan: Plan) -> int:
+        """Ticks that the training simulates."""
+        return self.steps * self.action(plan).every
 
     @property
     def flat(self) -> bool:
@@ -121,7 +130,6 @@ class DQNConfig(AgentConfig):
     exploration_final: float = 0.05
     exploration_until: float = 0.3
     """Share of the training in which exploration falls from 1."""
-    per_product: bool = False
 
     @property
     def flat(self) -> bool:
@@ -220,8 +228,9 @@ def _falling(start: float, final: float) -> Callable[[float], float]:
 
 
 def _make_ppo(plan: Plan, config: PPOConfig, *, seed: int, scale: float, device: str) -> PPO:
+    decisions = plan.ticks // config.action(plan).every
     minibatches = max(1, round(config.rollout_steps / config.batch_size))
-    sales = minibatches * max(1, round(config.rollout_steps / (plan.ticks * minibatches)))  # minibatches of equal size
+    sales = minibatches * max(1, round(config.rollout_steps / (decisions * minibatches)))  # minibatches of equal size
     env = make_sb3(
         plan, num_envs=sales, seed=seed, action=config.action(plan), members=plan.training_members, reward_scale=scale
     )
@@ -229,8 +238,8 @@ def _make_ppo(plan: Plan, config: PPOConfig, *, seed: int, scale: float, device:
         "MlpPolicy",
         env,
         learning_rate=_falling(config.learning_rate, config.final_rate),
-        n_steps=plan.ticks,
-        batch_size=sales * plan.ticks // minibatches,
+        n_steps=decisions,
+        batch_size=sales * decisions // minibatches,
         n_epochs=config.epochs,
         gamma=config.gamma,
         gae_lambda=config.gae_lambda,

@@ -24,8 +24,8 @@ class EvaluateConfig:
     """Folders of exported policies."""
     world: WorldConfig = field(default_factory=WorldConfig)
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
-    search_steps: int = 4_000_000
-    """Simulated steps spent on the search for the best fixed policy, at least."""
+    search_ticks: int = 10_000_000
+    """Simulated ticks spent on the search for the best fixed policy, at least."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     output: str = dated("evaluate")
 
@@ -41,7 +41,7 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
     world = obtain_world(config.world, folder)
     plan = make_plan(config.scenario, world)
     folder.record(seeds={"evaluation": config.evaluation.seed}, data={"world": world.fingerprint()})
-    policies = [*learners, *make_baselines(plan, steps=config.search_steps, folder=folder.path)]
+    policies = [*learners, *make_baselines(plan, ticks=config.search_ticks, folder=folder.path)]
     names = [policy.name for policy in learners]
     context = {
         **world_context(world, plan),

@@ -41,8 +41,8 @@ class RunConfig:
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
     dqn: DQNConfig = field(default_factory=DQNConfig)
-    search_steps: int = 4_000_000
-    """Simulated steps spent on the search for the best fixed policy, at least."""
+    search_ticks: int = 10_000_000
+    """Simulated ticks spent on the search for the best fixed policy, at least; no fewer than a learner trains on."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     output: str = dated("run")
 
@@ -52,13 +52,14 @@ def main(config: RunConfig, folder: RunFolder) -> None:
     """Run all stages, then print the verdict and where the report is."""
     if config.scenario.name in REFERENCE_SALES:
         raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; use experiments.train for it")
-    if config.search_steps < max(config.ppo.steps, config.dqn.steps):
-        raise InputError(
-            f"search_steps must be at least what a learner trains on, {max(config.ppo.steps, config.dqn.steps)}, "
-            f"got {config.search_steps}; baselines shall know as much as learners"
-        )
     world = obtain_world(config.world, folder)
     plan = make_plan(config.scenario, world)
+    most = max(config.ppo.simulated_ticks(plan), config.dqn.simulated_ticks(plan))
+    if config.search_ticks < most:
+        raise InputError(
+            f"search_ticks must be at least what a learner trains on, {most}, got {config.search_ticks}; "
+            "baselines shall know as much as learners"
+        )
     folder.record(
         seeds={"training": config.seed, "calibration": config.world.seed, "evaluation": config.evaluation.seed},
         data={"world": world.fingerprint(), "tables": world.provenance.get("data", {})},
@@ -98,7 +99,7 @@ def make_policies(plan: Plan, config: RunConfig, folder: RunFolder) -> list[Poli
             pool.submit(train_agent, plan, settings, seed=config.seed, folder=folder.path)
             for settings in (config.ppo, config.dqn)
         ]
-        baselines = make_baselines(plan, steps=config.search_steps, folder=folder.path)
+        baselines = make_baselines(plan, ticks=config.search_ticks, folder=folder.path)
         return [*(job.result() for job in learning), *baselines]
 
 

@@ -116,7 +116,7 @@ def training_row(config: AgentConfig, *, seed: int) -> dict[str, Any]:
     """What the report tells of one training."""
     return {
         "policy": config.name,
-        "steps": config.steps,
+        "decisions": config.steps,
         "seed": seed,
         "layers": "-".join(str(width) for width in config.layers),
         "learning_rate": config.learning_rate,
@@ -124,10 +124,10 @@ def training_row(config: AgentConfig, *, seed: int) -> dict[str, Any]:
     }
 
 
-def make_baselines(plan: Plan, *, steps: int, folder: Path) -> list[Policy]:
+def make_baselines(plan: Plan, *, ticks: int, folder: Path) -> list[Policy]:
     """What a good team does today, with what the searches on the training members found, saved to ``search.json``."""
     with progress_meter("searching baselines", total=None) as advance:
-        found = search_fixed(plan, steps=steps, seed=SEARCH_SEED, progress=advance)
+        found = search_fixed(plan, ticks=ticks, seed=SEARCH_SEED, progress=advance)
         rules: dict[str, Rule] = {"ladder 15/30/45": ladder, "run-out price": run_out_price, "list price": list_price}
         suited = {name: best_operations(plan, rule, seed=SEARCH_SEED, progress=advance) for name, rule in rules.items()}
     facts = {"best fixed": asdict(found)} | {name: {"operations": asdict(how)} for name, how in suited.items()}

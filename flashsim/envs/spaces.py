@@ -100,12 +100,19 @@ class ActionConfig:
     target-tracking scaler aims."""
     timing: tuple[str, ...] = ("hold", "release", "push")
     """What the timing head can order: hold, release, push, close."""
+    every: int = 1
+    """Ticks for which a decision stands. Pushes and releases happen in the first of them; prices around the run-out
+    price and servers at a target follow what is seen each tick."""
     flat: bool = False
     """True: one Discrete over all combinations (for DQN, with per_product=False); False: MultiDiscrete."""
 
     def __post_init__(self) -> None:
         if isinstance(self.around_run_out, bool) or not 0 <= self.around_run_out <= 100:
             raise InputError(f"action around_run_out must be a whole number from 0 to 100, got {self.around_run_out!r}")
+        if isinstance(self.every, bool) or not 1 <= self.every <= 100_000:
+            raise InputError(f"action every must be a whole number from 1 to 100000, got {self.every!r}")
+        if self.every > 1 and "close" in self.timing:
+            raise InputError(f"action every: a decision that can close the sale stands for 1 tick, got {self.every}")
         object.__setattr__(self, "scaler_targets", tuple(self.scaler_targets))
         for target in self.scaler_targets:
             if not 0.0 < target <= 2.0:
@@ -130,6 +137,11 @@ class ActionCodec:
 
     def __init__(self, plan: Plan, config: ActionConfig) -> None:
         self.plan, self.config = plan, config
+        if plan.ticks % config.every:
+            raise InputError(
+                f"action every: {config.every} ticks do not divide the {plan.ticks} ticks of {plan.name!r}; "
+                "choose a divisor"
+            )
         sizes: list[int] = []
         self._slices: dict[str, slice] = {}
         orders = [TIMING[name] for name in config.timing if self._can_happen(TIMING[name])]
@@ -195,9 +207,12 @@ class ActionCodec:
         return whole
 
     def decode(
-        self, actions: NDArray[np.int64], observation: NDArray[np.float32]
+        self, actions: NDArray[np.int64], observation: NDArray[np.float32], *, is_first: bool = True
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """(menu (sale, product), timing (sale,), change (sale,)) of checked ``actions``, taken at ``observation``."""
+        """(menu (sale, product), timing (sale,), change (sale,)) of checked ``actions``, taken at ``observation``.
+
+        ``is_first``: whether this is the first tick of the decision.
+        """
         heads = self._menu[actions] if self.config.flat else actions
         sales = heads.shape[0]
         menu = np.zeros((sales, self.plan.products), np.int64)
@@ -207,7 +222,7 @@ class ActionCodec:
             if self.config.around_run_out:
                 menu += self.dashboard.run_out(observation) - self.config.around_run_out
                 np.clip(menu, 0, self.plan.menu - 1, out=menu)
-        if "timing" in self._slices:
+        if "timing" in self._slices and is_first:
             timing = self._orders[heads[:, self._slices["timing"].start]]
         if self._scaler is not None:
             target = np.full(sales, self._targets[0])

@@ -67,15 +67,11 @@ def play(
     batch.seed(consecutive_seeds(seed, sales))
     members = batch.batch.rows(batch.batch.state.member).copy()
     books = _Books(plan, sales)
-    is_open = np.ones(sales, np.bool_)
+    batch.listeners.append(books.add)
     observation = batch.observe()
-    for tick in range(plan.ticks):
-        reward, closed = batch.step(policy.act(observation))
-        books.add(tick, batch, reward, is_open)
-        is_open &= ~closed
-        progress(1)
-        if not is_open.any():
-            break
+    while books.is_open.any():
+        _, closed = batch.step(policy.act(observation))
+        progress(batch.codec.config.every)
         if closed.any():
             batch.open(closed)
         observation = batch.observe()
@@ -149,11 +145,13 @@ class _Books:
         self.profile["depth"] = np.full((ticks, plan.products), np.nan)
         self.answered = np.zeros((ticks, sales))
         self.waits = np.zeros((ticks, sales))
+        self.is_open = np.ones(sales, np.bool_)
+        self.tick = 0
         self.stock_left = np.tile(plan.stock.sum(), sales).astype(np.float64)
 
-    def add(self, tick: int, batch: SaleBatch, reward: NDArray[np.float64], is_open: NDArray[np.bool_]) -> None:
+    def add(self, batch: SaleBatch, reward: NDArray[np.float64], closed: NDArray[np.bool_]) -> None:
         """Book one tick for the sales still open."""
-        rows, ledger = batch.batch.rows, batch.batch.ledger
+        rows, ledger, is_open, tick = batch.batch.rows, batch.batch.ledger, self.is_open, self.tick
         self.steps += int(is_open.sum())
         for name in _SUMMED:
             self.totals[name] += rows(getattr(ledger, name)) * is_open
@@ -184,6 +182,8 @@ class _Books:
         }
         for name, values in moments.items():
             self.profile[name][tick] = values[is_open].mean(axis=0)
+        self.is_open = is_open & ~closed
+        self.tick += 1
 
     def close(self, policy: str, seeds: NDArray[np.int64], members: NDArray[np.int64]) -> Rollout:
         """The rollout: means where sums say nothing, and amounts that follow from others."""
