@@ -9,6 +9,7 @@ env = gymnasium.make("flashsim/FlashSale-v0", scenario=g1())
 import gymnasium
 
 from flashsim.errors import InputError as InputError
+from flashsim.policy import load_policy as load_policy
 
 gymnasium.register(
     id="flashsim/FlashSale-v0",
