@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from flashsim.envs.rules import Dashboard, TargetTracking
 from flashsim.errors import InputError
 from flashsim.plan import Plan
+from flashsim.sim.parameters import check_whole
 from flashsim.sim.sale import CLOSE, HOLD, PUSH, RELEASE
 
 HEADS = ("discount", "timing", "capacity")
@@ -101,16 +102,14 @@ class ActionConfig:
     timing: tuple[str, ...] = ("hold", "release", "push")
     """What the timing head can order: hold, release, push, close."""
     every: int = 1
-    """Ticks for which a decision stands. Pushes and releases happen in the first of them; prices around the run-out
-    price and servers at a target follow what is seen each tick."""
+    """Ticks for which a decision stands. Pushes, releases and changes of servers happen in the first of them; prices
+    around the run-out price and servers at a target follow what is seen each tick."""
     flat: bool = False
     """True: one Discrete over all combinations (for DQN, with per_product=False); False: MultiDiscrete."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.around_run_out, bool) or not 0 <= self.around_run_out <= 100:
-            raise InputError(f"action around_run_out must be a whole number from 0 to 100, got {self.around_run_out!r}")
-        if isinstance(self.every, bool) or not 1 <= self.every <= 100_000:
-            raise InputError(f"action every must be a whole number from 1 to 100000, got {self.every!r}")
+        check_whole("action around_run_out", self.around_run_out, 0, 100)
+        check_whole("action every", self.every, 1, 100_000)
         if self.every > 1 and "close" in self.timing:
             raise InputError(f"action every: a decision that can close the sale stands for 1 tick, got {self.every}")
         object.__setattr__(self, "scaler_targets", tuple(self.scaler_targets))
@@ -229,7 +228,7 @@ class ActionCodec:
             if "capacity" in self._slices:
                 target = self._targets[heads[:, self._slices["capacity"].start]]
             change = self._nearest_change(self._scaler.change(observation, menu, target))
-        elif "capacity" in self._slices:
+        elif "capacity" in self._slices and is_first:
             change = self._changes[heads[:, self._slices["capacity"].start]]
         return menu, timing, change
 

@@ -190,13 +190,13 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
     streams.write_tick_keys(state.key, state.tick, keys)
 
     # 1 offer: stock is released, pushes are sent, servers are ordered; the prices of this tick are decisions.menu
+    _count_infeasible(decisions.timing, state, tables.wave_tick.shape[0], ledger.projected)
     _write_wanted(decisions.timing, RELEASE, scratch.is_wanted)
     inventory.release(
         state.stock, state.tick, tables.wave_tick, tables.wave_units, scratch.is_wanted, units, ledger.early_releases
     )
     _write_wanted(decisions.timing, PUSH, scratch.is_wanted)
     traffic.push(tables.traffic, state.traffic, scratch.is_wanted, ledger.pushes)
-    _count_refused(decisions.timing, ledger)
     servers.order(tables.servers, state.servers, state.tick, decisions.change, pool, ledger.projected)
 
     # 2 traffic: expected units of the offer, then the people who come, by segment
@@ -255,12 +255,12 @@ def _write_wanted(timing: NDArray[np.int64], order: int, out: NDArray[np.bool_])
 
 
 @njit(cache=True)
-def _count_refused(timing: NDArray[np.int64], ledger: Ledger) -> None:
-    """Start ledger.projected with the releases and pushes that were ordered but could not happen."""
+def _count_infeasible(timing: NDArray[np.int64], state: SaleState, waves: int, projected: NDArray[np.float64]) -> None:
+    """Start ``projected`` with the releases that are ordered when no wave is left, the pushes without a budget."""
     for lane in range(timing.shape[0]):
-        no_release = timing[lane] == RELEASE and ledger.early_releases[lane] == 0.0
-        no_push = timing[lane] == PUSH and ledger.pushes[lane] == 0.0
-        ledger.projected[lane] = 1.0 if no_release or no_push else 0.0
+        no_release = timing[lane] == RELEASE and state.stock.next_wave[lane] >= waves
+        no_push = timing[lane] == PUSH and state.traffic.pushes_left[lane] <= 0
+        projected[lane] = 1.0 if no_release or no_push else 0.0
 
 
 @njit(cache=True)

@@ -44,10 +44,10 @@ def play(plan: Plan, seeds: Sequence[int], *, ticks: int, threads: int = 1) -> d
     return {name: np.array(path) for name, path in record.items()}
 
 
-def small_plan() -> Plan:
+def small_plan(products: int = 2) -> Plan:
     """A crowded sale of 8 ticks: its servers are too few, its stock runs out."""
     servers = ServerParams(start_servers=3, max_servers=6, lag=2, service_rate=20.0, timeout_s=30.0)
-    world = make_world(products=2, population=20.0, conversion_at_list=np.full(3, 0.4))
+    world = make_world(products=products, population=40.0 / products, conversion_at_list=np.full(3, 0.4))
     return make_scenario(world, ticks=8, waves=((0, 0.6), (4, 0.4)), servers=servers, stock_cover=0.5).plan()
 
 
