@@ -54,7 +54,7 @@ class AgentConfig:
     """auto, cpu or cuda; cuda that is absent is refused, never replaced."""
     torch_threads: int = 1
     """Threads of torch on the cpu; small networks gain nothing from more."""
-    steps: int = 1_500_000
+    steps: int = 2_000_000
     """Decisions of training."""
     learning_rate: float = 1e-3
     """At the start; falls linearly to ``final_rate`` of itself."""
@@ -65,7 +65,7 @@ class AgentConfig:
     """Hidden layers of each network."""
     evaluations: int = 15
     """How often greedy play on separate training sales is measured; the best network is kept."""
-    evaluation_sales: int = 256
+    evaluation_sales: int = 512
     heads: tuple[str, ...] = ("discount", "timing", "capacity")
     """What it decides: any of discount, timing, capacity."""
     per_product: bool = False
@@ -117,6 +117,7 @@ class DQNConfig(AgentConfig):
     """Deep Q-learning on a flat action menu."""
 
     name: str = "DQN"
+    steps: int = 600_000
     sales: int = 256
     """Sales stepped side by side."""
     batch_size: int = 512

@@ -10,7 +10,7 @@ from agents.baselines import DESCRIPTIONS
 from experiments.entry import dated, entry
 from experiments.judging import EvaluationConfig, evaluate, report, sale_context, world_context
 from experiments.outputs import RunFolder
-from experiments.stages import ScenarioConfig, WorldConfig, make_baselines, make_plan, obtain_world
+from experiments.stages import ScenarioConfig, WorldConfig, make_baselines, make_scenario, obtain_world
 from flashsim.errors import InputError
 from flashsim.policy import load_policy
 from flashsim.reference import REFERENCE_SALES
@@ -39,7 +39,7 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
         raise InputError(f"scenario: {config.scenario.name!r} is evaluated exactly by experiments.train")
     learners = [load_policy(bundle) for bundle in config.bundles]
     world = obtain_world(config.world, folder)
-    plan = make_plan(config.scenario, world)
+    plan = make_scenario(config.scenario, world).plan()
     folder.record(seeds={"evaluation": config.evaluation.seed}, data={"world": world.fingerprint()})
     policies = [*learners, *make_baselines(plan, ticks=config.search_ticks, folder=folder.path)]
     names = [policy.name for policy in learners]

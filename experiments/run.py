@@ -18,8 +18,9 @@ from experiments.outputs import RunFolder
 from experiments.stages import (
     ScenarioConfig,
     WorldConfig,
+    check_closure,
     make_baselines,
-    make_plan,
+    make_scenario,
     obtain_world,
     say,
     train_agent,
@@ -43,6 +44,8 @@ class RunConfig:
     dqn: DQNConfig = field(default_factory=DQNConfig)
     search_ticks: int = 10_000_000
     """Simulated ticks spent on the search for the best fixed policy, at least; no fewer than a learner trains on."""
+    closure_sales: int = 1_024
+    """Sales at each depth on which it is checked that the simulated sale sells what the World says."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     output: str = dated("run")
 
@@ -53,7 +56,8 @@ def main(config: RunConfig, folder: RunFolder) -> None:
     if config.scenario.name in REFERENCE_SALES:
         raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; use experiments.train for it")
     world = obtain_world(config.world, folder)
-    plan = make_plan(config.scenario, world)
+    scenario = make_scenario(config.scenario, world)
+    plan = scenario.plan()
     most = max(config.ppo.simulated_ticks(plan), config.dqn.simulated_ticks(plan))
     if config.search_ticks < most:
         raise InputError(
@@ -65,12 +69,15 @@ def main(config: RunConfig, folder: RunFolder) -> None:
         data={"world": world.fingerprint(), "tables": world.provenance.get("data", {})},
     )
     say(f"{plan.name}: {plan.products} products, {plan.ticks} minutes, {len(plan.training_members)} training worlds")
+    with folder.timed("closure"):
+        is_closed = check_closure(scenario, sales=config.closure_sales, folder=folder.path)
     with folder.timed("training"):
         policies = make_policies(plan, config, folder)
     learners = [config.ppo.name, config.dqn.name]
     context = {
         **world_context(world, plan),
         **sale_context(plan, sales=config.evaluation.sales),
+        **({} if is_closed else {"notices": ["Closure fails: the simulated sale does not sell what the World says."]}),
         "policy_notes": DESCRIPTIONS | dict.fromkeys(learners, "learned on the training worlds"),
         "training": [training_row(settings, seed=config.seed) for settings in (config.ppo, config.dqn)],
         "provenance": folder.provenance(),

@@ -23,11 +23,12 @@ from experiments.progress import progress_meter
 from flashsim.calibrate import calibrate
 from flashsim.data.sources import complete_journey
 from flashsim.errors import InputError
+from flashsim.evaluation.closure import closure_table
 from flashsim.files import write_json, write_text
 from flashsim.plan import Plan
 from flashsim.policy import NetworkPolicy, Policy
-from flashsim.reference import REFERENCE_SALES
-from flashsim.scenarios import scenario_named
+from flashsim.reference import REFERENCE_SALES, MenuSale
+from flashsim.scenarios import Scenario, scenario_named
 from flashsim.world import World
 
 SEARCH_SEED = 2**62  # sales on which baselines are searched: no learner trains on them
@@ -88,16 +89,33 @@ def say(what: str) -> None:
     print(f"· {what}", flush=True)
 
 
-def make_plan(config: ScenarioConfig, world: World | None) -> Plan:
-    """Compile the sale that ``config`` names; reference sales need no World and take no changes."""
-    changes = {key: value for key, value in asdict(config).items() if key != "name" and value is not None}
-    if config.name in REFERENCE_SALES:
-        if changes:
-            raise InputError(f"scenario: the reference sale {config.name!r} takes no changes, got {changes}")
-        return REFERENCE_SALES[config.name]().plan()
-    if world is None:
-        raise InputError(f"scenario {config.name!r} needs a World; set world.folder=PATH")
-    return replace(scenario_named(config.name, world), **changes).plan()
+def make_scenario(config: ScenarioConfig, world: World) -> Scenario:
+    """The scenario that ``config`` names, with its changes."""
+    return replace(scenario_named(config.name, world), **_changes(config))
+
+
+def make_reference(config: ScenarioConfig) -> MenuSale:
+    """The reference sale that ``config`` names; they take no changes."""
+    changes = _changes(config)
+    if changes:
+        raise InputError(f"scenario: the reference sale {config.name!r} takes no changes, got {changes}")
+    return REFERENCE_SALES[config.name]()
+
+
+def _changes(config: ScenarioConfig) -> dict[str, Any]:
+    return {key: value for key, value in asdict(config).items() if key != "name" and value is not None}
+
+
+def check_closure(scenario: Scenario, *, sales: int, folder: Path) -> bool:
+    """Whether simulated sales at constant depth sell what the World says; the table goes to ``closure.csv``."""
+    table = closure_table(scenario, sales=sales, seed=0)
+    write_text(folder / "closure.csv", table.to_csv(index=False, lineterminator="\n"))
+    holds = bool(table["holds"].all())
+    say(
+        f"closure {'holds' if holds else 'FAILS'}: {int(table['holds'].sum())} of {len(table)} products at a depth sell "
+        "what the model says, within 1 % + 4 SE"
+    )
+    return holds
 
 
 def train_agent(plan: Plan, config: AgentConfig, *, seed: int, folder: Path) -> NetworkPolicy:

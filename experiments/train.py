@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from agents.learners import AgentConfig, DQNConfig, PPOConfig
 from experiments.entry import dated, entry
 from experiments.outputs import RunFolder
-from experiments.stages import ScenarioConfig, WorldConfig, make_plan, obtain_world, train_agent
+from experiments.stages import ScenarioConfig, WorldConfig, make_reference, make_scenario, obtain_world, train_agent
 from flashsim.evaluation.exact import exact_value
 from flashsim.files import write_json
-from flashsim.reference import REFERENCE_SALES, solve
+from flashsim.reference import REFERENCE_SALES, MenuSale, solve
+from flashsim.scenarios import Scenario
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,17 @@ class TrainConfig:
 @entry("train", TrainConfig, options={"agent": {"ppo": PPOConfig, "dqn": DQNConfig}})
 def main(config: TrainConfig, folder: RunFolder) -> None:
     """Train, export, and on a reference sale say how far from the exact optimum the greedy policy is."""
-    is_reference = config.scenario.name in REFERENCE_SALES
-    world = None if is_reference else obtain_world(config.world, folder)
-    folder.record(seeds={"training": config.seed}, data={} if world is None else {"world": world.fingerprint()})
+    folder.record(seeds={"training": config.seed})
+    sale: MenuSale | Scenario
+    if config.scenario.name in REFERENCE_SALES:
+        sale = make_reference(config.scenario)
+    else:
+        world = obtain_world(config.world, folder)
+        folder.record(data={"world": world.fingerprint()})
+        sale = make_scenario(config.scenario, world)
     with folder.timed("training"):
-        policy = train_agent(make_plan(config.scenario, world), config.agent, seed=config.seed, folder=folder.path)
-    if is_reference:
-        sale = REFERENCE_SALES[config.scenario.name]()
+        policy = train_agent(sale.plan(), config.agent, seed=config.seed, folder=folder.path)
+    if isinstance(sale, MenuSale):
         optimum, value = solve(sale).value, exact_value(sale, policy)
         write_json(folder.path / "exact.json", {"optimum": optimum, "value": value, "share": value / optimum})
         print(f"{policy.name} earns {value:.4f}, exactly; the optimum is {optimum:.4f} ({value / optimum:.2%})")

@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
-from flashsim.evaluation.rollout import check_policy
+from flashsim.evaluation.rollout import action_config, check_policy
 from flashsim.policy import Policy
 from flashsim.reference import MenuSale, evaluate_exactly
 from flashsim.sim.streams import EVALUATION_DOMAIN
@@ -20,9 +19,7 @@ def policy_table(sale: MenuSale, policy: Policy) -> NDArray[np.int64]:
     plan = sale.plan()
     check_policy(plan, policy)
     stocks = np.arange(sale.stock + 1)
-    states = SaleBatch(
-        plan, stocks.size, action=ActionConfig(**policy.action), reward=RewardConfig(), domain=EVALUATION_DOMAIN
-    )
+    states = SaleBatch(plan, stocks.size, action=action_config(policy), reward=RewardConfig(), domain=EVALUATION_DOMAIN)
     states.seed(np.zeros(stocks.size, np.uint64))
     state = states.batch.state
     states.batch.fill(state.stock.unreleased, stocks[:, None])

@@ -23,7 +23,7 @@ def save_rollouts(rollouts: Sequence[Rollout], folder: Path) -> None:
                 arrays |= {f"{group}/{name}": array for name, array in getattr(rollout, group).items()}
             facts = {"policy": rollout.policy, "steps": rollout.steps}
             data = save_tensors(arrays, metadata={"rollout": json.dumps(facts)})
-            write_bytes(temporary / f"{place:02d}.safetensors", data)
+            write_bytes(temporary / f"{place:04d}.safetensors", data)
 
 
 def load_rollouts(folder: Path) -> list[Rollout]:
