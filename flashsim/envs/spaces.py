@@ -153,6 +153,7 @@ class ActionCodec:
         if not sizes:
             raise InputError(f"action: heads {config.heads!r} leave nothing to decide in {plan.name!r}; choose others")
         self.sizes = np.array(sizes, np.int64)
+        self._starts = np.concatenate([[0], np.cumsum(self.sizes)])
         self._changes = np.array(plan.server_changes, np.int64)
         self.dashboard = Dashboard(plan, {f.name: column for column, f in enumerate(observation_table(plan))})
         self._targets = np.array(config.scaler_targets)
@@ -249,29 +250,20 @@ class ActionCodec:
             heads[:, self._slices["capacity"].start] = np.abs(self._changes[None, :] - change[:, None]).argmin(axis=1)
         return np.asarray(np.ravel_multi_index(tuple(heads.T), tuple(self.sizes))) if self.config.flat else heads
 
-    def _feasible_levels(self, ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which choices of the capacity head keep within the limits (sale, choice); targets always do."""
-        if self._scaler is not None:
-            return np.ones((ordered.shape[0], self._targets.size), np.bool_)
-        servers = self.plan.tables.servers
-        level = ordered[:, None] + self._changes[None, :]
-        return (level >= servers.min_servers) & (level <= servers.max_servers)
-
     def masks(
         self, ordered: NDArray[np.int64], pushes_left: NDArray[np.int64], waves_left: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
         """Feasible choices (sale, sum of head sizes or flat action): others are projected when taken."""
-        sales = ordered.shape[0]
-        columns = []
-        if "discount" in self._slices:
-            part = self._slices["discount"]
-            columns += [np.ones((sales, self.sizes[part.start]), np.bool_)] * (part.stop - part.start)
+        masks = np.ones((ordered.shape[0], self._starts[-1]), np.bool_)
         if "timing" in self._slices:
-            allowed = {RELEASE: waves_left > 0, PUSH: pushes_left > 0}
-            columns.append(np.stack([allowed.get(int(o), np.ones(sales, np.bool_)) for o in self._orders], axis=1))
-        if "capacity" in self._slices:
-            columns.append(self._feasible_levels(ordered))
+            first = self._starts[self._slices["timing"].start]
+            for order, left in ((RELEASE, waves_left), (PUSH, pushes_left)):
+                for column in np.flatnonzero(self._orders == order):
+                    masks[:, first + column] = left > 0
+        if "capacity" in self._slices and self._scaler is None:  # targets are always feasible
+            servers = self.plan.tables.servers
+            level = ordered[:, None] + self._changes[None, :]
+            masks[:, self._starts[-2] :] = (level >= servers.min_servers) & (level <= servers.max_servers)
         if not self.config.flat:
-            return np.concatenate(columns, axis=1)
-        picked = [column[:, self._menu[:, head]] for head, column in enumerate(columns)]
-        return np.logical_and.reduce(picked)
+            return masks
+        return np.logical_and.reduce([masks[:, choice] for choice in (self._starts[:-1] + self._menu).T])

@@ -87,15 +87,18 @@ class Batch:
 
     def rows(self, array: NDArray[Number]) -> NDArray[Number]:
         """``array`` (tile, …, lane) with the sale as its first axis; (sale, …), a copy if it has more axes than two."""
-        moved = np.moveaxis(array, -1, 1)
-        return moved.reshape(self.tiles * self.lanes, *moved.shape[2:])[: self.sales]
+        if array.ndim > 2:
+            array = array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1))
+        return array.reshape(self.tiles * self.lanes, *array.shape[2:])[: self.sales]
 
     def fill(self, target: NDArray[Any], rows: NDArray[Any]) -> None:
-        """Write ``rows`` (sale, …) into ``target`` (tile, …, lane)."""
-        padded = np.zeros((self.tiles * self.lanes, *rows.shape[1:]), target.dtype)
-        padded[: self.sales] = rows
-        shaped = padded.reshape(self.tiles, self.lanes, *rows.shape[1:])
-        target[...] = np.moveaxis(shaped, 1, -1)
+        """Write ``rows`` (sale, …) into ``target`` (tile, …, lane); lanes that nobody reads become 0."""
+        if self.sales < self.tiles * self.lanes:
+            padded = np.zeros((self.tiles * self.lanes, *rows.shape[1:]), target.dtype)
+            padded[: self.sales] = rows
+            rows = padded
+        shaped = rows.reshape(self.tiles, self.lanes, *rows.shape[1:])
+        target[...] = shaped.transpose(0, *range(2, shaped.ndim), 1)
 
     def open(self, opening: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Open new sales in the rows of ``opening`` (sale,) with the present ``seed`` and ``episode``.
