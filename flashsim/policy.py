@@ -85,8 +85,15 @@ class NetworkPolicy:
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
             raise InputError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
+        if not self.weights or not all(type(size) is int and size >= 1 for size in self.head_sizes):
+            seen = f"{len(self.weights)} and {self.head_sizes}"
+            raise InputError(f"expected layers and head_sizes of at least 1, got {seen}; export the policy again")
         width = len(self.observation)
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            if weight.dtype != np.float32 or bias.dtype != np.float32:
+                raise InputError(
+                    f"layer {layer}: expected float32, got {weight.dtype} and {bias.dtype}; export the policy again"
+                )
             if weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
                 raise InputError(
                     f"layer {layer}: expected weights (outputs, {width}) and biases (outputs,), "
@@ -103,10 +110,10 @@ class NetworkPolicy:
     def outputs(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores (sale, output) of every choice of every head.
 
-        Each is summed in a fixed order (BLAS changes its order with the size of a batch), so the same observation gets
-        the same scores to the last bit in any batch.
+        Each is summed in a fixed order (BLAS changes its order with the size of a batch, einsum with the layout in
+        memory), so the same observation gets the same scores to the last bit in any batch.
         """
-        values = np.asarray(observation, np.float32)
+        values = np.ascontiguousarray(observation, np.float32)
         squash = ACTIVATIONS[self.activation]
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             values = squash(_affine(values, weight, bias))
@@ -165,8 +172,13 @@ def load_policy(folder: Path | str) -> NetworkPolicy:
             training=dict(card["training"]),
         )
         probes, expected = tensors["probe_observations"], tensors["probe_actions"]
-    except (KeyError, TypeError, InputError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder} is not a complete policy bundle ({error}); export the policy again") from error
+    if probes.ndim != 2 or probes.shape[0] == 0 or probes.shape[1] != len(policy.observation):
+        expected_shape = f"(at least 1, {len(policy.observation)})"
+        raise InputError(
+            f"{folder} has probe_observations of shape {probes.shape}, expected {expected_shape}; export it again"
+        )
     if not np.array_equal(policy.act(probes), expected):
         raise InputError(f"{folder} does not decide as it was exported: its probes differ; export the policy again")
     return policy
@@ -181,7 +193,7 @@ def _read_card(path: Path) -> dict[str, Any]:
         seen = card["format_version"]
         raise InputError(f"{path} has format version {seen!r}, this flashsim reads {FORMAT_VERSION}; export it again")
     seal = card.pop("seal")
-    if seal != _seal(card):
+    if not _is_sealed(card, seal):
         raise InputError(f"{path} was changed after it was written; restore it or export the policy again")
     return card
 
@@ -203,7 +215,14 @@ def _read_weights(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
         raise InputError(f"{path} is not a safetensors file ({error}); export the policy again") from error
 
 
+def _is_sealed(card: Mapping[str, Any], seal: object) -> bool:
+    try:
+        return _seal(card) == seal
+    except ValueError:  # NaN, which no card is written with
+        return False
+
+
 def _seal(card: Mapping[str, Any]) -> str:
-    """SHA-256 over the content of a card."""
+    """SHA-256 over the content of a card; white space and the spelling of a number are no part of it."""
     text = json.dumps(card, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,85 @@
+"""Policies made by hand for tests: networks with random weights, orders by table, orders at random."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim.envs.spaces import ActionCodec, ActionConfig, observation_table
+from flashsim.plan import Plan
+from flashsim.policy import NetworkPolicy
+
+DISCOUNT = {"heads": ("discount",)}
+
+
+def random_network(
+    plan: Plan,
+    *,
+    action: ActionConfig | None = None,
+    layers: tuple[int, ...] = (16, 16),
+    activation: str = "tanh",
+    seed: int = 0,
+    training: Mapping[str, Any] | None = None,
+) -> NetworkPolicy:
+    """A network for ``plan`` with normal weights, so that its choices vary from observation to observation."""
+    rng = np.random.default_rng(seed)
+    codec = ActionCodec(plan, action or ActionConfig())
+    names = tuple(feature.name for feature in observation_table(plan))
+    widths = [len(names), *layers, sum(codec.head_sizes)]
+    shapes = list(zip(widths[1:], widths[:-1], strict=True))
+    return NetworkPolicy(
+        name="random network",
+        action=asdict(codec.config),
+        head_sizes=codec.head_sizes,
+        observation=names,
+        weights=tuple(rng.normal(0.0, 1.0, shape).astype(np.float32) for shape in shapes),
+        biases=tuple(rng.normal(0.0, 0.3, shape[0]).astype(np.float32) for shape in shapes),
+        activation=activation,
+        training=training or {"algorithm": "none", "seed": seed, "curve": [{"steps": 10, "profit": 1.5}]},
+    )
+
+
+def random_observations(plan: Plan, count: int, *, seed: int = 0) -> NDArray[np.float32]:
+    """Points of the observation space (count, feature)."""
+    return np.random.default_rng(seed).random((count, len(observation_table(plan))), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class TablePolicy:
+    """Plays a reference sale by a table (tick, stock) -> menu index."""
+
+    plan: Plan
+    table: NDArray[np.int64]
+    name: str = "table"
+    action: Mapping[str, Any] = field(default_factory=lambda: DISCOUNT)
+
+    def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        names = [feature.name for feature in observation_table(self.plan)]
+        seen = {name: observation[:, names.index(name)].astype(np.float64) for name in ("time_left", "product_0_stock")}
+        tick = np.rint((1.0 - seen["time_left"]) * self.plan.ticks).astype(np.int64)
+        stock = np.rint(seen["product_0_stock"] * self.plan.stock[0]).astype(np.int64)
+        return self.table[tick, stock][:, None]
+
+
+@dataclass(frozen=True)
+class BusyPolicy:
+    """Orders that depend on the observation in no sensible way; may close a sale early."""
+
+    plan: Plan
+    name: str = "busy"
+    action: Mapping[str, Any] = field(default_factory=lambda: {"timing": ("hold", "release", "push", "close")})
+    closes: bool = True
+
+    def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        sizes = ActionCodec(self.plan, ActionConfig(**self.action)).sizes
+        noise = (observation.astype(np.float64) * 1e4).astype(np.int64)
+        heads = np.stack(
+            [noise[:, 3 * place : 3 * place + 40].sum(axis=1) % size for place, size in enumerate(sizes)], 1
+        )
+        late = observation[:, 0] < 0.6
+        is_closing = heads[:, -2] == 3
+        may_close = late & (noise.sum(axis=1) % 5 == 0) & self.closes
+        heads[:, -2] = np.where(is_closing & ~may_close, 0, heads[:, -2])
+        return heads
