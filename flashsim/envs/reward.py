@@ -33,7 +33,10 @@ class RewardConfig:
         """Reward of a tick, (tile, lane)."""
         reward: NDArray[np.float64] = self.salvage * ledger.salvage
         reward = reward + self.server_cost * ledger.server_cost + self.penalty * ledger.penalty
-        return reward + (self.revenue * ledger.revenue + self.goods_cost * ledger.goods_cost).sum(axis=1)
+        goods = self.revenue * ledger.revenue + self.goods_cost * ledger.goods_cost
+        for product in range(goods.shape[1]):  # numpy's own order of a sum depends on the number of lanes
+            reward = reward + goods[:, product]
+        return reward
 
 
 def constraint_costs(ledger: Ledger, rows: Any) -> dict[str, NDArray[np.float64]]:

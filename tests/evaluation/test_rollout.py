@@ -1,0 +1,240 @@
+"""Rollouts: what a plain loop over the env adds up to, in any company and for any threads; quantiles against theory."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import optimize
+
+from agents.baselines import ladder, list_price
+from flashsim.envs.single import FlashSaleEnv
+from flashsim.envs.spaces import ActionConfig
+from flashsim.errors import InputError
+from flashsim.evaluation.rollout import Rollout, mixture_quantile, play
+from flashsim.plan import Plan
+from flashsim.policy import Policy
+from flashsim.sim.servers import ServerParams
+from flashsim.sim.streams import EVALUATION_DOMAIN, TRAINING_DOMAIN
+from tests.made_policies import BusyPolicy, random_network
+from tests.worlds import make_scenario, make_world
+
+CROWD = ServerParams(start_servers=3, max_servers=6, lag=2, service_rate=20.0, timeout_s=30.0)
+SUMS = {
+    "server_cost": "server_cost",
+    "penalty": "penalty",
+    "salvage": "salvage",
+    "errors": "errors",
+    "abandoned": "abandoned",
+    "served": "served",
+    "servers_billed": "server_minutes",
+    "projected": "projected_actions",
+}
+PRODUCT_SUMS = ("requests", "reserved", "paid", "expired", "released", "leftover", "revenue", "goods_cost")
+
+
+def crowded_plan(*, products: int = 2, ticks: int = 12, stock_cover: float = 0.8) -> Plan:
+    """A sale whose servers are too few and whose stock runs out, on members that may be drawn all three."""
+    prices = np.sqrt(np.arange(2.0, products + 2.0))  # whose sums depend on their order
+    world = make_world(
+        products=products,
+        population=40.0 / products,
+        conversion_at_list=np.full(3, 0.4),
+        list_price=prices,
+        unit_cost=0.6 * prices,
+    )
+    scenario = make_scenario(world, ticks=ticks, waves=((0, 0.6), (4, 0.4)), servers=CROWD, stock_cover=stock_cover)
+    return scenario.plan().with_members((0, 1, 2))
+
+
+def one_by_one(plan: Plan, policy: Policy, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """The same sales played with the single env, its ledger added up in a plain loop."""
+    env = FlashSaleEnv(
+        plan,
+        action=ActionConfig(**policy.action),
+        members=tuple(map(int, plan.tables.members)),
+        domain=EVALUATION_DOMAIN,
+    )
+    sales = []
+    for seed in seeds:
+        observation, _ = env.reset(seed=seed)
+        sums: dict[str, Any] = {"reward": 0.0, "ticks": 0}
+        is_over = False
+        while not is_over:
+            observation, reward, is_over, _, _ = env.step(policy.act(observation[None])[0])
+            batch = env.sales.batch
+            sums["reward"] += reward
+            sums["ticks"] += 1
+            for name in (*SUMS, *PRODUCT_SUMS):
+                sums[name] = sums.get(name, 0.0) + batch.rows(getattr(batch.ledger, name))[0]
+        sums["member"] = int(batch.rows(batch.state.member)[0])
+        sales.append(sums)
+    return sales
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_rollout_adds_up_what_a_plain_loop_over_the_env_meets(closes: bool) -> None:
+    """Also where sales close early: nothing of the next sale in their row is counted."""
+    plan, seeds = crowded_plan(), range(40, 70)
+    policy = BusyPolicy(plan, closes=closes)
+    rollout = play(plan, policy, sales=len(seeds), seed=seeds[0])
+    sales = one_by_one(plan, policy, seeds)
+    for name, total in {"reward": "reward", "ticks": "ticks", **SUMS}.items():
+        expected = [sale[name] for sale in sales]
+        np.testing.assert_allclose(rollout.totals[total], expected, rtol=0.0, atol=1e-9, err_msg=name)
+    for name in PRODUCT_SUMS:
+        products = np.array([sale[name] for sale in sales])
+        np.testing.assert_allclose(rollout.products[name], products, rtol=0.0, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(rollout.totals[name], products.sum(axis=1), rtol=0.0, atol=1e-9, err_msg=name)
+    np.testing.assert_array_equal(rollout.members, [sale["member"] for sale in sales])
+    np.testing.assert_array_equal(rollout.seeds, list(seeds))
+    assert rollout.steps == sum(sale["ticks"] for sale in sales)
+    closed_early = sum(sale["ticks"] < plan.ticks for sale in sales)
+    assert 3 < closed_early < len(sales) if closes else closed_early == 0
+    assert set(rollout.members) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_money_and_units_of_a_rollout_add_up(closes: bool) -> None:
+    plan = crowded_plan(products=3)
+    rollout = play(plan, BusyPolicy(plan, closes=closes), sales=200, seed=0)
+    t, p = rollout.totals, rollout.products
+    profit = t["revenue"] - t["goods_cost"] - t["server_cost"] - t["penalty"] + t["salvage"]
+    np.testing.assert_allclose(t["profit"], profit, rtol=0.0, atol=1e-9)
+    np.testing.assert_allclose(t["reward"], t["profit"], rtol=1e-12, atol=1e-9)  # the default reward is profit
+    np.testing.assert_array_equal(p["paid"] + p["leftover"], np.tile(plan.stock, (200, 1)))
+    np.testing.assert_array_equal(p["lost_sales"], p["requests"] - p["reserved"])
+    np.testing.assert_array_equal(p["reserved"], p["paid"] + p["expired"])
+    np.testing.assert_array_equal(t["stock"], plan.stock.sum())
+    listed = plan.tables.list_price
+    np.testing.assert_allclose(p["revenue"] + p["discount_given"], p["paid"] * listed, rtol=1e-12, atol=1e-9)
+    assert t["errors"].sum() + t["abandoned"].sum() > 0
+    assert t["lost_sales"].sum() > 0
+    assert (t["latency_p95_s"] >= t["latency_mean_s"]).all()
+
+
+def assert_same(one: Rollout, other: Rollout, *, rows: int) -> None:
+    for group in ("totals", "products"):
+        for name, array in getattr(other, group).items():
+            np.testing.assert_array_equal(getattr(one, group)[name][:rows], array[:rows], err_msg=name)
+    np.testing.assert_array_equal(one.members[:rows], other.members[:rows])
+    np.testing.assert_array_equal(one.seeds[:rows], other.seeds[:rows])
+
+
+def test_a_sale_is_the_same_to_the_last_bit_in_any_company() -> None:
+    """With more products and ticks than numpy adds up one by one."""
+    plan = crowded_plan(products=9, ticks=40, stock_cover=2.0)
+    policy = BusyPolicy(plan)
+    many = play(plan, policy, sales=150, seed=5)
+    for sales in (1, 2, 7, 65):
+        assert_same(many, play(plan, policy, sales=sales, seed=5), rows=sales)
+    for first in (1, 64, 149):
+        alone = play(plan, policy, sales=1, seed=5 + first)
+        for name, total in alone.totals.items():
+            assert total[0] == many.totals[name][first], name
+
+
+def test_a_rollout_is_the_same_for_any_number_of_threads() -> None:
+    plan = crowded_plan()
+    one, three = (play(plan, BusyPolicy(plan), sales=200, seed=5, threads=threads) for threads in (1, 3))
+    assert_same(one, three, rows=200)
+    for name, mean in one.profile.items():
+        np.testing.assert_array_equal(three.profile[name], mean)
+
+
+def test_every_policy_meets_the_same_people() -> None:
+    plan = crowded_plan()
+    one, other = (play(plan, policy, sales=50, seed=9) for policy in (list_price(plan), ladder(plan)))
+    np.testing.assert_array_equal(one.totals["exogenous_visitors"], other.totals["exogenous_visitors"])
+    np.testing.assert_array_equal(one.members, other.members)
+    assert (one.totals["attracted_visitors"] != other.totals["attracted_visitors"]).any()
+
+
+def test_evaluation_and_training_are_other_sales() -> None:
+    plan = crowded_plan()
+    default, training = (
+        play(plan, list_price(plan), sales=50, seed=9, domain=domain) for domain in (EVALUATION_DOMAIN, TRAINING_DOMAIN)
+    )
+    assert_same(play(plan, list_price(plan), sales=50, seed=9), default, rows=50)
+    assert (default.totals["exogenous_visitors"] != training.totals["exogenous_visitors"]).mean() > 0.9
+
+
+def test_the_profile_is_the_mean_of_open_sales() -> None:
+    plan = crowded_plan()
+    rollout = play(plan, list_price(plan), sales=60, seed=0)
+    means = {
+        "visitors": rollout.totals["exogenous_visitors"] + rollout.totals["attracted_visitors"],
+        "paid": rollout.totals["paid"],
+        "errors": rollout.totals["errors"],
+    }
+    for name, totals in means.items():
+        assert rollout.profile[name].sum() == pytest.approx(totals.mean(), rel=1e-12)
+    assert rollout.profile["utilization"].mean() == pytest.approx(rollout.totals["utilization"].mean(), rel=1e-12)
+    left = rollout.totals["leftover"].mean() / plan.stock.sum()
+    assert rollout.profile["stock_left_share"][-1] == pytest.approx(left, rel=1e-12)
+    np.testing.assert_array_equal(rollout.profile["depth"], np.zeros((plan.ticks, plan.products)))
+
+
+def test_a_profile_ends_where_the_last_sale_closes() -> None:
+    class ClosesAtOnce(BusyPolicy):
+        def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+            return np.tile(np.array([1, 3, 2]), (observation.shape[0], 1))
+
+    plan = replace(crowded_plan(), server_changes=(-1, 0, 1))
+    policy = ClosesAtOnce(plan, action={"timing": ("hold", "release", "push", "close"), "per_product": False})
+    rollout = play(plan, policy, sales=20, seed=0)
+    assert rollout.steps == 20
+    assert np.isfinite(rollout.profile["paid"][0])
+    assert np.isnan(rollout.profile["paid"][1:]).all()
+    np.testing.assert_array_equal(rollout.totals["ticks"], 1.0)
+    np.testing.assert_array_equal(rollout.products["depth"], 0.1)
+
+
+def test_progress_is_told_of_every_tick() -> None:
+    told: list[int] = []
+    plan = crowded_plan()
+    play(plan, list_price(plan), sales=3, seed=0, progress=told.append)
+    assert sum(told) == plan.ticks
+
+
+@pytest.mark.parametrize(("name", "value"), [("sales", 0), ("seed", -1), ("seed", 0.5), ("threads", 0)])
+def test_impossible_arguments_are_refused_with_their_value(name: str, value: Any) -> None:
+    plan = crowded_plan()
+    arguments: dict[str, Any] = {"sales": 2, "seed": 0} | {name: value}
+    with pytest.raises(InputError, match=str(value)):
+        play(plan, list_price(plan), **arguments)
+
+
+def test_a_policy_of_another_sale_is_refused_before_anything_is_played() -> None:
+    told: list[int] = []
+    network = random_network(crowded_plan(products=2))
+    with pytest.raises(InputError, match="train it on this sale"):
+        play(crowded_plan(products=3), network, sales=2, seed=0, progress=told.append)
+    assert not told
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95, 0.999])
+def test_the_quantile_of_one_exponential_is_known(share: float) -> None:
+    means = np.array([[0.0, 0.5, 3.0, 1e4]])
+    found = mixture_quantile(means, np.ones_like(means), share=share)
+    np.testing.assert_allclose(found, -np.log(1.0 - share) * means[0], rtol=1e-12, atol=1e-11)
+
+
+def test_the_quantile_of_a_mixture_solves_its_equation() -> None:
+    rng = np.random.default_rng(3)
+    means = rng.gamma(0.5, 3.0, (30, 12))
+    weights = rng.integers(0, 50, (30, 12)).astype(np.float64)
+    found = mixture_quantile(means, weights, share=0.95)
+    for sale in range(12):
+        mean, weight = means[:, sale], weights[:, sale]
+
+        def beyond(wait: float, mean: NDArray[Any] = mean, weight: NDArray[Any] = weight) -> float:
+            return float((weight * np.exp(-wait / mean)).sum() / weight.sum() - 0.05)
+
+        assert found[sale] == pytest.approx(optimize.brentq(beyond, 0.0, 1e3, xtol=1e-13), rel=1e-10)
+
+
+def test_a_sale_without_answers_has_no_wait() -> None:
+    assert mixture_quantile(np.array([[2.0], [3.0]]), np.zeros((2, 1)), share=0.95) == pytest.approx(0.0, abs=1e-9)
