@@ -85,7 +85,6 @@ def report(evaluation: Path, folder: Path) -> Comparison:
         raise InputError(
             f"{evaluation / EVALUATION_FILE} does not fit this flashsim ({error}); evaluate again"
         ) from error
-    comparison.save(folder / "comparison")
     write_report(folder, comparison, context=told["context"])
     return comparison
 

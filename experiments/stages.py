@@ -111,10 +111,8 @@ def check_closure(scenario: Scenario, *, sales: int, folder: Path) -> bool:
     table = closure_table(scenario, sales=sales, seed=0)
     write_text(folder / "closure.csv", table.to_csv(index=False, lineterminator="\n"))
     holds = bool(table["holds"].all())
-    say(
-        f"closure {'holds' if holds else 'FAILS'}: {int(table['holds'].sum())} of {len(table)} products at a depth sell "
-        "what the model says, within 1 % + 4 SE"
-    )
+    kept = f"{int(table['holds'].sum())} of {len(table)} pairs of product and depth"
+    say(f"closure {'holds' if holds else 'FAILS'}: {kept} sell what the model says, within 1 % + 4 SE")
     return holds
 
 
