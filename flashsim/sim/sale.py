@@ -191,13 +191,7 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
 
     # 1 offer: stock is released, pushes are sent, servers are ordered; the prices of this tick are decisions.menu
     _count_infeasible(decisions.timing, state, tables.wave_tick.shape[0], ledger.projected)
-    _write_wanted(decisions.timing, RELEASE, scratch.is_wanted)
-    inventory.release(
-        state.stock, state.tick, tables.wave_tick, tables.wave_units, scratch.is_wanted, units, ledger.early_releases
-    )
-    _write_wanted(decisions.timing, PUSH, scratch.is_wanted)
-    traffic.push(tables.traffic, state.traffic, scratch.is_wanted, ledger.pushes)
-    servers.order(tables.servers, state.servers, state.tick, decisions.change, pool, ledger.projected)
+    _carry_out(tables, state, decisions, ledger, scratch)
 
     # 2 traffic: expected units of the offer, then the people who come, by segment
     traffic.write_expected_units(tables.rate, state.tick, decisions.menu, state.member, state.frailty, flow)
@@ -246,6 +240,19 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
     )
     for lane in range(state.tick.shape[0]):
         state.tick[lane] += 1
+
+
+@njit(cache=True)
+def _carry_out(tables: SaleTables, state: SaleState, decisions: Decisions, ledger: Ledger, scratch: Scratch) -> None:
+    """Release stock, send pushes and order servers as far as that is feasible."""
+    wanted = scratch.is_wanted
+    _write_wanted(decisions.timing, RELEASE, wanted)
+    inventory.release(
+        state.stock, state.tick, tables.wave_tick, tables.wave_units, wanted, scratch.stock, ledger.early_releases
+    )
+    _write_wanted(decisions.timing, PUSH, wanted)
+    traffic.push(tables.traffic, state.traffic, wanted, ledger.pushes)
+    servers.order(tables.servers, state.servers, state.tick, decisions.change, scratch.servers, ledger.projected)
 
 
 @njit(cache=True)
