@@ -23,6 +23,7 @@ PROBES = 64
 ONNX_FILE = "policy.onnx"
 ZIP_FILE = "sb3.zip"
 _ONNX_OPSET = 17
+_ONNX_IR = 8  # the one that goes with opset 17; runtimes refuse the newest, which is what onnx writes by default
 _ONNX_NODE = {"tanh": "Tanh", "relu": "Relu"}
 
 
@@ -94,7 +95,8 @@ def onnx_bytes(policy: NetworkPolicy) -> bytes:
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["sale", sum(policy.head_sizes)])],
         initializer=tensors,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _ONNX_OPSET)], producer_name="flashsim")
+    opsets = [helper.make_opsetid("", _ONNX_OPSET)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=_ONNX_IR, producer_name="flashsim")
     helper.set_model_props(model, {"name": policy.name, "head_sizes": str(list(policy.head_sizes))})
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())

@@ -189,6 +189,9 @@ def train(
     action = config.action(plan)
     scale = reward_scale(plan, action, seed=first + _SCALE)
     model = makers[type(config)](plan, config, seed=first, scale=scale, device=device)
+    env = model.get_env()
+    assert env is not None
+    env.seed(first)  # SB3 has given it the small seed of the network
     if log_folder is not None:
         model.set_logger(configure(str(log_folder), ["tensorboard"]))
     every = max(1, config.steps // config.evaluations)

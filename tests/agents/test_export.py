@@ -1,0 +1,151 @@
+"""Exports: numpy, ONNX and Stable-Baselines3 decide alike, and the zip can be trained on where `agents` is unknown."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+from stable_baselines3 import A2C, DQN, PPO
+
+from agents.export import ONNX_FILE, PROBES, ZIP_FILE, collect_probes, export, network_policy, onnx_bytes
+from agents.learners import AgentConfig, train
+from flashsim.envs.sb3 import make_sb3
+from flashsim.errors import InputError
+from flashsim.policy import CARD_FILE, WEIGHTS_FILE, NetworkPolicy, load_policy
+from flashsim.reference import g0
+from tests.agents.tiny import dqn, ppo, small_plan, trained
+from tests.made_policies import random_network, random_observations
+
+ALGORITHMS = {"ppo": PPO, "dqn": DQN}
+
+
+def observations() -> NDArray[np.float32]:
+    """Points of the whole space, and what sales really show."""
+    seen = [random_observations(small_plan(), 1_500)]
+    network = trained("ppo").policy()
+    seen += [collect_probes(small_plan(), network, seed=seed) for seed in range(40)]
+    return np.concatenate(seen)
+
+
+def clear(policy: NetworkPolicy, seen: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where the two best choices of every head are further apart than rounding."""
+    parts = np.split(policy.outputs(seen), np.cumsum(policy.head_sizes)[:-1], axis=1)
+    tops = [np.sort(part, axis=1)[:, -2:] for part in parts]
+    return np.all([top[:, 1] - top[:, 0] > 1e-5 for top in tops], axis=0)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_the_exported_policy_decides_as_the_model_does(algorithm: str) -> None:
+    result = trained(algorithm)
+    policy = result.policy()
+    seen = observations()
+    assert len(seen) >= 2_000
+    chosen, _ = result.model.predict(seen, deterministic=True)
+    sure = clear(policy, seen)
+    assert sure.mean() > 0.99
+    np.testing.assert_array_equal(policy.act(seen)[sure], chosen[sure])
+    assert len(np.unique(chosen, axis=0)) > 1
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_onnx_gives_the_same_scores(algorithm: str) -> None:
+    policy = trained(algorithm).policy()
+    session = onnxruntime.InferenceSession(onnx_bytes(policy), providers=["CPUExecutionProvider"])
+    for seen in (observations(), observations()[:1]):
+        (scores,) = session.run(["scores"], {"observation": seen})
+        np.testing.assert_allclose(scores, policy.outputs(seen), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_an_exported_folder_holds_everything_and_loads(algorithm: str, tmp_path: Path) -> None:
+    result = trained(algorithm)
+    policy = result.policy()
+    export(policy, result.model, tmp_path / "bundle", plan=small_plan(), seed=5)
+    names = sorted(path.name for path in (tmp_path / "bundle").iterdir())
+    assert names == sorted([CARD_FILE, WEIGHTS_FILE, ONNX_FILE, ZIP_FILE])
+    loaded = load_policy(tmp_path / "bundle")
+    np.testing.assert_array_equal(loaded.act(observations()), policy.act(observations()))
+    card = json.loads((tmp_path / "bundle" / CARD_FILE).read_text())
+    assert card["training"]["algorithm"] == algorithm.upper()
+    assert card["training"]["config"]["device"] == "cpu"
+    assert [point["steps"] for point in card["training"]["curve"]] == [point.steps for point in result.curve]
+    assert "agents" not in json.dumps(card)  # nothing on disk refers to the checkout
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_the_zip_can_be_trained_on_in_a_process_without_agents(algorithm: str, tmp_path: Path) -> None:
+    result = trained(algorithm)
+    export(result.policy(), result.model, tmp_path / "bundle", plan=small_plan(), seed=5)
+    seen = observations()[:300]
+    np.save(tmp_path / "seen.npy", seen)
+    code = (
+        "import sys, numpy\n"
+        "sys.modules['agents'] = sys.modules['experiments'] = None\n"
+        f"from stable_baselines3 import {algorithm.upper()} as Algorithm\n"
+        "model = Algorithm.load(sys.argv[1], device='cpu')\n"
+        "model.lr_schedule(0.5)\n"
+        "chosen, _ = model.predict(numpy.load(sys.argv[2]), deterministic=True)\n"
+        "numpy.save(sys.argv[3], chosen)"
+    )
+    files = [tmp_path / "bundle" / ZIP_FILE, tmp_path / "seen.npy", tmp_path / "chosen.npy"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *files], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    expected, _ = result.model.predict(seen, deterministic=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "chosen.npy"), expected)
+
+
+def test_a_loaded_zip_goes_on_training(tmp_path: Path) -> None:
+    result = trained("ppo")
+    result.model.save(tmp_path / ZIP_FILE)
+    env = make_sb3(small_plan(), num_envs=4, action=result.config.action(small_plan()))
+    model = PPO.load(tmp_path / ZIP_FILE, env=env, device="cpu", n_steps=4, batch_size=16)
+    before = [parameter.detach().clone() for parameter in model.policy.parameters()]
+    model.learn(16)
+    after = list(model.policy.parameters())
+    assert any(not torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def test_probes_are_what_the_policy_meets_from_start_to_end() -> None:
+    policy = trained("dqn").policy()
+    probes = collect_probes(small_plan(), policy, seed=3)
+    place = policy.observation.index("time_left")
+    assert probes.shape == (len(probes), len(policy.observation))
+    assert probes[0, place] == 1.0
+    assert probes[-1, place] < 0.3
+    assert len(collect_probes(small_plan(), random_network(small_plan()), seed=3)) == PROBES
+
+
+def test_probes_of_a_sale_of_few_ticks_are_fewer() -> None:
+    plan = g0().plan()
+    assert collect_probes(plan, random_network(plan), seed=0).shape[0] == 8  # four sales of two ticks
+
+
+def test_a_model_that_is_neither_ppo_nor_dqn_is_refused() -> None:
+    model = A2C("MlpPolicy", make_sb3(small_plan(), num_envs=2), device="cpu")
+    with pytest.raises(InputError, match="expected a PPO or DQN model, got A2C"):
+        network_policy(model, small_plan(), name="a2c", action={}, training={})
+
+
+def test_a_network_of_other_layers_is_refused() -> None:
+    env = make_sb3(small_plan(), num_envs=2)
+    elu = PPO("MlpPolicy", env, n_steps=8, batch_size=16, device="cpu", policy_kwargs={"activation_fn": torch.nn.ELU})
+    with pytest.raises(InputError, match="one kind of activation"):
+        network_policy(elu, small_plan(), name="elu", action={}, training={})
+
+
+@pytest.mark.parametrize("config", [ppo(layers=(8,)), dqn(layers=(8, 4, 6))])
+def test_networks_of_any_depth_are_exported(config: AgentConfig) -> None:
+    result = train(small_plan(), replace(config, steps=300), seed=0)
+    policy = result.policy()
+    chosen, _ = result.model.predict(random_observations(small_plan(), 200), deterministic=True)
+    seen = random_observations(small_plan(), 200)
+    sure = clear(policy, seen)
+    np.testing.assert_array_equal(policy.act(seen)[sure], chosen[sure])

@@ -1,0 +1,224 @@
+"""Training: repeatable to the last bit, kept at its best, on training sales alone, and visible in business terms."""
+
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+
+from agents.callbacks import EntropySchedule
+from agents.export import export
+from agents.learners import SEEDS_PER_RUN, AgentConfig, Device, PPOConfig, Trained, reward_scale, torch_device, train
+from flashsim.envs.reward import RewardConfig
+from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.vector import SaleBatch
+from flashsim.errors import InputError
+from flashsim.evaluation.exact import exact_value
+from flashsim.evaluation.rollout import play
+from flashsim.policy import load_policy
+from flashsim.reference import g0, g1, solve
+from flashsim.sim.streams import TRAINING_DOMAIN
+from tests.agents.tiny import CONFIGS, dqn, ppo, small_plan, trained
+
+ALGORITHMS = ["ppo", "dqn"]
+
+
+def parameters(result: Trained) -> Mapping[str, torch.Tensor]:
+    return result.model.policy.state_dict()
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_equal_seeds_give_the_same_network_to_the_last_bit(algorithm: str) -> None:
+    one = trained(algorithm)
+    torch.manual_seed(99)  # what ran before must not matter
+    other = train(small_plan(), CONFIGS[algorithm], seed=0)
+    assert one.curve == other.curve
+    assert one.reward_scale == other.reward_scale
+    for name, values in parameters(one).items():
+        assert torch.equal(values, parameters(other)[name]), name
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_other_seeds_give_other_networks(algorithm: str) -> None:
+    one, other = trained(algorithm), trained(algorithm, seed=1)
+    assert one.curve != other.curve
+    assert one.reward_scale != other.reward_scale
+    assert any(not torch.equal(values, parameters(other)[name]) for name, values in parameters(one).items())
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_network_that_earned_most_on_the_selection_sales_is_kept(algorithm: str) -> None:
+    result = trained(algorithm)
+    plan = small_plan().with_members(small_plan().training_members)
+    played = play(plan, result.policy(), sales=32, seed=SEEDS_PER_RUN // 2, domain=TRAINING_DOMAIN)
+    best = max(result.curve, key=lambda point: point.profit)
+    assert float(played.totals["profit"].mean()) == best.profit
+    assert best.standard_error == pytest.approx(played.totals["profit"].std(ddof=1) / math.sqrt(32), rel=1e-12)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_curve_covers_the_training(algorithm: str) -> None:
+    steps = [point.steps for point in trained(algorithm).curve]
+    assert steps == sorted(set(steps))
+    assert len(steps) >= 4
+    assert steps[-1] >= CONFIGS[algorithm].steps
+    assert steps[-1] == trained(algorithm).model.num_timesteps
+
+
+def test_a_trained_policy_earns_more_than_chance() -> None:
+    """Even a tiny budget teaches something: the best network against uniformly random orders."""
+    plan = small_plan().with_members(small_plan().training_members)
+    action = CONFIGS["ppo"].action(small_plan())
+    rng = np.random.default_rng(0)
+
+    class Chance:
+        def __init__(self) -> None:
+            self.name, self.action = "chance", trained("ppo").policy().action
+            self.sizes = SaleBatch(plan, 1, action=action, reward=RewardConfig(), domain=0).codec.sizes
+
+        def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+            return rng.integers(self.sizes, size=(observation.shape[0], self.sizes.size))
+
+    learned = play(plan, trained("ppo").policy(), sales=400, seed=0).totals["profit"]
+    chance = play(plan, Chance(), sales=400, seed=0).totals["profit"]
+    gain = learned - chance
+    assert gain.mean() > 4.0 * gain.std() / math.sqrt(gain.size)
+
+
+def test_the_reward_scale_is_the_spread_of_random_play() -> None:
+    """G0 by hand: each period sells its one unit at 10 or 8, chosen by chance, with probability 1 - e^-rate."""
+    at_10, at_8 = 0.5 * (1.0 - math.exp(-0.5)), 0.5 * (1.0 - math.exp(-1.0))
+    kept = 1.0 - at_10 - at_8
+    chances = {10.0: at_10 * (1.0 + kept), 8.0: at_8 * (1.0 + kept), 0.0: kept * kept}
+    mean = sum(value * chance for value, chance in chances.items())
+    variance = sum((value - mean) ** 2 * chance for value, chance in chances.items())
+    fourth = sum((value - mean) ** 4 * chance for value, chance in chances.items())
+    sales = 20_000
+    found = reward_scale(g0().plan(), ActionConfig(heads=("discount",)), seed=7, sales=sales)
+    error = math.sqrt((fourth - variance**2) / sales) / (2.0 * math.sqrt(variance))
+    assert found == pytest.approx(math.sqrt(variance), abs=4.0 * error)
+
+
+def test_the_reward_scale_of_a_sale_without_spread_is_a_cent() -> None:
+    nobody = replace(g0(), rates=np.zeros((2, 2)))
+    assert reward_scale(nobody.plan(), ActionConfig(heads=("discount",)), seed=0, sales=8) == 0.01
+
+
+def test_entropy_falls_to_nothing_at_the_time_given() -> None:
+    schedule = EntropySchedule(0.02, until=0.5)
+    seen = []
+    for done in (0.0, 0.25, 0.5, 0.9, 1.0):
+        schedule.model = SimpleNamespace(_current_progress_remaining=1.0 - done, ent_coef=None)  # type: ignore[assignment]
+        schedule._on_rollout_start()
+        seen.append(schedule.model.ent_coef)  # type: ignore[attr-defined]
+    assert seen == pytest.approx([0.02, 0.01, 0.0, 0.0, 0.0])
+    assert trained("ppo").model.ent_coef == 0.0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_training_meets_training_members_in_seeds_of_its_own(algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No evaluation sale: another domain. Training seed 3 lies from 3·2^32 to 4·2^32."""
+    met: list[tuple[int, set[int]]] = []
+    batches: list[SaleBatch] = []
+    original = SaleBatch.seed
+
+    def seed(self: SaleBatch, seeds: NDArray[np.uint64], episodes: int = 0) -> None:
+        original(self, seeds, episodes)
+        met.extend((int(one), set(self.plan.tables.members.tolist())) for one in seeds)
+        batches.append(self)
+
+    monkeypatch.setattr(SaleBatch, "seed", seed)
+    train(small_plan(), replace(CONFIGS[algorithm], steps=600), seed=3)
+    assert {int(batch.batch.domain) for batch in batches} == {TRAINING_DOMAIN}
+    assert all(3 * SEEDS_PER_RUN <= one < 4 * SEEDS_PER_RUN for one, _ in met)
+    assert all(members == {0, 1} for _, members in met)
+    scaling, learning, *selecting = ({int(one) for one in batch.batch.rows(batch.batch.seed)} for batch in batches)
+    assert not scaling & learning
+    assert selecting
+    assert all(one == selecting[0] for one in selecting)
+    assert not selecting[0] & (scaling | learning)
+
+
+@functools.cache
+def _events(folder: Path) -> EventAccumulator:
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    events.Reload()
+    return events
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_tensorboard_shows_return_and_business_quantities(algorithm: str, tmp_path: Path) -> None:
+    told: list[int] = []
+    result = train(small_plan(), CONFIGS[algorithm], seed=0, log_folder=tmp_path, progress=told.append)
+    assert sum(told) == result.model.num_timesteps
+    events = _events(tmp_path)
+    scalars = {tag: np.array([event.value for event in events.Scalars(tag)]) for tag in events.Tags()["scalars"]}
+    wanted = {"rollout/ep_rew_mean", "greedy/profit", "sale/profit", "sale/revenue", "sale/sell_through"}
+    wanted |= {"service/latency_p95_s", "service/error_share", "sale/server_cost", "sale/salvage", "sale/penalty"}
+    wanted |= {f"{name}/quarter_{part}" for name in ("depth", "servers") for part in (1, 2, 3, 4)}
+    assert wanted <= set(scalars)
+    for tag in wanted:
+        assert np.isfinite(scalars[tag]).all(), tag
+    for tag in ("sale/sell_through", "service/error_share", *(f"depth/quarter_{part}" for part in (1, 2, 3, 4))):
+        assert (scalars[tag] >= 0.0).all(), tag
+        assert (scalars[tag] <= 1.0).all(), tag
+    parts = {"revenue": 1.0, "salvage": 1.0, "goods_cost": -1.0, "server_cost": -1.0, "penalty": -1.0}
+    profit = sum(sign * scalars[f"sale/{name}"] for name, sign in parts.items())
+    np.testing.assert_allclose(scalars["sale/profit"], profit, rtol=1e-4, atol=1e-2)
+    assert [event.step for event in events.Scalars("sale/profit")][-1] <= result.model.num_timesteps
+    shown = np.array([event.value for event in events.Scalars("greedy/profit")], np.float32)
+    assert np.isin(shown, np.array([point.profit for point in result.curve], np.float32)).all()
+    assert trained(algorithm).curve == result.curve  # what is written changes nothing
+
+
+def test_ppo_shows_profits_as_large_as_its_returns(tmp_path: Path) -> None:
+    """Whole sales as rollouts: the return that SB3 logs is the profit, in currency."""
+    train(small_plan(), ppo(steps=1_500), seed=0, log_folder=tmp_path)
+    events = _events(tmp_path)
+    profit = {event.step: event.value for event in events.Scalars("sale/profit")}
+    first = events.Scalars("rollout/ep_rew_mean")[0]
+    assert profit[first.step] == pytest.approx(first.value, rel=0.25)
+
+
+@pytest.mark.parametrize("config", [ppo(device=Device.cuda), dqn(device=Device.cuda)])
+def test_cuda_that_is_absent_is_refused(config: AgentConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="cuda was asked for and there is no CUDA device here; use device=cpu"):
+        train(small_plan(), config, seed=0, log_folder=tmp_path / "log")
+    assert not (tmp_path / "log").exists()
+
+
+def test_auto_takes_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for is_there, expected in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda is_there=is_there: is_there)
+        assert torch_device(Device.auto) == expected
+        assert torch_device(Device.cpu) == "cpu"
+
+
+def test_a_config_of_no_algorithm_is_refused() -> None:
+    with pytest.raises(InputError, match="expected PPOConfig or DQNConfig, got AgentConfig"):
+        train(small_plan(), AgentConfig(), seed=0)
+
+
+@pytest.mark.gpu
+def test_a_policy_trained_on_cuda_runs_everywhere(tmp_path: Path) -> None:
+    for config in (ppo(device=Device.cuda), dqn(device=Device.cuda)):
+        result = train(small_plan(), config, seed=0)
+        export(result.policy(), result.model, tmp_path / config.name, plan=small_plan(), seed=1)
+        assert load_policy(tmp_path / config.name).name == config.name
+
+
+@pytest.mark.slow
+def test_the_default_ppo_is_near_the_optimum_of_g1() -> None:
+    """At least 99 %, its greedy policy evaluated exactly; about three minutes."""
+    sale = g1()
+    result = train(sale.plan(), PPOConfig(device=Device.cpu), seed=0)
+    optimum = solve(sale).value
+    assert 0.99 * optimum <= exact_value(sale, result.policy()) <= optimum * (1.0 + 1e-12)

@@ -1,0 +1,42 @@
+"""Trainings that take a second: a small sale, small networks, few steps. Made once and shared by the tests."""
+
+import functools
+from typing import Any
+
+from agents.learners import AgentConfig, Device, DQNConfig, PPOConfig, Trained, train
+from flashsim.plan import Plan
+from tests.worlds import make_scenario, make_world
+
+CHECKED: dict[str, Any] = {
+    "evaluations": 4,
+    "evaluation_sales": 32,
+    "layers": (16, 16),
+    "device": Device.cpu,
+    "decide_every": 5,
+}
+
+
+def ppo(**changes: Any) -> PPOConfig:
+    """Some six rollouts."""
+    return PPOConfig(**({**CHECKED, "steps": 3_000, "rollout_steps": 512, "batch_size": 128} | changes))
+
+
+def dqn(**changes: Any) -> DQNConfig:
+    """Some hundred vector steps."""
+    small: dict[str, Any] = {"steps": 3_000, "sales": 16, "buffer": 2_000, "learning_starts": 200, "batch_size": 64}
+    return DQNConfig(**({**CHECKED, **small, "gradient_steps": 1} | changes))
+
+
+CONFIGS: dict[str, AgentConfig] = {"ppo": ppo(), "dqn": dqn()}
+
+
+@functools.cache
+def small_plan() -> Plan:
+    """Two products, 20 ticks, two training members and one that is held out."""
+    return make_scenario(make_world(products=2, population=4.0)).plan()
+
+
+@functools.cache
+def trained(algorithm: str, seed: int = 0) -> Trained:
+    """A training with the tiny config of ``algorithm``."""
+    return train(small_plan(), CONFIGS[algorithm], seed=seed)
