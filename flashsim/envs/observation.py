@@ -15,10 +15,10 @@ finding that stock against future demand matters more than the algorithm (see th
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from flashsim.plan import Forecast
+from flashsim.sim.cache import compiled, compiled_inline
 from flashsim.sim.ledger import Ledger, ledger_tile
 from flashsim.sim.sale import SaleState, SaleTables, sale_tile
 from flashsim.sim.samplers import Workspace, write_exp, write_log
@@ -34,7 +34,7 @@ class OperatorMemory(NamedTuple):
     requests_seen: NDArray[np.float64]  # product, lane
     requests_expected: NDArray[np.float64]  # product, lane
     pace: NDArray[np.float64]  # product, lane; smoothed units a tick
-    load: NDArray[np.float64]  # lane; visits last tick over what the servers in force can do
+    load: NDArray[np.float64]  # lane; visits last tick over what the servers ordered can do
     utilization: NDArray[np.float64]  # lane
     latency_s: NDArray[np.float64]  # lane
     menu: NDArray[np.int64]  # product, lane; last price index
@@ -50,7 +50,7 @@ def make_memory(tiles: int, products: int, lanes: int) -> OperatorMemory:
     return OperatorMemory(*arrays)
 
 
-@njit(cache=True)
+@compiled
 def memory_tile(memory: OperatorMemory, tile: int) -> OperatorMemory:
     """View of one tile."""
     return OperatorMemory(
@@ -66,7 +66,7 @@ def memory_tile(memory: OperatorMemory, tile: int) -> OperatorMemory:
     )
 
 
-@njit(cache=True)
+@compiled
 def forget(memory: OperatorMemory, opening: NDArray[np.bool_], unloaded_latency_s: float) -> None:
     """Start afresh in every lane of ``opening``."""
     products, lanes = memory.pace.shape
@@ -84,7 +84,7 @@ def forget(memory: OperatorMemory, opening: NDArray[np.bool_], unloaded_latency_
                 memory.menu[product, lane] = 0
 
 
-@njit(cache=True)
+@compiled
 def remember(
     tables: SaleTables, forecast: Forecast, state: SaleState, ledger: Ledger, memory: OperatorMemory, work: Workspace
 ) -> None:
@@ -108,8 +108,8 @@ def remember(
         memory.visitors_seen[lane] += came
         memory.visitors_expected[lane] += forecast.visitors[tick, 0] * work.mean[lane] * pushed
         level = _level(forecast.common_variance, memory.visitors_seen[lane], memory.visitors_expected[lane])
-        capacity = tables.servers.service_rate * np.float64(ledger.servers[lane])
-        memory.load[lane] = came / max(capacity, 1e-9)
+        capacity = tables.servers.service_rate * np.float64(max(1, state.servers.ordered[lane]))
+        memory.load[lane] = came / capacity
         memory.utilization[lane] = ledger.utilization[lane]
         memory.latency_s[lane] = ledger.latency_mean_s[lane]
         answered = np.float64(ledger.served[lane]) / max(came, 1.0)
@@ -125,19 +125,19 @@ def remember(
                 )
 
 
-@njit(cache=True, inline="always")
+@compiled_inline
 def _level(variance: float, seen: float, expected: float) -> float:
     """Posterior mean of a gamma level with prior mean 1."""
     return (1.0 + variance * seen) / (1.0 + variance * expected)
 
 
-@njit(cache=True, inline="always")
+@compiled_inline
 def _bounded(x: float) -> float:
     """x >= 0 shown in [0, 1)."""
     return x / (1.0 + x)
 
 
-@njit(cache=True)
+@compiled
 def observe(
     tables: SaleTables,
     forecast: Forecast,
@@ -177,7 +177,7 @@ def observe(
                 column += 3
 
 
-@njit(cache=True)
+@compiled
 def _observe_sale(
     tables: SaleTables,
     state: SaleState,
@@ -211,7 +211,7 @@ def _observe_sale(
     return 10
 
 
-@njit(cache=True)
+@compiled
 def _observe_ahead(
     tables: SaleTables,
     forecast: Forecast,
@@ -243,7 +243,7 @@ def _observe_ahead(
     return column
 
 
-@njit(cache=True)
+@compiled
 def _observe_cover(
     stock: float, level: float, future: NDArray[np.float64], column: int, out: NDArray[np.float32]
 ) -> int:
@@ -263,7 +263,7 @@ def _observe_cover(
     return column + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def observe_tiles(
     tables: SaleTables,
     forecast: Forecast,
@@ -280,7 +280,7 @@ def observe_tiles(
         observe(tables, forecast, lookahead, has_past, sale_tile(state, tile), memory_tile(memory, tile), rows)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def remember_tiles(
     tables: SaleTables, forecast: Forecast, state: SaleState, ledger: Ledger, memory: OperatorMemory, work: Workspace
 ) -> None:
@@ -289,7 +289,7 @@ def remember_tiles(
         remember(tables, forecast, sale_tile(state, tile), ledger_tile(ledger, tile), memory_tile(memory, tile), work)
 
 
-@njit(cache=True)
+@compiled
 def forget_tiles(memory: OperatorMemory, opening: NDArray[np.bool_], unloaded_latency_s: float) -> None:
     """Start afresh where ``opening`` (tile, lane) is set."""
     for tile in range(opening.shape[0]):

@@ -58,13 +58,13 @@ class TargetTracking:
     ) -> NDArray[np.int64]:
         """Servers more or fewer (sale,), given the menu indices (sale, product) about to be set and targets (sale,)."""
         board, servers = self.dashboard, self.plan.tables.servers
-        now = board.ratio(observation, "load") * self._in_force(observation, self.plan.lookahead[0])
+        ordered = np.rint(board.share(observation, "servers_ordered") * servers.max_servers)
+        now = board.ratio(observation, "load") * np.maximum(1.0, ordered)
         level = np.rint(menu.mean(axis=1)).astype(np.int64)
         loads = np.stack([board.ratio(observation, name) for name in self._loads], axis=1)
         ahead = np.take_along_axis(loads, level[:, None], axis=1)[:, 0] * self._in_force(observation, self.ahead)
         wanted = np.ceil(np.maximum(now, ahead) / target)
         wanted = np.clip(wanted, servers.min_servers, servers.max_servers)
-        ordered = np.rint(board.share(observation, "servers_ordered") * servers.max_servers)
         return (wanted - ordered).astype(np.int64)
 
     def _in_force(self, observation: NDArray[np.float32], ahead: int) -> NDArray[np.float64]:

@@ -39,7 +39,7 @@ def observation_table(plan: Plan) -> list[Feature]:
     if has_past:
         table += [
             Feature("level", _RATIO, "learned level of demand over the forecast, all products"),
-            Feature("load", _RATIO, "visits of the last tick over what the servers in force can do"),
+            Feature("load", _RATIO, "visits of the last tick over what the servers ordered can do in a tick"),
             Feature("utilization", "share", "of the servers, last tick"),
             Feature("latency", "share", "mean latency of the last tick over the time-out, at most 1"),
             Feature("backlog", _RATIO, "visits waiting over what the servers ordered can do in a tick"),

@@ -167,7 +167,7 @@ def test_columns_of_the_past_are_those_of_the_ledger() -> None:
         pace = 0.8 * pace + 0.2 * ledger["requests"]
         stock = batch.rows(batch.state.stock.available) + batch.rows(batch.state.stock.unreleased)
         truth = {
-            "load": ratio(came / np.maximum(20.0 * ledger["servers"], 1e-9)),
+            "load": ratio(came / (20.0 * np.maximum(1, ordered))),
             "utilization": ledger["utilization"],
             "latency": np.minimum(1.0, ledger["latency_mean_s"] / 8.0),
             "backlog": ratio(ledger["backlog"] / (20.0 * np.maximum(1, ordered))),
