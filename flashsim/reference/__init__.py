@@ -1,0 +1,47 @@
+"""Sales with an exact solution, run through the same engine and env as every other.
+
+    sales        menu sales and joint sales, compiled to a plan
+    solution     their optimum and the exact value of any policy, by backward induction
+    continuous   closed forms of the same problem in continuous time
+    named        the reference sales by name, and sales from a file
+
+Every public name is importable from here.
+"""
+
+from flashsim.reference.continuous import best_fixed_price, fluid_bound, optimal_price, optimal_value
+from flashsim.reference.named import REFERENCE_SALES, g0, g1, g3, j1, table_file
+from flashsim.reference.sales import JointSale, MenuSale, ReferenceSale, joint_sale, menu_sale
+from flashsim.reference.solution import (
+    JointPolicy,
+    JointSolution,
+    Solution,
+    evaluate_exactly,
+    hold,
+    solve,
+    tabulate,
+)
+
+__all__ = [
+    "REFERENCE_SALES",
+    "JointPolicy",
+    "JointSale",
+    "JointSolution",
+    "MenuSale",
+    "ReferenceSale",
+    "Solution",
+    "best_fixed_price",
+    "evaluate_exactly",
+    "fluid_bound",
+    "g0",
+    "g1",
+    "g3",
+    "hold",
+    "j1",
+    "joint_sale",
+    "menu_sale",
+    "optimal_price",
+    "optimal_value",
+    "solve",
+    "table_file",
+    "tabulate",
+]

@@ -1,0 +1,276 @@
+"""The optimum of a reference sale, and the exact value of any policy that is a function of its state.
+
+The state at the start of tick t is the stock n and, in a joint sale with lag L, the levels of servers for the ticks t,
+t+1, … t+L-1, the last being the level chosen last (with L = 0: that one alone). With m = min(n, ⌊mu·c_t⌋),
+S = min(D, m) and x' the levels after the order,
+
+    V_T(n, x) = salvage·n
+    V_t(n, x) = max over (k, Δ) of  E[prices_k·S - penalty·(min(D, n) - S) + V_{t+1}(n - S, x')] - server_cost·c_t
+
+A menu sale is the case of one free level without a capacity. Expectations are sums over D < m and the rest, in which m
+units are sold; terms below 1e-18 are left out.
+
+Source: backward induction as in Puterman (1994), Markov Decision Processes, section 4.5.
+"""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from flashsim.errors import InputError
+from flashsim.reference.sales import JointSale, MenuSale, ReferenceSale
+
+_MOST_STATES = 50_000_000  # of all ticks together; 400 MB a table
+_NEGLIGIBLE = 1e-18
+
+
+class JointPolicy(NamedTuple):
+    """What to order in each state of a joint sale.
+
+    Axes: tick, stock, then one for each level of the state: in force at this tick, at the next, …, chosen last; with
+    lag 0 or 1 a single one, the level chosen last.
+    """
+
+    menu: NDArray[np.int64]  # menu index
+    change: NDArray[np.int64]  # servers more (or fewer), from -step to step
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """The optimum of a menu sale and a policy that reaches it."""
+
+    value: float
+    """Expected reward of the whole sale."""
+    values: NDArray[np.float64]  # tick (one more than the sale has), stock
+    policy: NDArray[np.int64]  # tick, stock; menu index (the smallest of the best)
+
+
+@dataclass(frozen=True, eq=False)
+class JointSolution:
+    """The optimum of a joint sale and a policy that reaches it."""
+
+    value: float
+    """Expected reward of the whole sale."""
+    values: NDArray[np.float64]  # tick (one more than the sale has), stock, levels as in JointPolicy
+    policy: JointPolicy  # of the best the smallest menu index, then the smallest change
+
+
+Decide = Callable[[int, int, tuple[int, ...]], int | tuple[int, int]]
+"""A policy as a function of tick, stock and levels (of a menu sale: none), giving the menu index or, in a joint sale,
+the menu index and the change of servers."""
+
+
+@overload
+def solve(sale: MenuSale) -> Solution: ...
+@overload
+def solve(sale: JointSale) -> JointSolution: ...
+def solve(sale: ReferenceSale) -> Solution | JointSolution:
+    """Optimum by backward induction, exact up to rounding (relative 1e-12); InputError where states are too many."""
+    model = _model(sale)
+    policy = np.zeros((model.ticks, *model.states), np.int64)
+
+    def best(tick: int, worth: NDArray[np.float64]) -> NDArray[np.int64]:
+        policy[tick] = worth.argmax(axis=0)
+        return policy[tick]
+
+    values = _induct(model, best)
+    value = float(values[model.start])
+    if isinstance(sale, MenuSale):
+        return Solution(value, values[..., 0], policy[..., 0])
+    menu, change = np.divmod(policy, 2 * model.step + 1)
+    return JointSolution(value, values, JointPolicy(menu, change - model.step))
+
+
+@overload
+def evaluate_exactly(sale: MenuSale, policy: NDArray[np.int64] | Decide) -> float: ...
+@overload
+def evaluate_exactly(sale: JointSale, policy: JointPolicy | Decide) -> float: ...
+def evaluate_exactly(sale: ReferenceSale, policy: NDArray[np.int64] | JointPolicy | Decide) -> float:
+    """Expected reward of ``policy``: a table as in ``Solution.policy`` or ``JointSolution.policy``, or a function.
+
+    InputError when shape, menu indices or changes do not fit the sale.
+    """
+    model = _model(sale)
+    table = tabulate(sale, policy) if callable(policy) else policy
+    if isinstance(sale, JointSale) != isinstance(table, JointPolicy):
+        wanted = "a JointPolicy" if isinstance(sale, JointSale) else "an array (tick, stock)"
+        raise InputError(f"policy: expected {wanted} for the sale {sale.name!r}, got {type(table).__name__}")
+    if isinstance(table, JointPolicy):
+        shape, axes = (model.ticks, *model.states), "(tick, stock, levels)"
+        menu, change = table
+    else:
+        shape, axes = (model.ticks, model.stock + 1), "(tick, stock)"
+        menu, change = table, np.zeros(np.shape(table), np.int64)
+    for name, orders, low, high in (
+        ("menu indices", menu, 0, model.prices.size - 1),
+        ("changes", change, -model.step, model.step),
+    ):
+        if np.shape(orders) != shape:
+            raise InputError(f"policy: expected {shape} {axes}, got {np.shape(orders)}")
+        _check_orders(orders, name, low, high)
+    chosen = (menu * (2 * model.step + 1) + change + model.step).reshape(model.ticks, *model.states)
+    return float(_induct(model, lambda tick, _: chosen[tick])[model.start])
+
+
+def _check_orders(table: NDArray[np.int64], name: str, low: int, high: int) -> None:
+    if table.dtype.kind not in "iu":
+        raise InputError(f"policy: expected whole numbers as {name}, got {table.dtype}")
+    if table.min() < low or table.max() > high:
+        seen = table.min() if table.min() < low else table.max()
+        raise InputError(f"policy: expected {name} from {low} to {high}, got {seen}")
+
+
+@overload
+def tabulate(sale: MenuSale, decide: Decide) -> NDArray[np.int64]: ...
+@overload
+def tabulate(sale: JointSale, decide: Decide) -> JointPolicy: ...
+def tabulate(sale: ReferenceSale, decide: Decide) -> NDArray[np.int64] | JointPolicy:
+    """The table of a policy that is given as a function; it is called once for every state, one by one."""
+    model = _model(sale)
+    places = itertools.product(*(range(size) for size in (model.ticks, *model.states)))
+    if isinstance(sale, MenuSale):
+        answers = [decide(tick, stock, ()) for tick, stock, _ in places]
+        return _whole_answers(answers, ()).reshape(model.ticks, model.stock + 1)
+    pairs = _whole_answers([decide(tick, stock, tuple(levels)) for tick, stock, *levels in places], (2,))
+    menu, change = pairs.T.reshape(2, model.ticks, *model.states)
+    return JointPolicy(menu, change)
+
+
+def _whole_answers(answers: list[int | tuple[int, int]], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    expected = "a menu index and a change of servers" if shape else "a menu index"
+    try:
+        table = np.array(answers)
+    except ValueError as error:
+        raise InputError(f"policy: expected {expected} in every state, got {answers[0]!r} in the first") from error
+    if table.shape != (len(answers), *shape) or table.dtype.kind not in "iu":
+        raise InputError(f"policy: expected {expected} in every state, got {answers[0]!r} in the first")
+    return table.astype(np.int64)
+
+
+@overload
+def hold(sale: MenuSale, menu: int) -> NDArray[np.int64]: ...
+@overload
+def hold(sale: JointSale, menu: int, *, servers: int) -> JointPolicy: ...
+def hold(sale: ReferenceSale, menu: int, *, servers: int = 0) -> NDArray[np.int64] | JointPolicy:
+    """The policy that holds one menu index and, in a joint sale, goes to a level of servers as fast as it can."""
+    model = _model(sale)
+    if isinstance(sale, MenuSale):
+        return np.full((model.ticks, model.stock + 1), menu, np.int64)
+    shape = (model.ticks, *model.states)
+    change = np.clip(servers - np.arange(model.levels), -model.step, model.step)  # by the level chosen last
+    return JointPolicy(np.full(shape, menu, np.int64), np.broadcast_to(change, shape).copy())
+
+
+class _Model(NamedTuple):
+    """What both kinds of sale are to the induction."""
+
+    rates: NDArray[np.float64]  # tick, menu
+    prices: NDArray[np.float64]  # menu
+    stock: int
+    salvage: float
+    capacities: NDArray[np.int64]  # level; at most the stock
+    costs: NDArray[np.float64]  # level; currency a tick
+    penalty: float
+    step: int
+    lag: int
+    start_level: int
+
+    @property
+    def ticks(self) -> int:
+        return int(self.rates.shape[0])
+
+    @property
+    def levels(self) -> int:
+        return int(self.capacities.size)
+
+    @property
+    def states(self) -> tuple[int, ...]:
+        """Sizes of the state: stock, levels."""
+        return (self.stock + 1, *[self.levels] * max(1, self.lag))
+
+    @property
+    def start(self) -> tuple[int, ...]:
+        """Tick and state in which a sale begins."""
+        return (0, self.stock, *[self.start_level] * max(1, self.lag))
+
+
+def _model(sale: ReferenceSale) -> _Model:
+    if isinstance(sale, JointSale):
+        levels = np.arange(sale.max_servers + 1)
+        capacities, costs = np.minimum(sale.capacities, sale.stock), np.asarray(sale.server_cost * levels, np.float64)
+        servers = (sale.penalty, sale.step, sale.lag, sale.start_servers)
+    else:
+        capacities, costs = np.array([sale.stock]), np.zeros(1)
+        servers = (0.0, 0, 0, 0)
+    model = _Model(sale.rates, sale.prices, sale.stock, sale.salvage, capacities, costs, *servers)
+    states = float(model.ticks) * np.prod([float(size) for size in model.states])
+    if states > _MOST_STATES:
+        raise InputError(
+            f"{sale.name!r} has {states:.3g} states of stock and servers, more than {_MOST_STATES:,} that are solved "
+            "exactly; lower stock, max_servers or lag"
+        )
+    return model
+
+
+def _induct(model: _Model, choose: Callable[[int, NDArray[np.float64]], NDArray[np.int64]]) -> NDArray[np.float64]:
+    """Values (tick, state) when ``choose`` turns action values (action, state) of a tick into actions (state)."""
+    values = np.zeros((model.ticks + 1, *model.states))
+    left = np.arange(model.stock + 1).reshape(-1, *[1] * (len(model.states) - 1))
+    values[model.ticks] = model.salvage * left
+    for tick in range(model.ticks - 1, -1, -1):
+        worth = np.concatenate([_worth(model, tick, k, values[tick + 1]) for k in range(model.prices.size)])
+        chosen = choose(tick, worth)
+        values[tick] = np.take_along_axis(worth, chosen[None], axis=0)[0]
+    return values
+
+
+def _worth(model: _Model, tick: int, k: int, after: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Expected reward-to-go (change, state) of price k; ``after`` (state) is that of the next tick."""
+    units = np.arange(model.stock + 1)
+    chance = stats.poisson.pmf(units, model.rates[tick, k])
+    at_least = stats.poisson.sf(units - 1, model.rates[tick, k])
+    mean = np.concatenate([[0.0], np.cumsum(chance * units)[:-1]]) + units * at_least  # E[min(D, m)]
+    most = np.minimum(units[:, None], model.capacities)  # stock, level in force
+    lost = mean[units][:, None] - mean[most]
+    reward = model.prices[k] * mean[most] - model.penalty * lost - model.costs
+    kept = _expected_after(model, chance, at_least, after)  # stock, level in force, levels after the order
+    kept += reward.reshape(*reward.shape, *[1] * (kept.ndim - 2))
+    if model.lag == 0:  # the level in force is the one just chosen, whatever stood before
+        chosen = np.einsum("ncc->nc", kept)
+        kept = np.broadcast_to(chosen[:, None, :], kept.shape)
+    return np.stack([_ordered(model, kept, change) for change in range(-model.step, model.step + 1)])
+
+
+def _ordered(model: _Model, kept: NDArray[np.float64], change: int) -> NDArray[np.float64]:
+    """From ``kept`` (stock, levels …, level chosen now) what ``change`` leads to, (stock, levels …)."""
+    last = np.arange(model.levels)
+    now = np.clip(last + change, 0, model.levels - 1)
+    return kept[..., last, now]
+
+
+def _expected_after(
+    model: _Model, chance: NDArray[np.float64], at_least: NDArray[np.float64], after: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """E[after(n - min(D, n, capacity))], (stock, level in force, *levels of ``after``).
+
+    One pass over D serves all capacities: the sum over D < capacity is a partial sum of that for the next larger one.
+    """
+    size = model.stock + 1
+    out = np.empty((size, model.levels, *after.shape[1:]))
+    total = np.zeros_like(after)
+    demands = np.flatnonzero(chance > _NEGLIGIBLE)
+    done = 0
+    trailing = [1] * (after.ndim - 1)
+    for level, capacity in enumerate(model.capacities):
+        upto = int(np.searchsorted(demands, capacity))
+        for demand in demands[done:upto]:
+            total[demand + 1 :] += chance[demand] * after[1 : size - demand]
+        done = max(done, upto)
+        sold = np.minimum(np.arange(size), capacity)
+        out[:, level] = total + at_least[sold].reshape(-1, *trailing) * after[np.arange(size) - sold]
+    return out
