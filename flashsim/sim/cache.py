@@ -1,4 +1,4 @@
-"""Where compiled code is kept.
+"""How functions are compiled, and where compiled code is kept.
 
 Numba notices an edit only in the file that defines a compiled function, not in the files it calls. Compiled code is
 therefore cached in a folder named by a hash of all sources it may come from: edit one, and everything is compiled anew.
@@ -12,6 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba import njit
+
+compiled = njit(cache=True, nogil=True, error_model="numpy")
+"""Decorator of a function over the lanes of a tile. Dividing by zero gives inf or nan, as in numpy: for Python's error
+each division would need a test before it, and loops with such tests are not vectorized."""
+compiled_inline = njit(cache=True, error_model="numpy", inline="always")
+"""Decorator of a small function of scalars, for use inside such loops."""
 
 
 @contextmanager

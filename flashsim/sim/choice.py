@@ -16,9 +16,9 @@ that match shares. Left out for now: reference price, scarcity cues, waiting for
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from flashsim.sim.cache import compiled
 from flashsim.sim.samplers import Workspace, write_binomial
 from flashsim.sim.streams import CHOICE, write_uniforms
 
@@ -44,7 +44,7 @@ def make_choice_flow(products: int, lanes: int) -> ChoiceFlow:
     )
 
 
-@njit(cache=True)
+@compiled
 def choose(
     units: NDArray[np.float64],
     visitors_mean: NDArray[np.float64],

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
 from flashsim.sim import sale
+from flashsim.sim.cache import compiled
 from flashsim.sim.ledger import Ledger, ledger_tile, make_ledger
 from flashsim.sim.sale import Decisions, SaleState, SaleTables, Scratch
 
@@ -22,7 +22,7 @@ WIDEST_TILE = 64
 Number = TypeVar("Number", bound=np.generic)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def step_tiles(
     tables: SaleTables,
     state: SaleState,
@@ -38,7 +38,7 @@ def step_tiles(
         sale.step_sale(tables, sale.sale_tile(state, tile), orders, ledger_tile(ledger, tile), scratch)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def open_tiles(
     tables: SaleTables,
     state: SaleState,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from flashsim.sim.cache import compiled
 from flashsim.sim.parameters import arguments_type, check_range, check_whole
 from flashsim.sim.samplers import Workspace, write_binomial
 from flashsim.sim.streams import PAYMENT, write_uniforms
@@ -85,7 +85,7 @@ def make_stock_flow(products: int, lanes: int) -> StockFlow:
     return StockFlow(*arrays)
 
 
-@njit(cache=True)
+@compiled
 def stock_tile(state: StockState, tile: int) -> StockState:
     """View of one tile."""
     return StockState(
@@ -100,7 +100,7 @@ def stock_tile(state: StockState, tile: int) -> StockState:
     )
 
 
-@njit(cache=True)
+@compiled
 def release(
     state: StockState,
     tick: NDArray[np.int64],
@@ -133,7 +133,7 @@ def release(
                     state.available[product, lane] += units
 
 
-@njit(cache=True)
+@compiled
 def fulfill(
     params: Any,
     state: StockState,
@@ -174,7 +174,7 @@ def fulfill(
             flow.leftover[product, lane] = 0
 
 
-@njit(cache=True)
+@compiled
 def return_expired(state: StockState, tick: NDArray[np.int64], flow: StockFlow) -> None:
     """Put the units of carts whose time is out on sale again; writes flow.expired and flow.opening."""
     products, lanes = state.available.shape
@@ -190,7 +190,7 @@ def return_expired(state: StockState, tick: NDArray[np.int64], flow: StockFlow) 
             flow.opening[product, lane] = state.available[product, lane]
 
 
-@njit(cache=True)
+@compiled
 def settle(state: StockState, closing: NDArray[np.bool_], flow: StockFlow) -> None:
     """Where the sale closes: carts that would be paid are paid, all other units are left over."""
     products, lanes = state.available.shape

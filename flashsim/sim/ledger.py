@@ -3,10 +3,10 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from flashsim.sim import choice, inventory, servers, traffic
+from flashsim.sim.cache import compiled
 
 
 class Ledger(NamedTuple):
@@ -60,7 +60,7 @@ def make_ledger(tiles: int, lanes: int, *, products: int) -> Ledger:
     return Ledger(*arrays)
 
 
-@njit(cache=True)
+@compiled
 def ledger_tile(ledger: Ledger, tile: int) -> Ledger:
     """View of one tile."""
     return Ledger(
@@ -98,7 +98,7 @@ def ledger_tile(ledger: Ledger, tile: int) -> Ledger:
     )
 
 
-@njit(cache=True)
+@compiled
 def book_visits(
     params: Any,
     backlog: NDArray[np.int64],
@@ -131,7 +131,7 @@ def book_visits(
         ledger.penalty[lane] = params.penalty * np.float64(lost)
 
 
-@njit(cache=True)
+@compiled
 def book_units(
     list_price: NDArray[np.float64],
     unit_cost: NDArray[np.float64],

@@ -7,10 +7,10 @@ over several sales at the end.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from flashsim.sim import choice, inventory, servers, streams, traffic
+from flashsim.sim.cache import compiled
 from flashsim.sim.ledger import Ledger, book_units, book_visits
 from flashsim.sim.samplers import Workspace, gamma_factor, make_workspace, write_normal
 
@@ -103,7 +103,7 @@ def make_scratch(tables: SaleTables, lanes: int) -> Scratch:
     )
 
 
-@njit(cache=True)
+@compiled
 def sale_tile(state: SaleState, tile: int) -> SaleState:
     """View of one tile."""
     return SaleState(
@@ -117,7 +117,7 @@ def sale_tile(state: SaleState, tile: int) -> SaleState:
     )
 
 
-@njit(cache=True)
+@compiled
 def open_sales(
     tables: SaleTables,
     state: SaleState,
@@ -157,7 +157,7 @@ def open_sales(
     _clear(tables, state, opening)
 
 
-@njit(cache=True)
+@compiled
 def _clear(tables: SaleTables, state: SaleState, opening: NDArray[np.bool_]) -> None:
     """Set traffic, servers and stock to the start of a sale in every lane of ``opening``."""
     products, lanes = state.frailty.shape
@@ -179,7 +179,7 @@ def _clear(tables: SaleTables, state: SaleState, opening: NDArray[np.bool_]) -> 
                 state.stock.expiring[:, product, lane] = 0
 
 
-@njit(cache=True)
+@compiled
 def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger: Ledger, scratch: Scratch) -> None:
     """Let one tick pass in every lane: ``decisions`` take effect, people come, are served, choose and buy.
 
@@ -242,7 +242,7 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
         state.tick[lane] += 1
 
 
-@njit(cache=True)
+@compiled
 def _carry_out(tables: SaleTables, state: SaleState, decisions: Decisions, ledger: Ledger, scratch: Scratch) -> None:
     """Release stock, send pushes and order servers as far as that is feasible."""
     wanted = scratch.is_wanted
@@ -255,13 +255,13 @@ def _carry_out(tables: SaleTables, state: SaleState, decisions: Decisions, ledge
     servers.order(tables.servers, state.servers, state.tick, decisions.change, scratch.servers, ledger.projected)
 
 
-@njit(cache=True)
+@compiled
 def _write_wanted(timing: NDArray[np.int64], order: int, out: NDArray[np.bool_]) -> None:
     for lane in range(out.shape[0]):
         out[lane] = timing[lane] == order
 
 
-@njit(cache=True)
+@compiled
 def _count_infeasible(timing: NDArray[np.int64], state: SaleState, waves: int, projected: NDArray[np.float64]) -> None:
     """Start ``projected`` with the releases that are ordered when no wave is left, the pushes without a budget."""
     for lane in range(timing.shape[0]):
@@ -270,7 +270,7 @@ def _count_infeasible(timing: NDArray[np.int64], state: SaleState, waves: int, p
         projected[lane] = 1.0 if no_release or no_push else 0.0
 
 
-@njit(cache=True)
+@compiled
 def _write_closed(ticks: int, tick: NDArray[np.int64], timing: NDArray[np.int64], out: NDArray[np.bool_]) -> None:
     for lane in range(out.shape[0]):
         out[lane] = tick[lane] + 1 >= ticks or timing[lane] == CLOSE

@@ -24,8 +24,9 @@ Algorithm AS 241, for the normal quantile; Wilson & Hilferty (1931), PNAS 17(12)
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from flashsim.sim.cache import compiled, compiled_inline
 
 EXACT_MEAN = 20.0  # up to here counts are inverted exactly
 _GUARD_MEAN = 24.0  # up to here the exact branch at EXACT_MEAN bounds the expansion from below
@@ -60,7 +61,7 @@ def make_workspace(lanes: int) -> Workspace:
     return Workspace(*(np.zeros(lanes) for _ in Workspace._fields))
 
 
-@njit(cache=True)
+@compiled
 def write_exp(x: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     """Write e^x to ``out``, relative error below 1e-15; x is clipped to [-700, 700]. exp(0) is exactly 1."""
     for lane in range(out.shape[0]):
@@ -84,7 +85,7 @@ def write_exp(x: NDArray[np.float64], out: NDArray[np.float64]) -> None:
         out[lane] = p * _POWERS_OF_TWO[np.int64(power) + 1022]
 
 
-@njit(cache=True)
+@compiled
 def write_log(x: NDArray[np.float64], out: NDArray[np.float64], work: Workspace) -> None:
     """Write ln x to ``out`` for normal x > 0, error below 1e-15; uses ``work.real``."""
     bits = work.real.view(np.int64)
@@ -114,7 +115,7 @@ def write_log(x: NDArray[np.float64], out: NDArray[np.float64], work: Workspace)
         out[lane] = power * _LN2_HIGH + (2.0 * s * p + power * _LN2_LOW)
 
 
-@njit(cache=True, inline="always")
+@compiled_inline
 def _center(q: float) -> float:
     r = 0.180625 - q * q
     top = ((2.5090809287301226727e3 * r + 3.3430575583588128105e4) * r + 6.7265770927008700853e4) * r
@@ -126,7 +127,7 @@ def _center(q: float) -> float:
     return q * top / low
 
 
-@njit(cache=True, inline="always")
+@compiled_inline
 def _tail(r: float) -> float:
     r = r - 1.6
     top = ((7.74545014278341407640e-4 * r + 2.27238449892691845833e-2) * r + 2.41780725177450611770e-1) * r
@@ -138,7 +139,7 @@ def _tail(r: float) -> float:
     return top / low
 
 
-@njit(cache=True, inline="always")
+@compiled_inline
 def _far_tail(r: float) -> float:
     r = r - 5.0
     top = ((2.01033439929228813265e-7 * r + 2.71155556874348757815e-5) * r + 1.24266094738807843860e-3) * r
@@ -150,7 +151,7 @@ def _far_tail(r: float) -> float:
     return top / low
 
 
-@njit(cache=True)
+@compiled
 def write_normal(uniform: NDArray[np.float64], out: NDArray[np.float64], work: Workspace) -> None:
     """Write the standard normal quantile of ``uniform`` in (0, 1) to ``out`` (AS 241, relative error 1e-15)."""
     for lane in range(out.shape[0]):
@@ -164,7 +165,7 @@ def write_normal(uniform: NDArray[np.float64], out: NDArray[np.float64], work: W
         out[lane] = _center(q) if abs(q) <= 0.425 else tail
 
 
-@njit(cache=True, inline="always")
+@compiled_inline
 def _lattice_quantile(w: float, mean: float, variance: float, third: float, fourth: float, fifth: float) -> float:
     """Quantile, at the normal quantile ``w``, of a count with these cumulants; at least 0, a whole number as float."""
     s = np.sqrt(max(variance, 1.0) - 1.0 / 12.0)  # lanes that take the exact branch pass here too
@@ -179,7 +180,7 @@ def _lattice_quantile(w: float, mean: float, variance: float, third: float, four
     return max(0.0, np.floor(mean + s * y + 0.5))
 
 
-@njit(cache=True, inline="always")
+@compiled_inline
 def _exact_part(mean: float) -> float:
     """Mean at which the exact walk runs: the mean itself, the switch just above it, or nothing to do."""
     if mean <= EXACT_MEAN:
@@ -187,7 +188,7 @@ def _exact_part(mean: float) -> float:
     return EXACT_MEAN if mean <= _GUARD_MEAN else 0.0
 
 
-@njit(cache=True)
+@compiled
 def write_poisson(
     mean: NDArray[np.float64], uniform: NDArray[np.float64], out: NDArray[np.int64], work: Workspace
 ) -> None:
@@ -221,7 +222,7 @@ def write_poisson(
             out[lane] = max(out[lane], large) if m > EXACT_MEAN else out[lane]
 
 
-@njit(cache=True, inline="always")
+@compiled_inline
 def _log_complement(p: float) -> float:
     """ln(1 - p) for p in [0, 1/2], relative error below 1e-15: -2·artanh(p/(2 - p))."""
     s = p / (2.0 - p)
@@ -232,7 +233,7 @@ def _log_complement(p: float) -> float:
     return -2.0 * s * series
 
 
-@njit(cache=True)
+@compiled
 def write_binomial(
     trials: NDArray[np.int64],
     chance: NDArray[np.float64],
@@ -283,7 +284,7 @@ def write_binomial(
         out[lane] = trials[lane] if p >= 1.0 else drawn
 
 
-@njit(cache=True)
+@compiled
 def _write_large_binomial(
     trials: NDArray[np.int64], chance: NDArray[np.float64], out: NDArray[np.int64], work: Workspace
 ) -> None:
@@ -300,7 +301,7 @@ def _write_large_binomial(
         out[lane] = max(out[lane], large) if mean > EXACT_MEAN else out[lane]
 
 
-@njit(cache=True)
+@compiled
 def gamma_factor(normal: float, variance: float) -> float:
     """Gamma factor of mean 1 and the given variance (0 .. 1) at a normal quantile, by Wilson-Hilferty.
 

@@ -25,10 +25,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
+from flashsim.sim.cache import compiled
 from flashsim.sim.parameters import arguments_type, check_range, check_whole
 from flashsim.sim.samplers import Workspace, write_binomial, write_exp, write_log, write_poisson
 from flashsim.sim.streams import ABANDONMENT, ADMISSION_ORDER, SERVICE, TIMEOUTS, write_uniforms
@@ -133,13 +133,13 @@ def make_server_flow(segments: int, lanes: int) -> ServerFlow:
     return ServerFlow(*arrays)
 
 
-@njit(cache=True)
+@compiled
 def server_tile(state: ServerState, tile: int) -> ServerState:
     """View of one tile."""
     return ServerState(state.ordered[tile], state.levels[tile], state.backlog[tile])
 
 
-@njit(cache=True)
+@compiled
 def order(
     params: Any,
     state: ServerState,
@@ -167,7 +167,7 @@ def order(
                 flow.billed[lane] = max(flow.billed[lane], state.levels[slot, lane])
 
 
-@njit(cache=True)
+@compiled
 def ration(flow: ServerFlow, limit: NDArray[np.int64], uniform: NDArray[np.float64]) -> None:
     """Serve ``limit`` of those in flow.waiting, evenly across segments; writes flow.served, lowers flow.waiting.
 
@@ -192,7 +192,7 @@ def ration(flow: ServerFlow, limit: NDArray[np.int64], uniform: NDArray[np.float
             taken = upto
 
 
-@njit(cache=True)
+@compiled
 def serve_hard_cap(params: Any, exogenous: NDArray[np.int64], attracted: NDArray[np.int64], flow: ServerFlow) -> None:
     """Reference sales: serve ⌊μ·c⌋ people; the rest leave. Writes all of ``flow`` but the levels."""
     segments, lanes = exogenous.shape
@@ -212,7 +212,7 @@ def serve_hard_cap(params: Any, exogenous: NDArray[np.int64], attracted: NDArray
         flow.utilization[lane] = min(1.0, np.float64(people) / np.float64(max(flow.capacity[lane], 1)))
 
 
-@njit(cache=True)
+@compiled
 def serve(
     params: Any,
     state: ServerState,
@@ -244,7 +244,7 @@ def serve(
     _abandon(params, state, keys, flow, work)
 
 
-@njit(cache=True)
+@compiled
 def _write_waits(params: Any, flow: ServerFlow, work: Workspace) -> None:
     """Write utilization, wait_s, attraction (equations of the module)."""
     lanes = flow.people.shape[0]
@@ -267,7 +267,7 @@ def _write_waits(params: Any, flow: ServerFlow, work: Workspace) -> None:
     write_exp(work.cumulative, flow.attraction)
 
 
-@njit(cache=True)
+@compiled
 def _time_out(params: Any, keys: NDArray[np.uint64], flow: ServerFlow, work: Workspace) -> None:
     """Move the visits that timed out from flow.served to flow.errors."""
     segments, lanes = flow.served.shape
@@ -284,7 +284,7 @@ def _time_out(params: Any, keys: NDArray[np.uint64], flow: ServerFlow, work: Wor
             flow.errors[lane] += flow.drawn[lane]
 
 
-@njit(cache=True)
+@compiled
 def _abandon(params: Any, state: ServerState, keys: NDArray[np.uint64], flow: ServerFlow, work: Workspace) -> None:
     """Let some of flow.waiting give up; the others are the backlog of the next tick."""
     segments, lanes = flow.waiting.shape
@@ -302,7 +302,7 @@ def _abandon(params: Any, state: ServerState, keys: NDArray[np.uint64], flow: Se
             state.backlog[segment, lane] = flow.waiting[segment, lane] - flow.drawn[lane]
 
 
-@njit(cache=True)
+@compiled
 def dismiss(state: ServerState, closing: NDArray[np.bool_], flow: ServerFlow) -> None:
     """Where the sale closes, those still waiting leave: state.backlog becomes flow.abandoned."""
     segments, lanes = state.backlog.shape

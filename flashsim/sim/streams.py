@@ -15,8 +15,9 @@ Left out: cryptographic strength; independence is tested (tests/sim/test_streams
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from flashsim.sim.cache import compiled, compiled_inline
 
 # One name per use. A number, once given, is never used for anything else.
 MEMBER = 1
@@ -42,7 +43,7 @@ _ONE = np.uint64(1)
 _UNIT = 2.0**-52
 
 
-@njit(cache=True, inline="always")
+@compiled_inline
 def mix(x: np.uint64) -> np.uint64:
     """Bijective 64-bit finalizer: every input bit changes every output bit with probability near ½."""
     x = (x ^ (x >> _S30)) * _FIRST
@@ -50,20 +51,20 @@ def mix(x: np.uint64) -> np.uint64:
     return x ^ (x >> _S31)
 
 
-@njit(cache=True)
+@compiled
 def sale_key(seed: np.uint64, domain: np.uint64, episode: np.uint64) -> np.uint64:
     """Key of one sale; ``domain`` keeps training and evaluation apart."""
     return mix(mix(seed ^ domain) + episode)
 
 
-@njit(cache=True)
+@compiled
 def write_tick_keys(keys: NDArray[np.uint64], tick: NDArray[np.int64], out: NDArray[np.uint64]) -> None:
     """Write the key of each lane's present tick to ``out``."""
     for lane in range(out.shape[0]):
         out[lane] = mix(keys[lane] + (np.uint64(tick[lane]) + _ONE) * _GOLDEN)
 
 
-@njit(cache=True)
+@compiled
 def write_uniforms(tick_keys: NDArray[np.uint64], stream: int, cell: int, out: NDArray[np.float64]) -> None:
     """Write one uniform in (0, 1) a lane to ``out``; ``cell`` tells apart the draws of one stream in one tick."""
     address = mix((np.uint64(stream) << _S32) + np.uint64(cell))

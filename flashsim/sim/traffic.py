@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from flashsim.sim.cache import compiled
 from flashsim.sim.parameters import arguments_type, check_range, check_whole
 from flashsim.sim.samplers import Workspace, write_exp, write_log, write_poisson
 from flashsim.sim.streams import ATTRACTED_VISITORS, EXOGENOUS_VISITORS, write_uniforms
@@ -83,13 +83,13 @@ def make_traffic_flow(segments: int, products: int, lanes: int) -> TrafficFlow:
     return TrafficFlow(np.zeros((segments, products, lanes)), *(means + counts))
 
 
-@njit(cache=True)
+@compiled
 def traffic_tile(state: TrafficState, tile: int) -> TrafficState:
     """View of one tile."""
     return TrafficState(state.goodwill[tile], state.pushes_left[tile])
 
 
-@njit(cache=True)
+@compiled
 def push(params: Any, state: TrafficState, wanted: NDArray[np.bool_], sent: NDArray[np.float64]) -> None:
     """Let goodwill decay, send the wanted pushes that the budget allows; writes ``state`` and ``sent`` (0 or 1)."""
     decay = 0.5 ** (1.0 / params.push_half_life)
@@ -100,7 +100,7 @@ def push(params: Any, state: TrafficState, wanted: NDArray[np.bool_], sent: NDAr
         sent[lane] = 1.0 if sends else 0.0
 
 
-@njit(cache=True)
+@compiled
 def write_expected_units(
     rate: NDArray[np.float32],
     tick: NDArray[np.int64],
@@ -125,7 +125,7 @@ def write_expected_units(
                 flow.list_units[segment, lane] += np.float64(rate[t, segment, product, 0, m]) * factor
 
 
-@njit(cache=True)
+@compiled
 def arrive(
     params: Any,
     conversion: NDArray[np.float64],
