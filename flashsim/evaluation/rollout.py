@@ -160,6 +160,7 @@ class _Books:
         self.profile["depth"] = np.full((ticks, plan.products), np.nan)
         self.answered = np.zeros((ticks, sales))
         self.waits = np.zeros((ticks, sales))
+        self.latencies = np.zeros((ticks, sales))
         self.is_open = np.ones(sales, np.bool_)
         self.tick = 0
         self.stock_left = np.tile(plan.stock.sum(), sales).astype(np.float64)
@@ -181,7 +182,8 @@ class _Books:
         depth = np.take_along_axis(self.plan.depths[None], rows(ledger.menu)[..., None], axis=2)[..., 0]
         self.products["depth"] += depth * is_open[:, None]
         self.answered[tick] = (rows(ledger.served) + rows(ledger.errors)) * is_open
-        self.waits[tick] = (rows(ledger.latency_mean_s) - self.plan.tables.servers.unloaded_latency_s) * is_open
+        self.waits[tick] = rows(ledger.wait_s) * is_open
+        self.latencies[tick] = rows(ledger.latency_mean_s) * is_open
         self.stock_left -= rows(ledger.paid).sum(axis=1) * is_open
         planned = max(1, int(self.plan.stock.sum()))
         moments = {
@@ -210,8 +212,9 @@ class _Books:
         totals["stock"] = np.full(self.sales, float(self.plan.stock.sum()))
         unloaded = self.plan.tables.servers.unloaded_latency_s
         people = np.maximum(_over_ticks(self.answered), 1.0)
-        totals["latency_mean_s"] = unloaded + _over_ticks(self.answered * self.waits) / people
-        totals["latency_p95_s"] = unloaded + mixture_quantile(self.waits, self.answered, share=0.95)
+        totals["latency_mean_s"] = _over_ticks(self.answered * self.latencies) / people
+        slowest = unloaded + mixture_quantile(self.waits, self.answered, share=0.95)
+        totals["latency_p95_s"] = np.minimum(self.plan.tables.servers.timeout_s, slowest)
         totals["profit"] = (
             totals["revenue"] - totals["goods_cost"] - totals["server_cost"] - totals["penalty"] + totals["salvage"]
         )

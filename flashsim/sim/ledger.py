@@ -22,7 +22,8 @@ class Ledger(NamedTuple):
     servers_billed: NDArray[np.int64]  # lane
     lost_to_capacity: NDArray[np.int64]  # lane; errors + abandoned, in hard_cap mode units
     utilization: NDArray[np.float64]  # lane; 0 .. 1
-    latency_mean_s: NDArray[np.float64]  # lane; seconds
+    wait_s: NDArray[np.float64]  # lane; mean wait were there no time-outs, seconds
+    latency_mean_s: NDArray[np.float64]  # lane; until answered or timed out, seconds
     latency_p95_s: NDArray[np.float64]  # lane; seconds
     server_cost: NDArray[np.float64]  # lane; currency
     penalty: NDArray[np.float64]  # lane; currency
@@ -46,7 +47,7 @@ class Ledger(NamedTuple):
 
 
 PRODUCT_FIELDS = Ledger._fields[Ledger._fields.index("menu") :]
-_REALS = ("utilization", "latency_mean_s", "latency_p95_s", "server_cost", "penalty", "salvage", "pushes")
+_REALS = ("utilization", "wait_s", "latency_mean_s", "latency_p95_s", "server_cost", "penalty", "salvage", "pushes")
 _REAL_FIELDS = (*_REALS, "early_releases", "projected", "revenue", "discount_given", "goods_cost")
 
 
@@ -74,6 +75,7 @@ def ledger_tile(ledger: Ledger, tile: int) -> Ledger:
         ledger.servers_billed[tile],
         ledger.lost_to_capacity[tile],
         ledger.utilization[tile],
+        ledger.wait_s[tile],
         ledger.latency_mean_s[tile],
         ledger.latency_p95_s[tile],
         ledger.server_cost[tile],
@@ -125,8 +127,11 @@ def book_visits(
         ledger.servers[lane], ledger.servers_billed[lane] = pool.in_force[lane], pool.billed[lane]
         ledger.lost_to_capacity[lane] = lost
         ledger.utilization[lane] = pool.utilization[lane]
-        ledger.latency_mean_s[lane] = params.unloaded_latency_s + pool.wait_s[lane]
-        ledger.latency_p95_s[lane] = params.unloaded_latency_s + pool.wait_s[lane] * servers.LN_20
+        ledger.wait_s[lane] = pool.wait_s[lane]
+        ledger.latency_mean_s[lane] = params.unloaded_latency_s + pool.endured_s[lane]
+        ledger.latency_p95_s[lane] = min(
+            params.timeout_s, params.unloaded_latency_s + pool.wait_s[lane] * servers.LN_20
+        )
         ledger.server_cost[lane] = params.cost * np.float64(pool.billed[lane])
         ledger.penalty[lane] = params.penalty * np.float64(lost)
 

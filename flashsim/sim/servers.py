@@ -10,8 +10,9 @@ The mean wait joins what the backlog costs and the stationary wait in M/M/c (Sak
     wait = (B + B')/2 / (c·μ) + ρ^(√(2(c+1)) - 1) / (c·μ·√((1-ρ)² + 1/(c·μ))),    ρ = min(1, (B + A)/(c·μ))   [ticks]
 
 where B' is the backlog left, and 1/(c·μ) under the root bounds the queue that one tick can build at ρ = 1 by its
-diffusion scale √(c·μ). Waits are taken as exponential: the 95th percentile is unloaded latency + wait·ln 20, and a
-visit times out with probability e^(-(timeout - unloaded)/wait); it has used its service, and is lost with an error.
+diffusion scale √(c·μ). Waits are taken as exponential, and nobody waits longer than to the time-out: with s = timeout -
+unloaded latency, a visit times out with probability e^(-s/wait) (it has used its service, and is lost with an error),
+the mean latency is unloaded + wait·(1 - e^(-s/wait)), its 95th percentile min(timeout, unloaded + wait·ln 20).
 
 A level that is ordered comes into force after ``lag`` ticks. In ``hard_cap`` mode (reference sales) exactly ⌊μ·c⌋
 people are served, the rest leave for good, and nothing waits.
@@ -106,7 +107,8 @@ class ServerFlow(NamedTuple):
     errors: NDArray[np.int64]  # lane; visits timed out
     abandoned: NDArray[np.int64]  # lane; visits that gave up waiting
     utilization: NDArray[np.float64]  # lane; 0 .. 1
-    wait_s: NDArray[np.float64]  # lane; mean wait, seconds
+    wait_s: NDArray[np.float64]  # lane; mean wait were there no time-outs, seconds
+    endured_s: NDArray[np.float64]  # lane; mean wait until answered or timed out, seconds
     attraction: NDArray[np.float64]  # lane; factor on purchase weights, 0 .. 1
     capacity: NDArray[np.int64]  # lane; services that can be completed
     waiting: NDArray[np.int64]  # segment, lane; scratch: backlog and arrivals, then those not served
@@ -126,7 +128,7 @@ def make_server_state(tiles: int, lanes: int, *, lag: int, segments: int) -> Ser
 def make_server_flow(segments: int, lanes: int) -> ServerFlow:
     """Allocate the flow of one tile."""
     shapes = {"served": (segments, lanes), "waiting": (segments, lanes)}
-    reals = ("utilization", "wait_s", "attraction", "rate", "chance")
+    reals = ("utilization", "wait_s", "endured_s", "attraction", "rate", "chance")
     arrays: list[NDArray[Any]] = [
         np.zeros(shapes.get(name, (lanes,)), np.float64 if name in reals else np.int64) for name in ServerFlow._fields
     ]
@@ -201,6 +203,7 @@ def serve_hard_cap(params: Any, exogenous: NDArray[np.int64], attracted: NDArray
         flow.abandoned[lane] = 0
         flow.errors[lane] = 0
         flow.wait_s[lane] = 0.0
+        flow.endured_s[lane] = 0.0
         flow.attraction[lane] = 1.0
         left, people = flow.capacity[lane], 0
         for segment in range(segments):
@@ -240,13 +243,13 @@ def serve(
     _write_waits(params, flow, work)
     write_uniforms(keys, ADMISSION_ORDER, 0, work.uniform)
     ration(flow, flow.capacity, work.uniform)
-    _time_out(params, keys, flow, work)
+    _time_out(keys, flow, work)
     _abandon(params, state, keys, flow, work)
 
 
 @compiled
 def _write_waits(params: Any, flow: ServerFlow, work: Workspace) -> None:
-    """Write utilization, wait_s, attraction (equations of the module)."""
+    """Write utilization, wait_s, endured_s, attraction, and the chance of a time-out (equations of the module)."""
     lanes = flow.people.shape[0]
     for lane in range(lanes):
         offered = np.float64(flow.people[lane]) / max(flow.rate[lane], _TINY)
@@ -263,19 +266,21 @@ def _write_waits(params: Any, flow: ServerFlow, work: Workspace) -> None:
         stationary = work.mean[lane] / (rate * np.sqrt(slack * slack + 1.0 / rate))
         wait = min(_LONGEST_WAIT, 0.5 * (np.float64(flow.carried[lane]) + left) / rate + stationary)
         flow.wait_s[lane] = wait * params.seconds_per_tick
-        work.cumulative[lane] = -params.latency_sensitivity * flow.wait_s[lane]
+        limit = params.timeout_s - params.unloaded_latency_s
+        work.cumulative[lane] = -limit / max(flow.wait_s[lane], 1e-3 * limit)
+    write_exp(work.cumulative, flow.chance)  # of a time-out
+    for lane in range(lanes):
+        flow.endured_s[lane] = flow.wait_s[lane] * (1.0 - flow.chance[lane])
+        work.cumulative[lane] = -params.latency_sensitivity * flow.endured_s[lane]
     write_exp(work.cumulative, flow.attraction)
 
 
 @compiled
-def _time_out(params: Any, keys: NDArray[np.uint64], flow: ServerFlow, work: Workspace) -> None:
-    """Move the visits that timed out from flow.served to flow.errors."""
+def _time_out(keys: NDArray[np.uint64], flow: ServerFlow, work: Workspace) -> None:
+    """Move the visits that timed out, each with probability flow.chance, from flow.served to flow.errors."""
     segments, lanes = flow.served.shape
-    slack = params.timeout_s - params.unloaded_latency_s
     for lane in range(lanes):
-        work.cumulative[lane] = -slack / max(flow.wait_s[lane], 1e-3 * slack)
         flow.errors[lane] = 0
-    write_exp(work.cumulative, flow.chance)
     for segment in range(segments):
         write_uniforms(keys, TIMEOUTS, segment, work.uniform)
         write_binomial(flow.served[segment], flow.chance, work.uniform, flow.drawn, work)

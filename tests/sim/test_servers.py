@@ -129,7 +129,7 @@ def test_services_that_can_be_completed_are_poisson() -> None:
 def test_waiting_lowers_purchase_weights_by_its_sensitivity() -> None:
     params = replace(PATIENT, service_rate=20.0, latency_sensitivity=0.07)
     flow, _ = served(params, servers=5, arrivals=np.array([99]))
-    np.testing.assert_allclose(flow.attraction, np.exp(-0.07 * flow.wait_s), rtol=1e-12)
+    np.testing.assert_allclose(flow.attraction, np.exp(-0.07 * flow.endured_s), rtol=1e-12)
 
 
 def test_without_servers_everybody_waits() -> None:
@@ -147,3 +147,11 @@ def test_a_hard_cap_serves_a_fixed_number(rate: float, servers: int, people: int
     serve_hard_cap(params, np.array([[people]]), np.array([[0]]), flow)
     assert (flow.served[0, 0], flow.abandoned[0]) == (expected, people - expected)
     assert (flow.wait_s[0], flow.attraction[0], flow.errors[0]) == (0.0, 1.0, 0)
+
+
+def test_nobody_waits_longer_than_to_the_time_out() -> None:
+    params = replace(PATIENT, service_rate=20.0, timeout_s=8.0, unloaded_latency_s=0.5)
+    flow, _ = served(params, servers=5, arrivals=np.array([60, 300]))
+    np.testing.assert_allclose(flow.endured_s, flow.wait_s * (1.0 - np.exp(-7.5 / flow.wait_s)), rtol=1e-12)
+    assert (flow.wait_s > 7.5).any()
+    assert (flow.endured_s <= 7.5).all()
