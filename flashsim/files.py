@@ -14,6 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+
 from flashsim.errors import InputError
 
 
@@ -62,6 +66,23 @@ def sha256(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
+
+
+def read_tensors(path: Path, *, sha256: object, advice: str) -> dict[str, NDArray[Any]]:
+    """Arrays of a safetensors file of known SHA-256; InputError, with ``advice``, when it is missing or changed."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; {advice}") from error
+    seen = hashlib.sha256(data).hexdigest()
+    if seen != sha256:
+        raise InputError(
+            f"{path} is truncated or was changed: its SHA-256 is {seen[:12]}…, expected {str(sha256)[:12]}…; {advice}"
+        )
+    try:
+        return load_tensors(data)
+    except SafetensorError as error:
+        raise InputError(f"{path} is not a safetensors file ({error}); {advice}") from error
 
 
 @contextmanager

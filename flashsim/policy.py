@@ -15,12 +15,10 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from flashsim.errors import InputError
-from flashsim.files import read_json, replace_folder, write_bytes, write_json
+from flashsim.files import read_json, read_tensors, replace_folder, write_bytes, write_json
 
 FORMAT_VERSION: Final = 1
 WEIGHTS_FILE: Final = "policy.safetensors"
@@ -159,7 +157,7 @@ def load_policy(folder: Path | str) -> NetworkPolicy:
     """Read a bundle; InputError when a file is missing, truncated, changed, of another version or decides otherwise."""
     folder = Path(folder)
     card = _read_card(folder / CARD_FILE)
-    tensors = _read_weights(folder / WEIGHTS_FILE, card["sha256"])
+    tensors = read_tensors(folder / WEIGHTS_FILE, sha256=card["sha256"], advice="restore it or export the policy again")
     try:
         policy = NetworkPolicy(
             name=str(card["name"]),
@@ -196,23 +194,6 @@ def _read_card(path: Path) -> dict[str, Any]:
     if not _is_sealed(card, seal):
         raise InputError(f"{path} was changed after it was written; restore it or export the policy again")
     return card
-
-
-def _read_weights(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; export the policy again") from error
-    seen = hashlib.sha256(data).hexdigest()
-    if seen != sha256:
-        raise InputError(
-            f"{path} is truncated or was changed: its SHA-256 is {seen[:12]}…, the card says {str(sha256)[:12]}…; "
-            "restore it or export the policy again"
-        )
-    try:
-        return load_tensors(data)
-    except SafetensorError as error:
-        raise InputError(f"{path} is not a safetensors file ({error}); export the policy again") from error
 
 
 def _is_sealed(card: Mapping[str, Any], seal: object) -> bool:

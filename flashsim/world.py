@@ -21,12 +21,10 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from flashsim.errors import InputError
-from flashsim.files import read_json, replace_folder, write_bytes, write_json
+from flashsim.files import read_json, read_tensors, replace_folder, write_bytes, write_json
 
 FORMAT_VERSION: Final = 1
 ARRAYS_FILE: Final = "world.safetensors"
@@ -211,20 +209,7 @@ def _check_facts(facts: object, folder: Path) -> None:
 
 
 def _read_arrays(path: Path, sha256: object) -> dict[str, NDArray[Any]]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; calibrate again or restore it") from error
-    seen = hashlib.sha256(data).hexdigest()
-    if seen != sha256:
-        raise InputError(
-            f"{path} is truncated or was changed: its SHA-256 is {seen[:12]}…, {FACTS_FILE} says {str(sha256)[:12]}…; "
-            "calibrate again or restore it"
-        )
-    try:
-        arrays: dict[str, NDArray[Any]] = load_tensors(data)
-    except SafetensorError as error:
-        raise InputError(f"{path} is not a safetensors file ({error}); calibrate again or restore it") from error
+    arrays = read_tensors(path, sha256=sha256, advice="calibrate again or restore it")
     if set(arrays) != set(ARRAY_AXES):
         raise InputError(f"{path} holds the arrays {sorted(arrays)}, expected {sorted(ARRAY_AXES)}; calibrate again")
     for field, array in arrays.items():
