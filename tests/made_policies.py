@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from flashsim.envs.spaces import ActionCodec, ActionConfig, observation_table
 from flashsim.plan import Plan
 from flashsim.policy import NetworkPolicy
+from flashsim.reference import JointPolicy
 
 DISCOUNT = {"heads": ("discount",)}
 
@@ -61,6 +62,27 @@ class TablePolicy:
         tick = np.rint((1.0 - seen["time_left"]) * self.plan.ticks).astype(np.int64)
         stock = np.rint(seen["product_0_stock"] * self.plan.stock[0]).astype(np.int64)
         return self.table[tick, stock][:, None]
+
+
+@dataclass(frozen=True)
+class JointTablePolicy:
+    """Plays a joint sale by tables (tick, stock, levels), which it finds its place in by what it observes."""
+
+    plan: Plan
+    table: JointPolicy
+    name: str = "joint table"
+    action: Mapping[str, Any] = field(default_factory=lambda: {"heads": ("discount", "capacity")})
+
+    def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        columns = {feature.name: column for column, feature in enumerate(observation_table(self.plan))}
+        servers = self.plan.tables.servers
+        levels = [f"servers_in_{ahead}" for ahead in range(servers.lag)] or ["servers_ordered"]
+        scales = {"time_left": self.plan.ticks, "product_0_stock": int(self.plan.stock[0])}
+        scales |= dict.fromkeys(levels, servers.max_servers)
+        left, *place = (np.rint(observation[:, columns[n]] * float(s)).astype(np.int64) for n, s in scales.items())
+        state = (self.plan.ticks - left, *place)
+        menu, change = self.table.menu[state], self.table.change[state]
+        return ActionCodec(self.plan, ActionConfig(**self.action)).encode(menu[:, None], 0 * menu, change)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from flashsim.errors import InputError
 from flashsim.reference.sales import JointSale, MenuSale, ReferenceSale
@@ -70,7 +70,7 @@ def solve(sale: MenuSale) -> Solution: ...
 @overload
 def solve(sale: JointSale) -> JointSolution: ...
 def solve(sale: ReferenceSale) -> Solution | JointSolution:
-    """Optimum by backward induction, exact up to rounding (relative 1e-12); InputError where states are too many."""
+    """Optimum by backward induction, exact up to rounding; InputError where states are too many."""
     model = _model(sale)
     policy = np.zeros((model.ticks, *model.states), np.int64)
 
@@ -232,8 +232,9 @@ def _induct(model: _Model, choose: Callable[[int, NDArray[np.float64]], NDArray[
 def _worth(model: _Model, tick: int, k: int, after: NDArray[np.float64]) -> NDArray[np.float64]:
     """Expected reward-to-go (change, state) of price k; ``after`` (state) is that of the next tick."""
     units = np.arange(model.stock + 1)
-    chance = stats.poisson.pmf(units, model.rates[tick, k])
-    at_least = stats.poisson.sf(units - 1, model.rates[tick, k])
+    rate = model.rates[tick, k]
+    chance = np.exp(special.xlogy(units, rate) - special.gammaln(units + 1.0) - rate)
+    at_least = np.concatenate([[1.0], special.pdtrc(units[:-1], rate)])  # P(D >= n)
     mean = np.concatenate([[0.0], np.cumsum(chance * units)[:-1]]) + units * at_least  # E[min(D, m)]
     most = np.minimum(units[:, None], model.capacities)  # stock, level in force
     lost = mean[units][:, None] - mean[most]
