@@ -10,10 +10,9 @@ from agents.baselines import DESCRIPTIONS
 from experiments.entry import dated, entry
 from experiments.judging import EvaluationConfig, evaluate, report, sale_context, world_context
 from experiments.outputs import RunFolder
-from experiments.stages import ScenarioConfig, WorldConfig, make_baselines, make_scenario, obtain_world
+from experiments.stages import ScenarioConfig, WorldConfig, is_reference, make_baselines, make_scenario, obtain_world
 from flashsim.errors import InputError
 from flashsim.policy import load_policy
-from flashsim.reference import REFERENCE_SALES
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
     """Load, play, compare, report."""
     if not config.bundles:
         raise InputError("bundles: expected folders of exported policies, got none; set 'bundles=[FOLDER]'")
-    if config.scenario.name in REFERENCE_SALES:
+    if is_reference(config.scenario):
         raise InputError(f"scenario: {config.scenario.name!r} is evaluated exactly by experiments.train")
     learners = [load_policy(bundle) for bundle in config.bundles]
     world = obtain_world(config.world, folder)

@@ -19,6 +19,7 @@ from experiments.stages import (
     ScenarioConfig,
     WorldConfig,
     check_closure,
+    is_reference,
     make_baselines,
     make_scenario,
     obtain_world,
@@ -29,7 +30,6 @@ from experiments.stages import (
 from flashsim.errors import InputError
 from flashsim.plan import Plan
 from flashsim.policy import Policy
-from flashsim.reference import REFERENCE_SALES
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class RunConfig:
 @entry("run", RunConfig)
 def main(config: RunConfig, folder: RunFolder) -> None:
     """Run all stages, then print the verdict and where the report is."""
-    if config.scenario.name in REFERENCE_SALES:
+    if is_reference(config.scenario):
         raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; use experiments.train for it")
     world = obtain_world(config.world, folder)
     scenario = make_scenario(config.scenario, world)

@@ -24,14 +24,16 @@ from flashsim.calibrate import calibrate
 from flashsim.data.sources import complete_journey
 from flashsim.errors import InputError
 from flashsim.evaluation.closure import closure_table
+from flashsim.evaluation.exact import exact_value
 from flashsim.files import write_json, write_text
 from flashsim.plan import Plan
 from flashsim.policy import NetworkPolicy, Policy
-from flashsim.reference import REFERENCE_SALES, MenuSale
+from flashsim.reference import REFERENCE_SALES, ReferenceSale, solve, table_file
 from flashsim.scenarios import Scenario, scenario_named
 from flashsim.world import World
 
 SEARCH_SEED = 2**62  # sales on which baselines are searched: no learner trains on them
+FROM_TABLE = "reference"  # the name of a sale that comes from a file
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,9 @@ class ScenarioConfig:
     """Which sale, and what shall differ from the sale of that name (null: nothing)."""
 
     name: str = "grocery_evening"
-    """A named scenario, or a reference sale (g0, g1)."""
+    """A named scenario, a reference sale (g0, g1, g3, j1, j1_lag1, j1_lag2), or reference for that in ``table``."""
+    table: str | None = None
+    """JSON file with the arguments of a menu sale or a joint sale (``flashsim.reference.table_file``)."""
     ticks: int | None = None
     start_minute: int | None = None
     weekday: int | None = None
@@ -94,16 +98,37 @@ def make_scenario(config: ScenarioConfig, world: World) -> Scenario:
     return replace(scenario_named(config.name, world), **_changes(config))
 
 
-def make_reference(config: ScenarioConfig) -> MenuSale:
-    """The reference sale that ``config`` names; they take no changes."""
+def is_reference(config: ScenarioConfig) -> bool:
+    """Whether ``config`` names a reference sale; InputError where name and table do not go together."""
+    if config.table is not None and config.name != FROM_TABLE:
+        raise InputError(f"scenario.table needs scenario.name={FROM_TABLE}, got scenario.name={config.name}")
+    return config.name == FROM_TABLE or config.name in REFERENCE_SALES
+
+
+def make_reference(config: ScenarioConfig) -> ReferenceSale:
+    """The reference sale that ``config`` names or whose file it gives; they take no changes."""
     changes = _changes(config)
     if changes:
         raise InputError(f"scenario: the reference sale {config.name!r} takes no changes, got {changes}")
-    return REFERENCE_SALES[config.name]()
+    if config.name != FROM_TABLE:
+        return REFERENCE_SALES[config.name]()
+    if config.table is None:
+        raise InputError(f"scenario.name={FROM_TABLE} needs a file: give it as scenario.table=FILE")
+    return table_file(config.table)
+
+
+def report_exactly(sale: ReferenceSale, policy: Policy, *, folder: Path) -> None:
+    """Say how far from the optimum of ``sale`` the policy is, exactly, and write it to ``exact.json``."""
+    optimum, value = solve(sale).value, exact_value(sale, policy)
+    share = value / optimum if optimum > 0.0 else None
+    write_json(folder / "exact.json", {"optimum": optimum, "value": value, "share": share})
+    told = f" ({share:.2%})" if share is not None else ""
+    print(f"{policy.name} earns {value:.4f}, exactly; the optimum is {optimum:.4f}{told}")
 
 
 def _changes(config: ScenarioConfig) -> dict[str, Any]:
-    return {key: value for key, value in asdict(config).items() if key != "name" and value is not None}
+    fixed = ("name", "table")
+    return {key: value for key, value in asdict(config).items() if key not in fixed and value is not None}
 
 
 def check_closure(scenario: Scenario, *, sales: int, folder: Path) -> bool:

@@ -2,18 +2,28 @@
 
 python -m experiments.train agent=dqn world.folder=outputs/run/…/world
 python -m experiments.train agent=ppo scenario.name=g1 agent.steps=500000
+python -m experiments.train agent=ppo scenario.name=reference scenario.table=FILE
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from agents.learners import AgentConfig, DQNConfig, PPOConfig
 from experiments.entry import dated, entry
 from experiments.outputs import RunFolder
-from experiments.stages import ScenarioConfig, WorldConfig, make_reference, make_scenario, obtain_world, train_agent
-from flashsim.evaluation.exact import exact_value
-from flashsim.files import write_json
-from flashsim.reference import REFERENCE_SALES, MenuSale, solve
-from flashsim.scenarios import Scenario
+from experiments.stages import (
+    ScenarioConfig,
+    WorldConfig,
+    is_reference,
+    make_reference,
+    make_scenario,
+    obtain_world,
+    report_exactly,
+    train_agent,
+)
+from flashsim.files import sha256
+from flashsim.plan import Sale
+from flashsim.reference import JointSale, MenuSale
 
 
 @dataclass(frozen=True)
@@ -23,7 +33,7 @@ class TrainConfig:
     seed: int = 0
     world: WorldConfig = field(default_factory=WorldConfig)
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
-    agent: AgentConfig = field(default_factory=PPOConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)  # conf/train.yaml chooses one that can learn
     output: str = dated("train")
 
 
@@ -31,19 +41,19 @@ class TrainConfig:
 def main(config: TrainConfig, folder: RunFolder) -> None:
     """Train, export, and on a reference sale say how far from the exact optimum the greedy policy is."""
     folder.record(seeds={"training": config.seed})
-    sale: MenuSale | Scenario
-    if config.scenario.name in REFERENCE_SALES:
+    sale: Sale
+    if is_reference(config.scenario):
         sale = make_reference(config.scenario)
+        if config.scenario.table is not None:
+            folder.record(data={"table": sha256(Path(config.scenario.table))})
     else:
         world = obtain_world(config.world, folder)
         folder.record(data={"world": world.fingerprint()})
         sale = make_scenario(config.scenario, world)
     with folder.timed("training"):
         policy = train_agent(sale.plan(), config.agent, seed=config.seed, folder=folder.path)
-    if isinstance(sale, MenuSale):
-        optimum, value = solve(sale).value, exact_value(sale, policy)
-        write_json(folder.path / "exact.json", {"optimum": optimum, "value": value, "share": value / optimum})
-        print(f"{policy.name} earns {value:.4f}, exactly; the optimum is {optimum:.4f} ({value / optimum:.2%})")
+    if isinstance(sale, MenuSale | JointSale):
+        report_exactly(sale, policy, folder=folder.path)
     print(f"Bundle: {folder.path / 'policies' / policy.name.lower()}", flush=True)
 
 
