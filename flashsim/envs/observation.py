@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.reward import write_reward
 from flashsim.plan import Forecast
 from flashsim.sim.cache import compiled, compiled_inline
 from flashsim.sim.ledger import Ledger, ledger_tile
-from flashsim.sim.sale import SaleState, SaleTables, sale_tile
+from flashsim.sim.sale import Decisions, SaleState, SaleTables, Scratch, sale_tile, step_sale
 from flashsim.sim.samplers import Workspace, write_exp, write_log
 
 PACE_MEMORY = 0.8  # weight of the past in the smoothed rate of requests
@@ -38,6 +39,22 @@ class OperatorMemory(NamedTuple):
     utilization: NDArray[np.float64]  # lane
     latency_s: NDArray[np.float64]  # lane
     menu: NDArray[np.int64]  # product, lane; last price index
+
+
+class Sight(NamedTuple):
+    """What one thread needs to observe a tile."""
+
+    columns: NDArray[np.float32]  # column, lane; the observation
+    level: NDArray[np.float64]  # lane; scratch: learned level of demand over the forecast, all products
+    own: NDArray[np.float64]  # lane; scratch: that of one product
+    stock: NDArray[np.float64]  # lane; scratch: units
+    before: NDArray[np.float64]  # lane; scratch: demand at the menu index before
+    run_out: NDArray[np.float64]  # lane; scratch
+
+
+def make_sight(columns: int, lanes: int) -> Sight:
+    """Allocate the sight of a tile."""
+    return Sight(np.zeros((columns, lanes), np.float32), *(np.zeros(lanes) for _ in Sight._fields[1:]))
 
 
 def make_memory(tiles: int, products: int, lanes: int) -> OperatorMemory:
@@ -145,36 +162,38 @@ def observe(
     has_past: bool,
     state: SaleState,
     memory: OperatorMemory,
-    out: NDArray[np.float32],
+    sight: Sight,
 ) -> None:
-    """Write the observation of each lane to ``out`` (lane, column), in the order of ``spaces.observation_table``."""
-    ticks, products = tables.rate.shape[0], tables.rate.shape[2]
-    for lane in range(out.shape[0]):
-        level = _level(forecast.common_variance, memory.visitors_seen[lane], memory.visitors_expected[lane])
-        tick = min(state.tick[lane], ticks)
-        column = _observe_sale(tables, state, memory, has_past, level, lane, out[lane])
-        column = _observe_ahead(tables, forecast, lookahead, state, level, lane, column, out[lane])
-        for product in range(products):
-            own = level * _level(
-                forecast.product_variance[product],
-                memory.requests_seen[product, lane],
-                memory.requests_expected[product, lane],
+    """Write sight.columns (column, lane), in the order of ``spaces.observation_table``."""
+    ticks, products, menu = tables.rate.shape[0], tables.rate.shape[2], tables.rate.shape[3]
+    level, own, stock, out = sight.level, sight.own, sight.stock, sight.columns
+    for lane in range(level.shape[0]):
+        level[lane] = _level(forecast.common_variance, memory.visitors_seen[lane], memory.visitors_expected[lane])
+    column = _observe_sale(tables, state, memory, has_past, level, out)
+    column = _observe_ahead(tables, forecast, lookahead, state, level, column, out)
+    for product in range(products):
+        planned = np.float64(max(1, tables.wave_units[:, product].sum()))
+        variance = forecast.product_variance[product]
+        for lane in range(level.shape[0]):
+            own[lane] = level[lane] * _level(
+                variance, memory.requests_seen[product, lane], memory.requests_expected[product, lane]
             )
-            stock = state.stock.available[product, lane] + state.stock.unreleased[product, lane]
-            future = forecast.future_units[tick, product]
-            column = _observe_cover(np.float64(stock), own, future, column, out[lane])
-            planned = np.float64(max(1, tables.wave_units[:, product].sum()))
-            out[lane, column] = np.float32(np.float64(stock) / planned)
-            out[lane, column + 1] = np.float32(np.float64(state.stock.available[product, lane]) / planned)
-            column += 2
-            if has_past:
-                ahead = memory.pace[product, lane] * np.float64(ticks - tick)
-                out[lane, column] = np.float32(_bounded(own))
-                out[lane, column + 1] = np.float32(_bounded(np.float64(stock) / max(ahead, 1e-3)))
-                out[lane, column + 2] = np.float32(
-                    np.float64(memory.menu[product, lane]) / np.float64(max(1, tables.rate.shape[3] - 1))
+            units = state.stock.available[product, lane] + state.stock.unreleased[product, lane]
+            stock[lane] = np.float64(units)
+        column = _observe_cover(forecast.future_units, state.tick, product, column, sight)
+        for lane in range(level.shape[0]):
+            out[column, lane] = np.float32(stock[lane] / planned)
+            out[column + 1, lane] = np.float32(np.float64(state.stock.available[product, lane]) / planned)
+        column += 2
+        if has_past:
+            for lane in range(level.shape[0]):
+                ahead = memory.pace[product, lane] * np.float64(ticks - min(state.tick[lane], ticks))
+                out[column, lane] = np.float32(_bounded(own[lane]))
+                out[column + 1, lane] = np.float32(_bounded(stock[lane] / max(ahead, 1e-3)))
+                out[column + 2, lane] = np.float32(
+                    np.float64(memory.menu[product, lane]) / np.float64(max(1, menu - 1))
                 )
-                column += 3
+            column += 3
 
 
 @compiled
@@ -183,31 +202,32 @@ def _observe_sale(
     state: SaleState,
     memory: OperatorMemory,
     has_past: bool,
-    level: float,
-    lane: int,
+    level: NDArray[np.float64],
     out: NDArray[np.float32],
 ) -> int:
     """Time, servers, visitors; returns the next column."""
     ticks = tables.rate.shape[0]
-    out[0] = np.float32(1.0 - np.float64(state.tick[lane]) / np.float64(ticks))
     most = np.float64(max(1, tables.servers.max_servers))
-    out[1] = np.float32(np.float64(state.servers.ordered[lane]) / most)
+    for lane in range(level.shape[0]):
+        out[0, lane] = np.float32(1.0 - np.float64(state.tick[lane]) / np.float64(ticks))
+        out[1, lane] = np.float32(np.float64(state.servers.ordered[lane]) / most)
     if not has_past:
         return 2
-    waiting = 0
-    for segment in range(state.servers.backlog.shape[0]):
-        waiting += state.servers.backlog[segment, lane]
-    capacity = tables.servers.service_rate * np.float64(max(1, state.servers.ordered[lane]))
     budget = np.float64(max(1, tables.traffic.push_budget))
     waves = np.float64(tables.wave_tick.shape[0])
-    out[2] = np.float32(_bounded(level))
-    out[3] = np.float32(_bounded(memory.load[lane]))
-    out[4] = np.float32(memory.utilization[lane])
-    out[5] = np.float32(min(1.0, memory.latency_s[lane] / tables.servers.timeout_s))
-    out[6] = np.float32(_bounded(np.float64(waiting) / capacity))
-    out[7] = np.float32(np.float64(state.traffic.pushes_left[lane]) / budget)
-    out[8] = np.float32(state.traffic.goodwill[lane])
-    out[9] = np.float32(1.0 - np.float64(state.stock.next_wave[lane]) / waves)
+    for lane in range(level.shape[0]):
+        waiting = 0
+        for segment in range(state.servers.backlog.shape[0]):
+            waiting += state.servers.backlog[segment, lane]
+        capacity = tables.servers.service_rate * np.float64(max(1, state.servers.ordered[lane]))
+        out[2, lane] = np.float32(_bounded(level[lane]))
+        out[3, lane] = np.float32(_bounded(memory.load[lane]))
+        out[4, lane] = np.float32(memory.utilization[lane])
+        out[5, lane] = np.float32(min(1.0, memory.latency_s[lane] / tables.servers.timeout_s))
+        out[6, lane] = np.float32(_bounded(np.float64(waiting) / capacity))
+        out[7, lane] = np.float32(np.float64(state.traffic.pushes_left[lane]) / budget)
+        out[8, lane] = np.float32(state.traffic.goodwill[lane])
+        out[9, lane] = np.float32(1.0 - np.float64(state.stock.next_wave[lane]) / waves)
     return 10
 
 
@@ -217,8 +237,7 @@ def _observe_ahead(
     forecast: Forecast,
     lookahead: NDArray[np.int64],
     state: SaleState,
-    level: float,
-    lane: int,
+    level: NDArray[np.float64],
     column: int,
     out: NDArray[np.float32],
 ) -> int:
@@ -226,41 +245,48 @@ def _observe_ahead(
     ticks, menu = tables.rate.shape[0], tables.rate.shape[3]
     ring = state.servers.levels.shape[0]
     most = np.float64(max(1, tables.servers.max_servers))
+    usual = max(forecast.visitors[0, 0], 1e-9)
     for ahead in lookahead:
-        tick = min(state.tick[lane] + ahead, ticks)
-        if ahead < tables.servers.lag:
-            in_force = np.float64(state.servers.levels[(state.tick[lane] + ahead) % ring, lane])
-        else:
-            in_force = np.float64(state.servers.ordered[lane])
-        capacity = max(tables.servers.service_rate * in_force, 1e-9)
-        out[column] = np.float32(in_force / most)
-        column += 1
-        for index in range(menu):
-            visitors = forecast.visitors[tick, index] * level
-            out[column] = np.float32(_bounded(visitors / capacity))
-            out[column + 1] = np.float32(_bounded(visitors / max(forecast.visitors[0, 0], 1e-9)))
-            column += 2
+        for lane in range(level.shape[0]):
+            tick = min(state.tick[lane] + ahead, ticks)
+            if ahead < tables.servers.lag:
+                in_force = np.float64(state.servers.levels[(state.tick[lane] + ahead) % ring, lane])
+            else:
+                in_force = np.float64(state.servers.ordered[lane])
+            capacity = max(tables.servers.service_rate * in_force, 1e-9)
+            out[column, lane] = np.float32(in_force / most)
+            for index in range(menu):
+                visitors = forecast.visitors[tick, index] * level[lane]
+                out[column + 1 + 2 * index, lane] = np.float32(_bounded(visitors / capacity))
+                out[column + 2 + 2 * index, lane] = np.float32(_bounded(visitors / usual))
+        column += 1 + 2 * menu
     return column
 
 
 @compiled
 def _observe_cover(
-    stock: float, level: float, future: NDArray[np.float64], column: int, out: NDArray[np.float32]
+    future: NDArray[np.float64], tick: NDArray[np.int64], product: int, column: int, sight: Sight
 ) -> int:
-    """Stock over future demand for each menu index, and the index at which it runs out just at the end; next column."""
-    menu = future.shape[0]
-    run_out = np.float64(menu - 1)
-    before = -1.0
+    """Stock over future demand for each menu index, and the index at which it runs out just at the end; next column.
+
+    ``future`` (tick, product, menu).
+    """
+    menu = future.shape[2]
+    before, run_out, stock, own, out = sight.before, sight.run_out, sight.stock, sight.own, sight.columns
+    for lane in range(stock.shape[0]):
+        before[lane], run_out[lane] = -1.0, np.float64(menu - 1)
     for index in range(menu):
-        demand = future[index] * level
-        out[column] = np.float32(_bounded(stock / max(demand, 1e-9)))
-        column += 1
-        if demand >= stock and before < stock:
-            step = 0.0 if index == 0 else (stock - before) / max(demand - before, 1e-9)
-            run_out = min(run_out, np.float64(max(0, index - 1)) + step)
-        before = demand
-    out[column] = np.float32(run_out / np.float64(max(1, menu - 1)))
-    return column + 1
+        for lane in range(stock.shape[0]):
+            demand = future[min(tick[lane], future.shape[0] - 1), product, index] * own[lane]
+            out[column + index, lane] = np.float32(_bounded(stock[lane] / max(demand, 1e-9)))
+            step = 0.0 if index == 0 else (stock[lane] - before[lane]) / max(demand - before[lane], 1e-9)
+            is_met = (demand >= stock[lane]) & (before[lane] < stock[lane])
+            met = min(run_out[lane], np.float64(max(0, index - 1)) + step)
+            run_out[lane] = met if is_met else run_out[lane]
+            before[lane] = demand
+    for lane in range(stock.shape[0]):
+        out[column + menu, lane] = np.float32(run_out[lane] / np.float64(max(1, menu - 1)))
+    return column + menu + 1
 
 
 @compiled
@@ -271,22 +297,47 @@ def observe_tiles(
     has_past: bool,
     state: SaleState,
     memory: OperatorMemory,
+    sight: Sight,
     out: NDArray[np.float32],
+    first: int,
+    last: int,
 ) -> None:
-    """Write the observations of all tiles to ``out`` (tile · lanes + lane, column)."""
+    """Write the observations of the tiles first .. last - 1 to ``out`` (tile · lanes + lane, column)."""
     lanes = state.tick.shape[1]
-    for tile in range(state.tick.shape[0]):
-        rows = out[tile * lanes : (tile + 1) * lanes]
-        observe(tables, forecast, lookahead, has_past, sale_tile(state, tile), memory_tile(memory, tile), rows)
+    for tile in range(first, last):
+        observe(tables, forecast, lookahead, has_past, sale_tile(state, tile), memory_tile(memory, tile), sight)
+        for lane in range(lanes):
+            for column in range(out.shape[1]):
+                out[tile * lanes + lane, column] = sight.columns[column, lane]
 
 
 @compiled
-def remember_tiles(
-    tables: SaleTables, forecast: Forecast, state: SaleState, ledger: Ledger, memory: OperatorMemory, work: Workspace
+def pass_tick(
+    tables: SaleTables,
+    forecast: Forecast,
+    lookahead: NDArray[np.int64],
+    has_past: bool,
+    weights: Any,
+    decisions: Decisions,
+    state: SaleState,
+    ledger: Ledger,
+    memory: OperatorMemory,
+    scratch: Scratch,
+    sight: Sight,
+    reward: NDArray[np.float64],
+    out: NDArray[np.float32],
+    first: int,
+    last: int,
 ) -> None:
-    """Learn from the ledgers of all tiles."""
-    for tile in range(state.tick.shape[0]):
-        remember(tables, forecast, sale_tile(state, tile), ledger_tile(ledger, tile), memory_tile(memory, tile), work)
+    """Step the tiles first .. last - 1, then learn from their ledgers; writes ``reward`` (tile, lane) and ``out``."""
+    for tile in range(first, last):
+        orders = Decisions(decisions.menu[tile], decisions.timing[tile], decisions.change[tile])
+        sale, facts = sale_tile(state, tile), ledger_tile(ledger, tile)
+        step_sale(tables, sale, orders, facts, scratch)
+        if has_past:
+            remember(tables, forecast, sale, facts, memory_tile(memory, tile), scratch.work)
+        write_reward(weights, facts, reward[tile])
+    observe_tiles(tables, forecast, lookahead, has_past, state, memory, sight, out, first, last)
 
 
 @compiled

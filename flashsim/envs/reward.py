@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
+from flashsim.sim.cache import compiled
 from flashsim.sim.ledger import Ledger
+from flashsim.sim.parameters import arguments_type
 
 CONSTRAINTS = ("latency_p95_s", "error_share")
 """Names of the entries of ``info["cost"]``: costs that safe-RL methods may bound."""
@@ -29,14 +31,21 @@ class RewardConfig:
             if not np.isfinite(getattr(self, field.name)):
                 raise InputError(f"reward {field.name} must be a finite number, got {getattr(self, field.name)!r}")
 
-    def of(self, ledger: Ledger) -> NDArray[np.float64]:
-        """Reward of a tick, (tile, lane)."""
-        reward: NDArray[np.float64] = self.salvage * ledger.salvage
-        reward = reward + self.server_cost * ledger.server_cost + self.penalty * ledger.penalty
-        goods = self.revenue * ledger.revenue + self.goods_cost * ledger.goods_cost
-        for product in range(goods.shape[1]):  # numpy's own order of a sum depends on the number of lanes
-            reward = reward + goods[:, product]
-        return reward
+
+RewardConfigArguments = arguments_type(RewardConfig, __name__)
+
+
+@compiled
+def write_reward(weights: Any, ledger: Ledger, out: NDArray[np.float64]) -> None:
+    """Write the reward of a tick to ``out`` (lane); ``weights`` are the RewardConfig as numbers."""
+    for lane in range(out.shape[0]):
+        out[lane] = weights.salvage * ledger.salvage[lane]
+        out[lane] += weights.server_cost * ledger.server_cost[lane]
+        out[lane] += weights.penalty * ledger.penalty[lane]
+    for product in range(ledger.revenue.shape[0]):
+        for lane in range(out.shape[0]):
+            sold, bought = ledger.revenue[product, lane], ledger.goods_cost[product, lane]
+            out[lane] += weights.revenue * sold + weights.goods_cost * bought
 
 
 def constraint_costs(ledger: Ledger, rows: Any) -> dict[str, NDArray[np.float64]]:

@@ -56,7 +56,7 @@ class FlashSaleVecEnv(VecEnv):
         self._returns += reward
         self._lengths += 1
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        observation = self.sales.observe()
+        observation = self.sales.seen()
         if closed.any():
             for row in np.flatnonzero(closed):
                 episode = {"r": float(self._returns[row]), "l": int(self._lengths[row])}

@@ -88,4 +88,4 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
         self._is_open = not closed[0]
         costs = {name: float(cost[0]) for name, cost in self.sales.costs().items()}
         info = {"cost": costs, "action_mask": self.sales.masks()[0]}
-        return self.sales.observe()[0], float(reward[0]), bool(closed[0]), False, info
+        return self.sales.seen()[0], float(reward[0]), bool(closed[0]), False, info

@@ -8,13 +8,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from flashsim.envs.observation import forget_tiles, make_memory, observe_tiles, remember_tiles
-from flashsim.envs.reward import RewardConfig, constraint_costs
+from flashsim.envs.observation import forget_tiles, make_memory, make_sight, observe_tiles, pass_tick
+from flashsim.envs.reward import RewardConfig, RewardConfigArguments, constraint_costs
 from flashsim.envs.spaces import ActionCodec, ActionConfig, observation_space
 from flashsim.errors import InputError
 from flashsim.plan import Plan, Sale
 from flashsim.sim.engine import Batch
-from flashsim.sim.samplers import make_workspace
+from flashsim.sim.parameters import as_arguments
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 SEED_LIMIT = 2**63
@@ -26,16 +26,18 @@ class SaleBatch:
     def __init__(
         self, plan: Plan, sales: int, *, action: ActionConfig, reward: RewardConfig, domain: int, threads: int = 1
     ) -> None:
-        self.plan, self.codec, self.reward_config = plan, ActionCodec(plan, action), reward
+        self.plan, self.codec = plan, ActionCodec(plan, action)
         self.batch = Batch(plan.tables, sales, domain=domain, threads=threads)
         self.sales = sales
         batch = self.batch
         self._memory = make_memory(batch.tiles, plan.products, batch.lanes)
-        self._work = make_workspace(batch.lanes)
-        self._lookahead = np.array(plan.lookahead, np.int64)
+        self._weights = as_arguments(reward, RewardConfigArguments)
+        self._reward = np.zeros((batch.tiles, batch.lanes))
         self.observation_space = observation_space(plan)
         (width,) = self.observation_space.shape
         self._observation = np.zeros((batch.tiles * batch.lanes, width), np.float32)
+        self._sights = [make_sight(width, batch.lanes) for _ in batch.scratch]
+        self._view = (plan.tables, plan.forecast, np.array(plan.lookahead, np.int64), not plan.is_reference)
         self._episodes = np.zeros(sales, np.uint64)
         self.listeners: list[Callable[[SaleBatch, NDArray[np.float64], NDArray[np.bool_]], object]] = []
 
@@ -54,17 +56,17 @@ class SaleBatch:
         self._episodes[rows] += np.uint64(1)
 
     def observe(self) -> NDArray[np.float32]:
-        """Fresh observations (sale, feature)."""
-        plan = self.plan
-        observe_tiles(
-            plan.tables,
-            plan.forecast,
-            self._lookahead,
-            not plan.is_reference,
-            self.batch.state,
-            self._memory,
-            self._observation,
+        """Fresh observations (sale, feature) of the present state."""
+        batch = self.batch
+        batch.each(
+            lambda part, first, last: observe_tiles(
+                *self._view, batch.state, self._memory, self._sights[part], self._observation, first, last
+            )
         )
+        return self.seen()
+
+    def seen(self) -> NDArray[np.float32]:
+        """A copy of the observations (sale, feature) that the last step or :meth:`observe` left behind."""
         return self._observation[: self.sales].copy()
 
     def step(self, actions: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -76,8 +78,6 @@ class SaleBatch:
         total = np.zeros(self.sales)
         closed = np.zeros(self.sales, np.bool_)
         for tick in range(self.codec.config.every):
-            if tick > 0:
-                self.observe()
             reward, closed = self._step(*self.codec.decode(orders, self._observation[: self.sales], is_first=tick == 0))
             total += reward
             for listener in self.listeners:
@@ -88,14 +88,28 @@ class SaleBatch:
         self, menu: NDArray[np.int64], timing: NDArray[np.int64], change: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Let one tick pass; reward and whether the sale ended, (sale,)."""
-        batch, plan = self.batch, self.plan
+        batch = self.batch
         batch.fill(batch.decisions.menu, menu)
         batch.fill(batch.decisions.timing, timing)
         batch.fill(batch.decisions.change, change)
-        batch.step()
-        if not plan.is_reference:
-            remember_tiles(plan.tables, plan.forecast, batch.state, batch.ledger, self._memory, self._work)
-        return batch.rows(self.reward_config.of(batch.ledger)).copy(), batch.rows(batch.ledger.is_closed).copy()
+        batch.check_open()
+        batch.each(
+            lambda part, first, last: pass_tick(
+                *self._view,
+                self._weights,
+                batch.decisions,
+                batch.state,
+                batch.ledger,
+                self._memory,
+                batch.scratch[part],
+                self._sights[part],
+                self._reward,
+                self._observation,
+                first,
+                last,
+            )
+        )
+        return batch.rows(self._reward).copy(), batch.rows(batch.ledger.is_closed).copy()
 
     def masks(self) -> NDArray[np.bool_]:
         """Feasible choices now (see ``ActionCodec.masks``)."""
@@ -190,7 +204,7 @@ class FlashSaleVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[An
         """Let one tick pass; where a sale ends, ``info["final_obs"]`` is its last observation and a new one opens."""
         reward, closed = self.sales.step(actions)
         info: dict[str, Any] = {"cost": self.sales.costs()}
-        observation = self.sales.observe()
+        observation = self.sales.seen()
         if closed.any():
             final = np.full(self.num_envs, None, dtype=object)
             for row in np.flatnonzero(closed):

@@ -78,7 +78,7 @@ class Batch:
         self.episode = np.zeros((self.tiles, self.lanes), np.uint64)
         threads = min(threads, self.tiles)
         self._bounds = [self.tiles * part // threads for part in range(threads + 1)]
-        self._scratch = [sale.make_scratch(tables, self.lanes) for _ in range(threads)]
+        self.scratch = [sale.make_scratch(tables, self.lanes) for _ in range(threads)]
         self._pool: ThreadPoolExecutor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -109,22 +109,27 @@ class Batch:
         self.fill(marks, opening)
         unread = marks.reshape(-1)[self.sales :]
         unread[:] = self.ledger.is_closed.reshape(-1)[self.sales :] | opening.all()
-        open_tiles(self.tables, self.state, marks, self.seed, self.domain, self.episode, self._scratch[0])
+        open_tiles(self.tables, self.state, marks, self.seed, self.domain, self.episode, self.scratch[0])
         self.ledger.is_closed[marks] = False
         return marks
 
     def step(self) -> None:
         """Let one tick pass in all sales; RuntimeError where one has ended and was not opened again."""
-        if self.ledger.is_closed.any():
-            raise RuntimeError("a sale has ended: open it again before the next step")
-        self._each(
-            lambda first, last, scratch: step_tiles(
-                self.tables, self.state, self.decisions, self.ledger, scratch, first, last
+        self.check_open()
+        self.each(
+            lambda part, first, last: step_tiles(
+                self.tables, self.state, self.decisions, self.ledger, self.scratch[part], first, last
             )
         )
 
-    def _each(self, work: Callable[[int, int, Scratch], None]) -> None:
-        parts = list(zip(self._bounds[:-1], self._bounds[1:], self._scratch, strict=True))
+    def check_open(self) -> None:
+        """RuntimeError where a sale has ended and was not opened again."""
+        if self.ledger.is_closed.any():
+            raise RuntimeError("a sale has ended: open it again before the next step")
+
+    def each(self, work: Callable[[int, int, int], None]) -> None:
+        """Call ``work(part, first, last)`` for each thread's part of the tiles; its scratch is ``scratch[part]``."""
+        parts = list(zip(range(len(self.scratch)), self._bounds[:-1], self._bounds[1:], strict=True))
         if len(parts) == 1:
             work(*parts[0])
             return
