@@ -2,7 +2,7 @@
 
 python -m experiments.train agent=dqn world.folder=outputs/run/…/world
 python -m experiments.train agent=ppo scenario.name=g1 agent.steps=500000
-python -m experiments.train agent=ppo scenario.name=reference scenario.table=FILE
+python -m experiments.train agent=ppo scenario=reference scenario.table=FILE
 """
 
 from dataclasses import dataclass, field

@@ -1,16 +1,23 @@
 """Reference sales in the programs: by name or from a table, and the exact result of what was trained."""
 
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from experiments import train
 from experiments.stages import ScenarioConfig, is_reference, make_reference, report_exactly
 from flashsim.errors import InputError
+from flashsim.files import sha256
+from flashsim.plan import Plan
+from flashsim.policy import NetworkPolicy
 from flashsim.reference import g0, j1, solve
-from tests.made_policies import JointTablePolicy, TablePolicy
+from tests.made_policies import JointTablePolicy, TablePolicy, random_network
 
 TABLE = {"rates": [[0.5, 1.0], [0.5, 1.0]], "prices": [10, 8], "stock": 1}
+SERVERS = {"max_servers": 2, "mu": 1.5, "start_servers": 1, "server_cost": 1, "penalty": 1, "step": 1, "lag": 1}
 
 
 def test_a_sale_comes_from_its_name_or_its_table(tmp_path: Path) -> None:
@@ -40,3 +47,53 @@ def test_the_exact_result_is_printed_and_written(tmp_path: Path, capsys: pytest.
     report_exactly(joint, JointTablePolicy(joint.plan(), solve(joint).policy), folder=tmp_path)
     assert json.loads((tmp_path / "exact.json").read_text())["value"] == pytest.approx(184.6421, abs=5.1e-5)
     assert "joint table earns 184.6421, exactly; the optimum is 184.6421 (100.00%)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("servers", [{}, SERVERS], ids=["menu sale", "joint sale"])
+def test_training_on_a_table_tells_the_exact_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], servers: dict[str, Any]
+) -> None:
+    """All but the learning itself, in place of which there is a network of random weights."""
+
+    def no_learning(plan: Plan, *_: object, **__: object) -> NetworkPolicy:
+        return random_network(plan)
+
+    monkeypatch.setattr(train, "train_agent", no_learning)
+    table, output = tmp_path / "mine.json", tmp_path / "out"
+    table.write_text(json.dumps(TABLE | servers))
+    arguments = ["scenario=reference", f"scenario.table={table}", f"output={output}"]
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    train.main()
+    result = json.loads((output / "exact.json").read_text())
+    assert 0.0 < result["share"] <= 1.0 if not servers else result["value"] <= result["optimum"]
+    assert f"exactly; the optimum is {result['optimum']:.4f}" in capsys.readouterr().out
+    assert json.loads((output / "run.json").read_text())["data"]["table"] == sha256(table)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["scenario=refrence"], "did you mean scenario=reference?"),
+        (["scenario=reference"], "scenario.name=reference needs a file"),
+        (["scenario=reference", "scenario.table=no/such.json"], "cannot read no/such.json"),
+        (["scenario.table=mine.json"], "scenario.table needs scenario.name=reference"),
+        (["scenario=reference", "scenario.tabel=mine.json"], "did you mean scenario.table?"),
+    ],
+)
+def test_a_sale_that_cannot_be_had_ends_in_one_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train", *arguments, f"output={tmp_path / 'out'}"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit) as ended:
+        train.main()
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -1,6 +1,7 @@
 """Joint sales: the solver against numbers known to be true, and the simulated sale against the solver."""
 
 from statistics import mean
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -323,6 +324,17 @@ def test_a_policy_that_does_not_fit_is_refused() -> None:
     for policy, words in cases:
         with pytest.raises(InputError, match=words):
             evaluate_exactly(sale, policy)
+
+
+def test_a_large_sale_is_solved_in_seconds() -> None:
+    """100 units, 100 ticks, 10 servers, six prices; without servers to pay it earns no less."""
+    random = np.random.default_rng(5)
+    large = GOOD | {"rates": random.uniform(0.0, 3.0, (100, 6)), "prices": [10.0, 9.0, 8.0, 7.0, 6.0, 5.0]}
+    large |= {"stock": 100, "max_servers": 10, "mu": 0.4, "server_cost": 0.3, "lag": 1}
+    start = perf_counter()
+    solution = solve(joint_sale(**large))
+    assert perf_counter() - start < 30.0
+    assert 0.0 < solution.value < solve(joint_sale(**(large | {"server_cost": 0.0}))).value
 
 
 def test_a_sale_with_too_many_states_is_refused_in_words() -> None:
