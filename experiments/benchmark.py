@@ -1,0 +1,218 @@
+"""Measure speed, memory and starts, beside the same sale written naively and a library of queues.
+
+python -m experiments.benchmark
+
+Leaves ``speed.csv`` (steps a second), ``scaling.csv`` (cost by products and segments), ``benchmark.json`` and
+``benchmark.png``. A step of the sale is one tick with 81 draws at 8 products and 6 segments, observation and reward
+included, and restarts of the sales that end; a customer of Ciw passes one M/M/c queue.
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments.benchmark_sale import PRODUCTS, SEGMENTS, make_plan
+from experiments.entry import dated, entry
+from experiments.footprint import megabytes_of_sales, start_seconds, state_bytes
+from experiments.naive_env import NaiveSale
+from experiments.outputs import RunFolder, machine
+from experiments.stopwatch import measure
+from flashsim.envs.vector import FlashSaleVectorEnv
+from flashsim.errors import InputError
+from flashsim.files import write_json, write_text
+from flashsim.plan import Plan
+
+NAIVE, SINGLE, QUEUE = "naive numpy env", "gymnasium.make", "Ciw, customers"
+STEPS_A_TURN = 1_024  # of the clock
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """What is measured; the defaults end within about three minutes on two cores."""
+
+    sales: tuple[int, ...] = (1, 16, 256, 4_096, 16_384)
+    threads: tuple[int, ...] = (1, 2)
+    products: tuple[int, ...] = (4, 8, 16)
+    segments: tuple[int, ...] = (3, 6, 12)
+    """The cost of a step is compared for each of ``products`` with each of ``segments``."""
+    cell_sales: int = 1_024
+    """Sales of a batch in that comparison."""
+    seconds: float = 0.2
+    """Of one measurement."""
+    repeats: int = 7
+    """Measurements of each case, all cases in turn; the median counts."""
+    memory_sales: int = 16_384
+    """Sales played to measure memory; 0 leaves it out."""
+    memory_chunk: int = 4_096
+    """Sales played at a time."""
+    measures_starts: bool = True
+    """Whether to compile everything anew in an empty folder, about a minute, and to start again from it."""
+    output: str = dated("benchmark")
+
+    def __post_init__(self) -> None:
+        for name in ("sales", "threads", "products", "segments"):
+            values = np.array(getattr(self, name))
+            if values.size == 0 or values.min() < 1:
+                raise InputError(f"{name}: expected numbers of at least 1, got {getattr(self, name)!r}")
+        if len(set(self.products)) < 2:
+            raise InputError(f"products: expected at least two different numbers, got {self.products!r}")
+        if self.repeats < 1 or not self.seconds > 0.0:
+            raise InputError(f"repeats and seconds must be above 0, got {self.repeats!r} and {self.seconds!r}")
+
+
+def vector_case(plan: Plan, *, sales: int, threads: int) -> Callable[[], int]:
+    """Steps of a batch with random actions."""
+    env = FlashSaleVectorEnv(plan, num_envs=sales, threads=threads)
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    actions = [env.action_space.sample() for _ in range(8)]
+    turns = max(1, STEPS_A_TURN // sales)
+
+    def run() -> int:
+        for turn in range(turns):
+            env.step(actions[turn % len(actions)])
+        return turns * sales
+
+    return run
+
+
+def single_case(env: gymnasium.Env[Any, Any]) -> Callable[[], int]:
+    """Steps of one env with random actions, until its sale ends."""
+    env.action_space.seed(0)
+    actions = [env.action_space.sample() for _ in range(8)]
+
+    def run() -> int:
+        env.reset(seed=0)
+        steps, is_over = 0, False
+        while not is_over:
+            is_over = bool(env.step(actions[steps % len(actions)])[2])
+            steps += 1
+        return steps
+
+    return run
+
+
+def queue_case() -> Callable[[], int]:
+    """Customers of an M/M/10 queue of utilization 0.8 in Ciw."""
+    ciw = importlib.import_module("ciw")
+    network = ciw.create_network(
+        arrival_distributions=[ciw.dists.Exponential(8.0)],
+        service_distributions=[ciw.dists.Exponential(1.0)],
+        number_of_servers=[10],
+    )
+
+    def run() -> int:
+        ciw.seed(0)
+        simulation = ciw.Simulation(network)
+        simulation.simulate_until_max_time(60.0)
+        return len(simulation.get_all_records())
+
+    return run
+
+
+def speed_table(config: BenchmarkConfig) -> pd.DataFrame:
+    """Speed of every case: one row each, with its ratio of CPU time to the naive env."""
+    plan = make_plan()
+    cases = {
+        f"sales: {sales:,}, threads: {threads}": vector_case(plan, sales=sales, threads=threads)
+        for sales in config.sales
+        for threads in config.threads
+    }
+    cases[SINGLE] = single_case(gymnasium.make("flashsim/FlashSale-v0", scenario=plan))
+    cases[NAIVE] = single_case(NaiveSale(plan))
+    if importlib.util.find_spec("ciw") is None:
+        print("Ciw is not installed: its row is left out; install flashsim[dev] to see it.", flush=True)
+    else:
+        cases[QUEUE] = queue_case()
+    speeds = measure(cases, seconds=config.seconds, repeats=config.repeats)
+    table = pd.DataFrame([{"case": name, **asdict(speed)} for name, speed in speeds.items()])
+    table["times_naive_cpu"] = table["per_cpu_second"] / speeds[NAIVE].per_cpu_second
+    table["times_naive_wall"] = table["per_second"] / speeds[NAIVE].per_second
+    table.loc[table["case"] == QUEUE, ["times_naive_cpu", "times_naive_wall"]] = np.nan  # another unit of work
+    return table
+
+
+def scaling_table(config: BenchmarkConfig) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Microseconds of CPU a step by products × segments, and the line through them."""
+    cases = {
+        f"{products} × {segments}": vector_case(make_plan(products, segments), sales=config.cell_sales, threads=1)
+        for products in config.products
+        for segments in config.segments
+    }
+    speeds = measure(cases, seconds=config.seconds, repeats=config.repeats)
+    cells = np.array([products * segments for products in config.products for segments in config.segments])
+    cost = np.array([1e6 / speed.per_cpu_second for speed in speeds.values()])
+    slope, fixed = np.polyfit(cells, cost, 1)
+    r_squared = 1.0 - ((cost - fixed - slope * cells) ** 2).sum() / ((cost - cost.mean()) ** 2).sum()
+    table = pd.DataFrame({"products × segments": list(cases), "cells": cells, "microseconds_cpu": cost})
+    return table, {"fixed_microseconds": fixed, "microseconds_a_cell": slope, "r_squared": r_squared}
+
+
+def figure(speed: pd.DataFrame, scaling: pd.DataFrame, line: dict[str, float], config: BenchmarkConfig) -> Figure:
+    """Left: steps a second by sales and threads. Right: cost by products × segments."""
+    drawing = Figure(figsize=(10.0, 4.0), layout="constrained")
+    left, right = drawing.subplots(1, 2)
+    wall = speed.set_index("case")["per_second"]
+    batches = wall.to_numpy()[: len(config.sales) * len(config.threads)].reshape(len(config.sales), -1)
+    for column, threads in enumerate(config.threads):
+        left.plot(config.sales, batches[:, column], "o-", label=f"batch, threads: {threads}")
+    for name, style in ((SINGLE, "--"), (NAIVE, ":")):
+        left.axhline(wall[name], linestyle=style, color="0.4", label=name)
+    left.set(xscale="log", yscale="log", xlabel="sales in the batch", ylabel="steps a second")
+    left.legend(frameon=False)
+    right.plot(scaling["cells"], scaling["microseconds_cpu"], "o")
+    ends = np.array([0, scaling["cells"].max()])
+    label = f"R² = {line['r_squared']:.3f}"
+    right.plot(ends, line["fixed_microseconds"] + line["microseconds_a_cell"] * ends, color="0.4", label=label)
+    right.set(xlabel="products × segments", ylabel="CPU time a step, µs", ylim=(0.0, None))
+    right.legend(frameon=False)
+    drawing.suptitle(machine()["processor"])
+    return drawing
+
+
+@entry("benchmark", BenchmarkConfig)
+def main(config: BenchmarkConfig, folder: RunFolder) -> None:
+    """Measure, print and save."""
+    speed = speed_table(config)
+    scaling, line = scaling_table(config)
+    facts: dict[str, Any] = {"state_bytes_a_sale": state_bytes()}
+    if config.memory_sales:
+        name = f"megabytes_of_{config.memory_sales}_sales_by_{config.memory_chunk}"
+        facts[name] = megabytes_of_sales(config.memory_sales, chunk=config.memory_chunk)
+    if config.measures_starts:
+        facts |= {f"seconds_of_{name}": seconds for name, seconds in start_seconds().items()}
+    _save(folder.path, speed, scaling, line, facts, config)
+    print(f"\n{machine()['processor']}, {machine()['cpu_count']} cores; {PRODUCTS} products × {SEGMENTS} segments\n")
+    print(speed.to_string(index=False, float_format=lambda value: f"{value:,.4g}" if value < 100 else f"{value:,.0f}"))
+    print(f"\n{scaling.to_string(index=False, float_format='{:.2f}'.format)}")
+    print(", ".join(f"{name} {value:.4g}" for name, value in line.items()))
+    print("\n".join(f"{name.replace('_', ' ')}: {value:,.1f}" for name, value in facts.items()))
+    print(f"\nResults: {folder.path}", flush=True)
+
+
+def _save(
+    path: Path,
+    speed: pd.DataFrame,
+    scaling: pd.DataFrame,
+    line: dict[str, float],
+    facts: dict[str, Any],
+    config: BenchmarkConfig,
+) -> None:
+    write_text(path / "speed.csv", speed.to_csv(index=False))
+    write_text(path / "scaling.csv", scaling.to_csv(index=False))
+    rows = [row.dropna().to_dict() for _, row in speed.iterrows()]
+    results = {"machine": machine(), "speed": rows, "scaling": scaling.to_dict("records"), "line": line, **facts}
+    write_json(path / "benchmark.json", results)
+    figure(speed, scaling, line, config).savefig(path / "benchmark.png", dpi=120)
+
+
+if __name__ == "__main__":
+    main()
