@@ -49,6 +49,29 @@ def test_plain_recursion_knows_what_random_feasible_orders_earn(lag: int, truth:
     assert value_by_recursion(j1(lag), lambda values: mean(list(values))) == pytest.approx(truth, abs=5.1e-5)
 
 
+@pytest.mark.parametrize(("lag", "truth"), [(0, 175.4935), (1, 177.1532), (2, 159.6770)])
+def test_the_exact_value_of_what_is_best_for_one_tick_is_known(lag: int, truth: float) -> None:
+    """The best price for this tick, and the level that is best for the tick in which the order comes into force."""
+    sale = j1(lag)
+    alone: dict[str, Any] = {"stock": 40, "max_servers": 4, "mu": 3.0, "start_servers": 0, "step": 0, "lag": 0}
+    alone |= {"server_cost": 4.0, "penalty": 4.0}
+
+    def one_tick(tick: int, menu: int) -> Any:
+        return solve(joint_sale(rates=[[sale.rates[tick, menu]]], prices=[sale.prices[menu]], **alone)).values[0]
+
+    worth = np.array([[one_tick(tick, menu) for menu in range(3)] for tick in range(8)])  # tick, menu, stock, servers
+
+    def decide(tick: int, stock: int, levels: tuple[int, ...]) -> tuple[int, int]:
+        change = 0
+        if tick + lag < 8:
+            best = worth[tick + lag, :, stock].max(axis=0)
+            change = max((0, -1, 1), key=lambda step: best[min(max(levels[-1] + step, 0), 4)])
+        in_force = levels[0] if lag else min(max(levels[0] + change, 0), 4)
+        return int(worth[tick, :, stock, in_force].argmax()), change
+
+    assert evaluate_exactly(sale, decide) == pytest.approx(truth, abs=5.1e-5)
+
+
 @pytest.mark.parametrize("lag", [0, 1, 2])
 def test_the_exact_value_of_the_optimal_policy_is_the_optimum(lag: int) -> None:
     solution = solve(j1(lag))
