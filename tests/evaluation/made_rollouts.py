@@ -11,6 +11,19 @@ PRODUCTS = 3
 TICKS = 40
 
 
+SAME_IN_ALL = {
+    "server_minutes": 300.0,
+    "server_cost": 90.0,
+    "penalty": 12.0,
+    "released": 600.0,
+    "stock": 600.0,
+    "utilization": 0.6,
+    "pushes": 1.0,
+    "projected_actions": 0.0,
+    "ticks": float(TICKS),
+}
+
+
 def make_rollout(
     policy: str,
     *,
@@ -49,20 +62,11 @@ def make_rollout(
         "revenue": revenue,
         "discount_given": revenue * depth / (1.0 - depth),
         "goods_cost": 0.6 * np.full(sales, 5_000.0),
-        "server_minutes": np.full(sales, 300.0),
-        "server_cost": np.full(sales, 90.0),
-        "penalty": np.full(sales, 12.0),
-        "released": np.full(sales, 600.0),
-        "stock": np.full(sales, 600.0),
         "leftover": 600.0 - paid,
         "salvage": (600.0 - paid) * 2.0,
         "latency_mean_s": np.full(sales, latency_s / 2.0),
         "latency_p95_s": latency_s + shared.exponential(0.02, size=sales),
-        "utilization": np.full(sales, 0.6),
-        "pushes": np.ones(sales),
-        "projected_actions": np.zeros(sales),
-        "ticks": np.full(sales, float(TICKS)),
-    }
+    } | {name: np.full(sales, value) for name, value in SAME_IN_ALL.items()}
     totals["profit"] = (
         totals["revenue"] - totals["goods_cost"] - totals["server_cost"] - totals["penalty"] + totals["salvage"]
     )
