@@ -155,6 +155,10 @@ class ActionCodec:
         self.sizes = np.array(sizes, np.int64)
         self._starts = np.concatenate([[0], np.cumsum(self.sizes)])
         self._changes = np.array(plan.server_changes, np.int64)
+        self._limited: dict[int, int] = {}  # orders that may be infeasible, and where they stand in a mask
+        if "timing" in self._slices:
+            first = int(self._starts[self._slices["timing"].start])
+            self._limited = {order: first + place for place, order in enumerate(orders)}
         self.dashboard = Dashboard(plan, {f.name: column for column, f in enumerate(observation_table(plan))})
         self._targets = np.array(config.scaler_targets)
         self._scaler = TargetTracking(self.dashboard) if config.scaler_targets else None
@@ -255,14 +259,12 @@ class ActionCodec:
     ) -> NDArray[np.bool_]:
         """Feasible choices (sale, sum of head sizes or flat action): others are projected when taken."""
         masks = np.ones((ordered.shape[0], self._starts[-1]), np.bool_)
-        if "timing" in self._slices:
-            first = self._starts[self._slices["timing"].start]
-            for order, left in ((RELEASE, waves_left), (PUSH, pushes_left)):
-                for column in np.flatnonzero(self._orders == order):
-                    masks[:, first + column] = left > 0
+        for order, left in ((RELEASE, waves_left), (PUSH, pushes_left)):
+            if order in self._limited:
+                masks[:, self._limited[order]] = left > 0
         if "capacity" in self._slices and self._scaler is None:  # targets are always feasible
             servers = self.plan.tables.servers
-            level = ordered[:, None] + self._changes[None, :]
+            level = ordered[:, None] + self._changes
             masks[:, self._starts[-2] :] = (level >= servers.min_servers) & (level <= servers.max_servers)
         if not self.config.flat:
             return masks

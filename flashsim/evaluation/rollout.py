@@ -75,7 +75,8 @@ def play(
         progress(batch.codec.config.every)
         if closed.any():
             batch.open(closed)
-        observation = batch.observe()
+            batch.observe()
+        observation = batch.seen()
     return books.close(policy.name, np.arange(seed, seed + sales), members)
 
 
