@@ -13,6 +13,7 @@ from flashsim.envs.reward import RewardConfig, RewardConfigArguments, constraint
 from flashsim.envs.spaces import ActionCodec, ActionConfig, observation_space
 from flashsim.errors import InputError
 from flashsim.plan import Plan, Sale
+from flashsim.sim.cache import announce_compiling
 from flashsim.sim.engine import Batch
 from flashsim.sim.parameters import as_arguments
 from flashsim.sim.streams import TRAINING_DOMAIN
@@ -39,6 +40,7 @@ class SaleBatch:
         self._sights = [make_sight(width, batch.lanes) for _ in batch.scratch]
         self._view = (plan.tables, plan.forecast, np.array(plan.lookahead, np.int64), not plan.is_reference)
         self._episodes = np.zeros(sales, np.uint64)
+        announce_compiling(pass_tick)
         self.listeners: list[Callable[[SaleBatch, NDArray[np.float64], NDArray[np.bool_]], object]] = []
 
     def seed(self, seeds: NDArray[np.uint64], episodes: int = 0) -> None:

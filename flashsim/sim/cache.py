@@ -4,8 +4,10 @@ Numba notices an edit only in the file that defines a compiled function, not in 
 therefore cached in a folder named by a hash of all sources it may come from: edit one, and everything is compiled anew.
 """
 
+import functools
 import hashlib
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,17 @@ compiled = njit(cache=True, nogil=True, error_model="numpy")
 each division would need a test before it, and loops with such tests are not vectorized."""
 compiled_inline = njit(cache=True, error_model="numpy", inline="always")
 """Decorator of a small function of scalars, for use inside such loops."""
+
+
+@functools.cache
+def announce_compiling(function: Any) -> None:
+    """Say on standard error that ``function`` and what it calls are about to be compiled; nothing if that was done."""
+    config: Any = numba.config
+    if config.DISABLE_JIT or function.signatures:
+        return
+    source = Path(function.py_func.__code__.co_filename).stem
+    if not any(Path(function.stats.cache_path).glob(f"{source}.{function.__name__}-*.nbi")):
+        print("flashsim: compiling the simulator, about a minute, once", file=sys.stderr, flush=True)
 
 
 @contextmanager

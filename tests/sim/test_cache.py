@@ -58,6 +58,29 @@ def test_the_setting_of_other_code_is_left_as_it_was(tmp_path: Path) -> None:
     assert before == config.CACHE_DIR
 
 
+MODULE = """
+from pathlib import Path
+from flashsim.sim.cache import announce_compiling, compiled, compiled_code_of
+with compiled_code_of(Path(__file__)):
+    @compiled
+    def add(a, b):
+        return a + b
+announce_compiling(add)
+announce_compiling(add)
+add(1, 2)
+"""
+
+
+def test_compiling_is_announced_once_and_only_where_nothing_is_cached(tmp_path: Path) -> None:
+    (tmp_path / "adding.py").write_text(MODULE)
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, str(tmp_path / "adding.py")]
+    said = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for _ in range(2)]
+    assert [done.stdout for done in said] == ["", ""]
+    assert said[0].stderr == "flashsim: compiling the simulator, about a minute, once\n"
+    assert said[1].stderr == ""
+
+
 SECOND_START = """
 import numpy as np
 from flashsim.reference import g0
