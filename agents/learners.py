@@ -28,11 +28,13 @@ from flashsim.envs.spaces import ActionConfig
 from flashsim.errors import InputError
 from flashsim.plan import Plan
 from flashsim.policy import NetworkPolicy
+from flashsim.sim.parameters import check_range, check_whole
 
 SEEDS_PER_RUN = 2**32  # training seed j starts at j·2^32
 _SELECTION = 2**31  # sales that choose the network to keep
 STEPS_AROUND = 2
 SCALER_TARGETS = (0.5, 0.6, 0.7, 0.8, 0.9)
+_MANY = 10**12
 _SCALE = 2**30  # sales that measure the spread of a random policy's return
 
 
@@ -78,6 +80,20 @@ class AgentConfig:
     """Ticks between decisions of an assisted agent: what a price does in one minute drowns in chance. A sale whose
     length it does not divide is decided every tick."""
 
+    def __post_init__(self) -> None:
+        if not self.name or self.name.startswith(".") or set(self.name) & set("/\\"):
+            raise InputError(f"name must be the name of a folder, without slashes, got {self.name!r}")
+        for name in ("torch_threads", "steps", "evaluations", "decide_every"):
+            check_whole(name, getattr(self, name), 1, _MANY)
+        check_whole("evaluation_sales", self.evaluation_sales, 2, _MANY)
+        check_range("learning_rate", self.learning_rate, 0.0, 1.0)
+        check_range("final_rate", self.final_rate, 0.0, 1.0)
+        check_range("gamma", self.gamma, 0.0, 1.0)
+        if not self.layers:
+            raise InputError(f"layers must name at least one width, got {self.layers!r}")
+        for width in self.layers:
+            check_whole("layers", width, 1, 100_000)
+
     def action(self, plan: Plan) -> ActionConfig:
         """The actions that this agent takes in ``plan``."""
         plain = ActionConfig(heads=self.heads, per_product=self.per_product, flat=self.flat)
@@ -111,6 +127,15 @@ class PPOConfig(AgentConfig):
     """Falls linearly to 0 at ``entropy_until`` of the training."""
     entropy_until: float = 0.8
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("rollout_steps", "batch_size", "epochs"):
+            check_whole(name, getattr(self, name), 1, _MANY)
+        check_range("gae_lambda", self.gae_lambda, 0.0, 1.0)
+        check_range("clip_range", self.clip_range, 1e-6, 1e6)
+        check_range("entropy", self.entropy, 0.0, 1e6)
+        check_range("entropy_until", self.entropy_until, 1e-6, 1.0)
+
 
 @dataclass(frozen=True)
 class DQNConfig(AgentConfig):
@@ -131,6 +156,15 @@ class DQNConfig(AgentConfig):
     exploration_final: float = 0.05
     exploration_until: float = 0.3
     """Share of the training in which exploration falls from 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("sales", "batch_size", "gradient_steps", "target_interval"):
+            check_whole(name, getattr(self, name), 1, _MANY)
+        check_whole("buffer", self.buffer, self.sales, _MANY)
+        check_whole("learning_starts", self.learning_starts, 0, _MANY)
+        check_range("exploration_final", self.exploration_final, 0.0, 1.0)
+        check_range("exploration_until", self.exploration_until, 1e-6, 1.0)
 
     @property
     def flat(self) -> bool:
@@ -179,9 +213,8 @@ def train(
 
     ``progress`` is told of env steps. InputError when cuda is asked for and absent, or the config fits no algorithm.
     """
+    check_training(config, seed=seed)
     makers: dict[type, Callable[..., BaseAlgorithm]] = {PPOConfig: _make_ppo, DQNConfig: _make_dqn}
-    if type(config) not in makers:
-        raise InputError(f"agent: expected PPOConfig or DQNConfig, got {type(config).__name__}")
     device = torch_device(config.device)
     torch.set_num_threads(config.torch_threads)
     Distribution.set_default_validate_args(False)
@@ -202,6 +235,14 @@ def train(
     model.learn(config.steps, callback=callbacks, log_interval=1)
     best.restore()
     return Trained(model, scale, tuple(best.curve), config, seed, plan)
+
+
+def check_training(config: AgentConfig, *, seed: int) -> None:
+    """InputError unless :func:`train` can train with ``config`` here."""
+    if not isinstance(config, PPOConfig | DQNConfig):
+        raise InputError(f"agent: expected PPOConfig or DQNConfig, got {type(config).__name__}")
+    check_whole("seed", seed, 0, 2**30 - 1)
+    torch_device(config.device)
 
 
 def torch_device(device: Device) -> str:

@@ -5,7 +5,7 @@ A program is a frozen dataclass, the one place where its default values are writ
     @dataclass(frozen=True)
     class TrainConfig:
         seed: int = 0
-        agent: AgentConfig = field(default_factory=PPOConfig)
+        agent: AgentConfig = field(default_factory=AgentConfig)
         output: str = dated("train")
 
     @entry("train", TrainConfig, options={"agent": {"ppo": PPOConfig, "dqn": DQNConfig}})

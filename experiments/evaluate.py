@@ -8,11 +8,13 @@ from pathlib import Path
 
 from agents.baselines import DESCRIPTIONS
 from experiments.entry import dated, entry
-from experiments.judging import EvaluationConfig, evaluate, report, sale_context, world_context
+from experiments.judging import EvaluationConfig, check_names, evaluate, report, sale_context, world_context
 from experiments.outputs import RunFolder
 from experiments.stages import ScenarioConfig, WorldConfig, is_reference, make_baselines, make_scenario, obtain_world
 from flashsim.errors import InputError
+from flashsim.evaluation.rollout import check_policy
 from flashsim.policy import load_policy
+from flashsim.sim.parameters import check_whole
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,9 @@ class EvaluateConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     output: str = dated("evaluate")
 
+    def __post_init__(self) -> None:
+        check_whole("search_ticks", self.search_ticks, 0, 10**12)
+
 
 @entry("evaluate", EvaluateConfig)
 def main(config: EvaluateConfig, folder: RunFolder) -> None:
@@ -37,8 +42,11 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
     if is_reference(config.scenario):
         raise InputError(f"scenario: {config.scenario.name!r} is evaluated exactly by experiments.train")
     learners = [load_policy(bundle) for bundle in config.bundles]
+    check_names([policy.name for policy in learners])
     world = obtain_world(config.world, folder)
     plan = make_scenario(config.scenario, world).plan()
+    for policy in learners:
+        check_policy(plan, policy)
     folder.record(seeds={"evaluation": config.evaluation.seed}, data={"world": world.fingerprint()})
     policies = [*learners, *make_baselines(plan, ticks=config.search_ticks, folder=folder.path)]
     names = [policy.name for policy in learners]

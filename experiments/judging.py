@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agents.baselines import DESCRIPTIONS
 from experiments.progress import progress_meter
 from flashsim.errors import InputError
 from flashsim.evaluation.comparison import Comparison, compare
@@ -19,6 +20,7 @@ from flashsim.files import read_json, write_json
 from flashsim.plan import Plan
 from flashsim.policy import Policy
 from flashsim.report import write_report
+from flashsim.sim.parameters import check_range, check_whole
 from flashsim.world import World
 
 EVALUATION_FILE = "evaluation.json"
@@ -38,6 +40,22 @@ class EvaluationConfig:
     resamples: int = 10_000
     """Of the bootstrap."""
     confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        check_whole("sales", self.sales, 2, 10**9)
+        check_whole("seed", self.seed, 0, 2**62)
+        check_whole("threads", self.threads, 1, 10_000)
+        check_whole("resamples", self.resamples, 1, 10**9)
+        check_range("confidence", self.confidence, 0.01, 0.9999)
+
+
+def check_names(learners: Sequence[str]) -> None:
+    """InputError unless learners have names of their own, that no baseline has; case does not tell names apart."""
+    taken = {name.lower() for name in DESCRIPTIONS}
+    for name in learners:
+        if name.lower() in taken:
+            raise InputError(f"name: two policies would be called {name!r}; give each learner a name of its own")
+        taken.add(name.lower())
 
 
 def evaluate(

@@ -9,11 +9,12 @@ PPO and DQN learn in processes of their own while the baselines are searched in 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 from agents.baselines import DESCRIPTIONS
-from agents.learners import DQNConfig, PPOConfig
+from agents.learners import DQNConfig, PPOConfig, check_training
 from experiments.entry import dated, entry
-from experiments.judging import EvaluationConfig, evaluate, report, sale_context, world_context
+from experiments.judging import EvaluationConfig, check_names, evaluate, report, sale_context, world_context
 from experiments.outputs import RunFolder
 from experiments.stages import (
     ScenarioConfig,
@@ -30,6 +31,9 @@ from experiments.stages import (
 from flashsim.errors import InputError
 from flashsim.plan import Plan
 from flashsim.policy import Policy
+from flashsim.sim.parameters import check_whole
+
+CLOSURE_FAILS = "Closure fails: the simulated sale does not sell what the World says."
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,18 @@ class RunConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     output: str = dated("run")
 
+    def __post_init__(self) -> None:
+        check_whole("closure_sales", self.closure_sales, 2, 10**9)
+
 
 @entry("run", RunConfig)
 def main(config: RunConfig, folder: RunFolder) -> None:
     """Run all stages, then print the verdict and where the report is."""
     if is_reference(config.scenario):
         raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; use experiments.train for it")
+    check_names([config.ppo.name, config.dqn.name])
+    for settings in (config.ppo, config.dqn):
+        check_training(settings, seed=config.seed)
     world = obtain_world(config.world, folder)
     scenario = make_scenario(config.scenario, world)
     plan = scenario.plan()
@@ -74,14 +84,15 @@ def main(config: RunConfig, folder: RunFolder) -> None:
     with folder.timed("training"):
         policies = make_policies(plan, config, folder)
     learners = [config.ppo.name, config.dqn.name]
-    context = {
+    context: dict[str, Any] = {
         **world_context(world, plan),
         **sale_context(plan, sales=config.evaluation.sales),
-        **({} if is_closed else {"notices": ["Closure fails: the simulated sale does not sell what the World says."]}),
         "policy_notes": DESCRIPTIONS | dict.fromkeys(learners, "learned on the training worlds"),
         "training": [training_row(settings, seed=config.seed) for settings in (config.ppo, config.dqn)],
         "provenance": folder.provenance(),
     }
+    if not is_closed:
+        context["notices"] = [CLOSURE_FAILS, *context["notices"]]
     say(f"playing {config.evaluation.sales} sales with {len(policies)} policies")
     with folder.timed("evaluation"):
         evaluate(

@@ -29,7 +29,7 @@ from flashsim.files import write_json, write_text
 from flashsim.plan import Plan
 from flashsim.policy import NetworkPolicy, Policy
 from flashsim.reference import REFERENCE_SALES, ReferenceSale, solve, table_file
-from flashsim.scenarios import Scenario, scenario_named
+from flashsim.scenarios import Scenario, check_scenario_name, scenario_named
 from flashsim.world import World
 
 SEARCH_SEED = 2**62  # sales on which baselines are searched: no learner trains on them
@@ -99,10 +99,13 @@ def make_scenario(config: ScenarioConfig, world: World) -> Scenario:
 
 
 def is_reference(config: ScenarioConfig) -> bool:
-    """Whether ``config`` names a reference sale; InputError where name and table do not go together."""
+    """Whether ``config`` names a reference sale; InputError for an unknown name or a table too many."""
     if config.table is not None and config.name != FROM_TABLE:
         raise InputError(f"scenario.table needs scenario.name={FROM_TABLE}, got scenario.name={config.name}")
-    return config.name == FROM_TABLE or config.name in REFERENCE_SALES
+    if config.name == FROM_TABLE or config.name in REFERENCE_SALES:
+        return True
+    check_scenario_name(config.name)
+    return False
 
 
 def make_reference(config: ScenarioConfig) -> ReferenceSale:

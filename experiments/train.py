@@ -8,7 +8,7 @@ python -m experiments.train agent=ppo scenario=reference scenario.table=FILE
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.learners import AgentConfig, DQNConfig, PPOConfig
+from agents.learners import AgentConfig, DQNConfig, PPOConfig, check_training
 from experiments.entry import dated, entry
 from experiments.outputs import RunFolder
 from experiments.stages import (
@@ -40,6 +40,7 @@ class TrainConfig:
 @entry("train", TrainConfig, options={"agent": {"ppo": PPOConfig, "dqn": DQNConfig}})
 def main(config: TrainConfig, folder: RunFolder) -> None:
     """Train, export, and on a reference sale say how far from the exact optimum the greedy policy is."""
+    check_training(config.agent, seed=config.seed)
     folder.record(seeds={"training": config.seed})
     sale: Sale
     if is_reference(config.scenario):

@@ -215,9 +215,14 @@ SCENARIOS: dict[str, Callable[[World], Scenario]] = {"grocery_evening": grocery_
 
 def scenario_named(name: str, world: World) -> Scenario:
     """The scenario ``name`` on ``world``; InputError names the nearest one when there is none."""
+    check_scenario_name(name)
+    return SCENARIOS[name](world)
+
+
+def check_scenario_name(name: str) -> None:
+    """InputError that names the nearest scenario unless there is one called ``name``."""
     if name not in SCENARIOS:
         near = difflib.get_close_matches(name, SCENARIOS, n=1, cutoff=0.0)[0]
         raise InputError(
             f"scenario: unknown name {name!r}; did you mean {near!r}? Known: {', '.join(sorted(SCENARIOS))}"
         )
-    return SCENARIOS[name](world)

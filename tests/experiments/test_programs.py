@@ -1,0 +1,193 @@
+"""The programs from end to end on a small World: what they leave behind, and that the same seed leaves the same."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flashsim.policy import load_policy
+from flashsim.world import World
+from tests.experiments.programs import (
+    FEW_SALES,
+    SMALL_SALE,
+    TINY_DQN,
+    TINY_PPO,
+    Ended,
+    Start,
+    files,
+    prefixed,
+    small_world,
+    starter,
+)
+
+TABLES = ("kpis", "pairs", "differences", "guardrails", "policies", "members", "phases", "profile", "products")
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Start:
+    """Starts programs in an empty folder."""
+    return starter(monkeypatch, capsys, tmp_path)
+
+
+def run_arguments(folder: Path) -> list[str]:
+    """A run of seconds."""
+    return [
+        f"world.folder={folder / 'world'}",
+        *SMALL_SALE,
+        *FEW_SALES,
+        *prefixed("ppo", TINY_PPO),
+        *prefixed("dqn", TINY_DQN),
+        "search_ticks=4000",
+        "closure_sales=32",
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
+    """A folder with a World and the results of one run in ``one``."""
+    folder = tmp_path_factory.mktemp("programs")
+    small_world().save(folder / "world")
+    return folder, _run(folder, "one")
+
+
+def _run(folder: Path, output: str) -> Ended:
+    """Start a run in a process of its own, as ``python -m experiments.run`` does, with a shorter search."""
+    code = (
+        "import sys\n"
+        "from agents import baselines\n"
+        "baselines.OPERATIONS = (baselines.Operations(0.7), baselines.Operations(0.9, pushes=True))\n"
+        "from experiments.run import main\n"
+        "if __name__ == '__main__':\n"
+        "    main()\n"
+    )
+    script = folder / "run_with_a_short_search.py"
+    script.write_text(code)
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script, *run_arguments(folder), f"output={folder / output}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def test_a_run_ends_with_the_verdict_and_where_the_report_is(finished: tuple[Path, Ended]) -> None:
+    folder, ended = finished
+    assert ended.code == 0, ended.stderr
+    *_, verdict, place = ended.stdout.strip().splitlines()
+    assert place == f"Report: {folder / 'one' / 'report.html'}"
+    assert verdict.partition(":")[0] in {"Not separable", "PPO wins", "DQN wins"} or "baseline" in verdict.lower()
+    assert "<html" in (folder / "one" / "report.html").read_text(encoding="utf-8")
+    written = json.loads((folder / "one" / "tables" / "verdict.json").read_text())
+    assert written
+
+
+def test_a_run_keeps_everything_in_one_folder(finished: tuple[Path, Ended]) -> None:
+    folder, _ = finished
+    found = files(folder / "one")
+    expected = {"config.yaml", "run.json", "timings.json", "report.html", "report.md", "search.json", "closure.csv"}
+    expected |= {f"tables/{name}.{kind}" for name in TABLES for kind in ("csv", "json")}
+    expected |= {
+        f"policies/{name}/{file}" for name in ("ppo", "dqn") for file in ("card.json", "policy.onnx", "sb3.zip")
+    }
+    expected |= {f"curves/{name}.csv" for name in ("ppo", "dqn")}
+    expected |= {f"rollouts/{place:04d}.safetensors" for place in range(6)}
+    assert expected <= found
+    assert sum(name.startswith("tensorboard/") for name in found) == 2
+    assert files(folder) == {f"one/{name}" for name in found} | {
+        "world/world.json",
+        "world/world.safetensors",
+        "run_with_a_short_search.py",
+    }
+    assert not [name for name in found if Path(name).name.startswith(".")]
+
+
+def test_a_run_says_how_to_make_it_again(finished: tuple[Path, Ended]) -> None:
+    folder, _ = finished
+    told = json.loads((folder / "one" / "run.json").read_text())
+    assert told["finished"] is True
+    assert told["command"].startswith("python -m experiments.run world.folder=")
+    assert {"numpy", "torch", "stable-baselines3", "flashsim", "python"} <= set(told["versions"])
+    assert told["seeds"] == {"training": 0, "calibration": 0, "evaluation": 0}
+    assert told["data"]["world"] == World.load(folder / "world").fingerprint()
+    config = yaml.safe_load((folder / "one" / "config.yaml").read_text())
+    assert config["ppo"]["steps"] == 600
+    assert config["ppo"]["gamma"] == 1.0
+    assert config["evaluation"]["sales"] == 30
+    assert set(json.loads((folder / "one" / "timings.json").read_text())) >= {"training", "evaluation", "report"}
+
+
+def test_the_bundles_of_a_run_load_and_say_how_they_were_trained(finished: tuple[Path, Ended]) -> None:
+    folder, _ = finished
+    for name in ("PPO", "DQN"):
+        policy = load_policy(folder / "one" / "policies" / name.lower())
+        assert policy.name == name
+        assert policy.training["scenario"] == "grocery_evening"
+        curve = (folder / "one" / "curves" / f"{name.lower()}.csv").read_text().splitlines()
+        assert curve[0] == "steps,profit,standard_error"
+        assert len(curve) == len(policy.training["curve"]) + 1
+
+
+@pytest.mark.slow
+def test_a_second_run_with_the_same_seed_is_the_same(finished: tuple[Path, Ended]) -> None:
+    """Every table to the last byte; what names the folder or the moment may differ."""
+    folder, _ = finished
+    assert _run(folder, "two").code == 0
+    one, two = folder / "one", folder / "two"
+    moments = {"timings.json"} | {f"policies/{name}/sb3.zip" for name in ("ppo", "dqn")}
+    names = {name for name in files(one) if not name.startswith("tensorboard/")}
+    assert names == {name for name in files(two) if not name.startswith("tensorboard/")}
+    for name in names - moments:
+        ours, theirs = (one / name).read_bytes(), (two / name).read_bytes()
+        assert theirs.replace(str(two).encode(), str(one).encode()) == ours, name
+        if name.startswith(("tables/", "curves/", "rollouts/")):
+            assert theirs == ours, name
+
+
+def test_a_report_can_be_made_again(finished: tuple[Path, Ended], start: Start, tmp_path: Path) -> None:
+    folder, run = finished
+    ended = start("report", f"evaluation={folder / 'one'}", "output=again")
+    assert ended.code == 0, ended.stderr
+    assert ended.stdout.splitlines()[:-1] == run.stdout.strip().splitlines()[-2:-1]
+    for path in sorted((folder / "one" / "tables").iterdir()):
+        assert (tmp_path / "again" / "tables" / path.name).read_bytes() == path.read_bytes()
+    assert (tmp_path / "again" / "report.html").read_bytes() == (folder / "one" / "report.html").read_bytes()
+
+
+def test_an_agent_is_trained_then_evaluated(start: Start, tmp_path: Path) -> None:
+    small_world().save(tmp_path / "world")
+    dqn = prefixed("agent", TINY_DQN)
+    ended = start("train", "agent=dqn", "world.folder=world", *SMALL_SALE, *dqn, "output=train")
+    assert ended.code == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == "Bundle: train/policies/dqn"
+    ended = start(
+        "evaluate",
+        "world.folder=world",
+        *SMALL_SALE,
+        *FEW_SALES,
+        "search_ticks=1",
+        "bundles=[train/policies/dqn]",
+        "output=evaluate",
+    )
+    assert ended.code == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == "Report: evaluate/report.html"
+    assert {f"tables/{name}.csv" for name in TABLES} <= files(tmp_path / "evaluate")
+    policies = (tmp_path / "evaluate" / "tables" / "policies.csv").read_text()
+    for name in ("DQN", "best fixed", "ladder 15/30/45", "run-out price", "list price"):
+        assert name in policies
+
+
+def test_a_reference_sale_is_trained_and_told_exactly(start: Start, tmp_path: Path) -> None:
+    ended = start("train", "scenario.name=g0", *prefixed("agent", TINY_PPO), "output=train")
+    assert ended.code == 0, ended.stderr
+    exact = json.loads((tmp_path / "train" / "exact.json").read_text())
+    assert 0.0 < exact["value"] <= exact["optimum"] * (1.0 + 1e-12)
+    assert exact["share"] == pytest.approx(exact["value"] / exact["optimum"])
+    assert f"PPO earns {exact['value']:.4f}, exactly; the optimum is {exact['optimum']:.4f}" in ended.stdout
