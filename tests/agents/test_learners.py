@@ -217,7 +217,7 @@ def test_a_policy_trained_on_cuda_runs_everywhere(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_default_ppo_is_near_the_optimum_of_g1() -> None:
-    """At least 99 %, its greedy policy evaluated exactly; about three minutes."""
+    """At least 99 %, its greedy policy evaluated exactly; about a minute."""
     sale = g1()
     result = train(sale.plan(), PPOConfig(device=Device.cpu), seed=0)
     optimum = solve(sale).value
