@@ -69,6 +69,7 @@ def main(config: ToyConfig, folder: RunFolder) -> None:
         if config.then == "fail":
             raise ToyError("a fault of ours")
         if config.then == "interrupt":
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it for what they run behind
             os.kill(os.getpid(), signal.SIGINT)
     write_text(folder.path / "config.txt", repr(config))
 
