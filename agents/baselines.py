@@ -6,8 +6,9 @@
   learned of its level.
 
 Each comes with the operations that suit it best: the utilization at which a target-tracking scaler aims (servers for
-the larger of present and forecast visits, the rule that cloud providers offer), and whether its pushes are sent, evenly
-spread. All of this is searched on the training members, as learners train on them.
+the larger of present and forecast visits, the rule that cloud providers offer), whether its pushes are sent, evenly
+spread, and how long it stays at list price while the servers ordered at the opening boot. All of this is searched on
+the training members, as learners train on them.
 
 Source: Gallego & van Ryzin (1994), Management Science 40(8), for fixed and run-out prices.
 """
@@ -55,9 +56,16 @@ class Operations:
     """Utilization that the scaler aims at; 0.7 is what cloud providers use in their examples."""
     pushes: bool = False
     """Whether the budgeted pushes are sent."""
+    opening_ticks: int = 0
+    """Ticks at list price before the rule begins, while the servers ordered at the opening boot."""
 
 
-OPERATIONS = tuple(Operations(target, pushes) for target in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0) for pushes in (False, True))
+OPERATIONS = tuple(
+    Operations(target, pushes, opening_ticks)
+    for target in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    for pushes in (False, True)
+    for opening_ticks in (0, 3, 5)
+)
 """What is searched."""
 
 
@@ -78,10 +86,13 @@ class RulePolicy:
         self.action = asdict(config)
         self._codec = ActionCodec(plan, config)
         self._pushes = EvenPushes(plan) if operations.pushes else None
+        self._opening_share = (operations.opening_ticks - 0.5) / plan.ticks
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Actions (sale, head)."""
         menu = self.price(observation)
+        past = 1.0 - self._codec.dashboard.share(observation, "time_left")
+        menu[past < self._opening_share] = 0
         hold = np.full(menu.shape[0], HOLD, np.int64)
         timing = hold if self._pushes is None else self._pushes.order(observation)
         return self._codec.encode(menu, timing, np.zeros_like(hold))

@@ -241,3 +241,10 @@ def test_every_baseline_is_described() -> None:
     plan = one_product()
     names = {rule(plan, Operations()).name for rule in (ladder, run_out_price, list_price)} | {"best fixed"}
     assert set(DESCRIPTIONS) == names
+
+
+def test_a_rule_waits_at_list_price_while_servers_boot() -> None:
+    plan = make_scenario().plan()
+    seen = ticks_of(plan, fixed(plan, (2,) * plan.products, operations=Operations(opening_ticks=3)))["menu"]
+    assert not seen[:3].any()
+    assert (seen[3:] == 2).all()
