@@ -61,7 +61,6 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
         policies,
         config.evaluation,
         learners=names,
-        references=["list price"],
         context=context,
         folder=folder.path,
     )

@@ -25,6 +25,8 @@ from flashsim.world import World
 
 EVALUATION_FILE = "evaluation.json"
 ROLLOUTS = "rollouts"
+REFERENCES = ("list price",)
+"""Policies that are shown beside the others and never in the verdict."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,13 @@ def evaluate(
     config: EvaluationConfig,
     *,
     learners: Sequence[str],
-    references: Sequence[str],
     context: Mapping[str, Any],
     folder: Path,
 ) -> None:
     """Play ``policies`` through the same sales on held-out members and leave an evaluation in ``folder``.
 
-    ``learners`` and ``references`` are names of policies, all others are baselines; ``context`` goes to the report.
+    ``learners`` are names of policies; all others but those of ``REFERENCES`` are baselines; ``context`` goes to the
+    report.
     """
     judged = plan.with_members(plan.heldout_members)
     with progress_meter("playing sales", total=len(policies) * plan.ticks) as advance:
@@ -79,7 +81,7 @@ def evaluate(
             for policy in policies
         ]
     save_rollouts(rollouts, folder / ROLLOUTS)
-    baselines = [p.name for p in policies if p.name not in (*learners, *references)]
+    baselines = [p.name for p in policies if p.name not in (*learners, *REFERENCES)]
     facts = {
         "learners": list(learners),
         "baselines": baselines,

@@ -100,7 +100,6 @@ def main(config: RunConfig, folder: RunFolder) -> None:
             policies,
             config.evaluation,
             learners=learners,
-            references=["list price"],
             context=context,
             folder=folder.path,
         )

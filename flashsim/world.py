@@ -129,11 +129,6 @@ class World:
         return int(self.units_per_minute.shape[0])
 
     @property
-    def n_segments(self) -> int:
-        """Number of household segments."""
-        return len(self.segment_names)
-
-    @property
     def n_products(self) -> int:
         """Number of products."""
         return len(self.product_ids)
