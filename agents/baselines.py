@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.envs.rules import Dashboard
-from flashsim.envs.spaces import ActionCodec, ActionConfig
+from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders
 from flashsim.evaluation.rollout import play
 from flashsim.plan import Plan
-from flashsim.sim.sale import HOLD, PUSH
+from flashsim.sim.state import HOLD, PUSH
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 LADDER = (0.15, 0.30, 0.45)
@@ -86,6 +86,7 @@ class RulePolicy:
         self.action = asdict(config)
         self._codec = ActionCodec(plan, config)
         self._pushes = EvenPushes(plan) if operations.pushes else None
+        self._first_cap = plan.admission_caps[0]
         self._opening_share = (operations.opening_ticks - 0.5) / plan.ticks
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -95,7 +96,8 @@ class RulePolicy:
         menu[past < self._opening_share] = 0
         hold = np.full(menu.shape[0], HOLD, np.int64)
         timing = hold if self._pushes is None else self._pushes.order(observation)
-        return self._codec.encode(menu, timing, np.zeros_like(hold))
+        doors = np.full(menu.shape[0], self._first_cap)
+        return self._codec.encode(Orders(menu, timing, np.zeros_like(hold), doors))
 
 
 Rule = Callable[[Plan, Operations], RulePolicy]

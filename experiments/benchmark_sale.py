@@ -1,11 +1,14 @@
 """The sale on which speed is measured, made in memory: no data needed, any number of products and segments."""
 
+from dataclasses import replace
+
 import gymnasium
 import numpy as np
 
 import flashsim  # noqa: F401  (registers the env)
 from flashsim.plan import Plan
 from flashsim.scenarios import grocery_evening
+from flashsim.sim.waiting_room import OPEN
 from flashsim.world import HOURS_OF_DAY, World
 
 PRODUCTS, SEGMENTS = 8, 6
@@ -47,8 +50,15 @@ def make_world(products: int = PRODUCTS, segments: int = SEGMENTS) -> World:
 
 
 def make_plan(products: int = PRODUCTS, segments: int = SEGMENTS) -> Plan:
-    """The evening sale of two hours on that World."""
-    return grocery_evening(make_world(products, segments)).plan()
+    """The evening sale of two hours on that World, with every part on: doors, lots, several units, limits, collapse."""
+    sale = grocery_evening(make_world(products, segments))
+    return replace(
+        sale,
+        servers=replace(sale.servers, queue_limit=40, drain_ticks=2),
+        choice=replace(sale.choice, another_unit=0.2, limit=3),
+        carts=replace(sale.carts, lots=2, lead_time=20),
+        admission_caps=(OPEN, 1.2, 0.9),
+    ).plan()
 
 
 def first_step() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
-from flashsim.sim.sale import SaleTables
+from flashsim.sim.state import SaleTables
 
 
 class Forecast(NamedTuple):
@@ -42,6 +42,8 @@ class Plan:
     heldout_members: tuple[int, ...]
     server_changes: tuple[int, ...]
     """What the capacity head can order in a tick, servers."""
+    admission_caps: tuple[float, ...]
+    """What the admission head can set; the first is the rule."""
     lookahead: tuple[int, ...]
     """Ticks ahead for which observations hold forecasts."""
     is_reference: bool = False
@@ -67,7 +69,7 @@ class Plan:
     @property
     def stock(self) -> NDArray[np.int64]:
         """Units planned, by product."""
-        return self.tables.wave_units.sum(axis=0)
+        return self.tables.planned
 
     def with_members(self, members: tuple[int, ...]) -> "Plan":
         """The same plan on sales that draw one of ``members``."""

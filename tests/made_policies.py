@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.envs.spaces import ActionCodec, ActionConfig, observation_table
+from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders, observation_table
 from flashsim.plan import Plan
 from flashsim.policy import NetworkPolicy
 from flashsim.reference import JointPolicy
@@ -82,7 +82,9 @@ class JointTablePolicy:
         left, *place = (np.rint(observation[:, columns[n]] * float(s)).astype(np.int64) for n, s in scales.items())
         state = (self.plan.ticks - left, *place)
         menu, change = self.table.menu[state], self.table.change[state]
-        return ActionCodec(self.plan, ActionConfig(**self.action)).encode(menu[:, None], 0 * menu, change)
+        return ActionCodec(self.plan, ActionConfig(**self.action)).encode(
+            Orders(menu[:, None], 0 * menu, change, np.full(menu.size, np.inf))
+        )
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from flashsim.envs.reward import RewardConfig
+from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
 from flashsim.plan import Plan
-from flashsim.scenarios import SCENARIOS, scenario_named
-from tests.worlds import make_scenario, make_world, without_limits
+from flashsim.reference import menu_sale
+from flashsim.scenarios import SCENARIOS, Calendar, Failures, Outage, Rush, scenario_named
+from flashsim.scenarios.named import SECKILL_PEOPLE
+from flashsim.sim.servers import ServerParams
+from tests.random_sales import random_actions
+from tests.worlds import LEARNED_CHOICE, make_scenario, make_world, without_limits
 
 NAN = float("nan")
+NEVER = ServerParams(min_servers=0, start_servers=0, max_servers=5, lag=20)
 
 
 @pytest.mark.parametrize(
@@ -48,11 +57,66 @@ NAN = float("nan")
         ({"lookahead": (0.5,)}, "lookahead must be a whole number, got 0.5"),
         ({"server_changes": (-1, 1)}, "server_changes must hold 0"),
         ({"server_changes": (0, 0.5)}, "server_changes must be a whole number, got 0.5"),
+        ({"admission_caps": ()}, r"admission_caps must be above 0, at least one, got \(\)"),
+        ({"admission_caps": (1.0, 0.0)}, r"admission_caps must be above 0, at least one, got \(1.0, 0.0\)"),
+        ({"admission_caps": (-0.5,)}, r"admission_caps must be above 0, at least one, got \(-0.5,\)"),
+        ({"admission_caps": (NAN,)}, r"admission_caps must be above 0, at least one, got \(nan,\)"),
+        ({"products": ("p1", "px")}, "products: the World 'hand_made' has no 'px'; it has p0, p1, p2"),
+        ({"products": ("p1", "p1")}, r"products: each may be named once, got \('p1', 'p1'\)"),
+        ({"stock_units": -1}, "stock_units must be between 0 and .*, got -1"),
+        ({"stock_units": 1.5}, "stock_units must be a whole number, got 1.5"),
+        ({"servers": NEVER}, "servers that can never start: start_servers is 0 and lag 20 is not below the 20 ticks"),
+        ({"failures": Failures(pool=Outage(20, 1))}, "failures pool: it starts at tick 20, the sale has 20 ticks"),
+        ({"failures": Failures(payment=Outage(99, 1))}, "failures payment: it starts at tick 99"),
+        ({"failures": Failures(traffic=Outage(20, 1))}, "failures traffic: it starts at tick 20"),
+        ({"failures": Failures(feed=Outage(20, 1))}, "failures feed: it starts at tick 20"),
     ],
 )
 def test_an_impossible_scenario_is_refused_with_the_value(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         make_scenario(**changes)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Rush(-1, 1.0, 1.0), "rush start must be between 0 and 100000, got -1"),
+        (lambda: Rush(0, -1.0, 1.0), r"rush height must be between 0 and 1e\+06, got -1.0"),
+        (lambda: Rush(0, 1.0, 0.0), r"rush half_life must be between 0.01 and 1e\+06, got 0.0"),
+        (lambda: Calendar(-0.1), r"calendar level must be between 0 and 1e\+06, got -0.1"),
+        (lambda: Calendar(NAN), r"calendar level must be between 0 and 1e\+06, got nan"),
+        (lambda: Outage(-1, 1), "outage start must be between 0 and 100000, got -1"),
+        (lambda: Outage(0, 0), "outage ticks must be between 1 and 100000, got 0"),
+        (lambda: Outage(0, 1.5), "outage ticks must be a whole number, got 1.5"),  # type: ignore[arg-type]
+        (lambda: Failures(pool_lost=1.1), "failures pool_lost must be between 0 and 1, got 1.1"),
+        (lambda: Failures(traffic_factor=-2.0), r"failures traffic_factor must be between 0 and 1e\+06, got -2.0"),
+        (lambda: make_world(units_per_minute=broken_rates(-0.5)), r"units_per_minute: .*\[0, inf\), got -0.5"),
+        (lambda: make_world(units_per_minute=broken_rates(NAN)), "units_per_minute: expected finite numbers, got nan"),
+        (
+            lambda: make_world(units_per_minute=broken_rates(float("inf"))),
+            "units_per_minute: expected finite numbers, got inf",
+        ),
+        (lambda: menu_sale(rates=[[1.0, -2.0]], prices=[2, 1], stock=3), "rates: .*from 0 to 1e[+]08, got -2.0"),
+        (lambda: menu_sale(rates=[[1.0, NAN]], prices=[2, 1], stock=3), "rates: .*from 0 to 1e[+]08, got nan"),
+        (
+            lambda: menu_sale(rates=[[1.0], [1.0, 2.0]], prices=[2, 1], stock=3),
+            "rates: expected numbers in rows of one",
+        ),
+        (lambda: menu_sale(rates=[], prices=[], stock=3), "rates: expected a table with 2 axes and at least one entry"),
+    ],
+)
+def test_an_impossible_occasion_world_or_table_is_refused_with_value_and_range(
+    make: Callable[[], object], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        make()
+
+
+def broken_rates(value: float) -> NDArray[np.float32]:
+    """Rates of a World of which one, at list price, is ``value``."""
+    rates = np.array(make_world().units_per_minute)
+    rates[0, 0, 0, 0, 7] = value
+    return rates
 
 
 def test_deeper_discounts_than_the_data_support_are_flagged() -> None:
@@ -68,6 +132,115 @@ def test_every_named_scenario_compiles_and_can_be_varied() -> None:
         assert (scenario.name, plan.ticks) == (name, scenario.ticks + 1)
         assert scenario.story
         assert not plan.is_extrapolated
+
+
+@pytest.mark.parametrize("name", list(SCENARIOS))
+def test_every_named_scenario_can_be_played_to_its_end_with_any_actions(name: str) -> None:
+    """All its people, in observations and rewards that are what they should be; the story names who sells what."""
+    scenario = scenario_named(name, make_world(products=8, segments=6))
+    assert len(scenario.story.split()) > 20
+    every_order = ActionConfig(timing=("hold", "release", "push", "reorder"))
+    sales = SaleBatch(scenario.plan(), 3, action=every_order, reward=RewardConfig(), domain=0)
+    sales.seed(np.arange(3, dtype=np.uint64))
+    generator, came = np.random.default_rng(0), np.zeros(3)
+    for tick in range(scenario.ticks):
+        seen = sales.observe()
+        assert ((seen >= 0.0) & (seen <= 1.0)).all(), np.flatnonzero((seen < 0.0) | (seen > 1.0))
+        reward, closed = sales.step(random_actions(sales.codec.sizes, 3, generator))
+        assert np.isfinite(reward).all()
+        assert (closed == (tick == scenario.ticks - 1)).all()
+        came += sales.batch.rows(sales.batch.ledger.exogenous_visitors)
+    assert (came > 100).all()
+
+
+@pytest.mark.parametrize("population", [0.1, 1.0, 300.0])
+def test_a_seckill_sells_a_hundred_units_to_tens_of_thousands_of_people(population: float) -> None:
+    """Whatever the size of the shop: ordinary demand comes on top of the rush."""
+    plan = scenario_named("seckill", make_world(products=8, segments=6, population=population)).plan()
+    ordinary = replace(scenario_named("seckill", make_world(population=population)), calendar=Calendar()).plan()
+    assert (plan.products, plan.stock.tolist()) == (1, [100])
+    assert 1e4 <= plan.forecast.visitors[:, 0].sum() <= 1e5
+    rush = plan.forecast.visitors[:, 0].sum() - ordinary.forecast.visitors[:, 0].sum()
+    assert rush == pytest.approx(SECKILL_PEOPLE, rel=0.02)  # the segments of the two Worlds differ a little
+
+
+def test_a_calendar_multiplies_demand_and_the_forecast_knows_it() -> None:
+    calendar = Calendar(level=0.5, rushes=(Rush(2, 4.0, 3.0), Rush(10, 1.0, 1.0)))
+    tick = np.arange(20)
+    by_hand = 0.5 + 4.0 * 0.5 ** ((tick - 2) / 3.0) * (tick >= 2) + 0.5 ** (tick - 10.0) * (tick >= 10)
+    np.testing.assert_allclose(calendar.multiple(20), by_hand, rtol=1e-12)
+    plain, busy = make_scenario().plan(), make_scenario(calendar=calendar).plan()
+    np.testing.assert_allclose(busy.tables.rate, plain.tables.rate * by_hand[:, None, None, None, None], rtol=1e-6)
+    np.testing.assert_allclose(busy.forecast.visitors[:-1], plain.forecast.visitors[:-1] * by_hand[:, None], rtol=1e-6)
+
+
+def test_rates_count_buyers_and_the_forecast_counts_their_units() -> None:
+    """A World's units, where a buyer may want several; what a limit forbids is not sold."""
+    one = without_limits(make_world()).plan()
+    for limit, factor in ((1, 0.6), (2, 0.6 * 1.4), (100, 1.0)):
+        several = replace(LEARNED_CHOICE, another_unit=0.4, limit=limit)
+        plan = without_limits(make_world(), choice=several).plan()
+        np.testing.assert_allclose(plan.tables.rate, 0.6 * one.tables.rate, rtol=1e-6)
+        np.testing.assert_allclose(plan.forecast.units, factor * one.forecast.units, rtol=1e-6)
+
+
+def test_products_on_sale_are_those_chosen_in_their_order() -> None:
+    plan, whole = make_scenario(products=("p2", "p0")).plan(), make_scenario().plan()
+    assert plan.product_names == ("Product 2", "Product 0")
+    for name in ("list_price", "unit_cost", "planned", "lot_units", "price"):
+        np.testing.assert_array_equal(getattr(plan.tables, name), getattr(whole.tables, name)[[2, 0]], err_msg=name)
+    np.testing.assert_array_equal(plan.tables.rate, whole.tables.rate[:, :, [2, 0]])
+    np.testing.assert_array_equal(plan.tables.product_variance, whole.tables.product_variance[:, [2, 0]])
+
+
+WRONG = Failures(
+    pool=Outage(3, 4), pool_lost=0.5, payment=Outage(5, 3), traffic=Outage(8, 2), feed=Outage(0, 2), traffic_factor=10.0
+)
+
+
+def test_nobody_has_forecast_what_fails() -> None:
+    plain, wrong = make_scenario().plan(), make_scenario(failures=WRONG).plan()
+    for name, field in plain.forecast._asdict().items():
+        np.testing.assert_array_equal(field, getattr(wrong.forecast, name), err_msg=name)
+    np.testing.assert_array_equal(plain.stock, wrong.stock)
+    ratio = wrong.tables.rate / plain.tables.rate
+    np.testing.assert_allclose(ratio[8:10], 10.0, rtol=1e-6)
+    np.testing.assert_array_equal(np.delete(ratio, [8, 9], axis=0), 1.0)
+
+
+def test_half_the_pool_is_lost_while_it_lasts_and_paid_all_the_same() -> None:
+    sales = SaleBatch(make_scenario(failures=WRONG).plan(), 2, action=ActionConfig(), reward=RewardConfig(), domain=0)
+    sales.seed(np.arange(2, dtype=np.uint64))
+    in_force, billed = [], []
+    for _ in range(9):
+        sales.step(np.tile([0, 0, 0, 0, 2], (2, 1)))
+        in_force.append(int(sales.batch.rows(sales.batch.ledger.servers)[0]))
+        billed.append(int(sales.batch.rows(sales.batch.ledger.servers_billed)[0]))
+    assert in_force == [6, 6, 6, 3, 3, 3, 3, 6, 6]
+    assert billed == [6] * 9
+
+
+@pytest.mark.parametrize("feed", [Outage(0, 3), Outage(4, 5), Outage(17, 9)])
+def test_a_frozen_screen_shows_what_it_showed_before_and_then_the_truth_again(feed: Outage) -> None:
+    frozen, clear = (
+        SaleBatch(make_scenario(failures=failures).plan(), 5, action=ActionConfig(), reward=RewardConfig(), domain=0)
+        for failures in (Failures(feed=feed), Failures())
+    )
+    generator = np.random.default_rng(0)
+    for sales in (frozen, clear):
+        sales.seed(np.arange(5, dtype=np.uint64))
+    shown, truth = [frozen.observe()], [clear.observe()]
+    for _ in range(20):
+        actions = random_actions(clear.codec.sizes, 5, generator)
+        assert all((frozen.step(actions)[0] == clear.step(actions)[0]).tolist())
+        shown.append(frozen.observe())
+        truth.append(clear.observe())
+    last = min(feed.start + feed.ticks, 20)
+    for tick in range(21):  # observation ``tick`` follows tick - 1
+        known = feed.start if feed.start < tick <= last else tick
+        np.testing.assert_array_equal(shown[tick], truth[known])
+    frozen.seed(np.arange(5, dtype=np.uint64))
+    np.testing.assert_array_equal(frozen.observe(), truth[0])
 
 
 def test_an_unknown_scenario_is_refused_with_the_nearest_name() -> None:

@@ -6,11 +6,16 @@ from typing import Any
 import numpy as np
 
 from flashsim.scenarios import Scenario
+from flashsim.sim.choice import ChoiceParams
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams
 from flashsim.sim.traffic import TrafficParams
 from flashsim.world import HOURS_OF_DAY, World
 
+LEARNED_CHOICE = ChoiceParams(reference_gain=0.0, reference_loss=0.0, scarcity_cue=0.0, watch_share=0.0)
+"""People choose as the World says, whatever they have seen before."""
+LEARNED_TRAFFIC = TrafficParams(push_budget=0, goodwill_share=0.0, sharing_ratio=0.0)
+"""Visitors come as the World says, whatever was offered and whoever came before."""
 DEPTH_GRID = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
 
 
@@ -75,12 +80,13 @@ def make_scenario(world: World | None = None, **changes: Any) -> Scenario:
 
 
 def without_limits(world: World, **changes: Any) -> Scenario:
-    """A sale in which neither stock nor servers nor payment nor pushes get in the way of demand."""
+    """A sale in which nothing gets in the way of demand and nothing adds to it: the learned response alone."""
     fields: dict[str, Any] = {
         "stock_cover": 1000.0,
         "waves": ((0, 1.0),),
         "servers": ServerParams(start_servers=1000, max_servers=1000, unloaded_latency_s=0.0),
         "carts": StockParams(payment_delay=0, payment_failure=0.0, cart_timeout=0),
-        "traffic": TrafficParams(push_budget=0),
+        "traffic": LEARNED_TRAFFIC,
+        "choice": LEARNED_CHOICE,
     }
     return make_scenario(world, **(fields | changes))

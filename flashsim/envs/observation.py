@@ -21,9 +21,12 @@ from flashsim.envs.reward import write_reward
 from flashsim.plan import Forecast
 from flashsim.sim.cache import compiled, compiled_inline
 from flashsim.sim.ledger import Ledger, ledger_tile
-from flashsim.sim.sale import Decisions, SaleState, SaleTables, Scratch, sale_tile, step_sale
+from flashsim.sim.sale import step_sale
 from flashsim.sim.samplers import Workspace, write_exp, write_log
+from flashsim.sim.servers import level_at
+from flashsim.sim.state import Decisions, SaleState, SaleTables, Scratch, decisions_tile, sale_tile
 
+_BLOCK = 16  # lanes copied at a time: what they read and write stays in the nearest cache
 PACE_MEMORY = 0.8  # weight of the past in the smoothed rate of requests
 
 
@@ -35,6 +38,7 @@ class OperatorMemory(NamedTuple):
     requests_seen: NDArray[np.float64]  # product, lane
     requests_expected: NDArray[np.float64]  # product, lane
     pace: NDArray[np.float64]  # product, lane; smoothed units a tick
+    goodwill: NDArray[np.float64]  # lane; forecast of the goodwill of offers, log uplift of visitors
     load: NDArray[np.float64]  # lane; visits last tick over what the servers ordered can do
     utilization: NDArray[np.float64]  # lane
     latency_s: NDArray[np.float64]  # lane
@@ -50,11 +54,13 @@ class Sight(NamedTuple):
     stock: NDArray[np.float64]  # lane; scratch: units
     before: NDArray[np.float64]  # lane; scratch: demand at the menu index before
     run_out: NDArray[np.float64]  # lane; scratch
+    place: NDArray[np.int64]  # lane; scratch: row of the forecast
 
 
 def make_sight(columns: int, lanes: int) -> Sight:
     """Allocate the sight of a tile."""
-    return Sight(np.zeros((columns, lanes), np.float32), *(np.zeros(lanes) for _ in Sight._fields[1:]))
+    arrays: list[Any] = [np.zeros((columns, lanes), np.float32), *(np.zeros(lanes) for _ in range(5))]
+    return Sight(*(arrays + [np.zeros(lanes, np.int64)]))  # noqa: RUF005  (mypy counts starred arguments)
 
 
 def make_memory(tiles: int, products: int, lanes: int) -> OperatorMemory:
@@ -76,6 +82,7 @@ def memory_tile(memory: OperatorMemory, tile: int) -> OperatorMemory:
         memory.requests_seen[tile],
         memory.requests_expected[tile],
         memory.pace[tile],
+        memory.goodwill[tile],
         memory.load[tile],
         memory.utilization[tile],
         memory.latency_s[tile],
@@ -115,21 +122,21 @@ def remember(
             listed += forecast.units[tick, product, 0]
         work.mean[lane] = offer / listed if (listed > 0.0) & (offer > 0.0) else 1.0
     write_log(work.mean, work.cumulative, work)
-    for lane in range(lanes):
-        work.cumulative[lane] *= forecast.traffic_share
+    _follow_goodwill(tables, forecast.traffic_share, state.tick, memory.goodwill, work.cumulative)
     write_exp(work.cumulative, work.mean)
     for lane in range(lanes):
         tick = state.tick[lane] - 1
         came = np.float64(ledger.exogenous_visitors[lane] + ledger.attracted_visitors[lane])
-        pushed = 1.0 + tables.traffic.push_uplift * state.traffic.goodwill[lane]
+        visits = came + np.float64(ledger.returning_visitors[lane] + ledger.retries[lane])
+        pushed = 1.0 + tables.traffic.push_uplift * state.traffic.push_goodwill[lane]
         memory.visitors_seen[lane] += came
         memory.visitors_expected[lane] += forecast.visitors[tick, 0] * work.mean[lane] * pushed
         level = _level(forecast.common_variance, memory.visitors_seen[lane], memory.visitors_expected[lane])
         capacity = tables.servers.service_rate * np.float64(max(1, state.servers.ordered[lane]))
-        memory.load[lane] = came / capacity
+        memory.load[lane] = visits / capacity
         memory.utilization[lane] = ledger.utilization[lane]
         memory.latency_s[lane] = ledger.latency_mean_s[lane]
-        answered = np.float64(ledger.served[lane]) / max(came, 1.0)
+        answered = np.float64(ledger.served[lane]) / max(visits, 1.0)
         for product in range(products):
             menu = ledger.menu[product, lane]
             asked = np.float64(ledger.requests[product, lane])
@@ -140,6 +147,23 @@ def remember(
                 memory.requests_expected[product, lane] += (
                     forecast.units[tick, product, menu] * level * min(1.0, answered) * pushed
                 )
+
+
+@compiled
+def _follow_goodwill(
+    tables: SaleTables,
+    traffic_share: float,
+    tick: NDArray[np.int64],
+    goodwill: NDArray[np.float64],
+    uplift: NDArray[np.float64],
+) -> None:
+    """Turn ``uplift`` (lane; log uplift of units) into that of visitors; ``goodwill`` goes on as in sim/traffic.py."""
+    decay = 0.5 ** (1.0 / tables.traffic.goodwill_half_life)
+    for lane in range(uplift.shape[0]):
+        attraction = traffic_share * uplift[lane]
+        known = attraction if tick[lane] == 1 else goodwill[lane]
+        uplift[lane] = attraction + tables.traffic.goodwill_share * (known - attraction)
+        goodwill[lane] = decay * known + (1.0 - decay) * attraction
 
 
 @compiled_inline
@@ -170,9 +194,9 @@ def observe(
     for lane in range(level.shape[0]):
         level[lane] = _level(forecast.common_variance, memory.visitors_seen[lane], memory.visitors_expected[lane])
     column = _observe_sale(tables, state, memory, has_past, level, out)
-    column = _observe_ahead(tables, forecast, lookahead, state, level, column, out)
+    column = _observe_ahead(tables, forecast, lookahead, state, column, sight)
     for product in range(products):
-        planned = np.float64(max(1, tables.wave_units[:, product].sum()))
+        planned = np.float64(max(1, tables.planned[product] + tables.stock.lots * tables.lot_units[product]))
         variance = forecast.product_variance[product]
         for lane in range(level.shape[0]):
             own[lane] = level[lane] * _level(
@@ -215,20 +239,27 @@ def _observe_sale(
         return 2
     budget = np.float64(max(1, tables.traffic.push_budget))
     waves = np.float64(tables.wave_tick.shape[0])
+    lots = np.float64(max(1, tables.stock.lots))
     for lane in range(level.shape[0]):
-        waiting = 0
-        for segment in range(state.servers.backlog.shape[0]):
-            waiting += state.servers.backlog[segment, lane]
+        waiting, in_room, coming = 0, 0, 0
+        for segment in range(state.queue.backlog.shape[0]):
+            waiting += state.queue.backlog[segment, lane]
+            in_room += state.room.room[segment, lane]
+        for slot in range(state.stock.coming.shape[0]):
+            coming += state.stock.coming[slot, lane]
         capacity = tables.servers.service_rate * np.float64(max(1, state.servers.ordered[lane]))
         out[2, lane] = np.float32(_bounded(level[lane]))
         out[3, lane] = np.float32(_bounded(memory.load[lane]))
         out[4, lane] = np.float32(memory.utilization[lane])
         out[5, lane] = np.float32(min(1.0, memory.latency_s[lane] / tables.servers.timeout_s))
         out[6, lane] = np.float32(_bounded(np.float64(waiting) / capacity))
-        out[7, lane] = np.float32(np.float64(state.traffic.pushes_left[lane]) / budget)
-        out[8, lane] = np.float32(state.traffic.goodwill[lane])
-        out[9, lane] = np.float32(1.0 - np.float64(state.stock.next_wave[lane]) / waves)
-    return 10
+        out[7, lane] = np.float32(_bounded(np.float64(in_room) / capacity))
+        out[8, lane] = np.float32(np.float64(state.traffic.pushes_left[lane]) / budget)
+        out[9, lane] = np.float32(state.traffic.push_goodwill[lane])
+        out[10, lane] = np.float32(1.0 - np.float64(state.stock.next_wave[lane]) / waves)
+        out[11, lane] = np.float32(np.float64(state.stock.lots_left[lane]) / lots)
+        out[12, lane] = np.float32(np.float64(coming) / lots)
+    return 13
 
 
 @compiled
@@ -237,28 +268,28 @@ def _observe_ahead(
     forecast: Forecast,
     lookahead: NDArray[np.int64],
     state: SaleState,
-    level: NDArray[np.float64],
     column: int,
-    out: NDArray[np.float32],
+    sight: Sight,
 ) -> int:
     """Servers, demand and load some ticks ahead, demand and load for each menu index; returns the next column."""
+    level, out = sight.level, sight.columns
     ticks, menu = tables.rate.shape[0], tables.rate.shape[3]
-    ring = state.servers.levels.shape[0]
     most = np.float64(max(1, tables.servers.max_servers))
     usual = max(forecast.visitors[0, 0], 1e-9)
     for ahead in lookahead:
         for lane in range(level.shape[0]):
-            tick = min(state.tick[lane] + ahead, ticks)
-            if ahead < tables.servers.lag:
-                in_force = np.float64(state.servers.levels[(state.tick[lane] + ahead) % ring, lane])
-            else:
-                in_force = np.float64(state.servers.ordered[lane])
-            capacity = max(tables.servers.service_rate * in_force, 1e-9)
+            now = state.tick[lane]
+            in_force = np.float64(
+                level_at(state.servers.orders, state.servers.ordered[lane], lane, now, now + ahead, tables.servers.lag)
+            )
+            sight.place[lane] = min(now + ahead, ticks)
+            sight.own[lane] = max(tables.servers.service_rate * in_force, 1e-9)
             out[column, lane] = np.float32(in_force / most)
-            for index in range(menu):
-                visitors = forecast.visitors[tick, index] * level[lane]
-                out[column + 1 + 2 * index, lane] = np.float32(_bounded(visitors / capacity))
-                out[column + 2 + 2 * index, lane] = np.float32(_bounded(visitors / usual))
+        for index in range(menu):
+            for lane in range(level.shape[0]):
+                visitors = forecast.visitors[sight.place[lane], index] * level[lane]
+                out[column + 1 + 2 * index, lane] = np.float32(visitors / (sight.own[lane] + visitors))
+                out[column + 2 + 2 * index, lane] = np.float32(visitors / (usual + visitors))
         column += 1 + 2 * menu
     return column
 
@@ -275,10 +306,11 @@ def _observe_cover(
     before, run_out, stock, own, out = sight.before, sight.run_out, sight.stock, sight.own, sight.columns
     for lane in range(stock.shape[0]):
         before[lane], run_out[lane] = -1.0, np.float64(menu - 1)
+        sight.place[lane] = min(tick[lane], future.shape[0] - 1)
     for index in range(menu):
         for lane in range(stock.shape[0]):
-            demand = future[min(tick[lane], future.shape[0] - 1), product, index] * own[lane]
-            out[column + index, lane] = np.float32(_bounded(stock[lane] / max(demand, 1e-9)))
+            demand = max(future[sight.place[lane], product, index] * own[lane], 1e-9)
+            out[column + index, lane] = np.float32(stock[lane] / (demand + stock[lane]))
             step = 0.0 if index == 0 else (stock[lane] - before[lane]) / max(demand - before[lane], 1e-9)
             is_met = (demand >= stock[lane]) & (before[lane] < stock[lane])
             met = min(run_out[lane], np.float64(max(0, index - 1)) + step)
@@ -302,13 +334,35 @@ def observe_tiles(
     first: int,
     last: int,
 ) -> None:
-    """Write the observations of the tiles first .. last - 1 to ``out`` (tile · lanes + lane, column)."""
+    """Write the observations of the tiles first .. last - 1 to ``out`` (tile · lanes + lane, column).
+
+    A row stays as it is while the screen of its sale is frozen.
+    """
     lanes = state.tick.shape[1]
     for tile in range(first, last):
         observe(tables, forecast, lookahead, has_past, sale_tile(state, tile), memory_tile(memory, tile), sight)
-        for lane in range(lanes):
-            for column in range(out.shape[1]):
-                out[tile * lanes + lane, column] = sight.columns[column, lane]
+        _show(tables.is_frozen, state.tick[tile], sight.columns, out[tile * lanes : (tile + 1) * lanes])
+
+
+@compiled
+def _show(
+    is_frozen: NDArray[np.bool_], tick: NDArray[np.int64], columns: NDArray[np.float32], out: NDArray[np.float32]
+) -> None:
+    """Copy ``columns`` (column, lane) to ``out`` (lane, column) where the screen is not frozen, block by block."""
+    width, lanes = columns.shape
+    any_frozen = False
+    for lane in range(lanes):
+        any_frozen |= tick[lane] > 0 and is_frozen[tick[lane] - 1]
+    for block in range(0, lanes, _BLOCK):
+        end = min(block + _BLOCK, lanes)
+        for column in range(width):
+            if any_frozen:
+                for lane in range(block, end):
+                    is_shown = tick[lane] == 0 or not is_frozen[tick[lane] - 1]
+                    out[lane, column] = columns[column, lane] if is_shown else out[lane, column]
+            else:
+                for lane in range(block, end):
+                    out[lane, column] = columns[column, lane]
 
 
 @compiled
@@ -331,13 +385,13 @@ def pass_tick(
 ) -> None:
     """Step the tiles first .. last - 1, then learn from their ledgers; writes ``reward`` (tile, lane) and ``out``."""
     for tile in range(first, last):
-        orders = Decisions(decisions.menu[tile], decisions.timing[tile], decisions.change[tile])
+        orders = decisions_tile(decisions, tile)
         sale, facts = sale_tile(state, tile), ledger_tile(ledger, tile)
         step_sale(tables, sale, orders, facts, scratch)
         if has_past:
             remember(tables, forecast, sale, facts, memory_tile(memory, tile), scratch.work)
         write_reward(weights, facts, reward[tile])
-    observe_tiles(tables, forecast, lookahead, has_past, state, memory, sight, out, first, last)
+        observe_tiles(tables, forecast, lookahead, has_past, state, memory, sight, out, tile, tile + 1)
 
 
 @compiled

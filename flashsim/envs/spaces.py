@@ -1,7 +1,7 @@
 """What an agent sees and does: one table of observations, one of actions; spaces and docs come from them."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
@@ -11,10 +11,10 @@ from flashsim.envs.rules import Dashboard, TargetTracking
 from flashsim.errors import InputError
 from flashsim.plan import Plan
 from flashsim.sim.parameters import check_whole
-from flashsim.sim.sale import CLOSE, HOLD, PUSH, RELEASE
+from flashsim.sim.state import CLOSE, HOLD, PUSH, RELEASE, REORDER
 
-HEADS = ("discount", "timing", "capacity")
-TIMING = {"hold": HOLD, "release": RELEASE, "push": PUSH, "close": CLOSE}
+HEADS = ("discount", "timing", "capacity", "admission")
+TIMING = {"hold": HOLD, "release": RELEASE, "push": PUSH, "reorder": REORDER, "close": CLOSE}
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,12 @@ def observation_table(plan: Plan) -> list[Feature]:
             Feature("utilization", "share", "of the servers, last tick"),
             Feature("latency", "share", "mean latency of the last tick over the time-out, at most 1"),
             Feature("backlog", _RATIO, "visits waiting over what the servers ordered can do in a tick"),
+            Feature("room", _RATIO, "people in the waiting room over what the servers ordered can do in a tick"),
             Feature("pushes_left", "share", "of the budget"),
             Feature("goodwill", "share", "what is left of the last push"),
             Feature("waves_left", "share", "of the planned releases"),
+            Feature("lots_left", "share", "of those that the supplier holds"),
+            Feature("lots_coming", "share", "ordered and not yet here, of those that the supplier held"),
         ]
     for ahead in plan.lookahead:
         table.append(Feature(f"servers_in_{ahead}", "share", f"in force {ahead} ticks ahead as ordered by now"))
@@ -68,8 +71,8 @@ def _product_features(product: int, menu: int, *, has_past: bool) -> list[Featur
     ]
     table += [
         Feature(f"{name}_run_out", "share", "menu index at which the stock runs out just at the end, over the largest"),
-        Feature(f"{name}_stock", "share", "units not in carts or sold, of those planned"),
-        Feature(f"{name}_available", "share", "units on sale, of those planned"),
+        Feature(f"{name}_stock", "share", "units not in carts or sold, of those planned and all lots"),
+        Feature(f"{name}_available", "share", "units on sale, of those planned and all lots"),
     ]
     if has_past:
         table += [
@@ -87,10 +90,11 @@ def observation_space(plan: Plan) -> spaces.Box:
 
 @dataclass(frozen=True)
 class ActionConfig:
-    """Which decisions an agent takes. Heads left out: list price, waves as planned, servers as they are or tracked."""
+    """Which decisions an agent takes. Heads left out: list price, waves as planned, servers as they are or tracked, and
+    the first of the plan's admission caps."""
 
     heads: tuple[str, ...] = HEADS
-    """Any of discount, timing, capacity."""
+    """Any of discount, timing, capacity, admission."""
     per_product: bool = True
     """True: a depth for each product; False: one for all."""
     around_run_out: int = 0
@@ -99,8 +103,8 @@ class ActionConfig:
     scaler_targets: tuple[float, ...] = ()
     """(): the capacity head names a change of servers. Else it names the utilization, one of these, at which a
     target-tracking scaler aims."""
-    timing: tuple[str, ...] = ("hold", "release", "push")
-    """What the timing head can order: hold, release, push, close."""
+    timing: tuple[str, ...] = ("hold", "release", "push", "reorder")
+    """What the timing head can order: hold, release the next wave, push, reorder a lot from the supplier, close."""
     every: int = 1
     """Ticks for which a decision stands. Pushes, releases and changes of servers happen in the first of them; prices
     around the run-out price and servers at a target follow what is seen each tick."""
@@ -126,8 +130,17 @@ class ActionConfig:
                 raise InputError(f"action {field}: expected different names, at least one, got {chosen!r}")
 
 
+class Orders(NamedTuple):
+    """What an action means, one row a sale."""
+
+    menu: NDArray[np.int64]  # sale, product; index into the price menu
+    timing: NDArray[np.int64]  # sale; HOLD, RELEASE, PUSH, CLOSE or REORDER
+    change: NDArray[np.int64]  # sale; servers more (or fewer)
+    cap: NDArray[np.float64]  # sale; visits let in, as a multiple of what servers in force can do
+
+
 class ActionCodec:
-    """Translates actions of a space to decisions: menu index of each product, timing order, change of servers.
+    """Translates actions of a space to orders.
 
     Heads and orders that can do nothing in the plan (a push without a budget, say) are left out of the space.
     """
@@ -155,6 +168,7 @@ class ActionCodec:
         self.sizes = np.array(sizes, np.int64)
         self._starts = np.concatenate([[0], np.cumsum(self.sizes)])
         self._changes = np.array(plan.server_changes, np.int64)
+        self._caps = np.array(plan.admission_caps)
         self._limited: dict[int, int] = {}  # orders that may be infeasible, and where they stand in a mask
         if "timing" in self._slices:
             first = int(self._starts[self._slices["timing"].start])
@@ -187,12 +201,18 @@ class ActionCodec:
             return [choices] * (self.plan.products if self.config.per_product else 1)
         if head == "timing":
             return [len(self._orders)]
+        if head == "admission":
+            return [len(self.plan.admission_caps)]
         return [len(self.config.scaler_targets) or len(self.plan.server_changes)]
 
     def _can_happen(self, order: int) -> bool:
         """Whether a timing order can ever do something in this plan."""
         tables = self.plan.tables
-        possible = {RELEASE: tables.wave_tick.shape[0] > 1, PUSH: tables.traffic.push_budget > 0}
+        possible = {
+            RELEASE: tables.wave_tick.shape[0] > 1,
+            PUSH: tables.traffic.push_budget > 0,
+            REORDER: tables.stock.lots > 0,
+        }
         return possible.get(order, True)
 
     def check(self, actions: NDArray[Any], sales: int) -> NDArray[np.int64]:
@@ -210,13 +230,8 @@ class ActionCodec:
             raise InputError(f"action: expected numbers from 0 to {(limit - 1).tolist()}, got {whole[outside][0]}")
         return whole
 
-    def decode(
-        self, actions: NDArray[np.int64], observation: NDArray[np.float32], *, is_first: bool = True
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """(menu (sale, product), timing (sale,), change (sale,)) of checked ``actions``, taken at ``observation``.
-
-        ``is_first``: whether this is the first tick of the decision.
-        """
+    def decode(self, actions: NDArray[np.int64], observation: NDArray[np.float32], *, is_first: bool = True) -> Orders:
+        """What checked ``actions``, taken at ``observation``, order; ``is_first``: in the first tick of a decision."""
         heads = self._menu[actions] if self.config.flat else actions
         sales = heads.shape[0]
         menu = np.zeros((sales, self.plan.products), np.int64)
@@ -232,40 +247,52 @@ class ActionCodec:
             target = np.full(sales, self._targets[0])
             if "capacity" in self._slices:
                 target = self._targets[heads[:, self._slices["capacity"].start]]
-            change = self._nearest_change(self._scaler.change(observation, menu, target))
+            change = self._changes[_nearest(self._changes, self._scaler.change(observation, menu, target))]
         elif "capacity" in self._slices and is_first:
             change = self._changes[heads[:, self._slices["capacity"].start]]
-        return menu, timing, change
+        cap = np.full(sales, self._caps[0])
+        if "admission" in self._slices:
+            cap = self._caps[heads[:, self._slices["admission"].start]]
+        return Orders(menu, timing, change, cap)
 
-    def _nearest_change(self, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-        return self._changes[np.abs(self._changes[None, :] - wanted[:, None]).argmin(axis=1)]
-
-    def encode(
-        self, menu: NDArray[np.int64], timing: NDArray[np.int64], change: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """Action whose decoding is nearest to these decisions (heads left out are dropped, one-for-all: the first)."""
-        heads = np.zeros((menu.shape[0], self.sizes.size), np.int64)
+    def encode(self, orders: Orders) -> NDArray[np.int64]:
+        """Action whose decoding is nearest to ``orders`` (heads left out are dropped, one-for-all: the first)."""
+        heads = np.zeros((orders.menu.shape[0], self.sizes.size), np.int64)
         if "discount" in self._slices:
             part = self._slices["discount"]
-            heads[:, part] = menu[:, : part.stop - part.start]
+            heads[:, part] = orders.menu[:, : part.stop - part.start]
         if "timing" in self._slices:
-            heads[:, self._slices["timing"].start] = np.abs(self._orders[None, :] - timing[:, None]).argmin(axis=1)
+            heads[:, self._slices["timing"].start] = _nearest(self._orders, orders.timing)
         if "capacity" in self._slices and self._scaler is None:
-            heads[:, self._slices["capacity"].start] = np.abs(self._changes[None, :] - change[:, None]).argmin(axis=1)
+            heads[:, self._slices["capacity"].start] = _nearest(self._changes, orders.change)
+        if "admission" in self._slices:
+            heads[:, self._slices["admission"].start] = _nearest(1.0 / self._caps, 1.0 / orders.cap)
         return np.asarray(np.ravel_multi_index(tuple(heads.T), tuple(self.sizes))) if self.config.flat else heads
 
     def masks(
-        self, ordered: NDArray[np.int64], pushes_left: NDArray[np.int64], waves_left: NDArray[np.int64]
+        self,
+        ordered: NDArray[np.int64],
+        *,
+        pushes_left: NDArray[np.int64],
+        waves_left: NDArray[np.int64],
+        lots_left: NDArray[np.int64],
     ) -> NDArray[np.bool_]:
         """Feasible choices (sale, sum of head sizes or flat action): others are projected when taken."""
         masks = np.ones((ordered.shape[0], self._starts[-1]), np.bool_)
-        for order, left in ((RELEASE, waves_left), (PUSH, pushes_left)):
+        for order, left in ((RELEASE, waves_left), (PUSH, pushes_left), (REORDER, lots_left)):
             if order in self._limited:
                 masks[:, self._limited[order]] = left > 0
         if "capacity" in self._slices and self._scaler is None:  # targets are always feasible
             servers = self.plan.tables.servers
             level = ordered[:, None] + self._changes
-            masks[:, self._starts[-2] :] = (level >= servers.min_servers) & (level <= servers.max_servers)
+            first = self._starts[self._slices["capacity"].start]
+            possible = (level >= servers.min_servers) & (level <= servers.max_servers)
+            masks[:, first : first + self._changes.size] = possible
         if not self.config.flat:
             return masks
         return np.logical_and.reduce([masks[:, choice] for choice in (self._starts[:-1] + self._menu).T])
+
+
+def _nearest(choices: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64]:
+    """Index of the choice nearest to each of ``wanted``, the first of equals."""
+    return np.abs(choices[None, :] - wanted[:, None]).argmin(axis=1)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flashsim.envs.observation import forget_tiles, make_memory, make_sight, observe_tiles, pass_tick
 from flashsim.envs.reward import RewardConfig, RewardConfigArguments, constraint_costs
-from flashsim.envs.spaces import ActionCodec, ActionConfig, observation_space
+from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders, observation_space
 from flashsim.errors import InputError
 from flashsim.plan import Plan, Sale
 from flashsim.sim.cache import announce_compiling
@@ -80,20 +80,19 @@ class SaleBatch:
         total = np.zeros(self.sales)
         closed = np.zeros(self.sales, np.bool_)
         for tick in range(self.codec.config.every):
-            reward, closed = self._step(*self.codec.decode(orders, self._observation[: self.sales], is_first=tick == 0))
+            reward, closed = self._step(self.codec.decode(orders, self._observation[: self.sales], is_first=tick == 0))
             total += reward
             for listener in self.listeners:
                 listener(self, reward, closed)
         return total, closed
 
-    def _step(
-        self, menu: NDArray[np.int64], timing: NDArray[np.int64], change: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def _step(self, orders: Orders) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Let one tick pass; reward and whether the sale ended, (sale,)."""
         batch = self.batch
-        batch.fill(batch.decisions.menu, menu)
-        batch.fill(batch.decisions.timing, timing)
-        batch.fill(batch.decisions.change, change)
+        batch.fill(batch.decisions.menu, orders.menu)
+        batch.fill(batch.decisions.timing, orders.timing)
+        batch.fill(batch.decisions.change, orders.change)
+        batch.fill(batch.decisions.cap, orders.cap)
         batch.check_open()
         batch.each(
             lambda part, first, last: pass_tick(
@@ -117,7 +116,12 @@ class SaleBatch:
         """Feasible choices now (see ``ActionCodec.masks``)."""
         state, rows = self.batch.state, self.batch.rows
         waves = self.plan.tables.wave_tick.shape[0] - rows(state.stock.next_wave)
-        return self.codec.masks(rows(state.servers.ordered), rows(state.traffic.pushes_left), waves)
+        return self.codec.masks(
+            rows(state.servers.ordered),
+            pushes_left=rows(state.traffic.pushes_left),
+            waves_left=waves,
+            lots_left=rows(state.stock.lots_left),
+        )
 
     def costs(self) -> dict[str, NDArray[np.float64]]:
         """Constraint costs of the last tick (see ``reward.constraint_costs``)."""

@@ -14,25 +14,31 @@ from flashsim.envs.reward import RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.plan import Plan
-from flashsim.scenarios import Scenario
+from flashsim.scenarios import Failures, Scenario
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.streams import EVALUATION_DOMAIN
 
 TOLERANCE = 0.01
 STANDARD_ERRORS = 4.0
 _AMPLE = 1e6
+_ANY_NUMBER = 100  # units a person may buy
 
 
 def unhindered(scenario: Scenario) -> Scenario:
-    """The sale with stock, servers, payment and pushes out of the way."""
-    servers = replace(scenario.servers, service_rate=_AMPLE, latency_sensitivity=0.0)
+    """The sale with stock, servers, payment, limits a person, pushes and failures out of the way."""
+    servers = replace(
+        scenario.servers, service_rate=_AMPLE, latency_sensitivity=0.0, start_servers=scenario.servers.max_servers
+    )
     return replace(
         scenario,
         stock_cover=1e4,
+        stock_units=None,
         waves=((0, 1.0),),
         servers=servers,
         carts=StockParams(payment_delay=0, payment_failure=0.0, cart_timeout=0),
         traffic=replace(scenario.traffic, push_budget=0),
+        choice=replace(scenario.choice, limit=_ANY_NUMBER),
+        failures=Failures(),
     )
 
 
@@ -43,13 +49,20 @@ def closure_table(scenario: Scenario, *, sales: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame([row for menu in range(plan.menu) for row in _rows(plan, menu, sales=sales, seed=seed)])
 
 
+def _units_a_buyer(plan: Plan) -> float:
+    """Mean units that a buyer may ask for: rates count buyers."""
+    choice = plan.tables.choice
+    return float((1.0 - choice.another_unit**choice.limit) / (1.0 - choice.another_unit))
+
+
 def _rows(plan: Plan, menu: int, *, sales: int, seed: int) -> list[dict[str, object]]:
     action = ActionConfig(heads=("discount",), per_product=False)
     batch = SaleBatch(plan, sales, action=action, reward=RewardConfig(), domain=EVALUATION_DOMAIN)
     batch.seed(consecutive_seeds(seed, sales))
     batch.observe()
     members = batch.batch.rows(batch.batch.state.member)
-    learned = plan.tables.rate[:, :, :, menu].astype(np.float64).sum(axis=(0, 1))[:, members].T  # sale, product
+    per_buyer = _units_a_buyer(plan)
+    learned = per_buyer * plan.tables.rate[:, :, :, menu].astype(np.float64).sum(axis=(0, 1))[:, members].T
     units = np.zeros((sales, plan.products))
     for _ in range(plan.ticks):
         batch.step(np.full((sales, 1), menu))

@@ -16,7 +16,7 @@ from flashsim.evaluation.rollout import action_config, check_policy
 from flashsim.plan import Plan
 from flashsim.policy import Policy
 from flashsim.reference import JointPolicy, JointSale, MenuSale, ReferenceSale, evaluate_exactly
-from flashsim.sim.sale import CLOSE
+from flashsim.sim.state import CLOSE
 from flashsim.sim.streams import EVALUATION_DOMAIN
 
 
@@ -67,10 +67,10 @@ def _ask(
     ring = plan.tables.servers.lag + 1
     for tick in range(plan.ticks):
         state.tick[...] = tick
-        places = (np.arange(ring) - tick) % ring  # ticks ahead of each place of the ring; the one at ``lag`` is past
-        fill(state.servers.levels, pool[:, np.minimum(places, pool.shape[1] - 1)])
+        ahead = (np.arange(ring) - tick - 1) % ring  # ticks until the order in each place is in force
+        fill(state.servers.orders, pool[:, np.minimum(ahead, pool.shape[1] - 1)])
         seen = states.observe()
-        chosen, timing, change[tick] = states.codec.decode(states.codec.check(policy.act(seen), stocks.size), seen)
+        chosen, timing, change[tick], _ = states.codec.decode(states.codec.check(policy.act(seen), stocks.size), seen)
         if (timing == CLOSE).any():
             raise InputError(
                 f"policy {policy.name!r} closes the sale, but a reference sale always has {plan.ticks} ticks"

@@ -57,7 +57,7 @@ def _visitors(totals: Totals) -> Array:
 
 
 def _finished_visits(totals: Totals) -> Array:
-    return totals["served"] + totals["abandoned"] + totals["errors"]
+    return totals["served"] + totals["abandoned"] + totals["errors"]  # a visit that tries again counts again
 
 
 def _ratio(top: str, bottom: str | Callable[[Totals], Array], *, empty: float = 0.0) -> Callable[[Totals], Array]:
@@ -180,6 +180,24 @@ KPIS: tuple[Kpi, ...] = (
         least=0.0,
     ),
     Kpi(
+        "p50_latency_s",
+        "Median of latency",
+        "latency_p50_s: median over the visits of a sale",
+        "s",
+        "lower",
+        _total("latency_p50_s"),
+        least=0.0,
+    ),
+    Kpi(
+        "p99_latency_s",
+        "99th percentile of latency",
+        "latency_p99_s: 99th percentile over the visits of a sale",
+        "s",
+        "lower",
+        _total("latency_p99_s"),
+        least=0.0,
+    ),
+    Kpi(
         "mean_latency_s",
         "Mean latency",
         "latency_mean_s: mean over served visits",
@@ -208,6 +226,7 @@ KPIS: tuple[Kpi, ...] = (
         least=0.0,
         most=1.0,
     ),
+    _amount("retries", "Visits tried again", "retries", "count", "lower"),
     _amount("pushes", "Push messages", "pushes", "count", "neutral"),
     Kpi(
         "infeasible_actions",
@@ -223,7 +242,8 @@ KPIS: tuple[Kpi, ...] = (
 LEDGER_NAMES: tuple[str, ...] = (
     *("exogenous_visitors", "attracted_visitors", "served", "abandoned", "errors", "reserved", "paid", "expired"),
     *("lost_sales", "revenue", "discount_given", "goods_cost", "server_minutes", "server_cost", "penalty", "salvage"),
-    *("stock", "leftover", "latency_mean_s", "latency_p95_s", "utilization", "pushes", "projected_actions"),
+    *("stock", "leftover", "latency_mean_s", "latency_p50_s", "latency_p95_s", "latency_p99_s", "utilization"),
+    *("retries", "pushes", "projected_actions"),
     *("profit", "ticks"),
 )
 """Every ledger total that some KPI reads."""

@@ -7,6 +7,7 @@ for any number of threads.
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,20 +115,25 @@ def check_policy(plan: Plan, policy: Policy) -> None:
 _SUMMED = (
     "exogenous_visitors",
     "attracted_visitors",
+    "returning_visitors",
+    "retries",
     "served",
     "abandoned",
     "errors",
+    "given_up",
     "server_cost",
     "penalty",
     "salvage",
 )
 _SUMMED_AS = {"servers_billed": "server_minutes", "pushes": "pushes", "projected": "projected_actions"}
 _PRODUCT_SUMS = (
+    "buyers",
     "requests",
     "reserved",
     "paid",
     "expired",
     "released",
+    "ordered",
     "leftover",
     "revenue",
     "discount_given",
@@ -155,12 +161,13 @@ class _Books:
             "paid",
             "stock_left_share",
             "backlog",
+            "room",
             "errors",
         )
         self.profile = {name: np.full(ticks, np.nan) for name in scalars}
         self.profile["depth"] = np.full((ticks, plan.products), np.nan)
         self.answered = np.zeros((ticks, sales))
-        self.waits = np.zeros((ticks, sales))
+        self.waits = Waits(*(np.zeros((ticks, sales)) for _ in Waits._fields))
         self.latencies = np.zeros((ticks, sales))
         self.is_open = np.ones(sales, np.bool_)
         self.tick = 0
@@ -183,9 +190,11 @@ class _Books:
         depth = np.take_along_axis(self.plan.depths[None], rows(ledger.menu)[..., None], axis=2)[..., 0]
         self.products["depth"] += depth * is_open[:, None]
         self.answered[tick] = (rows(ledger.served) + rows(ledger.errors)) * is_open
-        self.waits[tick] = rows(ledger.wait_s) * is_open
+        self.waits.chance[tick] = rows(ledger.wait_chance) * is_open
+        self.waits.floor[tick] = rows(ledger.wait_floor_s) * is_open
+        self.waits.tail[tick] = rows(ledger.wait_tail_s) * is_open
         self.latencies[tick] = rows(ledger.latency_mean_s) * is_open
-        self.stock_left -= rows(ledger.paid).sum(axis=1) * is_open
+        self.stock_left += (rows(ledger.ordered) - rows(ledger.paid)).sum(axis=1) * is_open
         planned = max(1, int(self.plan.stock.sum()))
         moments = {
             "visitors": rows(ledger.exogenous_visitors) + rows(ledger.attracted_visitors),
@@ -195,6 +204,7 @@ class _Books:
             "paid": rows(ledger.paid).sum(axis=1),
             "stock_left_share": self.stock_left / planned,
             "backlog": rows(ledger.backlog),
+            "room": rows(ledger.room),
             "errors": rows(ledger.errors),
             "depth": depth,
         }
@@ -210,12 +220,13 @@ class _Books:
         self.products["depth"] = self.products["depth"] / totals["ticks"][:, None]
         for name in (*_PRODUCT_SUMS, "lost_sales"):
             totals[name] = self.products[name].sum(axis=1)
-        totals["stock"] = np.full(self.sales, float(self.plan.stock.sum()))
+        totals["stock"] = float(self.plan.stock.sum()) + totals["ordered"]
         unloaded = self.plan.tables.servers.unloaded_latency_s
         people = np.maximum(_over_ticks(self.answered), 1.0)
         totals["latency_mean_s"] = _over_ticks(self.answered * self.latencies) / people
-        slowest = unloaded + mixture_quantile(self.waits, self.answered, share=0.95)
-        totals["latency_p95_s"] = np.minimum(self.plan.tables.servers.timeout_s, slowest)
+        for name, share in (("latency_p50_s", 0.5), ("latency_p95_s", 0.95), ("latency_p99_s", 0.99)):
+            slowest = unloaded + mixture_quantile(self.waits, self.answered, share=share)
+            totals[name] = np.minimum(self.plan.tables.servers.timeout_s, slowest)
         totals["profit"] = (
             totals["revenue"] - totals["goods_cost"] - totals["server_cost"] - totals["penalty"] + totals["salvage"]
         )
@@ -228,18 +239,28 @@ def _over_ticks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return total
 
 
-def mixture_quantile(means: NDArray[np.float64], weights: NDArray[np.float64], *, share: float) -> NDArray[np.float64]:
-    """Quantile (sale,) of a mixture of exponentials of ``means`` and ``weights`` (tick, sale), by bisection.
+class Waits(NamedTuple):
+    """Law of waits of each tick, (tick, sale): ``floor``, and with ``chance`` an exponential of mean ``tail`` more."""
+
+    chance: NDArray[np.float64]
+    floor: NDArray[np.float64]
+    tail: NDArray[np.float64]
+
+
+def mixture_quantile(waits: Waits, weights: NDArray[np.float64], *, share: float) -> NDArray[np.float64]:
+    """Quantile (sale,) of the mixture of ``waits`` with ``weights`` (tick, sale), by bisection.
 
     Good to 1e-15 of the largest quantile in the mixture, and the same for a sale whatever others stand beside it.
     """
     total = np.maximum(_over_ticks(weights), 1.0)
-    low = np.zeros(means.shape[1])
-    high = -np.log(1.0 - share) * means.max(axis=0) + 1e-12
-    scale = np.maximum(means, 1e-12)
+    low = np.zeros(weights.shape[1])
+    high = (waits.floor - np.log(1.0 - share) * waits.tail).max(axis=0) + 1e-12
+    scale = np.maximum(waits.tail, 1e-12)
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
-        beyond = _over_ticks(weights * np.exp(-middle / scale)) / total
-        low = np.where(beyond > 1.0 - share, middle, low)
-        high = np.where(beyond > 1.0 - share, high, middle)
+        more = middle - waits.floor
+        beyond = np.where(more < 0.0, 1.0, waits.chance * np.exp(-np.maximum(more, 0.0) / scale))
+        is_beyond = _over_ticks(weights * beyond) / total > 1.0 - share
+        low = np.where(is_beyond, middle, low)
+        high = np.where(is_beyond, high, middle)
     return high

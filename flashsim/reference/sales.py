@@ -24,11 +24,13 @@ from numpy.typing import NDArray
 
 from flashsim.errors import InputError
 from flashsim.plan import Plan, make_forecast
+from flashsim.sim.choice import ChoiceArguments, ChoiceParams
 from flashsim.sim.inventory import StockArguments, StockParams
 from flashsim.sim.parameters import as_arguments, check_range
-from flashsim.sim.sale import SaleTables
 from flashsim.sim.servers import ServerArguments, ServerParams
+from flashsim.sim.state import SaleTables
 from flashsim.sim.traffic import TrafficArguments, TrafficParams
+from flashsim.sim.waiting_room import OPEN, WaitingRoomArguments, WaitingRoomParams
 
 Table = Sequence[Sequence[float]] | NDArray[np.float64]
 Row = Sequence[float] | NDArray[np.float64]
@@ -111,13 +113,19 @@ class JointSale:
 
 ReferenceSale = MenuSale | JointSale
 
+_BUYERS_ONLY = TrafficParams(
+    push_budget=0, highest_conversion=1.0, has_exogenous_visitors=False, goodwill_share=0.0, sharing_ratio=0.0
+)
+_LEARNED_CHOICE = ChoiceParams(reference_gain=0.0, reference_loss=0.0, scarcity_cue=0.0, watch_share=0.0)
+
 
 def _compile(sale: ReferenceSale, servers: ServerParams, *, step: int, story: str) -> Plan:
     highest = float(sale.prices.max())
-    one = np.ones(1)
+    one, ticks = np.ones(1), sale.rates.shape[0]
     tables = SaleTables(
         rate=np.ascontiguousarray(sale.rates[:, None, None, :, None], dtype=np.float32),
         price=sale.prices[None, :].copy(),
+        depth=(1.0 - sale.prices / highest)[None, :],
         list_price=np.array([highest]),
         unit_cost=np.zeros(1),
         salvage_value=np.array([sale.salvage]),
@@ -128,10 +136,15 @@ def _compile(sale: ReferenceSale, servers: ServerParams, *, step: int, story: st
         members=np.zeros(1, np.int64),
         wave_tick=np.zeros(1, np.int64),
         wave_units=np.array([[sale.stock]], np.int64),
-        traffic=as_arguments(
-            TrafficParams(push_budget=0, highest_conversion=1.0, has_exogenous_visitors=False), TrafficArguments
-        ),
+        planned=np.array([sale.stock], np.int64),
+        lot_units=np.zeros(1, np.int64),
+        servers_up=np.ones(ticks),
+        payments_up=np.ones(ticks),
+        is_frozen=np.zeros(ticks, np.bool_),
+        traffic=as_arguments(_BUYERS_ONLY, TrafficArguments),
+        room=as_arguments(WaitingRoomParams(), WaitingRoomArguments),
         servers=as_arguments(servers, ServerArguments),
+        choice=as_arguments(_LEARNED_CHOICE, ChoiceArguments),
         stock=as_arguments(StockParams(payment_delay=0, payment_failure=0.0, cart_timeout=0), StockArguments),
     )
     forecast = make_forecast(
@@ -152,6 +165,7 @@ def _compile(sale: ReferenceSale, servers: ServerParams, *, step: int, story: st
         training_members=(0,),
         heldout_members=(0,),
         server_changes=tuple(range(-step, step + 1)),
+        admission_caps=(OPEN,),
         lookahead=tuple(range(max(_SHORTEST_LOOKAHEAD, servers.lag + 1))),  # every level on its way is seen
         is_reference=True,
     )

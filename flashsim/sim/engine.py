@@ -16,7 +16,17 @@ from flashsim.errors import InputError
 from flashsim.sim import sale
 from flashsim.sim.cache import compiled
 from flashsim.sim.ledger import Ledger, ledger_tile, make_ledger
-from flashsim.sim.sale import Decisions, SaleState, SaleTables, Scratch
+from flashsim.sim.state import (
+    Decisions,
+    SaleState,
+    SaleTables,
+    Scratch,
+    decisions_tile,
+    make_decisions,
+    make_scratch,
+    make_state,
+    sale_tile,
+)
 
 WIDEST_TILE = 64
 Number = TypeVar("Number", bound=np.generic)
@@ -34,8 +44,8 @@ def step_tiles(
 ) -> None:
     """Step the tiles first .. last - 1."""
     for tile in range(first, last):
-        orders = Decisions(decisions.menu[tile], decisions.timing[tile], decisions.change[tile])
-        sale.step_sale(tables, sale.sale_tile(state, tile), orders, ledger_tile(ledger, tile), scratch)
+        orders = decisions_tile(decisions, tile)
+        sale.step_sale(tables, sale_tile(state, tile), orders, ledger_tile(ledger, tile), scratch)
 
 
 @compiled
@@ -51,7 +61,7 @@ def open_tiles(
     """Open the sales marked in ``opening`` (tile, lane)."""
     for tile in range(opening.shape[0]):
         if np.any(opening[tile]):
-            view = sale.sale_tile(state, tile)
+            view = sale_tile(state, tile)
             sale.open_sales(tables, view, opening[tile], seed[tile], domain, episode[tile], scratch)
 
 
@@ -71,14 +81,14 @@ class Batch:
         self.tiles = -(-sales // WIDEST_TILE)
         self.lanes = -(-sales // self.tiles)
         self.products = tables.rate.shape[2]
-        self.state = sale.make_state(tables, self.tiles, self.lanes)
+        self.state = make_state(tables, self.tiles, self.lanes)
         self.ledger = make_ledger(self.tiles, self.lanes, products=self.products)
-        self.decisions = sale.make_decisions(self.products, self.tiles, self.lanes)
+        self.decisions = make_decisions(self.products, self.tiles, self.lanes)
         self.seed = np.zeros((self.tiles, self.lanes), np.uint64)
         self.episode = np.zeros((self.tiles, self.lanes), np.uint64)
         threads = min(threads, self.tiles)
         self._bounds = [self.tiles * part // threads for part in range(threads + 1)]
-        self.scratch = [sale.make_scratch(tables, self.lanes) for _ in range(threads)]
+        self.scratch = [make_scratch(tables, self.lanes) for _ in range(threads)]
         self._pool: ThreadPoolExecutor | None = None
 
     def __getstate__(self) -> dict[str, Any]:

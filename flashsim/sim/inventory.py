@@ -3,7 +3,11 @@
 Every planned unit is in exactly one place: not yet released, available, in a cart, or sold. Requests are filled in
 order of arrival while units are available; a filled request is a cart. With probability 1 - ``payment_failure`` it is
 paid ``payment_delay`` ticks later at the price it was opened at, else its unit comes back after ``cart_timeout`` ticks.
-When the sale closes, carts that would be paid are paid, the others come back.
+In an outage of the payment service no cart that opens will be paid. When the sale closes, carts that would be paid are
+paid, the others come back.
+
+A supplier may hold further lots: each, when ordered, adds ``lot_units`` to what is planned and puts them on sale
+``lead_time`` ticks later; a lot that has not come when the sale closes is left over like any unit.
 
 Source: conservation of units; outcomes are drawn when a cart opens, which is the same law as drawing them later.
 """
@@ -30,11 +34,20 @@ class StockParams:
     """Share of carts that are never paid; an assumption. (Carts here are reservations at checkout, not wish lists.)"""
     cart_timeout: int = 10
     """Ticks after which an unpaid unit is on sale again; ten minutes is a common reservation time."""
+    lots: int = 0
+    """Further lots that can be ordered from the supplier during the sale."""
+    lot_share: float = 0.25
+    """Units of a lot, as a share of each product's planned stock."""
+    lead_time: int = 15
+    """Ticks from the order of a lot until its units are on sale."""
 
     def __post_init__(self) -> None:
         check_whole("payment_delay", self.payment_delay, 0, 1000)
         check_whole("cart_timeout", self.cart_timeout, 0, 1000)
         check_range("payment_failure", self.payment_failure, 0.0, 1.0)
+        check_whole("lots", self.lots, 0, 1000)
+        check_range("lot_share", self.lot_share, 0.0, 1e6)
+        check_whole("lead_time", self.lead_time, 0, 1000)
 
 
 StockArguments = arguments_type(StockParams, __name__)
@@ -48,6 +61,8 @@ class StockState(NamedTuple):
     in_carts: NDArray[np.int64]  # product, lane; units
     sold: NDArray[np.int64]  # product, lane; units
     next_wave: NDArray[np.int64]  # lane; index of the wave to be released next
+    lots_left: NDArray[np.int64]  # lane; lots that can still be ordered
+    coming: NDArray[np.int64]  # tick modulo (lead_time + 1), lane; lots that go on sale then
     paying: NDArray[np.int64]  # tick modulo (payment_delay + 1), product, lane; units
     paying_value: NDArray[np.float64]  # likewise; currency
     expiring: NDArray[np.int64]  # tick modulo (cart_timeout + 1), product, lane; units
@@ -57,6 +72,7 @@ class StockFlow(NamedTuple):
     """What this part makes in a tick."""
 
     released: NDArray[np.int64]  # product, lane; units put on sale
+    ordered: NDArray[np.int64]  # product, lane; units ordered from the supplier
     expired: NDArray[np.int64]  # product, lane; units back from carts
     opening: NDArray[np.int64]  # product, lane; units available when requests arrive
     reserved: NDArray[np.int64]  # product, lane; units into carts
@@ -65,6 +81,9 @@ class StockFlow(NamedTuple):
     leftover: NDArray[np.int64]  # product, lane; units unsold at the close, else 0
     chance: NDArray[np.float64]  # lane; scratch
     drawn: NDArray[np.int64]  # lane; scratch
+    pays_now: NDArray[np.int64]  # lane; scratch: place in StockState.paying of this tick
+    pays_then: NDArray[np.int64]  # lane; scratch: that of carts that open now
+    back_then: NDArray[np.int64]  # lane; scratch: place in StockState.expiring of carts that open now
 
 
 def make_stock_state(tiles: int, lanes: int, params: StockParams, products: int) -> StockState:
@@ -72,7 +91,8 @@ def make_stock_state(tiles: int, lanes: int, params: StockParams, products: int)
     cell = (products, lanes)
     pays, back = (tiles, params.payment_delay + 1, *cell), (tiles, params.cart_timeout + 1, *cell)
     arrays: list[NDArray[Any]] = [np.zeros((tiles, *cell), np.int64) for _ in range(4)]
-    arrays += [np.zeros((tiles, lanes), np.int64)]
+    arrays += [np.zeros((tiles, lanes), np.int64) for _ in range(2)]
+    arrays += [np.zeros((tiles, params.lead_time + 1, lanes), np.int64)]
     arrays += [np.zeros(pays, np.int64), np.zeros(pays), np.zeros(back, np.int64)]
     return StockState(*arrays)
 
@@ -80,8 +100,9 @@ def make_stock_state(tiles: int, lanes: int, params: StockParams, products: int)
 def make_stock_flow(products: int, lanes: int) -> StockFlow:
     """Allocate the flow of one tile."""
     cell = (products, lanes)
-    arrays: list[NDArray[Any]] = [np.zeros(cell, np.int64) for _ in range(5)]
-    arrays += [np.zeros(cell), np.zeros(cell, np.int64), np.zeros(lanes), np.zeros(lanes, np.int64)]
+    arrays: list[NDArray[Any]] = [np.zeros(cell, np.int64) for _ in range(6)]
+    arrays += [np.zeros(cell), np.zeros(cell, np.int64), np.zeros(lanes)]
+    arrays += [np.zeros(lanes, np.int64) for _ in range(4)]
     return StockFlow(*arrays)
 
 
@@ -94,10 +115,65 @@ def stock_tile(state: StockState, tile: int) -> StockState:
         state.in_carts[tile],
         state.sold[tile],
         state.next_wave[tile],
+        state.lots_left[tile],
+        state.coming[tile],
         state.paying[tile],
         state.paying_value[tile],
         state.expiring[tile],
     )
+
+
+@compiled
+def clear_stock(params: Any, state: StockState, planned: NDArray[np.int64], opening: NDArray[np.bool_]) -> None:
+    """Put ``planned`` (product; units) into stock, unreleased, in every lane of ``opening``."""
+    products, lanes = state.available.shape
+    for lane in range(lanes):
+        if opening[lane]:
+            state.next_wave[lane] = 0
+            state.lots_left[lane] = params.lots
+            state.coming[:, lane] = 0
+            for product in range(products):
+                state.unreleased[product, lane] = planned[product]
+                state.available[product, lane] = 0
+                state.in_carts[product, lane] = 0
+                state.sold[product, lane] = 0
+                state.paying[:, product, lane] = 0
+                state.paying_value[:, product, lane] = 0.0
+                state.expiring[:, product, lane] = 0
+
+
+@compiled
+def replenish(
+    params: Any,
+    state: StockState,
+    tick: NDArray[np.int64],
+    lot_units: NDArray[np.int64],
+    wanted: NDArray[np.bool_],
+    flow: StockFlow,
+) -> None:
+    """Order a lot where ``wanted`` and one is left, put those on sale that have come; ``lot_units`` (product).
+
+    Comes after ``release``: adds to flow.released, writes flow.ordered and ``state``.
+    """
+    products, lanes = state.available.shape
+    ring = state.coming.shape[0]
+    if params.lots == 0:
+        for product in range(products):
+            for lane in range(lanes):
+                flow.ordered[product, lane] = 0
+        return
+    for lane in range(lanes):
+        lots = 1 if wanted[lane] and state.lots_left[lane] > 0 else 0
+        state.lots_left[lane] -= lots
+        state.coming[(tick[lane] + params.lead_time) % ring, lane] += lots
+        come = state.coming[tick[lane] % ring, lane]
+        state.coming[tick[lane] % ring, lane] = 0
+        for product in range(products):
+            flow.ordered[product, lane] = lots * lot_units[product]
+            arrived = come * lot_units[product]
+            state.unreleased[product, lane] += flow.ordered[product, lane] - arrived
+            state.available[product, lane] += arrived
+            flow.released[product, lane] += arrived
 
 
 @compiled
@@ -136,6 +212,7 @@ def release(
 @compiled
 def fulfill(
     params: Any,
+    payments_up: NDArray[np.float64],
     state: StockState,
     tick: NDArray[np.int64],
     requests: NDArray[np.int64],
@@ -145,11 +222,17 @@ def fulfill(
     flow: StockFlow,
     work: Workspace,
 ) -> None:
-    """Take back expired carts, fill requests, draw their payment, book what is due; price (product, menu)."""
+    """Fill requests, draw their payment, book what is due.
+
+    ``payments_up`` (tick; share of payments that can be made), ``price`` (product, menu).
+    """
     products, lanes = requests.shape
     pays, back = state.paying.shape[0], state.expiring.shape[0]
     for lane in range(lanes):
-        flow.chance[lane] = 1.0 - params.payment_failure
+        flow.chance[lane] = (1.0 - params.payment_failure) * payments_up[tick[lane]]
+        flow.pays_now[lane] = tick[lane] % pays
+        flow.pays_then[lane] = (tick[lane] + params.payment_delay) % pays
+        flow.back_then[lane] = (tick[lane] + params.cart_timeout) % back
     for product in range(products):
         for lane in range(lanes):
             reserved = min(requests[product, lane], state.available[product, lane])
@@ -159,11 +242,10 @@ def fulfill(
         write_binomial(flow.reserved[product], flow.chance, work.uniform, flow.drawn, work)
         for lane in range(lanes):
             will_pay, reserved = flow.drawn[lane], flow.reserved[product, lane]
-            pay_slot = (tick[lane] + params.payment_delay) % pays
+            pay_slot, now = flow.pays_then[lane], flow.pays_now[lane]
             state.paying[pay_slot, product, lane] = will_pay
             state.paying_value[pay_slot, product, lane] = np.float64(will_pay) * price[product, menu[product, lane]]
-            state.expiring[(tick[lane] + params.cart_timeout) % back, product, lane] = reserved - will_pay
-            now = tick[lane] % pays
+            state.expiring[flow.back_then[lane], product, lane] = reserved - will_pay
             paid = state.paying[now, product, lane]
             flow.paid[product, lane] = paid
             flow.revenue[product, lane] = state.paying_value[now, product, lane]

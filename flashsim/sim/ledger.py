@@ -5,26 +5,41 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.sim import choice, inventory, servers, traffic
+from flashsim.sim import choice, inventory, queueing, servers, traffic, waiting_room
 from flashsim.sim.cache import compiled
 
 
 class Ledger(NamedTuple):
-    """Facts of one tick. Visits and units are counts, money is in the World's currency."""
+    """Facts of one tick. Visits and units are counts, money is in the World's currency.
 
-    exogenous_visitors: NDArray[np.int64]  # lane
-    attracted_visitors: NDArray[np.int64]  # lane
+    Everybody is accounted for: exogenous, attracted and returning visitors are served, abandoned, given_up, or still
+    somewhere (room, backlog, retrying).
+    """
+
+    exogenous_visitors: NDArray[np.int64]  # lane; people who come anyway
+    attracted_visitors: NDArray[np.int64]  # lane; people who come for the offer
+    returning_visitors: NDArray[np.int64]  # lane; people who left before and come back for a deeper discount
+    retries: NDArray[np.int64]  # lane; visits that failed before and try again
     served: NDArray[np.int64]  # lane; visits answered in time
-    errors: NDArray[np.int64]  # lane; visits timed out
+    errors: NDArray[np.int64]  # lane; visits refused or timed out
     abandoned: NDArray[np.int64]  # lane; visits that gave up waiting
+    given_up: NDArray[np.int64]  # lane; visits that failed and will not try again
+    room: NDArray[np.int64]  # lane; people in the waiting room at the end of the tick
     backlog: NDArray[np.int64]  # lane; visits carried over to the next tick
+    retrying: NDArray[np.int64]  # lane; visits that failed and will try again
     servers: NDArray[np.int64]  # lane; in force
     servers_billed: NDArray[np.int64]  # lane
-    lost_to_capacity: NDArray[np.int64]  # lane; errors + abandoned, in hard_cap mode units
+    lost_to_capacity: NDArray[np.int64]  # lane; given_up + abandoned, in hard_cap mode units
+    load: NDArray[np.float64]  # lane; visits over capacity
     utilization: NDArray[np.float64]  # lane; 0 .. 1
-    wait_s: NDArray[np.float64]  # lane; mean wait were there no time-outs, seconds
+    health: NDArray[np.float64]  # lane; factor on the capacity in force in this tick, 0 .. 1
+    wait_chance: NDArray[np.float64]  # lane; a visit waits floor + exponential tail with this chance, else the floor
+    wait_floor_s: NDArray[np.float64]  # lane; seconds
+    wait_tail_s: NDArray[np.float64]  # lane; mean of the tail, seconds
     latency_mean_s: NDArray[np.float64]  # lane; until answered or timed out, seconds
+    latency_p50_s: NDArray[np.float64]  # lane; seconds
     latency_p95_s: NDArray[np.float64]  # lane; seconds
+    latency_p99_s: NDArray[np.float64]  # lane; seconds
     server_cost: NDArray[np.float64]  # lane; currency
     penalty: NDArray[np.float64]  # lane; currency
     salvage: NDArray[np.float64]  # lane; currency, at the close
@@ -33,12 +48,14 @@ class Ledger(NamedTuple):
     projected: NDArray[np.float64]  # lane; orders that were not feasible and were brought to the nearest feasible one
     is_closed: NDArray[np.bool_]  # lane; the sale ended with this tick
     menu: NDArray[np.int64]  # product, lane; index of the price in force
+    buyers: NDArray[np.int64]  # product, lane; people who ask for it
     requests: NDArray[np.int64]  # product, lane; units asked for
     opening: NDArray[np.int64]  # product, lane; units available when they were asked for
     reserved: NDArray[np.int64]  # product, lane; units into carts
     paid: NDArray[np.int64]  # product, lane; units
     expired: NDArray[np.int64]  # product, lane; units back from carts
     released: NDArray[np.int64]  # product, lane; units put on sale
+    ordered: NDArray[np.int64]  # product, lane; units ordered from the supplier
     in_carts: NDArray[np.int64]  # product, lane; at the end of the tick
     leftover: NDArray[np.int64]  # product, lane; units unsold, at the close
     revenue: NDArray[np.float64]  # product, lane; currency
@@ -46,9 +63,10 @@ class Ledger(NamedTuple):
     goods_cost: NDArray[np.float64]  # product, lane; currency; of the units paid, at the close also of those left over
 
 
-PRODUCT_FIELDS = Ledger._fields[Ledger._fields.index("menu") :]
-_REALS = ("utilization", "wait_s", "latency_mean_s", "latency_p95_s", "server_cost", "penalty", "salvage", "pushes")
-_REAL_FIELDS = (*_REALS, "early_releases", "projected", "revenue", "discount_given", "goods_cost")
+FIRST_OF_PRODUCTS = "menu"
+PRODUCT_FIELDS = Ledger._fields[Ledger._fields.index(FIRST_OF_PRODUCTS) :]
+_REALS = Ledger._fields[Ledger._fields.index("load") : Ledger._fields.index("is_closed")]
+_REAL_FIELDS = (*_REALS, "revenue", "discount_given", "goods_cost")
 
 
 def make_ledger(tiles: int, lanes: int, *, products: int) -> Ledger:
@@ -67,17 +85,28 @@ def ledger_tile(ledger: Ledger, tile: int) -> Ledger:
     return Ledger(
         ledger.exogenous_visitors[tile],
         ledger.attracted_visitors[tile],
+        ledger.returning_visitors[tile],
+        ledger.retries[tile],
         ledger.served[tile],
         ledger.errors[tile],
         ledger.abandoned[tile],
+        ledger.given_up[tile],
+        ledger.room[tile],
         ledger.backlog[tile],
+        ledger.retrying[tile],
         ledger.servers[tile],
         ledger.servers_billed[tile],
         ledger.lost_to_capacity[tile],
+        ledger.load[tile],
         ledger.utilization[tile],
-        ledger.wait_s[tile],
+        ledger.health[tile],
+        ledger.wait_chance[tile],
+        ledger.wait_floor_s[tile],
+        ledger.wait_tail_s[tile],
         ledger.latency_mean_s[tile],
+        ledger.latency_p50_s[tile],
         ledger.latency_p95_s[tile],
+        ledger.latency_p99_s[tile],
         ledger.server_cost[tile],
         ledger.penalty[tile],
         ledger.salvage[tile],
@@ -86,12 +115,14 @@ def ledger_tile(ledger: Ledger, tile: int) -> Ledger:
         ledger.projected[tile],
         ledger.is_closed[tile],
         ledger.menu[tile],
+        ledger.buyers[tile],
         ledger.requests[tile],
         ledger.opening[tile],
         ledger.reserved[tile],
         ledger.paid[tile],
         ledger.expired[tile],
         ledger.released[tile],
+        ledger.ordered[tile],
         ledger.in_carts[tile],
         ledger.leftover[tile],
         ledger.revenue[tile],
@@ -101,39 +132,60 @@ def ledger_tile(ledger: Ledger, tile: int) -> Ledger:
 
 
 @compiled
+def book_people(counts: NDArray[np.int64], out: NDArray[np.int64]) -> None:
+    """Write the sum over segments of ``counts`` (segment, lane) to ``out`` (lane)."""
+    for lane in range(out.shape[0]):
+        out[lane] = 0
+    for segment in range(counts.shape[0]):
+        for lane in range(out.shape[0]):
+            out[lane] += counts[segment, lane]
+
+
+@compiled
 def book_visits(
     params: Any,
-    backlog: NDArray[np.int64],
+    queue_state: queueing.QueueState,
+    room_state: waiting_room.RoomState,
+    health: NDArray[np.float64],
     flow: traffic.TrafficFlow,
+    doors: waiting_room.RoomFlow,
     pool: servers.ServerFlow,
-    units: inventory.StockFlow,
+    queue: queueing.QueueFlow,
+    returning: NDArray[np.int64],
     ledger: Ledger,
 ) -> None:
-    """Write what the ledger says of people and servers; ``params`` are ServerArguments, backlog (segment, lane)."""
-    segments, lanes = pool.served.shape
-    for lane in range(lanes):
-        exogenous, attracted, served, carried = 0, 0, 0, 0
-        for segment in range(segments):
-            exogenous += flow.exogenous[segment, lane]
-            attracted += flow.attracted[segment, lane]
-            served += pool.served[segment, lane]
-            carried += backlog[segment, lane]
-        lost = pool.errors[lane] + pool.abandoned[lane]
-        if params.hard_cap:  # one product, every visitor a buyer
-            lost = min(exogenous + attracted, units.opening[0, lane]) - units.reserved[0, lane]
-        ledger.exogenous_visitors[lane], ledger.attracted_visitors[lane] = exogenous, attracted
-        ledger.served[lane], ledger.errors[lane] = served, pool.errors[lane]
-        ledger.abandoned[lane], ledger.backlog[lane] = pool.abandoned[lane], carried
+    """Write what the ledger says of people and servers; ``params`` are ServerArguments, counts (segment, lane)."""
+    book_people(flow.exogenous, ledger.exogenous_visitors)
+    book_people(flow.attracted, ledger.attracted_visitors)
+    book_people(returning, ledger.returning_visitors)
+    book_people(queue.retries, ledger.retries)
+    book_people(queue.served, ledger.served)
+    book_people(room_state.room, ledger.room)
+    book_people(queue_state.backlog, ledger.backlog)
+    book_people(queue_state.retrying, ledger.retrying)
+    for lane in range(ledger.served.shape[0]):
+        ledger.errors[lane] = queue.errors[lane]
+        ledger.abandoned[lane] = queue.abandoned[lane] + doors.left[lane]
+        ledger.given_up[lane] = queue.given_up[lane]
         ledger.servers[lane], ledger.servers_billed[lane] = pool.in_force[lane], pool.billed[lane]
-        ledger.lost_to_capacity[lane] = lost
-        ledger.utilization[lane] = pool.utilization[lane]
-        ledger.wait_s[lane] = pool.wait_s[lane]
-        ledger.latency_mean_s[lane] = params.unloaded_latency_s + pool.endured_s[lane]
-        ledger.latency_p95_s[lane] = min(
-            params.timeout_s, params.unloaded_latency_s + pool.wait_s[lane] * servers.LN_20
-        )
+        ledger.load[lane] = queue.load[lane]
+        ledger.utilization[lane] = min(1.0, queue.load[lane])
+        ledger.health[lane] = health[lane]
         ledger.server_cost[lane] = params.cost * np.float64(pool.billed[lane])
-        ledger.penalty[lane] = params.penalty * np.float64(lost)
+
+
+@compiled
+def book_latency(params: Any, queue: queueing.QueueFlow, ledger: Ledger) -> None:
+    """Write how long visits took: mean and percentiles, cut at the time-out."""
+    unloaded, longest = params.unloaded_latency_s, params.timeout_s
+    for lane in range(ledger.served.shape[0]):
+        floor, tail, chance = queue.wait_floor_s[lane], queue.wait_tail_s[lane], queue.log_chance[lane]
+        ledger.wait_chance[lane] = queue.wait_chance[lane]
+        ledger.wait_floor_s[lane], ledger.wait_tail_s[lane] = floor, tail
+        ledger.latency_mean_s[lane] = unloaded + queue.endured_s[lane]
+        ledger.latency_p50_s[lane] = min(longest, unloaded + floor + tail * max(0.0, chance + queueing.LN_2))
+        ledger.latency_p95_s[lane] = min(longest, unloaded + floor + tail * max(0.0, chance + queueing.LN_20))
+        ledger.latency_p99_s[lane] = min(longest, unloaded + floor + tail * max(0.0, chance + queueing.LN_100))
 
 
 @compiled
@@ -155,12 +207,14 @@ def book_units(
         for lane in range(lanes):
             paid, revenue = units.paid[product, lane], units.revenue[product, lane]
             ledger.menu[product, lane] = menu[product, lane]
+            ledger.buyers[product, lane] = asked.buyers[product, lane]
             ledger.requests[product, lane] = asked.requests[product, lane]
             ledger.opening[product, lane] = units.opening[product, lane]
             ledger.reserved[product, lane] = units.reserved[product, lane]
             ledger.paid[product, lane] = paid
             ledger.expired[product, lane] = units.expired[product, lane]
             ledger.released[product, lane] = units.released[product, lane]
+            ledger.ordered[product, lane] = units.ordered[product, lane]
             ledger.in_carts[product, lane] = in_carts[product, lane]
             ledger.leftover[product, lane] = units.leftover[product, lane]
             ledger.revenue[product, lane] = revenue

@@ -4,117 +4,14 @@ Parts still to come have their place here: automated buyers between traffic and 
 over several sales at the end.
 """
 
-from typing import Any, NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.sim import choice, inventory, servers, streams, traffic
+from flashsim.sim import choice, inventory, queueing, servers, streams, traffic, waiting_room
 from flashsim.sim.cache import compiled
-from flashsim.sim.ledger import Ledger, book_units, book_visits
-from flashsim.sim.samplers import Workspace, gamma_factor, make_workspace, write_normal
-
-HOLD, RELEASE, PUSH, CLOSE = range(4)  # what the timing head can order
-
-
-class SaleTables(NamedTuple):
-    """All numbers of one planned sale, compiled from a scenario; shared by every sale of a batch."""
-
-    rate: NDArray[np.float32]  # tick, segment, product, menu, member; expected units a tick
-    price: NDArray[np.float64]  # product, menu; currency a unit
-    list_price: NDArray[np.float64]  # product; currency a unit
-    unit_cost: NDArray[np.float64]  # product; currency a unit
-    salvage_value: NDArray[np.float64]  # product; currency a unit left, may be negative (disposal)
-    conversion: NDArray[np.float64]  # member; conversion at list price
-    traffic_share: NDArray[np.float64]  # member; share of the uplift that comes as visitors
-    common_variance: NDArray[np.float64]  # member; of the frailty shared by all products
-    product_variance: NDArray[np.float64]  # member, product
-    members: NDArray[np.int64]  # those a sale may draw
-    wave_tick: NDArray[np.int64]  # wave; planned tick of release
-    wave_units: NDArray[np.int64]  # wave, product; units
-    traffic: Any  # TrafficArguments
-    servers: Any  # ServerArguments
-    stock: Any  # StockArguments
-
-
-class SaleState(NamedTuple):
-    """Everything a tile of sales remembers from tick to tick."""
-
-    key: NDArray[np.uint64]  # lane
-    tick: NDArray[np.int64]  # lane
-    member: NDArray[np.int64]  # lane
-    frailty: NDArray[np.float64]  # product, lane; common times own factor
-    traffic: traffic.TrafficState
-    servers: servers.ServerState
-    stock: inventory.StockState
-
-
-class Decisions(NamedTuple):
-    """What is ordered in a tick."""
-
-    menu: NDArray[np.int64]  # product, lane; index into the price menu
-    timing: NDArray[np.int64]  # lane; HOLD, RELEASE, PUSH or CLOSE
-    change: NDArray[np.int64]  # lane; servers more (or fewer)
-
-
-class Scratch(NamedTuple):
-    """Flows of the parts and workspace; one a thread, for no memory lasts beyond a tick."""
-
-    traffic: traffic.TrafficFlow
-    servers: servers.ServerFlow
-    choice: choice.ChoiceFlow
-    stock: inventory.StockFlow
-    keys: NDArray[np.uint64]  # lane; key of the tick
-    is_wanted: NDArray[np.bool_]  # lane
-    work: Workspace
-
-
-def make_state(tables: SaleTables, tiles: int, lanes: int) -> SaleState:
-    """Allocate the state of ``tiles`` tiles (first axis)."""
-    segments, products = tables.rate.shape[1:3]
-    return SaleState(
-        np.zeros((tiles, lanes), np.uint64),
-        np.zeros((tiles, lanes), np.int64),
-        np.zeros((tiles, lanes), np.int64),
-        np.ones((tiles, products, lanes)),
-        traffic.make_traffic_state(tiles, lanes),
-        servers.make_server_state(tiles, lanes, lag=tables.servers.lag, segments=segments),
-        inventory.make_stock_state(tiles, lanes, tables.stock, products),
-    )
-
-
-def make_decisions(products: int, tiles: int, lanes: int) -> Decisions:
-    """Allocate decisions (list price, hold, no change) of ``tiles`` tiles (first axis)."""
-    lane = (tiles, lanes)
-    return Decisions(np.zeros((tiles, products, lanes), np.int64), np.zeros(lane, np.int64), np.zeros(lane, np.int64))
-
-
-def make_scratch(tables: SaleTables, lanes: int) -> Scratch:
-    """Allocate what one thread needs beside state and ledger."""
-    segments, products = tables.rate.shape[1:3]
-    return Scratch(
-        traffic.make_traffic_flow(segments, products, lanes),
-        servers.make_server_flow(segments, lanes),
-        choice.make_choice_flow(products, lanes),
-        inventory.make_stock_flow(products, lanes),
-        np.zeros(lanes, np.uint64),
-        np.zeros(lanes, np.bool_),
-        make_workspace(lanes),
-    )
-
-
-@compiled
-def sale_tile(state: SaleState, tile: int) -> SaleState:
-    """View of one tile."""
-    return SaleState(
-        state.key[tile],
-        state.tick[tile],
-        state.member[tile],
-        state.frailty[tile],
-        traffic.traffic_tile(state.traffic, tile),
-        servers.server_tile(state.servers, tile),
-        inventory.stock_tile(state.stock, tile),
-    )
+from flashsim.sim.ledger import Ledger, book_latency, book_units, book_visits
+from flashsim.sim.samplers import gamma_factor, write_normal
+from flashsim.sim.state import CLOSE, PUSH, RELEASE, REORDER, Decisions, SaleState, SaleTables, Scratch
 
 
 @compiled
@@ -159,24 +56,13 @@ def open_sales(
 
 @compiled
 def _clear(tables: SaleTables, state: SaleState, opening: NDArray[np.bool_]) -> None:
-    """Set traffic, servers and stock to the start of a sale in every lane of ``opening``."""
-    products, lanes = state.frailty.shape
-    for lane in range(lanes):
-        if opening[lane]:
-            state.traffic.goodwill[lane] = 0.0
-            state.traffic.pushes_left[lane] = tables.traffic.push_budget
-            state.servers.ordered[lane] = tables.servers.start_servers
-            state.servers.levels[:, lane] = tables.servers.start_servers
-            state.servers.backlog[:, lane] = 0
-            state.stock.next_wave[lane] = 0
-            for product in range(products):
-                state.stock.unreleased[product, lane] = tables.wave_units[:, product].sum()
-                state.stock.available[product, lane] = 0
-                state.stock.in_carts[product, lane] = 0
-                state.stock.sold[product, lane] = 0
-                state.stock.paying[:, product, lane] = 0
-                state.stock.paying_value[:, product, lane] = 0.0
-                state.stock.expiring[:, product, lane] = 0
+    """Set every part to the start of a sale in every lane of ``opening``."""
+    traffic.clear_traffic(tables.traffic, state.traffic, opening)
+    waiting_room.clear_room(state.room, opening)
+    servers.clear_servers(tables.servers, state.servers, opening)
+    queueing.clear_queue(state.queue, opening)
+    choice.clear_choice(state.choice, opening)
+    inventory.clear_stock(tables.stock, state.stock, tables.planned, opening)
 
 
 @compiled
@@ -185,74 +71,200 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
 
     Writes ``state`` and ``ledger``. A lane must not be stepped beyond the tick in which its ledger says is_closed.
     """
-    flow, pool, asked, units = scratch.traffic, scratch.servers, scratch.choice, scratch.stock
-    keys, work = scratch.keys, scratch.work
-    streams.write_tick_keys(state.key, state.tick, keys)
+    streams.write_tick_keys(state.key, state.tick, scratch.keys)
 
     # 1 offer: stock is released, pushes are sent, servers are ordered; the prices of this tick are decisions.menu
     _count_infeasible(decisions.timing, state, tables.wave_tick.shape[0], ledger.projected)
     _carry_out(tables, state, decisions, ledger, scratch)
 
-    # 2 traffic: expected units of the offer, then the people who come, by segment
-    traffic.write_expected_units(tables.rate, state.tick, decisions.menu, state.member, state.frailty, flow)
-    traffic.arrive(
-        tables.traffic,
-        tables.conversion,
-        tables.traffic_share,
-        state.member,
-        state.traffic.goodwill,
-        keys,
-        flow,
-        work,
-    )
+    # 2 traffic: expected units of the offer, then the people who come, by segment; some come back for a better offer
+    _bring_people(tables, state, decisions, scratch)
 
-    # 3 servers: who is answered, how fast, who gives up
-    if tables.servers.hard_cap:
-        servers.serve_hard_cap(tables.servers, flow.exogenous, flow.attracted, pool)
-    else:
-        servers.serve(tables.servers, state.servers, flow.exogenous, flow.attracted, keys, pool, work)
+    # 3 automated buyers: their place is here
 
-    # 4 choice and stock: requests of those served, carts, payments
-    inventory.return_expired(state.stock, state.tick, units)
-    choice.choose(
-        flow.units, flow.visitors_mean, pool.served, state.stock.available, pool.attraction, keys, asked, work
-    )
-    inventory.fulfill(
-        tables.stock, state.stock, state.tick, asked.requests, tables.price, decisions.menu, keys, units, work
-    )
+    # 4 waiting room: who of those at the doors is let in
+    _open_doors(tables, state, decisions, scratch)
 
-    # 5 close: at the last tick or on order, carts are settled and waiting visitors leave
+    # 5 servers: who is answered, how fast, who fails, gives up or will try again
+    _answer(tables, state, scratch)
+
+    # 6 choice: what those served ask for, of the units on sale
+    inventory.return_expired(state.stock, state.tick, scratch.stock)
+    _let_choose(tables, state, decisions, scratch)
+
+    # 7 stock: carts and payments
+    _fill_carts(tables, state, decisions, scratch)
+
+    # 8 support and 9 memory over several sales: their places are here
+
+    # Close: at the last tick or on order, carts are settled and those who wait leave
     _write_closed(tables.rate.shape[0], state.tick, decisions.timing, ledger.is_closed)
-    inventory.settle(state.stock, ledger.is_closed, units)
-    servers.dismiss(state.servers, ledger.is_closed, pool)
+    inventory.settle(state.stock, ledger.is_closed, scratch.stock)
+    waiting_room.close_room(state.room, ledger.is_closed, scratch.room)
+    queueing.dismiss(state.queue, ledger.is_closed, scratch.queue)
 
-    # 6 ledger: the facts of this tick; then time goes on
-    book_visits(tables.servers, state.servers.backlog, flow, pool, units, ledger)
+    # Ledger: the facts of this tick; then the pool wears and time goes on
+    _book(tables, state, decisions, ledger, scratch)
+    servers.wear(tables.servers, state.servers, scratch.queue.load)
+    for lane in range(state.tick.shape[0]):
+        state.tick[lane] += 1
+
+
+@compiled
+def _bring_people(tables: SaleTables, state: SaleState, decisions: Decisions, scratch: Scratch) -> None:
+    """Phase 2: writes scratch.traffic, the returning people of scratch.choice, and what people remember."""
+    menu, tick, flow = decisions.menu, state.tick, scratch.traffic
+    traffic.write_expected_units(tables.rate, tick, menu, state.member, state.frailty, flow)
+    shares = tables.traffic_share
+    traffic.arrive(
+        tables.traffic, tables.conversion, shares, state.member, tick, state.traffic, scratch.keys, flow, scratch.work
+    )
+    choice.come_back(tables.choice, tables.depth, menu, tick, state.choice, scratch.keys, scratch.choice, scratch.work)
+
+
+@compiled
+def _open_doors(tables: SaleTables, state: SaleState, decisions: Decisions, scratch: Scratch) -> None:
+    """Phase 4: those who try again join those who come; writes scratch.room."""
+    keys, doors, work, capacity = scratch.keys, scratch.room, scratch.work, scratch.servers.capacity
+    queueing.return_retries(tables.servers, state.queue, keys, scratch.queue, work)
+    _gather(scratch.traffic, scratch.choice.returning, scratch.queue.retries, doors)
+    waiting_room.admit(tables.room, state.room, decisions.cap, capacity, keys, doors, work)
+
+
+@compiled
+def _answer(tables: SaleTables, state: SaleState, scratch: Scratch) -> None:
+    """Phase 5: writes scratch.queue."""
+    pool, doors, params, queue = scratch.servers, scratch.room, tables.servers, scratch.queue
+    if params.hard_cap:
+        queueing.serve_hard_cap(params, pool.in_force, doors.entering, queue)
+    else:
+        in_force, capacity, entering = pool.in_force, pool.capacity, doors.entering
+        queueing.serve(
+            params, state.queue, in_force, capacity, entering, doors.expected, scratch.keys, queue, scratch.work
+        )
+
+
+@compiled
+def _let_choose(tables: SaleTables, state: SaleState, decisions: Decisions, scratch: Scratch) -> None:
+    """Phase 6: writes scratch.choice."""
+    flow, queue = scratch.traffic, scratch.queue
+    choice.choose(
+        tables.choice,
+        tables.depth,
+        decisions.menu,
+        state.tick,
+        tables.planned,
+        flow.units,
+        flow.visitors_mean,
+        queue.served,
+        state.stock.available,
+        queue.attraction,
+        scratch.keys,
+        state.choice,
+        scratch.choice,
+        scratch.work,
+    )
+
+
+@compiled
+def _fill_carts(tables: SaleTables, state: SaleState, decisions: Decisions, scratch: Scratch) -> None:
+    """Phase 7: writes scratch.stock."""
+    inventory.fulfill(
+        tables.stock,
+        tables.payments_up,
+        state.stock,
+        state.tick,
+        scratch.choice.requests,
+        tables.price,
+        decisions.menu,
+        scratch.keys,
+        scratch.stock,
+        scratch.work,
+    )
+
+
+@compiled
+def _book(tables: SaleTables, state: SaleState, decisions: Decisions, ledger: Ledger, scratch: Scratch) -> None:
+    """Write the ledger."""
+    params, queue = tables.servers, scratch.queue
+    book_visits(
+        params,
+        state.queue,
+        state.room,
+        state.servers.health,
+        scratch.traffic,
+        scratch.room,
+        scratch.servers,
+        queue,
+        scratch.choice.returning,
+        ledger,
+    )
+    book_latency(params, queue, ledger)
     book_units(
         tables.list_price,
         tables.unit_cost,
         tables.salvage_value,
         decisions.menu,
         state.stock.in_carts,
-        asked,
-        units,
+        scratch.choice,
+        scratch.stock,
         ledger,
     )
-    for lane in range(state.tick.shape[0]):
-        state.tick[lane] += 1
+    _book_losses(tables, ledger)
+
+
+@compiled
+def _book_losses(tables: SaleTables, ledger: Ledger) -> None:
+    """Write what was lost to capacity: people who gave up, in hard_cap mode units (one product, all visitors buy)."""
+    for lane in range(ledger.penalty.shape[0]):
+        lost = ledger.given_up[lane] + ledger.abandoned[lane]
+        if tables.servers.hard_cap:
+            came = ledger.exogenous_visitors[lane] + ledger.attracted_visitors[lane]
+            lost = min(came, ledger.opening[0, lane]) - ledger.reserved[0, lane]
+        ledger.lost_to_capacity[lane] = lost
+        ledger.penalty[lane] = tables.servers.penalty * np.float64(lost)
+
+
+@compiled
+def _gather(
+    flow: traffic.TrafficFlow,
+    returning: NDArray[np.int64],
+    retries: NDArray[np.int64],
+    doors: waiting_room.RoomFlow,
+) -> None:
+    """Write doors.arriving, everybody who comes to the doors, and doors.expected, how many were to be expected."""
+    segments, lanes = returning.shape
+    for lane in range(lanes):
+        doors.expected[lane] = flow.expected[lane]
+    for segment in range(segments):
+        for lane in range(lanes):
+            again = returning[segment, lane] + retries[segment, lane]
+            new = flow.exogenous[segment, lane] + flow.attracted[segment, lane]
+            doors.arriving[segment, lane] = new + again
+            doors.expected[lane] += np.float64(again)
 
 
 @compiled
 def _carry_out(tables: SaleTables, state: SaleState, decisions: Decisions, ledger: Ledger, scratch: Scratch) -> None:
-    """Release stock, send pushes and order servers as far as that is feasible."""
+    """Release and order stock, send pushes and order servers as far as that is feasible."""
     wanted = scratch.is_wanted
     _write_wanted(decisions.timing, RELEASE, wanted)
     inventory.release(
         state.stock, state.tick, tables.wave_tick, tables.wave_units, wanted, scratch.stock, ledger.early_releases
     )
+    _write_wanted(decisions.timing, REORDER, wanted)
+    inventory.replenish(tables.stock, state.stock, state.tick, tables.lot_units, wanted, scratch.stock)
     _write_wanted(decisions.timing, PUSH, wanted)
     traffic.push(tables.traffic, state.traffic, wanted, ledger.pushes)
-    servers.order(tables.servers, state.servers, state.tick, decisions.change, scratch.servers, ledger.projected)
+    servers.order(
+        tables.servers,
+        state.servers,
+        tables.servers_up,
+        state.tick,
+        decisions.change,
+        scratch.servers,
+        ledger.projected,
+    )
 
 
 @compiled
@@ -263,11 +275,12 @@ def _write_wanted(timing: NDArray[np.int64], order: int, out: NDArray[np.bool_])
 
 @compiled
 def _count_infeasible(timing: NDArray[np.int64], state: SaleState, waves: int, projected: NDArray[np.float64]) -> None:
-    """Start ``projected`` with the releases that are ordered when no wave is left, the pushes without a budget."""
+    """Start ``projected`` with releases ordered when no wave is left, and pushes and lots beyond their budget."""
     for lane in range(timing.shape[0]):
         no_release = timing[lane] == RELEASE and state.stock.next_wave[lane] >= waves
         no_push = timing[lane] == PUSH and state.traffic.pushes_left[lane] <= 0
-        projected[lane] = 1.0 if no_release or no_push else 0.0
+        no_lot = timing[lane] == REORDER and state.stock.lots_left[lane] <= 0
+        projected[lane] = 1.0 if no_release or no_push or no_lot else 0.0
 
 
 @compiled

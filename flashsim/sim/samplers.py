@@ -21,7 +21,7 @@ Stat. 39(4); Giles (2016), ACM TOMS 42(1), Algorithm 955, for the principle; Wic
 Algorithm AS 241, for the normal quantile; Wilson & Hilferty (1931), PNAS 17(12), for the gamma quantile.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ _SQRT_2 = 1.4142135623730951
 
 
 class Workspace(NamedTuple):
-    """Scratch of one tile; every array has one entry a lane."""
+    """Scratch of one tile; every array has one entry a lane. Samplers leave ``uniform`` and ``number`` alone."""
 
     real: NDArray[np.float64]
     uniform: NDArray[np.float64]
@@ -54,11 +54,14 @@ class Workspace(NamedTuple):
     normal: NDArray[np.float64]
     logarithm: NDArray[np.float64]
     chance: NDArray[np.float64]
+    number: NDArray[np.int64]
 
 
 def make_workspace(lanes: int) -> Workspace:
     """Allocate the scratch of a tile of ``lanes`` lanes."""
-    return Workspace(*(np.zeros(lanes) for _ in Workspace._fields))
+    arrays: list[Any] = [np.zeros(lanes) for _ in Workspace._fields]
+    arrays[-1] = np.zeros(lanes, np.int64)
+    return Workspace(*arrays)
 
 
 @compiled
@@ -223,13 +226,20 @@ def write_poisson(
 
 
 @compiled_inline
-def _log_complement(p: float) -> float:
-    """ln(1 - p) for p in [0, 1/2], relative error below 1e-15: -2·artanh(p/(2 - p))."""
-    s = p / (2.0 - p)
+def _log_complement(s: float) -> float:
+    """ln(1 - p) = -2·artanh(s) at s = p/(2 - p) for p in [0, 1/2], relative error below 1e-11."""
     z = s * s
-    series = 1.0 / 31.0
-    for odd in range(29, 0, -2):
-        series = series * z + 1.0 / odd
+    series = 1.0 / 21.0
+    series = series * z + 1.0 / 19.0
+    series = series * z + 1.0 / 17.0
+    series = series * z + 1.0 / 15.0
+    series = series * z + 1.0 / 13.0
+    series = series * z + 1.0 / 11.0
+    series = series * z + 1.0 / 9.0
+    series = series * z + 1.0 / 7.0
+    series = series * z + 1.0 / 5.0
+    series = series * z + 1.0 / 3.0
+    series = series * z + 1.0
     return -2.0 * s * series
 
 
@@ -252,25 +262,33 @@ def write_binomial(
         p = min(max(chance[lane], 0.0), 1.0)
         p = 1.0 - p if p > 0.5 else p
         n = np.float64(trials[lane])
-        mean = n * p
-        any_large += np.int64(mean > EXACT_MEAN)
-        p = p if mean <= EXACT_MEAN else _exact_part(mean) / n
-        work.odds[lane] = p / (1.0 - p)
-        work.real[lane] = n * _log_complement(p)
+        any_large += np.int64(n * p > EXACT_MEAN)
+        work.mean[lane] = n
+        work.odds[lane] = p
+    if any_large > 0:
+        for lane in range(lanes):
+            mean = work.mean[lane] * work.odds[lane]
+            work.odds[lane] = work.odds[lane] if mean <= EXACT_MEAN else _exact_part(mean) / work.mean[lane]
+    for lane in range(lanes):
+        p = work.odds[lane]
+        inverse = 1.0 / ((2.0 - p) * (1.0 - p))
+        work.odds[lane] = p * (2.0 - p) * inverse
+        work.real[lane] = work.mean[lane] * _log_complement(p * (1.0 - p) * inverse)
+        work.chance[lane] = uniform[lane] if chance[lane] <= 0.5 else 1.0 - uniform[lane]
         out[lane] = 0
     write_exp(work.real, out=work.probability)
     for lane in range(lanes):
-        work.chance[lane] = uniform[lane] if chance[lane] <= 0.5 else 1.0 - uniform[lane]
         work.cumulative[lane] = work.probability[lane]
     for count in range(1, _LARGEST_WALK):
         inverse = 1.0 / count
         waiting = np.int64(0)
         for lane in range(lanes):
+            left = work.mean[lane] - np.float64(count - 1)
             needs = (work.chance[lane] > work.cumulative[lane]) & (work.probability[lane] > _NEGLIGIBLE)
-            more = np.int64(needs & (count <= trials[lane]))
+            more = np.int64(needs & (left >= 1.0))
             out[lane] += more
             waiting += more
-            work.probability[lane] *= work.odds[lane] * (np.float64(trials[lane] - count + 1) * inverse)
+            work.probability[lane] *= work.odds[lane] * (left * inverse)
             work.cumulative[lane] += work.probability[lane]
         if waiting == 0:
             break

@@ -31,6 +31,18 @@ TIMEOUTS = 8
 ABANDONMENT = 9
 CHOICE = 10
 PAYMENT = 11
+ROOM_ORDER = 12
+ROOM_ARRIVAL_ORDER = 13
+ROOM_PATIENCE = 14
+RETRYING = 15
+RETRY_RETURN = 16
+WATCHING = 17
+WATCH_RETURN = 18
+ANOTHER_UNIT = 19
+QUEUE_COMPLETIONS = 20
+QUEUE_IMPATIENCE = 21
+QUEUE_EVENTS = 22
+QUEUE_ORDER = 23
 
 TRAINING_DOMAIN = 0
 EVALUATION_DOMAIN = 0x5DEECE66D1234567  # any constant: one set of sales is never the other
@@ -70,3 +82,10 @@ def write_uniforms(tick_keys: NDArray[np.uint64], stream: int, cell: int, out: N
     address = mix((np.uint64(stream) << _S32) + np.uint64(cell))
     for lane in range(out.shape[0]):
         out[lane] = (np.float64(np.int64(mix(tick_keys[lane] ^ address) >> _S12)) + 0.5) * _UNIT
+
+
+@compiled_inline
+def uniform_at(tick_key: np.uint64, stream: int, cell: int) -> float:
+    """The uniform of one lane and ``cell``: what :func:`write_uniforms` writes for that lane."""
+    address = mix((np.uint64(stream) << _S32) + np.uint64(cell))
+    return (np.float64(np.int64(mix(tick_key ^ address) >> _S12)) + 0.5) * _UNIT

@@ -1,27 +1,49 @@
 """Who comes: visitors of each segment in one tick.
 
     units at list price   l = Σ_p rate(p, list)·F·f_p          units of the offer   o = Σ_p rate(p, depth)·F·f_p
-    conversion            c = min(c_max, c_0·(o/l)^(1-s))       all visitors         v = o / c
-    exogenous ~ Poisson(l / c_0)                               attracted ~ Poisson(max(0, v - l/c_0) + b·g·v)
+    uplift                L = ln(o / l)
+    of it as visitors     a = max(s·L, L - ln(c_max / c_0))    visitors             v = (o / c_0)·e^(a - L)
 
-The learned rates are expected *units*; visits are an assumption (conversion at list price c_0). The uplift o/l of an
-offer is split, never added: the share s of its logarithm comes as further visitors, the rest as a better conversion. F
-and f_p are the frailties of this sale. A push notification lifts goodwill g to 1, from where it decays; b is what it
-adds at its height, an assumption too.
+The learned rates are expected *units*; visits are an assumption (conversion at list price c_0). The uplift of an offer
+is split, never added: the share s of its logarithm comes as further visitors, the rest as a better conversion (up to
+c_max). F and f_p are the frailties of this sale.
 
-People who would come anyway have their own stream and an exogenous rate, so they are the same under every policy.
+Goodwill. News of an offer takes time to spread and to fade: the share γ of the visitors' log uplift follows a stock G
+of goodwill, which an announced offer feeds, and which starts where the opening offer would hold it. So nothing is
+added: at a constant depth G = a at every tick. (In logarithms returns diminish: depth that comes and goes brings fewer
+people than the same mean of e^a.) Push notifications feed a stock g of their own; a second one adds what the first has
+lost:
 
-Source: non-homogeneous Poisson arrivals; Nerlove & Arrow (1962), Economica 29, for goodwill that decays; Vaupel, Manton
-& Stallard (1979), Demography 16(3), for frailty. Left out for now: sharing among visitors, and a lasting effect of
-depth.
+    V = v·e^(γ(G - a))      G ← δ·G + (1 - δ)·a      g ← g·δ' + (1 - g·δ')·[push sent]
+    exogenous mean   e = l / c_0                     attracted mean   max(0, V - e) + b·g·V
+
+Sharing. Each visitor brings n further ones on average, after exponential delays of mean τ ticks: a Hawkes process with
+branching ratio n < 1. Its share too is split off: with y the offspring expected in this tick from those who came, and ȳ
+the same had exactly as many come as were to be expected, there are i immigrants on average, and
+
+    people ~ Poisson(i + y)      i = max(0, mean - ȳ - debt)      debt ← max(0, ȳ + debt - mean)
+    y ← e^(-1/τ)·y + n·(1 - e^(-1/τ))·people              ȳ ← e^(-1/τ)·ȳ + n·(1 - e^(-1/τ))·(i + ȳ)
+
+so that sharing makes traffic bursty (Fano factor up to 1/(1-n)²) and leaves its mean: where the mean falls faster than
+what was shared fades, the surplus is owed and taken from later immigrants. With ``sharing_is_learned`` off ȳ = 0:
+sharing comes on top. Any tick keeps the branching ratio exactly; correlations within a tick are lost.
+
+People who would come anyway, and those they tell, have their own stream and an exogenous rate, so they are the same
+under every policy; those an offer attracts are the other family.
+
+Source: non-homogeneous Poisson arrivals; Nerlove & Arrow (1962), Economica 29, for goodwill that decays; Koyck (1954),
+for a stock that adjusts geometrically; Hawkes (1971), Biometrika 58(1), for self-excitation; Vaupel, Manton & Stallard
+(1979), Demography 16(3), for frailty. Left out: effects across segments, and what people say of a bad experience.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.errors import InputError
 from flashsim.sim.cache import compiled
 from flashsim.sim.parameters import arguments_type, check_range, check_whole
 from flashsim.sim.samplers import Workspace, write_exp, write_log, write_poisson
@@ -38,6 +60,16 @@ class TrafficParams:
     """Share of present visitors that a push adds at its height; an assumption, not learned from data."""
     push_half_life: float = 8.0
     """Ticks in which the effect of a push halves; an assumption: most opens come within half an hour."""
+    goodwill_share: float = 0.3
+    """Share of the visitors' log uplift that follows goodwill instead of the present offer; an assumption."""
+    goodwill_half_life: float = 10.0
+    """Ticks in which goodwill closes half its distance to the present offer; an assumption."""
+    sharing_ratio: float = 0.2
+    """Further visitors that each visitor brings by sharing, directly (branching ratio n); below 1. An assumption."""
+    sharing_delay: float = 5.0
+    """Mean ticks from a visit to those it brings; an assumption: links are opened within minutes."""
+    sharing_is_learned: bool = True
+    """True: the learned demand already holds those who came by sharing. False: they come on top of it."""
     highest_conversion: float = 0.9
     """Conversion is capped here and the rest of an uplift comes as visitors; 1 in reference sales."""
     has_exogenous_visitors: bool = True
@@ -46,18 +78,29 @@ class TrafficParams:
     def __post_init__(self) -> None:
         check_whole("push_budget", self.push_budget, 0, 100)
         check_range("push_uplift", self.push_uplift, 0.0, 10.0)
-        check_range("push_half_life", self.push_half_life, 0.1, 1e6)
+        for name in ("push_half_life", "goodwill_half_life", "sharing_delay"):
+            check_range(name, getattr(self, name), 0.1, 1e6)
+        check_range("goodwill_share", self.goodwill_share, 0.0, 1.0)
         check_range("highest_conversion", self.highest_conversion, 0.01, 1.0)
+        if not 0.0 <= self.sharing_ratio < 1.0:
+            raise InputError(
+                f"sharing_ratio must be at least 0 and below 1, got {self.sharing_ratio!r}: "
+                "from 1 on each visitor brings another and traffic never ends; lower it"
+            )
 
 
 TrafficArguments = arguments_type(TrafficParams, __name__)
 
 
 class TrafficState(NamedTuple):
-    """Memory of the traffic of one tile."""
+    """Memory of the traffic of one tile. Families: 0 exogenous, 1 attracted."""
 
-    goodwill: NDArray[np.float64]  # lane; 0 .. 1
+    push_goodwill: NDArray[np.float64]  # lane; 0 .. 1
     pushes_left: NDArray[np.int64]  # lane
+    goodwill: NDArray[np.float64]  # segment, lane; log uplift of visitors
+    offspring: NDArray[np.float64]  # family, segment, lane; people expected this tick from those who came
+    usual_offspring: NDArray[np.float64]  # family, segment, lane; the same, had as many come as expected
+    debt: NDArray[np.float64]  # family, segment, lane; people who came by sharing beyond the mean
 
 
 class TrafficFlow(NamedTuple):
@@ -66,36 +109,77 @@ class TrafficFlow(NamedTuple):
     units: NDArray[np.float64]  # segment, product, lane; expected units of the offer in this tick
     list_units: NDArray[np.float64]  # segment, lane; expected units at list price
     offer_units: NDArray[np.float64]  # segment, lane; expected units at the present depths
-    visitors_mean: NDArray[np.float64]  # segment, lane; expected visitors, pushes aside
+    visitors_mean: NDArray[np.float64]  # segment, lane; expected visitors of the offer, goodwill and pushes aside
     exogenous: NDArray[np.int64]  # segment, lane; people
     attracted: NDArray[np.int64]  # segment, lane; people
+    expected: NDArray[np.float64]  # lane; mean of all who come, given what came before
+    headroom: NDArray[np.float64]  # lane; scratch: ln(highest conversion / conversion at list price)
+    uplift: NDArray[np.float64]  # lane; scratch: L
+    attraction: NDArray[np.float64]  # lane; scratch: a
+    factor: NDArray[np.float64]  # lane; scratch
+    people_mean: NDArray[np.float64]  # lane; scratch
+    listed_at: NDArray[np.int64]  # lane; scratch: place of a product's rate at list price in the flat table
+    offered_at: NDArray[np.int64]  # lane; scratch: that at the price offered
 
 
-def make_traffic_state(tiles: int, lanes: int) -> TrafficState:
+def make_traffic_state(tiles: int, lanes: int, *, segments: int) -> TrafficState:
     """Allocate the state of ``tiles`` tiles (first axis)."""
-    return TrafficState(np.zeros((tiles, lanes)), np.zeros((tiles, lanes), np.int64))
+    family = (tiles, 2, segments, lanes)
+    return TrafficState(
+        np.zeros((tiles, lanes)),
+        np.zeros((tiles, lanes), np.int64),
+        np.zeros((tiles, segments, lanes)),
+        np.zeros(family),
+        np.zeros(family),
+        np.zeros(family),
+    )
 
 
 def make_traffic_flow(segments: int, products: int, lanes: int) -> TrafficFlow:
     """Allocate the flow of one tile."""
     means: list[NDArray[Any]] = [np.zeros((segments, lanes)) for _ in range(3)]
     counts: list[NDArray[Any]] = [np.zeros((segments, lanes), np.int64) for _ in range(2)]
-    return TrafficFlow(np.zeros((segments, products, lanes)), *(means + counts))
+    scratch: list[NDArray[Any]] = [np.zeros(lanes) for _ in range(6)]
+    scratch += [np.zeros(lanes, np.int64) for _ in range(2)]
+    return TrafficFlow(np.zeros((segments, products, lanes)), *(means + counts + scratch))
 
 
 @compiled
 def traffic_tile(state: TrafficState, tile: int) -> TrafficState:
     """View of one tile."""
-    return TrafficState(state.goodwill[tile], state.pushes_left[tile])
+    return TrafficState(
+        state.push_goodwill[tile],
+        state.pushes_left[tile],
+        state.goodwill[tile],
+        state.offspring[tile],
+        state.usual_offspring[tile],
+        state.debt[tile],
+    )
+
+
+@compiled
+def clear_traffic(params: Any, state: TrafficState, opening: NDArray[np.bool_]) -> None:
+    """Set the state to the start of a sale in every lane of ``opening``; goodwill starts with the first offer."""
+    segments, lanes = state.goodwill.shape
+    for lane in range(lanes):
+        if opening[lane]:
+            state.push_goodwill[lane] = 0.0
+            state.pushes_left[lane] = params.push_budget
+            for segment in range(segments):
+                state.goodwill[segment, lane] = 0.0
+                for family in range(2):
+                    state.offspring[family, segment, lane] = 0.0
+                    state.usual_offspring[family, segment, lane] = 0.0
+                    state.debt[family, segment, lane] = 0.0
 
 
 @compiled
 def push(params: Any, state: TrafficState, wanted: NDArray[np.bool_], sent: NDArray[np.float64]) -> None:
-    """Let goodwill decay, send the wanted pushes that the budget allows; writes ``state`` and ``sent`` (0 or 1)."""
+    """Let goodwill of pushes decay, send the wanted ones that the budget allows; writes ``state``, ``sent`` (0, 1)."""
     decay = 0.5 ** (1.0 / params.push_half_life)
     for lane in range(sent.shape[0]):
         sends = wanted[lane] and state.pushes_left[lane] > 0
-        state.goodwill[lane] = 1.0 if sends else state.goodwill[lane] * decay
+        state.push_goodwill[lane] = 1.0 if sends else state.push_goodwill[lane] * decay
         state.pushes_left[lane] -= np.int64(sends)
         sent[lane] = 1.0 if sends else 0.0
 
@@ -109,20 +193,30 @@ def write_expected_units(
     frailty: NDArray[np.float64],
     flow: TrafficFlow,
 ) -> None:
-    """Write the means of ``flow`` from rate (tick, segment, product, menu, member) and frailty (product, lane)."""
+    """Write units, list_units and offer_units of ``flow``.
+
+    ``rate`` (tick, segment, product, menu, member), ``frailty`` (product, lane).
+    """
     segments, products, lanes = flow.units.shape
+    choices, members = rate.shape[3:]
+    flat, block = rate.ravel(), choices * members
     for segment in range(segments):
         for lane in range(lanes):
             flow.list_units[segment, lane] = 0.0
             flow.offer_units[segment, lane] = 0.0
-        for product in range(products):
+    for product in range(products):
+        for lane in range(lanes):
+            place = (tick[lane] * segments * products + product) * block + member[lane]
+            flow.listed_at[lane] = place
+            flow.offered_at[lane] = place + menu[product, lane] * members
+        for segment in range(segments):
+            shift = segment * products * block
             for lane in range(lanes):
-                t, m = tick[lane], member[lane]
                 factor = frailty[product, lane]
-                units = np.float64(rate[t, segment, product, menu[product, lane], m]) * factor
+                units = np.float64(flat[flow.offered_at[lane] + shift]) * factor
                 flow.units[segment, product, lane] = units
                 flow.offer_units[segment, lane] += units
-                flow.list_units[segment, lane] += np.float64(rate[t, segment, product, 0, m]) * factor
+                flow.list_units[segment, lane] += np.float64(flat[flow.listed_at[lane] + shift]) * factor
 
 
 @compiled
@@ -131,31 +225,106 @@ def arrive(
     conversion: NDArray[np.float64],
     traffic_share: NDArray[np.float64],
     member: NDArray[np.int64],
-    goodwill: NDArray[np.float64],
+    tick: NDArray[np.int64],
+    state: TrafficState,
     keys: NDArray[np.uint64],
     flow: TrafficFlow,
     work: Workspace,
 ) -> None:
-    """Draw the visitors of each segment; reads the units of ``flow``, writes visitors_mean, exogenous, attracted."""
+    """Draw the visitors of each segment, and let goodwill and sharing go on.
+
+    Reads the units of ``flow``; writes goodwill, offspring and usual_offspring of ``state``, visitors_mean, exogenous
+    and attracted of ``flow``.
+    """
     segments, lanes = flow.exogenous.shape
+    for lane in range(lanes):
+        flow.expected[lane] = 0.0
+        work.mean[lane] = params.highest_conversion / conversion[member[lane]]
+    write_log(work.mean, flow.headroom, work)
     for segment in range(segments):
-        list_units, offer_units = flow.list_units[segment], flow.offer_units[segment]
+        _write_uplift(traffic_share, member, flow, segment, work)
         for lane in range(lanes):
-            is_split = (list_units[lane] > 0.0) & (offer_units[lane] > 0.0)
-            work.mean[lane] = offer_units[lane] / list_units[lane] if is_split else 1.0
-        write_log(work.mean, work.cumulative, work)
+            work.mean[lane] = flow.offer_units[segment, lane] / conversion[member[lane]]
+            flow.visitors_mean[segment, lane] = work.mean[lane] * flow.factor[lane]
+        _follow_goodwill(params, tick, state.goodwill[segment], flow, work)
         for lane in range(lanes):
-            work.cumulative[lane] *= 1.0 - traffic_share[member[lane]]
-        write_exp(work.cumulative, work.mean)
-        for lane in range(lanes):
-            at_list = conversion[member[lane]]
-            chance = min(params.highest_conversion, at_list * work.mean[lane])
-            visitors = offer_units[lane] / chance
-            exogenous = list_units[lane] / at_list if params.has_exogenous_visitors else 0.0
-            flow.visitors_mean[segment, lane] = visitors
-            work.chance[lane] = exogenous
-            work.odds[lane] = max(0.0, visitors - exogenous) + params.push_uplift * goodwill[lane] * visitors
-        write_uniforms(keys, EXOGENOUS_VISITORS, segment, work.uniform)
-        write_poisson(work.chance, work.uniform, flow.exogenous[segment], work)
-        write_uniforms(keys, ATTRACTED_VISITORS, segment, work.uniform)
-        write_poisson(work.odds, work.uniform, flow.attracted[segment], work)
+            came_for = flow.visitors_mean[segment, lane] * flow.factor[lane]
+            at_list = flow.list_units[segment, lane] / conversion[member[lane]]
+            exogenous = at_list if params.has_exogenous_visitors else 0.0
+            pushed = params.push_uplift * state.push_goodwill[lane] * came_for
+            flow.people_mean[lane] = exogenous
+            flow.uplift[lane] = max(0.0, came_for - exogenous) + pushed
+        _draw_family(
+            params, 0, EXOGENOUS_VISITORS, segment, flow.people_mean, state, keys, flow.exogenous, flow.expected, work
+        )
+        _draw_family(
+            params, 1, ATTRACTED_VISITORS, segment, flow.uplift, state, keys, flow.attracted, flow.expected, work
+        )
+
+
+@compiled
+def _write_uplift(
+    traffic_share: NDArray[np.float64], member: NDArray[np.int64], flow: TrafficFlow, segment: int, work: Workspace
+) -> None:
+    """Write flow.attraction (a) and flow.factor (e^(a - L)) of a segment."""
+    lanes = flow.uplift.shape[0]
+    for lane in range(lanes):
+        offer, listed = flow.offer_units[segment, lane], flow.list_units[segment, lane]
+        work.mean[lane] = offer / listed if (listed > 0.0) & (offer > 0.0) else 1.0
+    write_log(work.mean, flow.uplift, work)
+    for lane in range(lanes):
+        uplift = flow.uplift[lane]
+        flow.attraction[lane] = max(traffic_share[member[lane]] * uplift, uplift - flow.headroom[lane])
+        work.mean[lane] = flow.attraction[lane] - uplift
+    write_exp(work.mean, flow.factor)
+
+
+@compiled
+def _follow_goodwill(
+    params: Any, tick: NDArray[np.int64], goodwill: NDArray[np.float64], flow: TrafficFlow, work: Workspace
+) -> None:
+    """Write flow.factor, e^(γ(G - a)), then let ``goodwill`` (lane) go on; it starts at the attraction of the offer."""
+    lanes = goodwill.shape[0]
+    decay = 0.5 ** (1.0 / params.goodwill_half_life)
+    for lane in range(lanes):
+        attraction = flow.attraction[lane]
+        known = attraction if tick[lane] == 0 else goodwill[lane]
+        work.mean[lane] = params.goodwill_share * (known - attraction)
+        goodwill[lane] = decay * known + (1.0 - decay) * attraction
+    write_exp(work.mean, flow.factor)
+
+
+@compiled
+def _draw_family(
+    params: Any,
+    family: int,
+    stream: int,
+    segment: int,
+    mean: NDArray[np.float64],
+    state: TrafficState,
+    keys: NDArray[np.uint64],
+    people: NDArray[np.int64],
+    expected: NDArray[np.float64],
+    work: Workspace,
+) -> None:
+    """Draw immigrants and offspring of a family whose ``mean`` (lane) is given, and becomes that of the immigrants.
+
+    Writes people[segment], both offspring and the debt of ``state``, adds the mean of all to ``expected`` (lane).
+    """
+    offspring, usual = state.offspring[family, segment], state.usual_offspring[family, segment]
+    debt = state.debt[family, segment]
+    for lane in range(mean.shape[0]):
+        open_mean = mean[lane] - usual[lane] - debt[lane]
+        debt[lane] = max(0.0, -open_mean)
+        mean[lane] = max(0.0, open_mean)
+        work.odds[lane] = mean[lane] + offspring[lane]
+        expected[lane] += work.odds[lane]
+    write_uniforms(keys, stream, segment, work.uniform)
+    write_poisson(work.odds, work.uniform, people[segment], work)
+    if params.sharing_ratio > 0.0:
+        decay = math.exp(-1.0 / params.sharing_delay)
+        ratio = params.sharing_ratio * (1.0 - decay)
+        learned = 1.0 if params.sharing_is_learned else 0.0
+        for lane in range(mean.shape[0]):
+            offspring[lane] = decay * offspring[lane] + ratio * np.float64(people[segment, lane])
+            usual[lane] = learned * (decay * usual[lane] + ratio * (mean[lane] + usual[lane]))

@@ -12,11 +12,14 @@ from flashsim.envs.reward import RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.plan import Plan
+from flashsim.sim.choice import ChoiceParams
+from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams
+from flashsim.sim.waiting_room import OPEN
 from tests.random_sales import random_actions
 from tests.worlds import make_scenario, make_world
 
-EVERY_ORDER = ActionConfig(timing=("hold", "release", "push", "close"))
+EVERY_ORDER = ActionConfig(timing=("hold", "release", "push", "close", "reorder"))
 
 
 def orders(plan: Plan, seeds: Sequence[int], ticks: int) -> NDArray[np.int64]:
@@ -24,8 +27,8 @@ def orders(plan: Plan, seeds: Sequence[int], ticks: int) -> NDArray[np.int64]:
     sizes = SaleBatch(plan, 1, action=EVERY_ORDER, reward=RewardConfig(), domain=0).codec.sizes
     drawn = [random_actions(sizes, ticks, np.random.default_rng(seed)) for seed in seeds]
     actions = np.stack(drawn, axis=1)
-    closes = (actions[..., -2] == 3) & (np.arange(ticks)[:, None] % 7 != 6)
-    actions[..., -2] = np.where(closes, 0, actions[..., -2])
+    timing = actions[..., plan.products]
+    timing[(timing == 3) & (np.arange(ticks)[:, None] % 7 != 6)] = 0
     return actions
 
 
@@ -45,10 +48,29 @@ def play(plan: Plan, seeds: Sequence[int], *, ticks: int, threads: int = 1) -> d
 
 
 def small_plan(products: int = 2) -> Plan:
-    """A crowded sale of 8 ticks: its servers are too few, its stock runs out."""
-    servers = ServerParams(start_servers=3, max_servers=6, lag=2, service_rate=20.0, timeout_s=30.0)
+    """A crowded sale of 8 ticks with every part on: its servers are too few, its stock runs out."""
+    servers = ServerParams(
+        start_servers=3,
+        max_servers=6,
+        lag=2,
+        drain_ticks=1,
+        service_rate=20.0,
+        timeout_s=30.0,
+        queue_limit=30,
+        retry_share=0.5,
+        collapse_load=3.0,
+    )
     world = make_world(products=products, population=40.0 / products, conversion_at_list=np.full(3, 0.4))
-    return make_scenario(world, ticks=8, waves=((0, 0.6), (4, 0.4)), servers=servers, stock_cover=0.5).plan()
+    return make_scenario(
+        world,
+        ticks=8,
+        waves=((0, 0.6), (4, 0.4)),
+        servers=servers,
+        stock_cover=0.5,
+        choice=ChoiceParams(watch_share=0.3, another_unit=0.3, limit=3),
+        carts=StockParams(lots=1, lead_time=2),
+        admission_caps=(OPEN, 1.5, 0.7),
+    ).plan()
 
 
 if __name__ == "__main__":

@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.sb3 import make_sb3
 from flashsim.envs.single import FlashSaleEnv
-from flashsim.envs.spaces import ActionCodec, ActionConfig
+from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders
 from flashsim.envs.vector import FlashSaleVectorEnv, SaleBatch
 from flashsim.errors import InputError
 from flashsim.reference import g1
 from flashsim.scenarios import Scenario
-from flashsim.sim.sale import CLOSE, HOLD, PUSH, RELEASE
+from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams
+from flashsim.sim.state import CLOSE, HOLD, PUSH, RELEASE, REORDER
 from flashsim.sim.traffic import TrafficParams
+from flashsim.sim.waiting_room import OPEN
 from tests.envs.played import EVERY_ORDER
 from tests.random_sales import SEEDS, random_actions, scenarios
-from tests.worlds import make_scenario
+from tests.worlds import make_scenario, make_world
 
 SALES = 12
 
@@ -190,23 +192,59 @@ def test_servers_come_into_force_after_their_lag() -> None:
     assert billed == [6, 6, 6, 6, 6, 6, 5]
 
 
-def test_decoding_undoes_encoding() -> None:
-    for config in (EVERY_ORDER, ActionConfig(per_product=False), ActionConfig(per_product=False, flat=True)):
-        sales = make_sales(action=config)
-        codec = sales.codec
-        menu = np.arange(SALES)[:, None] % 6 * np.ones(3, np.int64)
-        timing = np.array([HOLD, RELEASE, PUSH] * 4)
-        change = np.array([-4, -1, 0, 1, 4, 0] * 2)
-        action = codec.encode(menu, timing, change)
-        decoded = codec.decode(codec.check(action, SALES), sales.observe())
-        for seen, expected in zip(decoded, (menu, timing, change), strict=True):
-            np.testing.assert_array_equal(seen, expected)
+ALL_HEADS: dict[str, Any] = {"carts": StockParams(lots=1), "admission_caps": (1.5, OPEN, 0.7)}
+
+
+@pytest.mark.parametrize("is_flat", [False, True])
+def test_decoding_undoes_encoding(is_flat: bool) -> None:
+    config = ActionConfig(per_product=False, flat=True, timing=EVERY_ORDER.timing) if is_flat else EVERY_ORDER
+    sales = make_sales(make_scenario(**ALL_HEADS), config)
+    orders = Orders(
+        np.arange(SALES)[:, None] % 6 * np.ones(3, np.int64),
+        np.array([HOLD, RELEASE, PUSH, REORDER] * 3),
+        np.array([-4, -1, 0, 1, 4, 0] * 2),
+        np.array([1.5, OPEN, 0.7] * 4),
+    )
+    decoded = sales.codec.decode(sales.codec.check(sales.codec.encode(orders), SALES), sales.observe())
+    for name, seen, expected in zip(Orders._fields, decoded, orders, strict=True):
+        np.testing.assert_array_equal(seen, expected, err_msg=name)
 
 
 def test_heads_that_are_left_out_hold() -> None:
-    codec = make_sales(action=ActionConfig(heads=("timing",), timing=("hold", "close"))).codec
-    menu, timing, change = codec.decode(np.array([[1]]), np.zeros((1, 1), np.float32))
-    assert (menu.tolist(), timing.tolist(), change.tolist()) == ([[0, 0, 0]], [CLOSE], [0])
+    config = ActionConfig(heads=("timing",), timing=("hold", "close"))
+    orders = make_sales(make_scenario(**ALL_HEADS), config).codec.decode(np.array([[1]]), np.zeros((1, 1), np.float32))
+    assert [part.tolist() for part in orders] == [[[0, 0, 0]], [CLOSE], [0], [1.5]]
+
+
+def test_the_admission_head_sets_the_cap_and_is_always_feasible() -> None:
+    """The first cap is the rule, so that people wait in the room unless the head opens the doors."""
+    crowd = make_scenario(
+        make_world(population=30.0), servers=ServerParams(start_servers=2, max_servers=3), admission_caps=(0.5, OPEN)
+    )
+    sales = make_sales(crowd, ActionConfig(heads=("admission",)))
+    assert sales.codec.sizes.tolist() == [2]
+    assert sales.masks().all()
+    choice = np.arange(SALES)[:, None] % 2
+    for _ in range(4):
+        sales.step(choice)
+    room = sales.batch.rows(sales.batch.ledger.room)
+    assert (room[choice[:, 0] == 0] > 0).all()
+    assert not room[choice[:, 0] == 1].any()
+
+
+def test_a_sale_with_one_cap_has_nothing_to_admit() -> None:
+    with pytest.raises(InputError, match="leave nothing to decide"):
+        ActionCodec(make_scenario(admission_caps=(0.5,)).plan(), ActionConfig(heads=("admission",)))
+
+
+def test_a_lot_is_feasible_while_the_supplier_has_one() -> None:
+    sales = make_sales(make_scenario(**ALL_HEADS), ActionConfig(heads=("timing",), timing=("hold", "reorder")))
+    assert sales.masks().all()
+    sales.step(np.ones((SALES, 1), np.int64))
+    assert sales.masks().tolist() == [[True, False]] * SALES
+    assert not projected(sales).any()
+    sales.step(np.ones((SALES, 1), np.int64))
+    assert (projected(sales) == 1.0).all()
 
 
 def test_a_decision_that_stands_for_some_ticks_earns_their_sum() -> None:

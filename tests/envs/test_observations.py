@@ -11,8 +11,10 @@ from flashsim.envs.spaces import ActionConfig, observation_space, observation_ta
 from flashsim.envs.vector import SaleBatch
 from flashsim.plan import Plan
 from flashsim.reference import g1
+from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams
 from flashsim.sim.traffic import TrafficParams
+from flashsim.sim.waiting_room import OPEN
 from tests.random_sales import random_actions
 from tests.worlds import make_scenario, make_world, without_limits
 
@@ -69,6 +71,9 @@ def test_at_the_start_everybody_sees_the_same_and_what_is_planned() -> None:
         "utilization": 0.0,
         "latency": 0.4 / 8.0,
         "backlog": 0.0,
+        "room": 0.0,
+        "lots_left": 0.0,
+        "lots_coming": 0.0,
         "pushes_left": 1.0,
         "goodwill": 0.0,
         "waves_left": 1.0,
@@ -154,15 +159,26 @@ def test_time_and_waves_run_down() -> None:
     assert (released["product_0_available"] > after(HOLD, HOLD)["product_0_available"]).all()
 
 
+def test_lots_are_left_then_coming_then_here() -> None:
+    plan = make_scenario(carts=StockParams(lots=2, lot_share=0.5, lead_time=2), traffic=TrafficParams(push_budget=0))
+    order, paths = (0, 0, 0, 2, 2), []
+    for count in range(4):
+        columns = after(*[order, HOLD, HOLD][:count], plan=plan.plan())
+        paths.append((columns["lots_left"][0], columns["lots_coming"][0]))
+    assert paths == [(1.0, 0.0), (0.5, 0.5), (0.5, 0.5), (0.5, 0.0)]
+
+
 def test_columns_of_the_past_are_those_of_the_ledger() -> None:
-    scenario = make_scenario(make_world(population=8.0), servers=ServerParams(start_servers=5, max_servers=12, lag=1))
+    servers = ServerParams(start_servers=5, max_servers=12, lag=1, retry_share=0.7, queue_limit=5)
+    scenario = make_scenario(make_world(population=8.0), servers=servers, admission_caps=(OPEN, 1.0))
     sales = make_sales(scenario.plan(), sales=40)
-    generator, pace = np.random.default_rng(1), np.zeros((40, 3))
+    generator, pace, crowded = np.random.default_rng(1), np.zeros((40, 3)), np.zeros(2)
     for tick in range(19):
         sales.step(random_actions(sales.codec.sizes, 40, generator))
         batch, columns = sales.batch, seen(sales)
         ledger = {name: batch.rows(field) for name, field in batch.ledger._asdict().items()}
         came = ledger["exogenous_visitors"] + ledger["attracted_visitors"]
+        came += ledger["returning_visitors"] + ledger["retries"]
         ordered = batch.rows(batch.state.servers.ordered)
         pace = 0.8 * pace + 0.2 * ledger["requests"]
         stock = batch.rows(batch.state.stock.available) + batch.rows(batch.state.stock.unreleased)
@@ -171,6 +187,7 @@ def test_columns_of_the_past_are_those_of_the_ledger() -> None:
             "utilization": ledger["utilization"],
             "latency": np.minimum(1.0, ledger["latency_mean_s"] / 8.0),
             "backlog": ratio(ledger["backlog"] / (20.0 * np.maximum(1, ordered))),
+            "room": ratio(ledger["room"] / (20.0 * np.maximum(1, ordered))),
             "servers_ordered": ordered / 12,
             "product_2_stock": stock[:, 2] / sales.plan.stock[2],
             "product_2_available": batch.rows(batch.state.stock.available)[:, 2] / sales.plan.stock[2],
@@ -178,6 +195,8 @@ def test_columns_of_the_past_are_those_of_the_ledger() -> None:
         }
         for name, values in truth.items():
             np.testing.assert_allclose(columns[name], values, atol=2e-6, err_msg=name)
+        crowded += ledger["room"].sum(), ledger["retries"].sum()
+    assert (crowded > 0).all()
 
 
 def levels(factor: float) -> dict[str, NDArray[np.float64]]:

@@ -57,6 +57,7 @@ def test_make_vec_makes_the_native_vector_env() -> None:
     )
     assert isinstance(envs.unwrapped, FlashSaleVectorEnv)
     assert envs.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    envs.action_space.seed(1)
     observation, info = envs.reset(seed=1)
     assert observation in envs.observation_space
     assert info["action_mask"].shape[0] == 3

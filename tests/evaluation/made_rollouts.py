@@ -16,6 +16,7 @@ SAME_IN_ALL = {
     "server_cost": 90.0,
     "penalty": 12.0,
     "released": 600.0,
+    "ordered": 0.0,
     "stock": 600.0,
     "utilization": 0.6,
     "pushes": 1.0,
@@ -52,8 +53,12 @@ def make_rollout(
         "exogenous_visitors": visitors * 0.9,
         "attracted_visitors": visitors * 0.1,
         "served": visitors * 0.95,
+        "returning_visitors": visitors * 0.001,
+        "retries": visitors * 0.001,
         "abandoned": visitors * 0.03,
         "errors": visitors * 0.002,
+        "given_up": visitors * 0.001,
+        "buyers": paid * 1.1,
         "requests": paid * 1.2,
         "reserved": paid * 1.1,
         "paid": paid,
@@ -64,13 +69,14 @@ def make_rollout(
         "goods_cost": 0.6 * np.full(sales, 5_000.0),
         "leftover": 600.0 - paid,
         "salvage": (600.0 - paid) * 2.0,
+        "latency_p50_s": np.full(sales, latency_s / 3.0),
         "latency_mean_s": np.full(sales, latency_s / 2.0),
         "latency_p95_s": latency_s + shared.exponential(0.02, size=sales),
     } | {name: np.full(sales, value) for name, value in SAME_IN_ALL.items()}
-    totals["profit"] = (
-        totals["revenue"] - totals["goods_cost"] - totals["server_cost"] - totals["penalty"] + totals["salvage"]
-    )
+    costs = totals["goods_cost"] + totals["server_cost"] + totals["penalty"]
+    totals["profit"] = totals["revenue"] - costs + totals["salvage"]
     totals["reward"] = totals["profit"] / 1_000.0
+    totals["latency_p99_s"] = 1.5 * totals["latency_p95_s"]
     return Rollout(
         policy=policy,
         seeds=np.arange(sales, dtype=np.int64) + 1_000,
@@ -94,5 +100,6 @@ def _profile(depth: float, latency_s: float) -> dict[str, NDArray[np.float64]]:
         "paid": 8.0 * wave,
         "stock_left_share": np.linspace(1.0, 0.3, TICKS),
         "backlog": 3.0 * wave,
+        "room": 0.0 * wave,
         "errors": 0.1 * wave,
     }

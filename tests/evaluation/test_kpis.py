@@ -33,6 +33,10 @@ def one_sale(**changes: float) -> dict[str, np.ndarray[tuple[int], np.dtype[np.f
         ("error_share", 0.04),
         ("cart_expiry_share", 1.0 / 6.0),
         ("infeasible_actions", 0.05),
+        ("retries", 3.0),
+        ("p50_latency_s", 0.4),
+        ("p95_latency_s", 0.9),
+        ("p99_latency_s", 1.7),
     ],
 )
 def test_formulas_on_a_sale_counted_by_hand(name: str, expected: float) -> None:
@@ -55,6 +59,10 @@ def test_formulas_on_a_sale_counted_by_hand(name: str, expected: float) -> None:
         salvage=5.0,
         profit=53.0,
         projected_actions=2.0,
+        retries=3.0,
+        latency_p50_s=0.4,
+        latency_p95_s=0.9,
+        latency_p99_s=1.7,
         ticks=40.0,
     )
     assert value_of(name, totals) == pytest.approx(expected)

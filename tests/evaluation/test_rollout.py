@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,30 +14,40 @@ from agents.baselines import ladder, list_price
 from flashsim.envs.single import FlashSaleEnv
 from flashsim.envs.spaces import ActionConfig
 from flashsim.errors import InputError
-from flashsim.evaluation.rollout import Rollout, mixture_quantile, play
+from flashsim.evaluation.rollout import Rollout, Waits, mixture_quantile, play
 from flashsim.plan import Plan
 from flashsim.policy import Policy
+from flashsim.scenarios import Scenario
+from flashsim.sim.choice import ChoiceParams
+from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams
 from flashsim.sim.streams import EVALUATION_DOMAIN, TRAINING_DOMAIN
+from tests.evaluation.made_rollouts import make_rollout
 from tests.made_policies import BusyPolicy, random_network
 from tests.worlds import make_scenario, make_world
 
-CROWD = ServerParams(start_servers=3, max_servers=6, lag=2, service_rate=20.0, timeout_s=30.0)
+CROWD = ServerParams(start_servers=3, max_servers=6, lag=2, service_rate=20.0, timeout_s=30.0, retry_share=0.5)
 SUMS = {
     "server_cost": "server_cost",
     "penalty": "penalty",
     "salvage": "salvage",
+    "returning_visitors": "returning_visitors",
+    "retries": "retries",
     "errors": "errors",
+    "given_up": "given_up",
     "abandoned": "abandoned",
     "served": "served",
     "servers_billed": "server_minutes",
     "projected": "projected_actions",
 }
-PRODUCT_SUMS = ("requests", "reserved", "paid", "expired", "released", "leftover", "revenue", "goods_cost")
+PRODUCT_SUMS = (
+    *("buyers", "requests", "reserved", "paid", "expired", "released", "ordered", "leftover"),
+    *("revenue", "discount_given", "goods_cost"),
+)
 
 
-def crowded_plan(*, products: int = 2, ticks: int = 12, stock_cover: float = 0.8) -> Plan:
-    """A sale whose servers are too few and whose stock runs out, on members that may be drawn all three."""
+def crowded_scenario(*, products: int = 2, ticks: int = 12, stock_cover: float = 0.8) -> Scenario:
+    """A sale whose servers are too few and whose stock runs out."""
     prices = np.sqrt(np.arange(2.0, products + 2.0))  # whose sums depend on their order
     world = make_world(
         products=products,
@@ -45,8 +56,12 @@ def crowded_plan(*, products: int = 2, ticks: int = 12, stock_cover: float = 0.8
         list_price=prices,
         unit_cost=0.6 * prices,
     )
-    scenario = make_scenario(world, ticks=ticks, waves=((0, 0.6), (4, 0.4)), servers=CROWD, stock_cover=stock_cover)
-    return scenario.plan().with_members((0, 1, 2))
+    return make_scenario(world, ticks=ticks, waves=((0, 0.6), (4, 0.4)), servers=CROWD, stock_cover=stock_cover)
+
+
+def crowded_plan(**changes: Any) -> Plan:
+    """The crowded sale on members that may be drawn all three."""
+    return crowded_scenario(**changes).plan().with_members((0, 1, 2))
 
 
 def one_by_one(plan: Plan, policy: Policy, seeds: Sequence[int]) -> list[dict[str, Any]]:
@@ -112,7 +127,28 @@ def test_money_and_units_of_a_rollout_add_up(closes: bool) -> None:
     np.testing.assert_allclose(p["revenue"] + p["discount_given"], p["paid"] * listed, rtol=1e-12, atol=1e-9)
     assert t["errors"].sum() + t["abandoned"].sum() > 0
     assert t["lost_sales"].sum() > 0
-    assert (t["latency_p95_s"] >= t["latency_mean_s"]).all()
+    assert (t["latency_p50_s"] <= t["latency_p95_s"]).all()
+    assert (t["latency_p95_s"] <= t["latency_p99_s"]).all()
+    assert (t["latency_mean_s"] <= plan.tables.servers.timeout_s).all()
+
+
+def test_units_ordered_during_the_sale_are_part_of_its_stock() -> None:
+    lots = StockParams(lots=2, lot_share=0.3, lead_time=3)
+    plan = replace(crowded_scenario(products=3), carts=lots, choice=ChoiceParams(another_unit=0.3, limit=3)).plan()
+    policy = BusyPolicy(plan, action={"timing": ("hold", "release", "push", "close", "reorder")})
+    rollout = play(plan, policy, sales=100, seed=0)
+    p, t = rollout.products, rollout.totals
+    assert {1.0, 2.0} <= set(np.unique(p["ordered"] / plan.tables.lot_units)) <= {0.0, 1.0, 2.0}
+    np.testing.assert_array_equal(p["paid"] + p["leftover"], plan.stock + p["ordered"])
+    np.testing.assert_array_equal(t["stock"], plan.stock.sum() + t["ordered"])
+    assert (p["requests"] > p["buyers"]).any()
+
+
+def test_rollouts_made_for_tests_carry_what_real_ones_carry() -> None:
+    plan = crowded_plan()
+    real, made = play(plan, list_price(plan), sales=2, seed=0), make_rollout("any")
+    for group in ("totals", "profile"):
+        assert set(getattr(made, group)) == set(getattr(real, group)), group
 
 
 def assert_same(one: Rollout, other: Rollout, *, rows: int) -> None:
@@ -215,26 +251,54 @@ def test_a_policy_of_another_sale_is_refused_before_anything_is_played() -> None
     assert not told
 
 
+def beyond(waits: Waits, weights: NDArray[np.float64], wait: float) -> float:
+    """Share of a sale's visits that wait longer than ``wait``; waits and weights (tick,)."""
+    more = np.maximum(wait - waits.floor, 0.0)
+    late = np.where(wait < waits.floor, 1.0, waits.chance * np.exp(-more / np.maximum(waits.tail, 1e-12)))
+    return float((weights * late).sum() / weights.sum())
+
+
 @pytest.mark.parametrize("share", [0.5, 0.95, 0.999])
-def test_the_quantile_of_one_exponential_is_known(share: float) -> None:
-    means = np.array([[0.0, 0.5, 3.0, 1e4]])
-    found = mixture_quantile(means, np.ones_like(means), share=share)
-    np.testing.assert_allclose(found, -np.log(1.0 - share) * means[0], rtol=1e-12, atol=1e-11)
+def test_the_quantile_of_one_tick_is_known(share: float) -> None:
+    """The floor and, with a chance, an exponential more: five sales of one tick."""
+    waits = Waits(
+        *np.array([[1.0, 1.0, 0.4, 0.02, 1.0], [0.0, 2.0, 1.0, 3.0, 0.5], [0.5, 1e4, 3.0, 5.0, 0.0]])[:, None]
+    )
+    found = mixture_quantile(waits, np.ones((1, 5)), share=share)
+    expected = waits.floor + waits.tail * np.log(np.maximum(waits.chance / (1.0 - share), 1.0))
+    np.testing.assert_allclose(found, expected[0], rtol=1e-12, atol=1e-10)
 
 
-def test_the_quantile_of_a_mixture_solves_its_equation() -> None:
+@pytest.mark.parametrize("share", [0.5, 0.95, 0.99])
+def test_the_quantile_of_a_mixture_is_where_the_tail_crosses_its_share(share: float) -> None:
+    """The least wait that at most 1 - share exceed: with floors the tail falls in steps, too."""
     rng = np.random.default_rng(3)
-    means = rng.gamma(0.5, 3.0, (30, 12))
+    waits = Waits(rng.random((30, 12)), rng.gamma(0.3, 2.0, (30, 12)), rng.gamma(0.5, 3.0, (30, 12)))
     weights = rng.integers(0, 50, (30, 12)).astype(np.float64)
-    found = mixture_quantile(means, weights, share=0.95)
+    found = mixture_quantile(waits, weights, share=share)
     for sale in range(12):
-        mean, weight = means[:, sale], weights[:, sale]
+        own, weight = Waits(*(part[:, sale] for part in waits)), weights[:, sale]
+        assert beyond(own, weight, found[sale] + 1e-9) <= 1.0 - share + 1e-12
+        assert beyond(own, weight, found[sale] - 1e-9) >= 1.0 - share - 1e-12
+        assert beyond(own, weight, found[sale] - 1e-3) > 1.0 - share
 
-        def beyond(wait: float, mean: NDArray[Any] = mean, weight: NDArray[Any] = weight) -> float:
-            return float((weight * np.exp(-wait / mean)).sum() / weight.sum() - 0.05)
 
-        assert found[sale] == pytest.approx(optimize.brentq(beyond, 0.0, 1e3, xtol=1e-13), rel=1e-10)
+def excess_at(wait: float, *, waits: Waits, weights: NDArray[np.float64]) -> float:
+    return beyond(waits, weights, wait) - 0.05
+
+
+def test_without_floors_the_quantile_solves_its_equation() -> None:
+    rng = np.random.default_rng(3)
+    waits = Waits(np.ones((30, 5)), np.zeros((30, 5)), rng.gamma(0.5, 3.0, (30, 5)))
+    weights = rng.integers(0, 50, (30, 5)).astype(np.float64)
+    found = mixture_quantile(waits, weights, share=0.95)
+    for sale in range(5):
+        own, weight = Waits(*(part[:, sale] for part in waits)), weights[:, sale]
+        excess = partial(excess_at, waits=own, weights=weight)
+        root = optimize.brentq(excess, 0.0, 1e3, xtol=1e-13)
+        assert found[sale] == pytest.approx(root, rel=1e-10)
 
 
 def test_a_sale_without_answers_has_no_wait() -> None:
-    assert mixture_quantile(np.array([[2.0], [3.0]]), np.zeros((2, 1)), share=0.95) == pytest.approx(0.0, abs=1e-9)
+    waits = Waits(np.ones((2, 1)), np.array([[1.0], [0.0]]), np.array([[2.0], [3.0]]))
+    assert mixture_quantile(waits, np.zeros((2, 1)), share=0.95) == pytest.approx(0.0, abs=1e-9)

@@ -1,6 +1,7 @@
 """The benchmark: what it leaves behind, and that the naive env which it compares with simulates the same sale."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 
 from experiments.benchmark import NAIVE, SINGLE, BenchmarkConfig, main
-from experiments.benchmark_sale import make_plan
+from experiments.benchmark_sale import make_world
 from experiments.naive_env import NaiveSale
 from experiments.outputs import start_run
 from flashsim.envs.spaces import ActionCodec, ActionConfig
@@ -18,6 +19,8 @@ from flashsim.envs.vector import FlashSaleVectorEnv
 from flashsim.errors import InputError
 from flashsim.files import read_json
 from flashsim.plan import Plan
+from flashsim.reference import g1
+from flashsim.scenarios import Calendar, Failures, Outage, Rush, flaky_platform, shopping_festival
 
 QUICK = BenchmarkConfig(
     sales=(1, 16),
@@ -53,23 +56,38 @@ def test_what_cannot_be_measured_is_refused(changes: dict[str, object]) -> None:
         BenchmarkConfig(**changes)  # type: ignore[arg-type]
 
 
+def eventful_plan() -> Plan:
+    """Half an hour in which every part is on, servers are too few, and everything that can fail does."""
+    sale = shopping_festival(make_world(products=2, segments=2))
+    return replace(
+        sale,
+        ticks=30,
+        calendar=Calendar(2.0, (Rush(0, 2.0, 3.0),)),
+        waves=((0, 0.5), (15, 0.5)),
+        servers=replace(sale.servers, service_rate=10.0, start_servers=3, max_servers=9, queue_limit=5),
+        carts=replace(sale.carts, lead_time=6),
+        server_changes=(-2, 0, 2),
+        failures=Failures(pool=Outage(8, 4), payment=Outage(14, 3), traffic=Outage(20, 2), traffic_factor=3.0),
+    ).plan()
+
+
 def test_the_naive_env_is_an_env_and_opens_with_what_the_simulator_shows() -> None:
-    plan = make_plan(products=2, segments=2)
+    check_env(NaiveSale(eventful_plan()), skip_render_check=True)
+    plan = eventful_plan()
     naive = NaiveSale(plan)
-    check_env(naive, skip_render_check=True)
     seen, _ = FlashSaleVectorEnv(plan).reset(seed=0)
     np.testing.assert_array_equal(naive.reset(seed=0)[0], seen[0])
 
 
 def played_fast(plan: Plan, orders: NDArray[np.int64], *, sales: int) -> NDArray[np.float64]:
-    """Reward and last observation (sale, 1 + feature) after the same orders (tick, head) in every sale."""
-    env = FlashSaleVectorEnv(plan, num_envs=sales)
+    """Reward and observation (sale, tick, 1 + feature) under the same orders (tick, head) in every sale."""
+    env, rows = FlashSaleVectorEnv(plan, num_envs=sales), []
     env.reset(seed=0)
-    earned = np.zeros(sales)
     for order in orders:
-        seen, reward, *_ = env.step(np.tile(order, (sales, 1)))
-        earned += reward
-    return np.column_stack([earned, seen])
+        seen, reward, *_, info = env.step(np.tile(order, (sales, 1)))
+        seen = np.stack(info["final_obs"]) if "final_obs" in info else seen
+        rows.append(np.column_stack([reward, seen]))
+    return np.stack(rows, axis=1)
 
 
 def played_naively(plan: Plan, orders: NDArray[np.int64], *, sales: int) -> NDArray[np.float64]:
@@ -77,17 +95,39 @@ def played_naively(plan: Plan, orders: NDArray[np.int64], *, sales: int) -> NDAr
     env, rows = NaiveSale(plan), []
     for sale in range(sales):
         env.reset(seed=sale)
-        steps = [env.step(order) for order in orders]
-        rows.append([sum(step[1] for step in steps), *steps[-1][0]])
+        rows.append([np.concatenate([[step[1]], step[0]]) for step in (env.step(order) for order in orders)])
     return np.array(rows)
 
 
+def standard_errors_apart(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Differences of means (axis 0), if both samples come from one distribution."""
+    error = np.concatenate([first, second]).std(axis=0) * np.sqrt(1.0 / len(first) + 1.0 / len(second))
+    return np.abs(first.mean(axis=0) - second.mean(axis=0)) / np.maximum(error, 1e-6)
+
+
 def test_the_naive_env_simulates_the_same_sale() -> None:
-    """Means over sales of the reward and of every column seen after 40 ticks, within five standard errors."""
-    plan = make_plan(products=2, segments=2)
+    """Means and variances of the reward and of every column seen, tick by tick, within five standard errors."""
+    plan = eventful_plan()
     space = ActionCodec(plan, ActionConfig()).space
     space.seed(0)
-    orders = np.array([space.sample() for _ in range(40)])
-    fast, naive = played_fast(plan, orders, sales=2_000), played_naively(plan, orders, sales=400)
-    error = np.sqrt(fast.var(axis=0) / len(fast) + naive.var(axis=0) / len(naive))
-    assert (np.abs(fast.mean(axis=0) - naive.mean(axis=0)) <= 5.0 * error + 1e-6).all()
+    orders = np.array([space.sample() for _ in range(plan.ticks)])
+    fast, naive = played_fast(plan, orders, sales=2_000), played_naively(plan, orders, sales=200)
+    center = fast.mean(axis=0)
+    assert (standard_errors_apart(fast, naive) <= 5.0).all()
+    assert (standard_errors_apart((fast - center) ** 2, (naive - center) ** 2) <= 5.0).all()
+
+
+def test_the_naive_env_shows_what_it_showed_while_the_screen_is_frozen() -> None:
+    plan = replace(flaky_platform(make_world(products=2, segments=2)), ticks=90).plan()
+    naive = NaiveSale(plan)
+    naive.reset(seed=0)
+    hold = ActionCodec(plan, ActionConfig()).sizes * 0
+    for tick in range(24):
+        before = naive.screen
+        seen = naive.step(hold)[0]
+        assert np.array_equal(seen, before) == plan.tables.is_frozen[tick]
+
+
+def test_the_naive_env_refuses_the_queue_of_a_reference_sale() -> None:
+    with pytest.raises(InputError, match="ticks of many services"):
+        NaiveSale(g1().plan())

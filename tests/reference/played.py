@@ -7,6 +7,7 @@ from math import exp, floor
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.spaces import Orders
 from flashsim.envs.vector import FlashSaleVectorEnv, SaleBatch
 from flashsim.reference import JointPolicy, MenuSale, ReferenceSale
 
@@ -16,9 +17,9 @@ SALES = 20_000
 def levels(batch: SaleBatch, tick: int) -> tuple[NDArray[np.int64], ...]:
     """Servers in force now, at the next tick, …, ordered last: the levels of the state, each (sale,)."""
     servers, rows = batch.batch.state.servers, batch.batch.rows
-    lag = servers.levels.shape[1] - 1
-    ring = rows(servers.levels)
-    return tuple(ring[:, (tick + ahead) % (lag + 1)] for ahead in range(lag)) or (rows(servers.ordered),)
+    lag = servers.orders.shape[1] - 1
+    ring = rows(servers.orders)
+    return tuple(ring[:, (tick + ahead + 1) % (lag + 1)] for ahead in range(lag)) or (rows(servers.ordered),)
 
 
 def returns(
@@ -28,6 +29,7 @@ def returns(
     env = FlashSaleVectorEnv(sale, num_envs=sales)
     env.reset(seed=seed)
     batch, total, hold = env.sales.batch, np.zeros(sales), np.zeros(sales, np.int64)
+    doors = np.full(sales, np.inf)
     for tick in range(sale.rates.shape[0]):
         stock = batch.rows(batch.state.stock.available)[:, 0] if tick else np.full(sales, sale.stock)
         if isinstance(policy, JointPolicy):
@@ -35,7 +37,7 @@ def returns(
             menu, change = policy.menu[place], policy.change[place]
         else:
             menu, change = policy[tick, stock], hold
-        total += env.step(env.sales.codec.encode(menu[:, None], hold, change))[1]
+        total += env.step(env.sales.codec.encode(Orders(menu[:, None], hold, change, doors)))[1]
     return total
 
 

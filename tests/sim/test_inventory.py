@@ -1,4 +1,4 @@
-"""Stock: carts are paid or come back at their time, waves are released when due or wanted, the close settles."""
+"""Stock: carts are paid or come back, waves are released and lots arrive when due, the close settles."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from flashsim.scenarios import Failures, Outage
 from flashsim.sim.engine import Batch
 from flashsim.sim.inventory import StockParams
-from flashsim.sim.sale import RELEASE
 from flashsim.sim.servers import ServerParams
+from flashsim.sim.state import RELEASE, REORDER
 from tests.worlds import make_scenario, make_world
 
 SALES = 300
@@ -58,6 +59,7 @@ def test_the_share_of_carts_that_fail_is_the_parameter() -> None:
 
 
 def opened(**changes: Any) -> Batch:
+    """Four sales; ``changes`` of the scenario."""
     batch = Batch(replace(make_scenario(**FREE), **changes).plan().tables, 4, domain=0)
     batch.fill(batch.seed, np.arange(4, dtype=np.uint64))
     batch.open(np.ones(4, np.bool_))
@@ -111,3 +113,57 @@ def test_the_close_settles_carts_and_counts_what_is_left() -> None:
     planned = batch.tables.wave_units.sum(axis=0)
     np.testing.assert_array_equal(batch.rows(ledger.paid) + batch.rows(ledger.leftover), np.tile(planned, (4, 1)))
     assert not batch.rows(ledger.in_carts).any()
+
+
+@pytest.mark.parametrize("lead_time", [0, 1, 3])
+def test_a_lot_is_ordered_once_and_is_on_sale_after_its_lead_time(lead_time: int) -> None:
+    """The first sale orders in ticks 2 and 3, of two lots; its third order is not feasible. The second orders none."""
+    batch = opened(carts=StockParams(lots=2, lot_share=0.5, lead_time=lead_time))
+    ordered, released, projected = [], [], []
+    for tick in range(9):
+        batch.fill(batch.decisions.timing, np.array([REORDER if tick in (2, 3, 4) else 0, 0, 0, 0]))
+        batch.step()
+        ordered.append(batch.rows(batch.ledger.ordered).copy())
+        released.append(batch.rows(batch.ledger.released).copy())
+        projected.append(batch.rows(batch.ledger.projected).copy())
+    lot = np.ceil(0.5 * batch.tables.planned).astype(int)
+    first, waves = batch.tables.wave_units
+    expected = np.zeros((9, 3), int)
+    expected[2], expected[3] = lot, lot
+    np.testing.assert_array_equal(np.array(ordered)[:, 0], expected)
+    arrivals = np.roll(expected, lead_time, axis=0)
+    arrivals[0] += first
+    arrivals[8] += waves
+    np.testing.assert_array_equal(np.array(released)[:, 0], arrivals)
+    assert not np.array(ordered)[:, 1:].any()
+    np.testing.assert_array_equal(np.array(projected)[:, 0], [0, 0, 0, 0, 1, 0, 0, 0, 0])
+
+
+def test_a_lot_that_has_not_come_by_the_close_is_left_over_and_paid_for() -> None:
+    batch = opened(ticks=4, waves=((0, 1.0),), carts=StockParams(lots=1, lot_share=2.0, lead_time=10))
+    bought = np.zeros((4, 3))
+    for tick in range(4):
+        batch.fill(batch.decisions.timing, np.array([REORDER if tick == 1 else 0, 0, 0, 0]))
+        batch.step()
+        bought += batch.rows(batch.ledger.paid)
+    planned, leftover = batch.tables.planned, batch.rows(batch.ledger.leftover)
+    lots = np.array([[1], [0], [0], [0]]) * batch.tables.lot_units
+    np.testing.assert_array_equal(bought + leftover, planned + lots)
+
+
+def test_nothing_that_is_opened_in_a_payment_outage_is_ever_paid() -> None:
+    """Carts opened in ticks 3 to 5 expire; those before and after are paid two ticks later, all of them."""
+    carts = StockParams(payment_delay=2, payment_failure=0.0, cart_timeout=4)
+    batch = opened(
+        world=make_world(population=20.0), carts=carts, stock_cover=9.0, failures=Failures(payment=Outage(3, 3))
+    )
+    paths: dict[str, list[NDArray[Any]]] = {"reserved": [], "paid": [], "expired": []}
+    for _ in range(15):
+        batch.step()
+        for name, path in paths.items():
+            path.append(batch.rows(getattr(batch.ledger, name)).copy())
+    reserved, paid, expired = (np.array(paths[name]) for name in ("reserved", "paid", "expired"))
+    down = np.isin(np.arange(15), [3, 4, 5])[:, None, None]
+    np.testing.assert_array_equal(paid[2:], np.where(down, 0, reserved)[:-2])
+    np.testing.assert_array_equal(expired[4:], np.where(down, reserved, 0)[:-4])
+    assert reserved[3:6].any()

@@ -6,12 +6,21 @@ from typing import Any
 import pytest
 
 from flashsim.errors import InputError
+from flashsim.sim.choice import ChoiceArguments, ChoiceParams
 from flashsim.sim.inventory import StockArguments, StockParams
 from flashsim.sim.parameters import as_arguments, check_range
 from flashsim.sim.servers import ServerArguments, ServerParams
 from flashsim.sim.traffic import TrafficArguments, TrafficParams
+from flashsim.sim.waiting_room import WaitingRoomArguments, WaitingRoomParams
 
-KINDS = [(TrafficParams, TrafficArguments), (ServerParams, ServerArguments), (StockParams, StockArguments)]
+KINDS = [
+    (TrafficParams, TrafficArguments),
+    (WaitingRoomParams, WaitingRoomArguments),
+    (ServerParams, ServerArguments),
+    (ChoiceParams, ChoiceArguments),
+    (StockParams, StockArguments),
+]
+NAN, INFINITE = float("nan"), float("inf")
 
 
 @pytest.mark.parametrize(("params", "kind"), KINDS)
@@ -34,24 +43,74 @@ def test_a_value_outside_its_range_is_refused_with_the_value(value: float) -> No
 
 
 @pytest.mark.parametrize(
-    ("params", "changes"),
+    ("params", "name", "value", "words"),
     [
-        (TrafficParams, {"push_uplift": -0.1}),
-        (TrafficParams, {"push_half_life": float("nan")}),
-        (TrafficParams, {"highest_conversion": 0.0}),
-        (ServerParams, {"service_rate": 0.0}),
-        (ServerParams, {"start_servers": 61}),
-        (ServerParams, {"min_servers": 61}),
-        (ServerParams, {"timeout_s": 0.4}),
-        (ServerParams, {"lag": 0.5}),
-        (ServerParams, {"lag": True}),
-        (ServerParams, {"max_servers": 60.0}),
-        (ServerParams, {"timeout_s": float("nan")}),
-        (StockParams, {"payment_failure": 1.5}),
-        (StockParams, {"payment_delay": -1}),
-        (StockParams, {"cart_timeout": float("nan")}),
+        (TrafficParams, "push_budget", -1, "between 0 and 100"),
+        (TrafficParams, "push_uplift", -0.1, "between 0 and 10"),
+        (TrafficParams, "push_half_life", NAN, "between 0.1 and 1e+06"),
+        (TrafficParams, "goodwill_share", 1.5, "between 0 and 1"),
+        (TrafficParams, "goodwill_half_life", 0.0, "between 0.1 and 1e+06"),
+        (TrafficParams, "sharing_ratio", 1.0, "at least 0 and below 1"),
+        (TrafficParams, "sharing_ratio", -0.2, "at least 0 and below 1"),
+        (TrafficParams, "sharing_ratio", NAN, "at least 0 and below 1"),
+        (TrafficParams, "sharing_delay", INFINITE, "between 0.1 and 1e+06"),
+        (TrafficParams, "highest_conversion", 0.0, "between 0.01 and 1"),
+        (WaitingRoomParams, "room_patience", 0.0, "between 1e-06 and 1e+09"),
+        (WaitingRoomParams, "room_patience", NAN, "between 1e-06 and 1e+09"),
+        (ServerParams, "service_rate", 0.0, "between 1e-09 and 1e+09"),
+        (ServerParams, "start_servers", 61, "between 1 and 60"),
+        (ServerParams, "min_servers", 61, "between 61 and 1e+06"),
+        (ServerParams, "timeout_s", 0.4, "above unloaded_latency_s = 0.4"),
+        (ServerParams, "timeout_s", NAN, "above unloaded_latency_s = 0.4"),
+        (ServerParams, "lag", 0.5, "a whole number"),
+        (ServerParams, "lag", True, "a whole number"),
+        (ServerParams, "drain_ticks", -1, "between 0 and 1000"),
+        (ServerParams, "max_servers", 60.0, "a whole number"),
+        (ServerParams, "patience_ticks", 0.0, "between 1e-06 and 1e+09"),
+        (ServerParams, "queue_limit", -1, "between 0 and 1e+09"),
+        (ServerParams, "retry_share", 1.1, "between 0 and 1"),
+        (ServerParams, "retry_delay", 0.0, "between 0.001 and 1e+06"),
+        (ServerParams, "collapse_load", 0.5, "0 (never) or at least 1"),
+        (ServerParams, "collapse_load", NAN, "0 (never) or at least 1"),
+        (ServerParams, "collapse_load", -1.0, "0 (never) or at least 1"),
+        (ServerParams, "collapsed_health", 0.0, "between 0.01 and 1"),
+        (ServerParams, "recovery", 1.5, "between 0 and 1"),
+        (ChoiceParams, "reference_gain", -1.0, "between 0 and 100"),
+        (ChoiceParams, "reference_loss", NAN, "between 0 and 100"),
+        (ChoiceParams, "reference_half_life", 0.0, "between 0.1 and 1e+06"),
+        (ChoiceParams, "scarcity_cue", -0.1, "between 0 and 10"),
+        (ChoiceParams, "scarcity_threshold", 1.1, "between 0 and 1"),
+        (ChoiceParams, "watch_share", -0.1, "between 0 and 1"),
+        (ChoiceParams, "watch_response", -1.0, "between 0 and 100"),
+        (ChoiceParams, "another_unit", 1.0, "at least 0 and below 1"),
+        (ChoiceParams, "another_unit", NAN, "at least 0 and below 1"),
+        (ChoiceParams, "limit", 0, "between 1 and 100"),
+        (ChoiceParams, "limit", 2.0, "a whole number"),
+        (StockParams, "payment_failure", 1.5, "between 0 and 1"),
+        (StockParams, "payment_delay", -1, "between 0 and 1000"),
+        (StockParams, "cart_timeout", NAN, "a whole number"),
+        (StockParams, "lots", -1, "between 0 and 1000"),
+        (StockParams, "lot_share", -0.5, "between 0 and 1e+06"),
+        (StockParams, "lead_time", 1.5, "a whole number"),
     ],
 )
-def test_impossible_parameters_are_refused_with_the_value(params: Any, changes: dict[str, float]) -> None:
-    with pytest.raises(InputError, match="got"):
-        params(**changes)
+def test_impossible_parameters_are_refused_with_value_and_range(
+    params: Any, name: str, value: float, words: str
+) -> None:
+    with pytest.raises(InputError) as refusal:
+        params(**{name: value})
+    message = str(refusal.value)
+    assert "max_servers" in message if name == "min_servers" else message.startswith(name)
+    assert words in message
+    assert f"got {60 if name == 'min_servers' else value!r}" in message
+
+
+def test_servers_that_can_never_start_are_refused() -> None:
+    with pytest.raises(InputError, match="max_servers must be at least 1, got 0: servers that can never start"):
+        ServerParams(min_servers=0, start_servers=0, max_servers=0)
+    assert ServerParams(min_servers=0, start_servers=0, max_servers=0, hard_cap=True).max_servers == 0
+
+
+def test_a_pool_too_large_to_be_simulated_event_by_event_is_refused() -> None:
+    with pytest.raises(InputError, match=r"is_event_by_event: 120000 services a tick are more than 100000; lower"):
+        ServerParams(is_event_by_event=True, service_rate=2000.0)

@@ -1,12 +1,5 @@
-"""Named sales on a World: timeline, products, stock, costs and limits. Vary one with ``dataclasses.replace``.
+"""One planned sale on a World: timeline, products, stock, costs and limits, compiled to a plan."""
 
-world = World.load("…/world")
-sale = replace(grocery_evening(world), stock_cover=1.5)
-env = gymnasium.make("flashsim/FlashSale-v0", scenario=sale)
-"""
-
-import difflib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -15,11 +8,14 @@ from numpy.typing import NDArray
 
 from flashsim.errors import InputError
 from flashsim.plan import Plan, make_forecast
+from flashsim.scenarios.occasion import Calendar, Failures
+from flashsim.sim.choice import ChoiceArguments, ChoiceParams
 from flashsim.sim.inventory import StockArguments, StockParams
 from flashsim.sim.parameters import as_arguments, check_range, check_whole
-from flashsim.sim.sale import SaleTables
 from flashsim.sim.servers import ServerArguments, ServerParams
+from flashsim.sim.state import SaleTables
 from flashsim.sim.traffic import TrafficArguments, TrafficParams
+from flashsim.sim.waiting_room import WaitingRoomArguments, WaitingRoomParams
 from flashsim.world import World
 
 MINUTES_A_DAY = 24 * 60
@@ -38,22 +34,34 @@ class Scenario:
     start_minute: int = 18 * 60
     """Minute of the day at which the sale opens."""
     ticks: int = 120
-    """Length in minutes; one tick is one minute."""
+    """Length in ticks; a tick is ``servers.seconds_per_tick`` long, a minute by default."""
     weekday: int = 4
     """Day of the week, Monday is 0."""
+    products: tuple[str, ...] = ()
+    """Product ids of the World that are on sale; (): all of them."""
+    calendar: Calendar = field(default_factory=Calendar)
+    """How the occasion multiplies ordinary demand."""
     depths: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
     """The discount menu, share of list price, ascending from 0."""
     stock_cover: float = 2.0
     """Units planned, as a multiple of what the sale is expected to sell at list price."""
+    stock_units: int | None = None
+    """Units planned of each product, whatever is expected; None: by ``stock_cover``."""
     waves: tuple[tuple[int, float], ...] = ((0, 1.0),)
     """(tick, share of the stock) of each planned release; shares add up to 1."""
     salvage_share: float = 0.2
-    """What a unit left over is worth, as a share of its cost."""
+    """What a unit left over is worth, as a share of its cost; negative where its disposal costs."""
     traffic: TrafficParams = field(default_factory=TrafficParams)
+    room: WaitingRoomParams = field(default_factory=WaitingRoomParams)
     servers: ServerParams = field(default_factory=ServerParams)
+    choice: ChoiceParams = field(default_factory=ChoiceParams)
     carts: StockParams = field(default_factory=StockParams)
+    failures: Failures = field(default_factory=Failures)
     server_changes: tuple[int, ...] = (-4, -1, 0, 1, 4)
     """What can be ordered in a tick, servers more or fewer."""
+    admission_caps: tuple[float, ...] = (np.inf,)
+    """Caps that the admission head can set: visits let in, as a multiple of what servers in force can do; the first is
+    in force unless another is chosen, infinite means open doors."""
     lookahead: tuple[int, ...] = (0, 5, 15)
     """Ticks ahead for which observations hold forecasts."""
     allow_extrapolation: bool = False
@@ -65,8 +73,13 @@ class Scenario:
         check_whole("weekday", self.weekday, 0, 6)
         check_range("stock_cover", self.stock_cover, 0.0, 1e6)
         check_range("salvage_share", self.salvage_share, -10.0, 1.0)
+        self._check_products()
         self._check_depths()
         self._check_waves()
+        self._check_servers()
+        self.failures.check(self.ticks)
+        if self.stock_units is not None:
+            check_whole("stock_units", self.stock_units, 0, 1_000_000_000)
         for ahead in self.lookahead:
             check_whole("lookahead", ahead, 0, 100_000)
         for change in self.server_changes:
@@ -75,6 +88,23 @@ class Scenario:
             raise InputError(f"lookahead must name at least one tick, got {self.lookahead!r}")
         if 0 not in self.server_changes:
             raise InputError(f"server_changes must hold 0 (no change), got {self.server_changes!r}")
+
+    def _check_products(self) -> None:
+        for product in self.products:
+            if product not in self.world.product_ids:
+                known = ", ".join(self.world.product_ids[:8])
+                raise InputError(f"products: the World {self.world.name!r} has no {product!r}; it has {known}, …")
+        if len(set(self.products)) < len(self.products):
+            raise InputError(f"products: each may be named once, got {self.products!r}")
+
+    def _check_servers(self) -> None:
+        if self.servers.start_servers == 0 and self.servers.lag >= self.ticks:
+            raise InputError(
+                f"servers that can never start: start_servers is 0 and lag {self.servers.lag} is not below the "
+                f"{self.ticks} ticks of the sale; start with servers or shorten the lag"
+            )
+        if not self.admission_caps or not all(cap > 0.0 for cap in self.admission_caps):
+            raise InputError(f"admission_caps must be above 0, at least one, got {self.admission_caps!r}")
 
     def _check_depths(self) -> None:
         depths = self.depths
@@ -103,70 +133,95 @@ class Scenario:
 
     def plan(self) -> Plan:
         """Compile the scenario; O(ticks · segments · products · depths · members)."""
-        world = self.world
-        rate = self._rates()
+        world, chosen = self.world, self._chosen()
+        expected = self._rates()
         train = list(world.training_members)
-        units = rate[..., train].astype(np.float64).mean(axis=4)  # tick, segment, product, menu
-        stock = np.ceil(self.stock_cover * units[:, :, :, 0].sum(axis=(0, 1))).astype(np.int64)
-        prices = world.list_price[:, None] * (1.0 - np.array(self.depths))
-        tables = SaleTables(
-            rate=rate,
-            price=prices,
-            list_price=np.array(world.list_price),
-            unit_cost=np.array(world.unit_cost),
-            salvage_value=self.salvage_share * world.unit_cost,
-            conversion=np.array(world.conversion_at_list),
-            traffic_share=np.array(world.traffic_share),
-            common_variance=np.array(world.frailty_common_variance),
-            product_variance=np.array(world.frailty_product_variance),
-            members=np.array(world.training_members, np.int64),
-            wave_tick=np.array([tick for tick, _ in self.waves], np.int64),
-            wave_units=_split(stock, [share for _, share in self.waves]),
-            traffic=as_arguments(self.traffic, TrafficArguments),
-            servers=as_arguments(self.servers, ServerArguments),
-            stock=as_arguments(self.carts, StockArguments),
-        )
+        buyers = expected[..., train].astype(np.float64).mean(axis=4)  # tick, segment, product, menu
+        units = buyers * self.choice.units_allowed
+        planned = np.ceil(self.stock_cover * units[:, :, :, 0].sum(axis=(0, 1))).astype(np.int64)
+        if self.stock_units is not None:
+            planned[:] = self.stock_units
         forecast = make_forecast(
             units.sum(axis=1),
-            self._visitors(rate, train),
+            self._visitors(expected, train),
             traffic_share=float(world.traffic_share[train].mean()),
             common_variance=float(world.frailty_common_variance[train].mean()),
-            product_variance=world.frailty_product_variance[train].mean(axis=0),
+            product_variance=world.frailty_product_variance[np.ix_(train, chosen)].mean(axis=0),
         )
+        tables = self._tables(expected, planned)
         return Plan(
             name=self.name,
             story=self.story,
             tables=tables,
             forecast=forecast,
-            depths=np.tile(np.array(self.depths), (world.n_products, 1)),
-            product_names=world.product_names,
+            depths=tables.depth,
+            product_names=tuple(world.product_names[product] for product in chosen),
             currency=world.currency,
             training_members=world.training_members,
             heldout_members=world.heldout_members,
             server_changes=self.server_changes,
+            admission_caps=self.admission_caps,
             lookahead=self.lookahead,
             is_extrapolated=self.depths[-1] > world.supported_depth,
         )
 
-    def _rates(self) -> NDArray[np.float32]:
-        """Expected units of each tick (tick, segment, product, menu, member): the World's table between its nodes.
+    def _chosen(self) -> list[int]:
+        """Indices of the products on sale."""
+        names = self.products or self.world.product_ids
+        return [self.world.product_ids.index(name) for name in names]
 
-        Linear in depth, and in time between the middles of the hours, wrapping at midnight.
+    def _tables(self, expected: NDArray[np.float32], planned: NDArray[np.int64]) -> SaleTables:
+        world, chosen = self.world, self._chosen()
+        surprise = self.failures.demand(self.ticks)[:, None, None, None, None]
+        list_price, unit_cost = world.list_price[chosen], world.unit_cost[chosen]
+        return SaleTables(
+            rate=np.ascontiguousarray(expected * surprise, dtype=np.float32),
+            price=list_price[:, None] * (1.0 - np.array(self.depths)),
+            depth=np.tile(np.array(self.depths), (len(chosen), 1)),
+            list_price=list_price.copy(),
+            unit_cost=unit_cost.copy(),
+            salvage_value=self.salvage_share * unit_cost,
+            conversion=np.array(world.conversion_at_list),
+            traffic_share=np.array(world.traffic_share),
+            common_variance=np.array(world.frailty_common_variance),
+            product_variance=np.ascontiguousarray(world.frailty_product_variance[:, chosen]),
+            members=np.array(world.training_members, np.int64),
+            wave_tick=np.array([tick for tick, _ in self.waves], np.int64),
+            wave_units=_split(planned, [share for _, share in self.waves]),
+            planned=planned,
+            lot_units=np.ceil(self.carts.lot_share * planned).astype(np.int64),
+            servers_up=self.failures.servers_up(self.ticks),
+            payments_up=self.failures.payments_up(self.ticks),
+            is_frozen=self.failures.is_frozen(self.ticks),
+            traffic=as_arguments(self.traffic, TrafficArguments),
+            room=as_arguments(self.room, WaitingRoomArguments),
+            servers=as_arguments(self.servers, ServerArguments),
+            choice=as_arguments(self.choice, ChoiceArguments),
+            stock=as_arguments(self.carts, StockArguments),
+        )
+
+    def _rates(self) -> NDArray[np.float32]:
+        """Expected buyers of each tick (tick, segment, product, menu, member): the World's table between its nodes.
+
+        Linear in depth, and in time between the middles of the hours, wrapping at midnight; times the calendar. The
+        World counts units: a buyer who wants several counts once here.
         """
         world = self.world
-        table = world.units_per_minute.astype(np.float64)
+        table = world.units_per_minute[:, :, self._chosen()].astype(np.float64) / self.choice.units_wanted
         place = np.interp(self.depths, world.depth_grid, np.arange(world.depth_grid.size))
         low = np.minimum(place.astype(np.int64), world.depth_grid.size - 1)
         high = np.minimum(low + 1, world.depth_grid.size - 1)
         part = (place - low)[:, None]
         at_depth = table[:, :, :, low] * (1.0 - part) + table[:, :, :, high] * part
-        minute = (self.start_minute + np.arange(self.ticks) + 0.5) % MINUTES_A_DAY
+        minutes = self.servers.seconds_per_tick / 60.0
+        minute = (self.start_minute + minutes * (np.arange(self.ticks) + 0.5)) % MINUTES_A_DAY
         hour = minute / 60.0 - 0.5
         before = np.floor(hour).astype(np.int64)
         after_part = hour - before
         curve = at_depth[..., before % 24] * (1.0 - after_part) + at_depth[..., (before + 1) % 24] * after_part
         day = world.weekday_factor[:, self.weekday][:, None, None, None, None] * world.population
-        return np.ascontiguousarray(np.moveaxis(curve * day, (0, 4), (4, 0)), dtype=np.float32)
+        occasion = minutes * self.calendar.multiple(self.ticks)
+        return np.ascontiguousarray(np.moveaxis(curve * day * occasion, (0, 4), (4, 0)), dtype=np.float32)
 
     def _visitors(self, rate: NDArray[np.float32], members: list[int]) -> NDArray[np.float64]:
         """Expected visitors (tick, menu) when all products stand at one menu index; the law of sim/traffic.py."""
@@ -185,44 +240,3 @@ def _split(stock: NDArray[np.int64], shares: list[float]) -> NDArray[np.int64]:
     upto = np.floor(np.cumsum(shares)[:, None] * stock[None, :] + 0.5).astype(np.int64)
     upto[-1] = stock
     return np.diff(upto, axis=0, prepend=0)
-
-
-def grocery_evening(world: World) -> Scenario:
-    """A two-hour evening sale of goods that a grocer has bought for the occasion; the default scenario.
-
-    Stock is half as much again as the sale would sell without a discount, so that neither no discount nor a deep one
-    is right; the menu holds the steps of the usual 15/30/45 ladder. The second delivery is due at seven. Servers are
-    few when the sale opens, cost about $3 an hour each with all that stands behind them, and boot in three minutes.
-    """
-    return Scenario(
-        world=world,
-        name="grocery_evening",
-        story=(
-            "A grocer with an online shop sells eight everyday products in a two-hour sale on a Friday evening. "
-            "The goods were bought for it, what is left is worth little, and nobody knows how strong the evening "
-            "will be."
-        ),
-        depths=(0.0, 0.1, 0.15, 0.2, 0.3, 0.4, 0.45),
-        stock_cover=1.5,
-        waves=((0, 0.6), (60, 0.4)),
-        servers=ServerParams(start_servers=12, cost=0.05),
-    )
-
-
-SCENARIOS: dict[str, Callable[[World], Scenario]] = {"grocery_evening": grocery_evening}
-"""Every named scenario: a function of the World."""
-
-
-def scenario_named(name: str, world: World) -> Scenario:
-    """The scenario ``name`` on ``world``; InputError names the nearest one when there is none."""
-    check_scenario_name(name)
-    return SCENARIOS[name](world)
-
-
-def check_scenario_name(name: str) -> None:
-    """InputError that names the nearest scenario unless there is one called ``name``."""
-    if name not in SCENARIOS:
-        near = difflib.get_close_matches(name, SCENARIOS, n=1, cutoff=0.0)[0]
-        raise InputError(
-            f"scenario: unknown name {name!r}; did you mean {near!r}? Known: {', '.join(sorted(SCENARIOS))}"
-        )

@@ -1,0 +1,35 @@
+"""Planned sales on a World. Vary a named one with ``dataclasses.replace``.
+
+world = World.load("…/world")
+sale = replace(grocery_evening(world), stock_cover=1.5)
+env = gymnasium.make("flashsim/FlashSale-v0", scenario=sale)
+"""
+
+from flashsim.scenarios.named import (
+    SCENARIOS,
+    check_scenario_name,
+    clearance,
+    flaky_platform,
+    grocery_evening,
+    scenario_named,
+    seckill,
+    shopping_festival,
+)
+from flashsim.scenarios.occasion import Calendar, Failures, Outage, Rush
+from flashsim.scenarios.scenario import Scenario
+
+__all__ = [
+    "SCENARIOS",
+    "Calendar",
+    "Failures",
+    "Outage",
+    "Rush",
+    "Scenario",
+    "check_scenario_name",
+    "clearance",
+    "flaky_platform",
+    "grocery_evening",
+    "scenario_named",
+    "seckill",
+    "shopping_festival",
+]

@@ -1,0 +1,141 @@
+"""What a tile of planned sales is made of: tables, state, decisions and scratch, each part's in its place."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim.sim import choice, inventory, queueing, servers, traffic, waiting_room
+from flashsim.sim.cache import compiled
+from flashsim.sim.samplers import Workspace, make_workspace
+
+HOLD, RELEASE, PUSH, CLOSE, REORDER = range(5)  # what the timing head can order
+
+
+class SaleTables(NamedTuple):
+    """All numbers of one planned sale, compiled from a scenario; shared by every sale of a batch."""
+
+    rate: NDArray[np.float32]  # tick, segment, product, menu, member; expected units a tick
+    price: NDArray[np.float64]  # product, menu; currency a unit
+    depth: NDArray[np.float64]  # product, menu; discount on the list price, share
+    list_price: NDArray[np.float64]  # product; currency a unit
+    unit_cost: NDArray[np.float64]  # product; currency a unit
+    salvage_value: NDArray[np.float64]  # product; currency a unit left, may be negative (disposal)
+    conversion: NDArray[np.float64]  # member; conversion at list price
+    traffic_share: NDArray[np.float64]  # member; share of the uplift that comes as visitors
+    common_variance: NDArray[np.float64]  # member; of the frailty shared by all products
+    product_variance: NDArray[np.float64]  # member, product
+    members: NDArray[np.int64]  # those a sale may draw
+    wave_tick: NDArray[np.int64]  # wave; planned tick of release
+    wave_units: NDArray[np.int64]  # wave, product; units
+    planned: NDArray[np.int64]  # product; units of all waves
+    lot_units: NDArray[np.int64]  # product; units of a lot that can be ordered
+    servers_up: NDArray[np.float64]  # tick; share of the pool that works
+    payments_up: NDArray[np.float64]  # tick; share of payments that can be made
+    is_frozen: NDArray[np.bool_]  # tick; whether what was seen before it stays on the operator's screen
+    traffic: Any  # TrafficArguments
+    room: Any  # WaitingRoomArguments
+    servers: Any  # ServerArguments
+    choice: Any  # ChoiceArguments
+    stock: Any  # StockArguments
+
+
+class SaleState(NamedTuple):
+    """Everything a tile of sales remembers from tick to tick."""
+
+    key: NDArray[np.uint64]  # lane
+    tick: NDArray[np.int64]  # lane
+    member: NDArray[np.int64]  # lane
+    frailty: NDArray[np.float64]  # product, lane; common times own factor
+    traffic: traffic.TrafficState
+    room: waiting_room.RoomState
+    servers: servers.ServerState
+    queue: queueing.QueueState
+    choice: choice.ChoiceState
+    stock: inventory.StockState
+
+
+class Decisions(NamedTuple):
+    """What is ordered in a tick."""
+
+    menu: NDArray[np.int64]  # product, lane; index into the price menu
+    timing: NDArray[np.int64]  # lane; HOLD, RELEASE, PUSH, CLOSE or REORDER
+    change: NDArray[np.int64]  # lane; servers more (or fewer)
+    cap: NDArray[np.float64]  # lane; visits let in, as a multiple of what servers in force can do; infinite: all
+
+
+class Scratch(NamedTuple):
+    """Flows of the parts and workspace; one a thread, for no memory lasts beyond a tick."""
+
+    traffic: traffic.TrafficFlow
+    room: waiting_room.RoomFlow
+    servers: servers.ServerFlow
+    queue: queueing.QueueFlow
+    choice: choice.ChoiceFlow
+    stock: inventory.StockFlow
+    keys: NDArray[np.uint64]  # lane; key of the tick
+    is_wanted: NDArray[np.bool_]  # lane
+    work: Workspace
+
+
+def make_state(tables: SaleTables, tiles: int, lanes: int) -> SaleState:
+    """Allocate the state of ``tiles`` tiles (first axis)."""
+    segments, products = tables.rate.shape[1:3]
+    return SaleState(
+        np.zeros((tiles, lanes), np.uint64),
+        np.zeros((tiles, lanes), np.int64),
+        np.zeros((tiles, lanes), np.int64),
+        np.ones((tiles, products, lanes)),
+        traffic.make_traffic_state(tiles, lanes, segments=segments),
+        waiting_room.make_room_state(tiles, lanes, segments=segments),
+        servers.make_server_state(tiles, lanes, tables.servers),
+        queueing.make_queue_state(tiles, lanes, segments=segments),
+        choice.make_choice_state(tiles, lanes, segments=segments, products=products),
+        inventory.make_stock_state(tiles, lanes, tables.stock, products),
+    )
+
+
+def make_decisions(products: int, tiles: int, lanes: int) -> Decisions:
+    """Allocate decisions (list price, hold, no change, open doors) of ``tiles`` tiles (first axis)."""
+    lane = (tiles, lanes)
+    menu = np.zeros((tiles, products, lanes), np.int64)
+    return Decisions(menu, np.zeros(lane, np.int64), np.zeros(lane, np.int64), np.full(lane, waiting_room.OPEN))
+
+
+@compiled
+def decisions_tile(decisions: Decisions, tile: int) -> Decisions:
+    """View of one tile."""
+    return Decisions(decisions.menu[tile], decisions.timing[tile], decisions.change[tile], decisions.cap[tile])
+
+
+def make_scratch(tables: SaleTables, lanes: int) -> Scratch:
+    """Allocate what one thread needs beside state and ledger."""
+    segments, products = tables.rate.shape[1:3]
+    return Scratch(
+        traffic.make_traffic_flow(segments, products, lanes),
+        waiting_room.make_room_flow(segments, lanes),
+        servers.make_server_flow(lanes),
+        queueing.make_queue_flow(segments, lanes),
+        choice.make_choice_flow(segments, products, lanes),
+        inventory.make_stock_flow(products, lanes),
+        np.zeros(lanes, np.uint64),
+        np.zeros(lanes, np.bool_),
+        make_workspace(lanes),
+    )
+
+
+@compiled
+def sale_tile(state: SaleState, tile: int) -> SaleState:
+    """View of one tile."""
+    return SaleState(
+        state.key[tile],
+        state.tick[tile],
+        state.member[tile],
+        state.frailty[tile],
+        traffic.traffic_tile(state.traffic, tile),
+        waiting_room.RoomState(state.room.room[tile]),
+        servers.server_tile(state.servers, tile),
+        queueing.queue_tile(state.queue, tile),
+        choice.choice_tile(state.choice, tile),
+        inventory.stock_tile(state.stock, tile),
+    )
