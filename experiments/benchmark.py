@@ -3,8 +3,8 @@
 python -m experiments.benchmark
 
 Leaves ``speed.csv`` (steps a second), ``scaling.csv`` (cost by products and segments), ``benchmark.json`` and
-``benchmark.png``. A step of the sale is one tick with 81 draws at 8 products and 6 segments, observation and reward
-included, and restarts of the sales that end; a customer of Ciw passes one M/M/c queue.
+``benchmark.png``. A step of the sale is one tick with about 95 draws at 8 products and 6 segments, every part on,
+observation and reward included, and restarts of the sales that end; a customer of Ciw passes one M/M/c queue.
 """
 
 import importlib

@@ -1,7 +1,6 @@
 """What an operator sees: features from the public state, the ledger and the forecast, never from the drawn world.
 
-The level of demand is learned as a gamma-Poisson update of the forecast: with prior variance v, n people seen and
-m expected,
+The level of demand is learned as a gamma-Poisson update: with prior variance v, n people seen and m expected,
 
     level = (1/v + n) / (1/v + m)
 
@@ -19,14 +18,14 @@ from numpy.typing import NDArray
 
 from flashsim.envs.reward import write_reward
 from flashsim.plan import Forecast
-from flashsim.sim.cache import compiled, compiled_inline
+from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
 from flashsim.sim.ledger import Ledger, ledger_tile
 from flashsim.sim.sale import step_sale
 from flashsim.sim.samplers import Workspace, write_exp, write_log
 from flashsim.sim.servers import level_at
 from flashsim.sim.state import Decisions, SaleState, SaleTables, Scratch, decisions_tile, sale_tile
 
-_BLOCK = 16  # lanes copied at a time: what they read and write stays in the nearest cache
+_BLOCK = 16  # lanes copied at a time, for the sake of the nearest cache
 PACE_MEMORY = 0.8  # weight of the past in the smoothed rate of requests
 
 
@@ -73,7 +72,7 @@ def make_memory(tiles: int, products: int, lanes: int) -> OperatorMemory:
     return OperatorMemory(*arrays)
 
 
-@compiled
+@compiled_inside
 def memory_tile(memory: OperatorMemory, tile: int) -> OperatorMemory:
     """View of one tile."""
     return OperatorMemory(
@@ -90,7 +89,7 @@ def memory_tile(memory: OperatorMemory, tile: int) -> OperatorMemory:
     )
 
 
-@compiled
+@compiled_inside
 def forget(memory: OperatorMemory, opening: NDArray[np.bool_], unloaded_latency_s: float) -> None:
     """Start afresh in every lane of ``opening``."""
     products, lanes = memory.pace.shape
@@ -108,7 +107,7 @@ def forget(memory: OperatorMemory, opening: NDArray[np.bool_], unloaded_latency_
                 memory.menu[product, lane] = 0
 
 
-@compiled
+@compiled_inside
 def remember(
     tables: SaleTables, forecast: Forecast, state: SaleState, ledger: Ledger, memory: OperatorMemory, work: Workspace
 ) -> None:
@@ -149,7 +148,7 @@ def remember(
                 )
 
 
-@compiled
+@compiled_inside
 def _follow_goodwill(
     tables: SaleTables,
     traffic_share: float,
@@ -220,7 +219,7 @@ def observe(
             column += 3
 
 
-@compiled
+@compiled_inside
 def _observe_sale(
     tables: SaleTables,
     state: SaleState,
@@ -262,7 +261,7 @@ def _observe_sale(
     return 13
 
 
-@compiled
+@compiled_inside
 def _observe_ahead(
     tables: SaleTables,
     forecast: Forecast,
@@ -294,7 +293,7 @@ def _observe_ahead(
     return column
 
 
-@compiled
+@compiled_inside
 def _observe_cover(
     future: NDArray[np.float64], tick: NDArray[np.int64], product: int, column: int, sight: Sight
 ) -> int:
@@ -344,7 +343,7 @@ def observe_tiles(
         _show(tables.is_frozen, state.tick[tile], sight.columns, out[tile * lanes : (tile + 1) * lanes])
 
 
-@compiled
+@compiled_inside
 def _show(
     is_frozen: NDArray[np.bool_], tick: NDArray[np.int64], columns: NDArray[np.float32], out: NDArray[np.float32]
 ) -> None:

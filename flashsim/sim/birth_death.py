@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from flashsim.sim.cache import compiled
+from flashsim.sim.cache import compiled_inside
 from flashsim.sim.streams import QUEUE_EVENTS, uniform_at
 
 LONGEST_WAIT = 1e4  # ticks; where no server is in force
@@ -20,7 +20,7 @@ _TINY = 1e-9
 _NO_LIMIT = 1 << 60
 
 
-@compiled
+@compiled_inside
 def play_events(params: Any, lane: int, servers: int, capacity: float, key: np.uint64, flow: Any) -> None:
     """One lane's tick: flow.services and limit hold the potential completions and departures, then the real ones.
 

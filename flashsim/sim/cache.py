@@ -19,6 +19,10 @@ from numba import njit
 compiled = njit(cache=True, nogil=True, error_model="numpy")
 """Decorator of a function over the lanes of a tile. Dividing by zero gives inf or nan, as in numpy: for Python's error
 each division would need a test before it, and loops with such tests are not vectorized."""
+_NO_ENTRY: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+compiled_inside = njit(cache=True, nogil=True, error_model="numpy", **_NO_ENTRY)
+"""The same for functions that compiled code alone calls: without an entry from Python they compile faster, above all
+those that take whole tables, states and ledgers."""
 compiled_inline = njit(cache=True, error_model="numpy", inline="always")
 """Decorator of a small function of scalars, for use inside such loops."""
 

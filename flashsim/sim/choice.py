@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
-from flashsim.sim.cache import compiled
+from flashsim.sim.cache import compiled, compiled_inside
 from flashsim.sim.parameters import arguments_type, check_range, check_whole
 from flashsim.sim.samplers import Workspace, write_binomial, write_exp
 from flashsim.sim.streams import ANOTHER_UNIT, CHOICE, WATCH_RETURN, WATCHING, write_uniforms
@@ -187,7 +187,7 @@ def come_back(
         _draw_watchers(params, keys, state, flow, work)
 
 
-@compiled
+@compiled_inside
 def _draw_watchers(
     params: Any, keys: NDArray[np.uint64], state: ChoiceState, flow: ChoiceFlow, work: Workspace
 ) -> None:
@@ -210,7 +210,7 @@ def _draw_watchers(
             state.watching[segment, lane] -= flow.returning[segment, lane]
 
 
-@compiled
+@compiled_inside
 def _write_factors(
     params: Any,
     depth: NDArray[np.float64],
@@ -318,7 +318,7 @@ def _leave(
         flow.left[lane] -= flow.drawn[lane]
 
 
-@compiled
+@compiled_inside
 def _want_more(params: Any, keys: NDArray[np.uint64], flow: ChoiceFlow, work: Workspace) -> None:
     """Write flow.requests from flow.buyers: each may want further units, up to the limit."""
     products, lanes = flow.buyers.shape

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.sim.cache import compiled
+from flashsim.sim.cache import compiled, compiled_inside
 from flashsim.sim.parameters import arguments_type, check_range, check_whole
 from flashsim.sim.samplers import Workspace, write_binomial
 from flashsim.sim.streams import PAYMENT, write_uniforms
@@ -106,7 +106,7 @@ def make_stock_flow(products: int, lanes: int) -> StockFlow:
     return StockFlow(*arrays)
 
 
-@compiled
+@compiled_inside
 def stock_tile(state: StockState, tile: int) -> StockState:
     """View of one tile."""
     return StockState(
@@ -123,7 +123,7 @@ def stock_tile(state: StockState, tile: int) -> StockState:
     )
 
 
-@compiled
+@compiled_inside
 def clear_stock(params: Any, state: StockState, planned: NDArray[np.int64], opening: NDArray[np.bool_]) -> None:
     """Put ``planned`` (product; units) into stock, unreleased, in every lane of ``opening``."""
     products, lanes = state.available.shape

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.sim import choice, inventory, queueing, servers, traffic, waiting_room
-from flashsim.sim.cache import compiled
+from flashsim.sim.cache import compiled_inside
 
 
 class Ledger(NamedTuple):
@@ -79,7 +79,7 @@ def make_ledger(tiles: int, lanes: int, *, products: int) -> Ledger:
     return Ledger(*arrays)
 
 
-@compiled
+@compiled_inside
 def ledger_tile(ledger: Ledger, tile: int) -> Ledger:
     """View of one tile."""
     return Ledger(
@@ -131,7 +131,7 @@ def ledger_tile(ledger: Ledger, tile: int) -> Ledger:
     )
 
 
-@compiled
+@compiled_inside
 def book_people(counts: NDArray[np.int64], out: NDArray[np.int64]) -> None:
     """Write the sum over segments of ``counts`` (segment, lane) to ``out`` (lane)."""
     for lane in range(out.shape[0]):
@@ -141,7 +141,7 @@ def book_people(counts: NDArray[np.int64], out: NDArray[np.int64]) -> None:
             out[lane] += counts[segment, lane]
 
 
-@compiled
+@compiled_inside
 def book_visits(
     params: Any,
     queue_state: queueing.QueueState,
@@ -174,7 +174,7 @@ def book_visits(
         ledger.server_cost[lane] = params.cost * np.float64(pool.billed[lane])
 
 
-@compiled
+@compiled_inside
 def book_latency(params: Any, queue: queueing.QueueFlow, ledger: Ledger) -> None:
     """Write how long visits took: mean and percentiles, cut at the time-out."""
     unloaded, longest = params.unloaded_latency_s, params.timeout_s
@@ -188,7 +188,7 @@ def book_latency(params: Any, queue: queueing.QueueFlow, ledger: Ledger) -> None
         ledger.latency_p99_s[lane] = min(longest, unloaded + floor + tail * max(0.0, chance + queueing.LN_100))
 
 
-@compiled
+@compiled_inside
 def book_units(
     list_price: NDArray[np.float64],
     unit_cost: NDArray[np.float64],

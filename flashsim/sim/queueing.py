@@ -40,7 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.sim.birth_death import LONGEST_WAIT, play_events
-from flashsim.sim.cache import compiled
+from flashsim.sim.cache import compiled, compiled_inside
 from flashsim.sim.rationing import draw_some, ration
 from flashsim.sim.samplers import Workspace, write_exp, write_log, write_poisson
 from flashsim.sim.streams import (
@@ -209,7 +209,7 @@ def serve(
     _settle_failures(params, state, keys, flow, work)
 
 
-@compiled
+@compiled_inside
 def _serve_many(
     params: Any,
     in_force: NDArray[np.int64],
@@ -239,7 +239,7 @@ def _serve_many(
     _abandon(params, keys, flow, work)
 
 
-@compiled
+@compiled_inside
 def _write_wait_chance(in_force: NDArray[np.int64], flow: QueueFlow, work: Workspace) -> None:
     """Write flow.wait_chance, C, at the expected load; 1 from full load on and without servers."""
     lanes = in_force.shape[0]
@@ -261,7 +261,7 @@ def _write_wait_chance(in_force: NDArray[np.int64], flow: QueueFlow, work: Works
         flow.wait_chance[lane] = 1.0 / max(1.0, inverse) if servers > 0.0 else 1.0
 
 
-@compiled
+@compiled_inside
 def _refuse(
     params: Any, in_force: NDArray[np.int64], keys: NDArray[np.uint64], flow: QueueFlow, work: Workspace
 ) -> None:
@@ -277,7 +277,7 @@ def _refuse(
         ration(flow.waiting, flow.limit, work.uniform, flow.failed)
 
 
-@compiled
+@compiled_inside
 def _abandon(params: Any, keys: NDArray[np.uint64], flow: QueueFlow, work: Workspace) -> None:
     """Let some of flow.waiting give up."""
     leaving = 1.0 - math.exp(-1.0 / params.patience_ticks)
@@ -286,7 +286,7 @@ def _abandon(params: Any, keys: NDArray[np.uint64], flow: QueueFlow, work: Works
     draw_some(flow.waiting, flow.chance, ABANDONMENT, keys, flow.drawn, flow.abandoned, work)
 
 
-@compiled
+@compiled_inside
 def _serve_events(
     params: Any,
     in_force: NDArray[np.int64],
@@ -317,7 +317,7 @@ def _serve_events(
     ration(flow.waiting, flow.abandoned, work.uniform, flow.drawn)
 
 
-@compiled
+@compiled_inside
 def _endure(params: Any, flow: QueueFlow, work: Workspace) -> None:
     """Write log_chance, endured_s, attraction, and the chance of a time-out, from the law of waits."""
     lanes = flow.people.shape[0]
@@ -338,7 +338,7 @@ def _endure(params: Any, flow: QueueFlow, work: Workspace) -> None:
     write_exp(work.odds, flow.attraction)
 
 
-@compiled
+@compiled_inside
 def _time_out(keys: NDArray[np.uint64], flow: QueueFlow, work: Workspace) -> None:
     """Move the visits that timed out, each with probability flow.chance, from flow.served to flow.failed."""
     segments, lanes = flow.served.shape
@@ -352,7 +352,7 @@ def _time_out(keys: NDArray[np.uint64], flow: QueueFlow, work: Workspace) -> Non
                 flow.failed[segment, lane] += flow.drawn[segment, lane]
 
 
-@compiled
+@compiled_inside
 def _settle_failures(
     params: Any, state: QueueState, keys: NDArray[np.uint64], flow: QueueFlow, work: Workspace
 ) -> None:

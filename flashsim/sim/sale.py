@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.sim import choice, inventory, queueing, servers, streams, traffic, waiting_room
-from flashsim.sim.cache import compiled
+from flashsim.sim.cache import compiled_inline, compiled_inside
 from flashsim.sim.ledger import Ledger, book_latency, book_units, book_visits
 from flashsim.sim.samplers import gamma_factor, write_normal
 from flashsim.sim.state import CLOSE, PUSH, RELEASE, REORDER, Decisions, SaleState, SaleTables, Scratch
 
 
-@compiled
+@compiled_inside
 def open_sales(
     tables: SaleTables,
     state: SaleState,
@@ -54,7 +54,7 @@ def open_sales(
     _clear(tables, state, opening)
 
 
-@compiled
+@compiled_inside
 def _clear(tables: SaleTables, state: SaleState, opening: NDArray[np.bool_]) -> None:
     """Set every part to the start of a sale in every lane of ``opening``."""
     traffic.clear_traffic(tables.traffic, state.traffic, opening)
@@ -65,155 +65,80 @@ def _clear(tables: SaleTables, state: SaleState, opening: NDArray[np.bool_]) -> 
     inventory.clear_stock(tables.stock, state.stock, tables.planned, opening)
 
 
-@compiled
+@compiled_inline
 def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger: Ledger, scratch: Scratch) -> None:
     """Let one tick pass in every lane: ``decisions`` take effect, people come, are served, choose and buy.
 
     Writes ``state`` and ``ledger``. A lane must not be stepped beyond the tick in which its ledger says is_closed.
     """
-    streams.write_tick_keys(state.key, state.tick, scratch.keys)
+    flow, doors, pool, queue = scratch.traffic, scratch.room, scratch.servers, scratch.queue
+    asked, units, keys, work = scratch.choice, scratch.stock, scratch.keys, scratch.work
+    tick, menu, stock, rules = state.tick, decisions.menu, state.stock, tables.servers
+    depth, planned, member = tables.depth, tables.planned, state.member
+    streams.write_tick_keys(state.key, tick, keys)
 
     # 1 offer: stock is released, pushes are sent, servers are ordered; the prices of this tick are decisions.menu
     _count_infeasible(decisions.timing, state, tables.wave_tick.shape[0], ledger.projected)
     _carry_out(tables, state, decisions, ledger, scratch)
 
     # 2 traffic: expected units of the offer, then the people who come, by segment; some come back for a better offer
-    _bring_people(tables, state, decisions, scratch)
+    rates, shares = tables.conversion, tables.traffic_share
+    traffic.write_expected_units(tables.rate, tick, menu, member, state.frailty, flow)
+    traffic.arrive(tables.traffic, rates, shares, member, tick, state.traffic, keys, flow, work)
+    choice.come_back(tables.choice, depth, menu, tick, state.choice, keys, asked, work)
 
     # 3 automated buyers: their place is here
 
-    # 4 waiting room: who of those at the doors is let in
-    _open_doors(tables, state, decisions, scratch)
+    # 4 waiting room: who of those at the doors, old and new, is let in
+    queueing.return_retries(rules, state.queue, keys, queue, work)
+    _gather(flow, asked.returning, queue.retries, doors)
+    waiting_room.admit(tables.room, state.room, decisions.cap, pool.capacity, keys, doors, work)
 
     # 5 servers: who is answered, how fast, who fails, gives up or will try again
-    _answer(tables, state, scratch)
+    inside, expected = doors.entering, doors.expected
+    if rules.hard_cap:
+        queueing.serve_hard_cap(rules, pool.in_force, inside, queue)
+    else:
+        queueing.serve(rules, state.queue, pool.in_force, pool.capacity, inside, expected, keys, queue, work)
 
     # 6 choice: what those served ask for, of the units on sale
-    inventory.return_expired(state.stock, state.tick, scratch.stock)
-    _let_choose(tables, state, decisions, scratch)
+    mean, served, fit, people = flow.visitors_mean, queue.served, queue.attraction, state.choice
+    inventory.return_expired(stock, tick, units)
+    left, likes, goods = stock.available, tables.choice, flow.units
+    choice.choose(likes, depth, menu, tick, planned, goods, mean, served, left, fit, keys, people, asked, work)
 
     # 7 stock: carts and payments
-    _fill_carts(tables, state, decisions, scratch)
+    paying, wanted, price = tables.payments_up, asked.requests, tables.price
+    inventory.fulfill(tables.stock, paying, stock, tick, wanted, price, menu, keys, units, work)
 
     # 8 support and 9 memory over several sales: their places are here
 
     # Close: at the last tick or on order, carts are settled and those who wait leave
-    _write_closed(tables.rate.shape[0], state.tick, decisions.timing, ledger.is_closed)
-    inventory.settle(state.stock, ledger.is_closed, scratch.stock)
-    waiting_room.close_room(state.room, ledger.is_closed, scratch.room)
-    queueing.dismiss(state.queue, ledger.is_closed, scratch.queue)
+    _write_closed(tables.rate.shape[0], tick, decisions.timing, ledger.is_closed)
+    inventory.settle(stock, ledger.is_closed, units)
+    waiting_room.close_room(state.room, ledger.is_closed, doors)
+    queueing.dismiss(state.queue, ledger.is_closed, queue)
 
     # Ledger: the facts of this tick; then the pool wears and time goes on
-    _book(tables, state, decisions, ledger, scratch)
-    servers.wear(tables.servers, state.servers, scratch.queue.load)
-    for lane in range(state.tick.shape[0]):
-        state.tick[lane] += 1
+    _book(tables, state, menu, ledger, scratch)
+    servers.wear(rules, state.servers, queue.load)
+    for lane in range(tick.shape[0]):
+        tick[lane] += 1
 
 
-@compiled
-def _bring_people(tables: SaleTables, state: SaleState, decisions: Decisions, scratch: Scratch) -> None:
-    """Phase 2: writes scratch.traffic, the returning people of scratch.choice, and what people remember."""
-    menu, tick, flow = decisions.menu, state.tick, scratch.traffic
-    traffic.write_expected_units(tables.rate, tick, menu, state.member, state.frailty, flow)
-    shares = tables.traffic_share
-    traffic.arrive(
-        tables.traffic, tables.conversion, shares, state.member, tick, state.traffic, scratch.keys, flow, scratch.work
-    )
-    choice.come_back(tables.choice, tables.depth, menu, tick, state.choice, scratch.keys, scratch.choice, scratch.work)
-
-
-@compiled
-def _open_doors(tables: SaleTables, state: SaleState, decisions: Decisions, scratch: Scratch) -> None:
-    """Phase 4: those who try again join those who come; writes scratch.room."""
-    keys, doors, work, capacity = scratch.keys, scratch.room, scratch.work, scratch.servers.capacity
-    queueing.return_retries(tables.servers, state.queue, keys, scratch.queue, work)
-    _gather(scratch.traffic, scratch.choice.returning, scratch.queue.retries, doors)
-    waiting_room.admit(tables.room, state.room, decisions.cap, capacity, keys, doors, work)
-
-
-@compiled
-def _answer(tables: SaleTables, state: SaleState, scratch: Scratch) -> None:
-    """Phase 5: writes scratch.queue."""
-    pool, doors, params, queue = scratch.servers, scratch.room, tables.servers, scratch.queue
-    if params.hard_cap:
-        queueing.serve_hard_cap(params, pool.in_force, doors.entering, queue)
-    else:
-        in_force, capacity, entering = pool.in_force, pool.capacity, doors.entering
-        queueing.serve(
-            params, state.queue, in_force, capacity, entering, doors.expected, scratch.keys, queue, scratch.work
-        )
-
-
-@compiled
-def _let_choose(tables: SaleTables, state: SaleState, decisions: Decisions, scratch: Scratch) -> None:
-    """Phase 6: writes scratch.choice."""
-    flow, queue = scratch.traffic, scratch.queue
-    choice.choose(
-        tables.choice,
-        tables.depth,
-        decisions.menu,
-        state.tick,
-        tables.planned,
-        flow.units,
-        flow.visitors_mean,
-        queue.served,
-        state.stock.available,
-        queue.attraction,
-        scratch.keys,
-        state.choice,
-        scratch.choice,
-        scratch.work,
-    )
-
-
-@compiled
-def _fill_carts(tables: SaleTables, state: SaleState, decisions: Decisions, scratch: Scratch) -> None:
-    """Phase 7: writes scratch.stock."""
-    inventory.fulfill(
-        tables.stock,
-        tables.payments_up,
-        state.stock,
-        state.tick,
-        scratch.choice.requests,
-        tables.price,
-        decisions.menu,
-        scratch.keys,
-        scratch.stock,
-        scratch.work,
-    )
-
-
-@compiled
-def _book(tables: SaleTables, state: SaleState, decisions: Decisions, ledger: Ledger, scratch: Scratch) -> None:
+@compiled_inline
+def _book(tables: SaleTables, state: SaleState, menu: NDArray[np.int64], ledger: Ledger, scratch: Scratch) -> None:
     """Write the ledger."""
-    params, queue = tables.servers, scratch.queue
-    book_visits(
-        params,
-        state.queue,
-        state.room,
-        state.servers.health,
-        scratch.traffic,
-        scratch.room,
-        scratch.servers,
-        queue,
-        scratch.choice.returning,
-        ledger,
-    )
-    book_latency(params, queue, ledger)
-    book_units(
-        tables.list_price,
-        tables.unit_cost,
-        tables.salvage_value,
-        decisions.menu,
-        state.stock.in_carts,
-        scratch.choice,
-        scratch.stock,
-        ledger,
-    )
+    rules, queue, health, come = tables.servers, scratch.queue, state.servers.health, scratch.choice.returning
+    flow, doors, pool = scratch.traffic, scratch.room, scratch.servers
+    book_visits(rules, state.queue, state.room, health, flow, doors, pool, queue, come, ledger)
+    book_latency(rules, queue, ledger)
+    prices, costs, salvage, carts = tables.list_price, tables.unit_cost, tables.salvage_value, state.stock.in_carts
+    book_units(prices, costs, salvage, menu, carts, scratch.choice, scratch.stock, ledger)
     _book_losses(tables, ledger)
 
 
-@compiled
+@compiled_inline
 def _book_losses(tables: SaleTables, ledger: Ledger) -> None:
     """Write what was lost to capacity: people who gave up, in hard_cap mode units (one product, all visitors buy)."""
     for lane in range(ledger.penalty.shape[0]):
@@ -225,7 +150,7 @@ def _book_losses(tables: SaleTables, ledger: Ledger) -> None:
         ledger.penalty[lane] = tables.servers.penalty * np.float64(lost)
 
 
-@compiled
+@compiled_inside
 def _gather(
     flow: traffic.TrafficFlow,
     returning: NDArray[np.int64],
@@ -244,7 +169,7 @@ def _gather(
             doors.expected[lane] += np.float64(again)
 
 
-@compiled
+@compiled_inline
 def _carry_out(tables: SaleTables, state: SaleState, decisions: Decisions, ledger: Ledger, scratch: Scratch) -> None:
     """Release and order stock, send pushes and order servers as far as that is feasible."""
     wanted = scratch.is_wanted
@@ -267,13 +192,13 @@ def _carry_out(tables: SaleTables, state: SaleState, decisions: Decisions, ledge
     )
 
 
-@compiled
+@compiled_inside
 def _write_wanted(timing: NDArray[np.int64], order: int, out: NDArray[np.bool_]) -> None:
     for lane in range(out.shape[0]):
         out[lane] = timing[lane] == order
 
 
-@compiled
+@compiled_inline
 def _count_infeasible(timing: NDArray[np.int64], state: SaleState, waves: int, projected: NDArray[np.float64]) -> None:
     """Start ``projected`` with releases ordered when no wave is left, and pushes and lots beyond their budget."""
     for lane in range(timing.shape[0]):
@@ -283,7 +208,7 @@ def _count_infeasible(timing: NDArray[np.int64], state: SaleState, waves: int, p
         projected[lane] = 1.0 if no_release or no_push or no_lot else 0.0
 
 
-@compiled
+@compiled_inside
 def _write_closed(ticks: int, tick: NDArray[np.int64], timing: NDArray[np.int64], out: NDArray[np.bool_]) -> None:
     for lane in range(out.shape[0]):
         out[lane] = tick[lane] + 1 >= ticks or timing[lane] == CLOSE

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.sim.cache import compiled, compiled_inline
+from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
 
 EXACT_MEAN = 20.0  # up to here counts are inverted exactly
 _GUARD_MEAN = 24.0  # up to here the exact branch at EXACT_MEAN bounds the expansion from below
@@ -302,7 +302,7 @@ def write_binomial(
         out[lane] = trials[lane] if p >= 1.0 else drawn
 
 
-@compiled
+@compiled_inside
 def _write_large_binomial(
     trials: NDArray[np.int64], chance: NDArray[np.float64], out: NDArray[np.int64], work: Workspace
 ) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.sim import choice, inventory, queueing, servers, traffic, waiting_room
-from flashsim.sim.cache import compiled
+from flashsim.sim.cache import compiled_inside
 from flashsim.sim.samplers import Workspace, make_workspace
 
 HOLD, RELEASE, PUSH, CLOSE, REORDER = range(5)  # what the timing head can order
@@ -102,7 +102,7 @@ def make_decisions(products: int, tiles: int, lanes: int) -> Decisions:
     return Decisions(menu, np.zeros(lane, np.int64), np.zeros(lane, np.int64), np.full(lane, waiting_room.OPEN))
 
 
-@compiled
+@compiled_inside
 def decisions_tile(decisions: Decisions, tile: int) -> Decisions:
     """View of one tile."""
     return Decisions(decisions.menu[tile], decisions.timing[tile], decisions.change[tile], decisions.cap[tile])
@@ -124,7 +124,7 @@ def make_scratch(tables: SaleTables, lanes: int) -> Scratch:
     )
 
 
-@compiled
+@compiled_inside
 def sale_tile(state: SaleState, tile: int) -> SaleState:
     """View of one tile."""
     return SaleState(

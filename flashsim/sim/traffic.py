@@ -44,7 +44,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
-from flashsim.sim.cache import compiled
+from flashsim.sim.cache import compiled, compiled_inside
 from flashsim.sim.parameters import arguments_type, check_range, check_whole
 from flashsim.sim.samplers import Workspace, write_exp, write_log, write_poisson
 from flashsim.sim.streams import ATTRACTED_VISITORS, EXOGENOUS_VISITORS, write_uniforms
@@ -262,7 +262,7 @@ def arrive(
         )
 
 
-@compiled
+@compiled_inside
 def _write_uplift(
     traffic_share: NDArray[np.float64], member: NDArray[np.int64], flow: TrafficFlow, segment: int, work: Workspace
 ) -> None:
@@ -279,7 +279,7 @@ def _write_uplift(
     write_exp(work.mean, flow.factor)
 
 
-@compiled
+@compiled_inside
 def _follow_goodwill(
     params: Any, tick: NDArray[np.int64], goodwill: NDArray[np.float64], flow: TrafficFlow, work: Workspace
 ) -> None:
@@ -294,7 +294,7 @@ def _follow_goodwill(
     write_exp(work.mean, flow.factor)
 
 
-@compiled
+@compiled_inside
 def _draw_family(
     params: Any,
     family: int,

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.sim.cache import compiled
+from flashsim.sim.cache import compiled, compiled_inside
 from flashsim.sim.parameters import arguments_type, check_range
 from flashsim.sim.rationing import draw_some, ration
 from flashsim.sim.samplers import Workspace
@@ -132,7 +132,7 @@ def admit(
             state.room[segment, lane] += flow.arriving[segment, lane]
 
 
-@compiled
+@compiled_inside
 def _lose_patience(params: Any, state: RoomState, keys: NDArray[np.uint64], flow: RoomFlow, work: Workspace) -> None:
     """Let some of those still in the room give up; writes state.room and flow.left."""
     leaving = 1.0 - math.exp(-1.0 / params.room_patience)

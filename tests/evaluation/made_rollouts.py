@@ -48,8 +48,8 @@ def make_rollout(
     extra = np.asarray(member_effects, dtype=np.float64)[member] if len(member_effects) else 0.0
     visitors = np.rint(shared.normal(4_000.0, 400.0, size=sales)).clip(1_000.0)
     revenue = 5_000.0 + shared.normal(0.0, 200.0, size=sales) + effect + extra + own.normal(0.0, own_noise, size=sales)
-    paid = np.rint(visitors * 0.1)
-    totals = {
+    paid, same = np.rint(visitors * 0.1), {name: np.full(sales, value) for name, value in SAME_IN_ALL.items()}
+    totals = same | {
         "exogenous_visitors": visitors * 0.9,
         "attracted_visitors": visitors * 0.1,
         "served": visitors * 0.95,
@@ -72,11 +72,10 @@ def make_rollout(
         "latency_p50_s": np.full(sales, latency_s / 3.0),
         "latency_mean_s": np.full(sales, latency_s / 2.0),
         "latency_p95_s": latency_s + shared.exponential(0.02, size=sales),
-    } | {name: np.full(sales, value) for name, value in SAME_IN_ALL.items()}
+    }
     costs = totals["goods_cost"] + totals["server_cost"] + totals["penalty"]
     totals["profit"] = totals["revenue"] - costs + totals["salvage"]
-    totals["reward"] = totals["profit"] / 1_000.0
-    totals["latency_p99_s"] = 1.5 * totals["latency_p95_s"]
+    totals |= {"reward": totals["profit"] / 1_000.0, "latency_p99_s": 1.5 * totals["latency_p95_s"]}
     return Rollout(
         policy=policy,
         seeds=np.arange(sales, dtype=np.int64) + 1_000,

@@ -145,3 +145,30 @@ def _ratio(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> tuple[float
     """Ratio of the means over lanes and its standard error (delta method)."""
     value = float(top.mean() / bottom.mean())
     return value, float((top - value * bottom).std(ddof=1) / np.sqrt(top.size) / bottom.mean())
+
+
+def queue_table() -> str:
+    """Relative errors of both laws against M/M/c at several lengths of a tick, as the table of docs/queue.md."""
+    queues = [(1, 0.5, 1.0, 4.605170), (3, 2, 0.444444, 2.184802), (10, 8, 0.204590, 1.051066)]
+    queues += [(20, 16, 0.064019, 0.408365), (50, 45, 0.072773, 0.396952), (100, 90, 0.021694, 0.146760)]
+    lines = [
+        "| law | services of a server in a tick | " + " | ".join(f"c={c}, load {load}" for c, load, *_ in queues) + " |"
+    ]
+    lines.append("|---" * (len(queues) + 2) + "|")
+    for exactly, ticks in ((True, (0.05, 1.0, 20.0)), (False, (1.0, 5.0, 20.0, 100.0))):
+        for tick in ticks:
+            cells = []
+            for servers, load, wait, wait_95 in queues:
+                span = max(20.0, 20.0 * tick)
+                played = play_queue(
+                    servers=servers, load=load, tick=tick, exactly=exactly, lanes=1500, warm_up=span, measured=span
+                )
+                seen = played.wait_95 if exactly else played.stated_wait_95
+                cells.append(f"{played.wait[0] / wait - 1.0:+.0%} / {seen / wait_95 - 1.0:+.0%}")
+            name = "event by event" if exactly else "many services"
+            lines.append(f"| {name} | {tick:g} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(queue_table())
