@@ -11,11 +11,11 @@ With t in minutes from the start of the top,
     multiplier(t) = 1 + A s(t),   s = exp(t / ramp) before the top, 1 for hold minutes, exp(-(t - hold) / decay) after
 
 Rushes are found where the 5-minute median stands at ``LEAST_MULTIPLIER`` times the ordinary or more for at least
-``LEAST_MINUTES``. The ordinary is a level (median of the day around the minute) times a profile of the day (median over
-days), each found with the other taken off, and found again without the rushes of a first pass. Two rushes less than
-``MERGE_MINUTES`` apart are one; one beside an outage is left out. Each is fitted by least squares of the log multiplier,
-over its stretch and ``MARGIN_MINUTES`` on either side as far as no other rush lies there. What is kept is the mean and
-covariance, over rushes, of the logarithms of (A, ramp, hold + 1, decay).
+``LEAST_MINUTES``. The ordinary is a level (median of the day around the minute) times a profile of the day (median
+over days), each found with the other taken off, and found again without the rushes of a first pass. Two rushes less
+than ``MERGE_MINUTES`` apart are one; one beside an outage is left out. Each is fitted by least squares of the log
+multiplier, over its stretch and ``MARGIN_MINUTES`` on either side as far as no other rush lies there. What is kept is
+the mean and covariance, over rushes, of the logarithms of (A, ramp, hold + 1, decay).
 
 Rival shapes, fitted the same way and judged by the sum of squares with a penalty for parameters (BIC): without a hold,
 the difference of two exponentials that starts at an onset, and a power law in place of the exponential decay.

@@ -19,7 +19,7 @@ is ratios, so a model fitted on one site speaks of another of a different size; 
 and w. b minimizes weighted absolute deviations, c is least squares on log deviations, Z_h has the weighted empirical
 quantiles of what remains: so quantiles never cross. A minute weighs as much as it has visits, times 1/2 for every
 ``memory_days`` of age: rushes are where a wrong forecast costs, and sites change. Fitted at ``HORIZONS``, interpolated
-between. Missing minutes are carried forward from the last one known, and are never a target.
+between. Missing minutes are carried forward from the last one known, for an hour at most, and are never a target.
 
 A shop with less than about 100 visits a minute should fit its own table: b1 then has to forgive counting noise.
 
@@ -46,6 +46,8 @@ FEATURES: Final = ("constant", "1 - 3", "3 - 10", "10 - 20", "20 - 60", "same ti
 """What multiplies b0 … b5."""
 LEAST_HISTORY: Final = 60
 """Minutes of history before the first forecast."""
+MOST_STALE: Final = 60
+"""Minutes for which the last known one may stand in; after that there is no forecast."""
 MEMORY_DAYS: Final = 2.0
 """Half-life of a minute's weight; chosen among 2, 4, 8 and no forgetting on the World Cup's 1998-06-05 to 06-10."""
 SMALLEST_DEVIATION: Final = 0.01
@@ -72,15 +74,21 @@ class TrafficForecaster:
     def forecast(self, visits: ArrayLike, *, horizons: Sequence[int]) -> Array:
         """(horizon, level) quantiles of the visits ``horizons`` minutes after the last of ``visits`` (minute,)."""
         recent = checked_visits(visits, least=LEAST_HISTORY)[-2 * MINUTES_A_DAY :]
+        if not is_fresh(recent)[-1]:
+            raise InputError(
+                f"visits of the last {MOST_STALE} minutes are all missing (NaN), so there is nothing to forecast from; "
+                "wait until counts come in again"
+            )
         state = describe(recent)
         return np.stack([self._quantiles(state, horizon, places=slice(-1, None))[0] for horizon in horizons])
 
     def forecast_each(self, visits: ArrayLike, *, horizon: int) -> Array:
-        """(minute, level) quantiles of each minute's visits as foreseen ``horizon`` minutes before; NaN at first."""
+        """(minute, level) quantiles of each minute's visits, foreseen ``horizon`` minutes before; NaN where unknown."""
         known = checked_visits(visits, least=LEAST_HISTORY + horizon)
         out = np.full((known.size, len(QUANTILE_LEVELS)), np.nan)
         made = slice(LEAST_HISTORY - 1, known.size - horizon)
-        out[LEAST_HISTORY - 1 + horizon :] = self._quantiles(describe(known), horizon, places=made)
+        quantiles = self._quantiles(describe(known), horizon, places=made)
+        out[LEAST_HISTORY - 1 + horizon :] = np.where(is_fresh(known)[made, None], quantiles, np.nan)
         return out
 
     def _quantiles(self, state: "TrafficState", horizon: int, *, places: slice) -> Array:
@@ -129,6 +137,12 @@ def carry_forward(visits: Array) -> Array:
     return np.asarray(pd.Series(visits).ffill().bfill(), dtype=np.float64)
 
 
+def is_fresh(visits: Array) -> NDArray[np.bool_]:
+    """Minutes at which one of the last ``MOST_STALE`` is known."""
+    known = pd.Series(np.isfinite(visits).astype(np.float64)).rolling(MOST_STALE, min_periods=1).max()
+    return np.asarray(known > 0.0, dtype=np.bool_)
+
+
 def fit_forecaster(visits: ArrayLike, *, memory_days: float = MEMORY_DAYS) -> TrafficForecaster:
     """Fit on visits of consecutive minutes (minute,; NaN: missing); InputError when they are too few or all zero."""
     if not memory_days > 0.0:
@@ -159,7 +173,7 @@ def checked_visits(visits: ArrayLike, *, least: int) -> Array:
 def _fit_horizon(state: TrafficState, visits: Array, weight: Array, *, horizon: int) -> tuple[Array, Array, Array]:
     """(b, c, quantiles of Z) from the second day on."""
     made = np.arange(MINUTES_A_DAY, visits.size - horizon)
-    made = made[np.isfinite(visits[made + horizon])]
+    made = made[np.isfinite(visits[made + horizon]) & is_fresh(visits)[made]]
     if made.size < MINUTES_A_DAY:
         raise InputError(f"{made.size} minutes after the first day can be learned from, too few; bring a fuller table")
     X, V = state.features(horizon)[made], state.volatility(horizon)[made]

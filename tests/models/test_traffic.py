@@ -80,7 +80,7 @@ def test_quantiles_never_cross_and_are_finite_whatever_comes(
     wild = np.floor(np.exp(generator.uniform(0.0, 12.0, 200)))
     wild[generator.random(200) < missing] = np.nan
     wild[generator.random(200) < 0.2] = 0.0
-    wild[0] = 1.0
+    wild[-60] = 1.0
     quantiles = model.forecast(wild, horizons=(horizon,))[0]
     assert np.isfinite(quantiles).all()
     assert (quantiles >= 0.0).all()
@@ -93,6 +93,17 @@ def test_missing_minutes_hardly_move_a_forecast(visits: Any, model: TrafficForec
     full, gappy = (model.forecast_each(v, horizon=10)[1440:, 9] for v in (visits, holes))
     assert np.median(np.abs(gappy / full - 1.0)) < 0.02
     assert np.isfinite(fit_forecaster(holes).quantiles).all()
+
+
+def test_after_an_hour_without_counts_there_is_no_forecast(visits: Any, model: TrafficForecaster) -> None:
+    silent = visits[:3000].copy()
+    silent[2000:2100] = np.nan
+    each = model.forecast_each(silent, horizon=10)
+    assert np.isfinite(each[2000:2069]).all()
+    assert np.isnan(each[2069:2110]).all()
+    assert np.isfinite(each[2110:]).all()
+    with pytest.raises(InputError, match="visits of the last 60 minutes are all missing"):
+        model.forecast(silent[:2060], horizons=(1,))
 
 
 def test_equal_data_give_equal_models(visits: Any) -> None:
