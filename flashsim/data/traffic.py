@@ -1,5 +1,6 @@
 """Visits and response times by the minute: a shop's `traffic_data`, checked and laid on a clock without holes.
 
+    from pathlib import Path
     from flashsim.data.traffic import read_traffic, visits_by_minute
     series = visits_by_minute(read_traffic(Path("traffic_data.csv")))
     series.visits, series.account.sentences()

@@ -1,7 +1,8 @@
 """The ramp and decay of a rush: how visits rise above the ordinary, hold, and fall back.
 
+    import numpy as np
     from flashsim.models.rush import fit_rushes
-    rushes = fit_rushes(series.visits)                    # or load_shipped().rush, fitted elsewhere
+    rushes = fit_rushes(series.visits).model              # or load_shipped().rush, fitted elsewhere
     print(rushes.sentences())
     rushes.typical.multiplier([-30.0, 0.0, 60.0, 240.0])  # visits over the ordinary, minutes from the start of the top
     rushes.draw(np.random.default_rng(0))                 # another rush of the same kind

@@ -1,5 +1,6 @@
 """How many visits the next 1 to 60 minutes bring: quantiles, from the minutes so far.
 
+    from pathlib import Path
     from flashsim.data.traffic import read_traffic, visits_by_minute
     from flashsim.models.traffic import fit_forecaster
     from flashsim.models.world_cup import load_shipped

@@ -2,8 +2,8 @@
 
     from flashsim.models.world_cup import load_shipped
     shipped = load_shipped()
-    shipped.forecaster.forecast(visits, horizons=(1, 10, 60))
-    shipped.detector.alarms(visits)
+    shipped.forecaster.forecast(series.visits, horizons=(1, 10, 60))   # series: flashsim.data.traffic
+    shipped.detector.alarms(series.visits)
     shipped.rush.typical.multiplier([0.0, 30.0, 120.0])
     print(shipped.provenance["credit"])
 
