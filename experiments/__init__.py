@@ -1,9 +1,9 @@
-"""Programs: ``python -m experiments.{run,calibrate,train,evaluate,report,benchmark}``."""
+"""Programs: ``python -m experiments.{run,calibrate,train,evaluate,report,benchmark,price_truth,scoreboard}``."""
 
 import sys
 from importlib import metadata
 
-NEEDED = ("hydra-core", "omegaconf", "tensorboard", "tqdm", "torch", "stable-baselines3", "onnx")
+NEEDED = ("hydra-core", "omegaconf", "tensorboard", "tqdm", "torch", "stable-baselines3", "lightgbm", "onnx")
 """What the programs import beyond the library; the extras ``train`` and ``experiments`` install it."""
 
 

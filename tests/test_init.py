@@ -22,7 +22,7 @@ def test_importing_and_playing_need_neither_torch_nor_sb3() -> None:
         "import gymnasium, flashsim\nfrom flashsim.reference import g0\n"
         "env = gymnasium.make('flashsim/FlashSale-v0', scenario=g0())\nenv.reset(seed=1)\nenv.step([1])"
     )
-    heavy = {"torch", "stable_baselines3", "sb3_contrib", "tensorboard", "hydra", "omegaconf", "onnx"}
+    heavy = {"torch", "lightgbm", "stable_baselines3", "sb3_contrib", "tensorboard", "hydra", "omegaconf", "onnx"}
     assert not modules_after("import flashsim") & (heavy | {"pandas", "matplotlib"})
     assert not modules_after(play) & heavy
 
