@@ -7,7 +7,8 @@ with the likelihood of :mod:`flashsim.models.censored_counts`.
 
 Each product is fitted by penalized Newton steps with the exact second derivatives; center and spread by EM, so that a
 product with few rows or one price falls back to what the others say. A single product has no others: it is fitted by
-maximum likelihood, but for a wide prior of sigma.
+maximum likelihood, but for wide priors of sigma and of covariates. The design holds level, log price, covariates and
+control, in this order.
 
 Source: Breslow & Clayton (1993), JASA 88 (penalized likelihood and its variance updates); Terza (1985), Economics
 Letters 18 (the likelihood); Levenberg (1944), Quarterly of Applied Mathematics 2 (damped steps).
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 
 from flashsim.models.censored_counts import log_likelihood
 
+COVARIATE_SD: Final = 10.0
+"""Prior standard deviation of the effect of a standard deviation of a covariate: decides between collinear ones."""
 SIGMA_PRIOR: Final = (-1.2, 1.5)
 """Mean and standard deviation of ln sigma before anything is seen: sigma between .02 and 6."""
 TAU_LIMITS: Final = (np.log(0.02), np.log(3.0))
@@ -57,6 +60,7 @@ def fit_products(products: list[Counts], *, held_at_zero: NDArray[np.bool_]) -> 
     """Fit every product; effects (product, effect) marked in ``held_at_zero`` stay 0."""
     size = products[0].design.shape[1] + 1
     free = np.zeros(size)
+    free[2:-2] = COVARIATE_SD**-2
     free[-1] = SIGMA_PRIOR[1] ** -2
     center = np.zeros(size)
     center[-1] = SIGMA_PRIOR[0]

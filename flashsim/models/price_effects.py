@@ -113,6 +113,7 @@ def fit_response(sales: SalesTable, control: PriceControl) -> FittedResponse:
     counts = [Counts(sales.units[here], sales.is_sold_out[here], design[here]) for here in rows]
     held = np.zeros((products, design.shape[1] + 1), dtype=bool)
     held[:, CONTROL] = [float(np.abs(control.control[here]).max()) < 1e-9 for here in rows]
+    held[:, SLOPE + 1 : CONTROL] = sales.covariates.std(axis=0) == 0.0
     fits = fit_products(counts, held_at_zero=held)
     rising = np.array([fit.effects[SLOPE] > 0.0 for fit in fits])
     if rising.any():
