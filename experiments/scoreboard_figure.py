@@ -23,7 +23,7 @@ def draw_scoreboard(scores: pd.DataFrame, boards: Mapping[str, Mapping[str, Scor
         for place, (loss, unit) in enumerate((("wape", "share of units"), ("pinball", "units"))):
             _bars(axes[row, place], table, loss, title=f"{grain}: {loss.upper() if loss == 'wape' else loss} ({unit})")
         best = str(table["forecast"].iloc[-1])
-        _histogram(axes[row, 2], board[best], title=f"{grain}: randomized PIT of {best}")
+        _histogram(axes[row, 2], board[best], title=f"{grain}: randomized PIT\n{best}")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()
@@ -46,4 +46,4 @@ def _histogram(axes: Axes, scores: Scores, *, title: str) -> None:
     axes.hist(scores.pit, bins=BINS, range=(0.0, 1.0), density=True, color=LOSS_COLOR)
     axes.axhline(1.0, color=LEAD_COLOR)
     axes.set_title(title, fontsize=10)
-    axes.set_xlabel("flat: right; a hill: too unsure; a bowl: too sure")
+    axes.set_xlabel("flat: right\na hill: too unsure, a bowl: too sure", fontsize=8)
