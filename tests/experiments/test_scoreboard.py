@@ -12,7 +12,8 @@ from tests.experiments.programs import Start, files, starter
 QUICK = (
     "products=8",
     "heldout_weeks=8",
-    "warm_up_origins=2",
+    "horizon_weeks=8",
+    "warm_up_origins=1",
     "boosted.trees=5",
     "boosted.bags=1",
     "boosted.rows_a_leaf=10",
