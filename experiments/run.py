@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.baselines import DESCRIPTIONS
-from agents.learners import DQNConfig, PPOConfig, check_training
+from agents.learners import check_training
+from agents.settings import DQNConfig, PPOConfig
 from experiments.entry import dated, entry
 from experiments.judging import EvaluationConfig, check_names, evaluate, report, sale_context, world_context
 from experiments.outputs import RunFolder

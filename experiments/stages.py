@@ -17,7 +17,8 @@ from agents.baselines import (
     search_fixed,
 )
 from agents.export import export
-from agents.learners import AgentConfig, train
+from agents.learners import train
+from agents.settings import AgentConfig
 from experiments.outputs import RunFolder
 from experiments.progress import progress_meter
 from flashsim.calibrate import calibrate

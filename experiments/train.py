@@ -8,7 +8,8 @@ python -m experiments.train agent=ppo scenario=reference scenario.table=FILE
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.learners import AgentConfig, DQNConfig, PPOConfig, check_training
+from agents.learners import check_training
+from agents.settings import AgentConfig, DQNConfig, PPOConfig
 from experiments.entry import dated, entry
 from experiments.outputs import RunFolder
 from experiments.stages import (

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from stable_baselines3 import A2C, PPO
 
 from agents.export import ONNX_FILE, PROBES, ZIP_FILE, collect_probes, export, network_policy, onnx_bytes
-from agents.learners import AgentConfig, train
+from agents.learners import train
+from agents.settings import AgentConfig
 from flashsim.envs.sb3 import make_sb3
 from flashsim.errors import InputError
 from flashsim.policy import CARD_FILE, WEIGHTS_FILE, NetworkPolicy, load_policy

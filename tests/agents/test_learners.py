@@ -15,7 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agents.callbacks import EntropySchedule
 from agents.export import export
-from agents.learners import SEEDS_PER_RUN, AgentConfig, Device, PPOConfig, Trained, reward_scale, torch_device, train
+from agents.learners import SEEDS_PER_RUN, Trained, reward_scale, torch_device, train
+from agents.settings import AgentConfig, Device, PPOConfig
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch

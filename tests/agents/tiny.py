@@ -3,7 +3,8 @@
 import functools
 from typing import Any
 
-from agents.learners import AgentConfig, Device, DQNConfig, PPOConfig, Trained, train
+from agents.learners import Trained, train
+from agents.settings import AgentConfig, Device, DQNConfig, PPOConfig
 from flashsim.plan import Plan
 from tests.worlds import make_scenario, make_world
 

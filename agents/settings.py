@@ -1,0 +1,152 @@
+"""What a learner can be told: the settings that PPO and DQN share, and those of each, with their reasons.
+
+One config serves every sale: whole sales as rollouts, no discounting, a learning rate that falls, large batches.
+
+Source: Schulman et al. (2017), arXiv:1707.06347; Mnih et al. (2015), Nature 518; settings as measured in the README.
+"""
+
+import enum
+from dataclasses import dataclass, replace
+
+from flashsim.envs.spaces import ActionConfig
+from flashsim.errors import InputError
+from flashsim.plan import Plan
+from flashsim.sim.parameters import check_range, check_whole
+
+STEPS_AROUND = 2
+SCALER_TARGETS = (0.5, 0.6, 0.7, 0.8, 0.9)
+_MANY = 10**12
+
+
+class Device(enum.Enum):
+    """Where a network lives; auto takes cuda when there is one."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """What PPO and DQN have in common."""
+
+    name: str = "agent"
+    """Display name."""
+    device: Device = Device.auto
+    """auto, cpu or cuda; cuda that is absent is refused, never replaced."""
+    torch_threads: int = 1
+    """Threads of torch on the cpu; small networks gain nothing from more."""
+    steps: int = 2_000_000
+    """Decisions of training."""
+    learning_rate: float = 1e-3
+    """At the start; falls linearly to ``final_rate`` of itself."""
+    final_rate: float = 0.02
+    gamma: float = 1.0
+    """No discounting: a sale is short and its profit counts as a whole."""
+    layers: tuple[int, ...] = (64, 64)
+    """Hidden layers of each network."""
+    evaluations: int = 15
+    """How often greedy play on separate training sales is measured; the best network is kept."""
+    evaluation_sales: int = 512
+    heads: tuple[str, ...] = ("discount", "timing", "capacity")
+    """What it decides: any of discount, timing, capacity."""
+    per_product: bool = False
+    """A discount (or step around the run-out price) for each product; false: one for all."""
+    assisted: bool = True
+    """The discount head steers around the run-out price and the capacity head sets the target of the scaler, instead of
+    naming prices and servers. Reference sales have no past to learn from and are never assisted."""
+
+    decide_every: int = 5
+    """Ticks between decisions of an assisted agent: what a price does in one minute drowns in chance. A sale whose
+    length it does not divide is decided every tick."""
+
+    def __post_init__(self) -> None:
+        if not self.name or self.name.startswith(".") or set(self.name) & set("/\\"):
+            raise InputError(f"name must be the name of a folder, without slashes, got {self.name!r}")
+        for name in ("torch_threads", "steps", "evaluations", "decide_every"):
+            check_whole(name, getattr(self, name), 1, _MANY)
+        check_whole("evaluation_sales", self.evaluation_sales, 2, _MANY)
+        check_range("learning_rate", self.learning_rate, 0.0, 1.0)
+        check_range("final_rate", self.final_rate, 0.0, 1.0)
+        check_range("gamma", self.gamma, 0.0, 1.0)
+        if not self.layers:
+            raise InputError(f"layers must name at least one width, got {self.layers!r}")
+        for width in self.layers:
+            check_whole("layers", width, 1, 100_000)
+
+    def action(self, plan: Plan) -> ActionConfig:
+        """The actions that this agent takes in ``plan``."""
+        plain = ActionConfig(heads=self.heads, per_product=self.per_product, flat=self.flat)
+        if plan.is_reference or not self.assisted:
+            return plain
+        every = self.decide_every if plan.ticks % self.decide_every == 0 else 1
+        return replace(plain, around_run_out=STEPS_AROUND, scaler_targets=SCALER_TARGETS, every=every)
+
+    def simulated_ticks(self, plan: Plan) -> int:
+        """Ticks that the training simulates."""
+        return self.steps * self.action(plan).every
+
+    @property
+    def flat(self) -> bool:
+        """Whether the algorithm needs one Discrete over all combinations."""
+        return False
+
+
+@dataclass(frozen=True)
+class PPOConfig(AgentConfig):
+    """Proximal policy optimization."""
+
+    name: str = "PPO"
+    rollout_steps: int = 16_384
+    """Env steps of a rollout, about; a rollout is made of whole sales."""
+    batch_size: int = 4_096
+    epochs: int = 4
+    gae_lambda: float = 0.95
+    clip_range: float = 0.2
+    entropy: float = 0.01
+    """Falls linearly to 0 at ``entropy_until`` of the training."""
+    entropy_until: float = 0.8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("rollout_steps", "batch_size", "epochs"):
+            check_whole(name, getattr(self, name), 1, _MANY)
+        check_range("gae_lambda", self.gae_lambda, 0.0, 1.0)
+        check_range("clip_range", self.clip_range, 1e-6, 1e6)
+        check_range("entropy", self.entropy, 0.0, 1e6)
+        check_range("entropy_until", self.entropy_until, 1e-6, 1.0)
+
+
+@dataclass(frozen=True)
+class DQNConfig(AgentConfig):
+    """Deep Q-learning on a flat action menu."""
+
+    name: str = "DQN"
+    steps: int = 600_000
+    sales: int = 256
+    """Sales stepped side by side."""
+    batch_size: int = 512
+    gradient_steps: int = 4
+    """Updates after each vector step."""
+    buffer: int = 300_000
+    """Transitions remembered."""
+    learning_starts: int = 10_000
+    target_interval: int = 100
+    """Vector steps between copies to the target network."""
+    exploration_final: float = 0.05
+    exploration_until: float = 0.3
+    """Share of the training in which exploration falls from 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("sales", "batch_size", "gradient_steps", "target_interval"):
+            check_whole(name, getattr(self, name), 1, _MANY)
+        check_whole("buffer", self.buffer, self.sales, _MANY)
+        check_whole("learning_starts", self.learning_starts, 0, _MANY)
+        check_range("exploration_final", self.exploration_final, 0.0, 1.0)
+        check_range("exploration_until", self.exploration_until, 1e-6, 1.0)
+
+    @property
+    def flat(self) -> bool:
+        """Q-values are of whole actions."""
+        return True
