@@ -13,6 +13,7 @@ from agents.export import network_policy
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
+from flashsim.errors import InputError
 from flashsim.evaluation.rollout import play
 from flashsim.plan import Plan
 from flashsim.sim.streams import TRAINING_DOMAIN
@@ -98,6 +99,36 @@ class SaleMetrics(BaseCallback):
             for name, table in (("depth", self._depth), ("servers", self._servers)):
                 if table[part, 1]:
                     record(f"{name}/quarter_{part + 1}", float(table[part, 0] / table[part, 1]))
+
+
+def check_rewards(rewards: NDArray[np.float64]) -> None:
+    """InputError unless all ``rewards`` (sale,) are finite: one NaN would make every weight of a network NaN."""
+    if not np.isfinite(rewards).all():
+        row = int(np.flatnonzero(~np.isfinite(rewards))[0])
+        raise InputError(
+            f"reward: expected finite numbers, got {rewards[row]} for sale {row} of the batch; "
+            "mend the sale or the weights of its reward"
+        )
+
+
+class FiniteRewards(BaseCallback):
+    """Ends a training with a sentence before it learns from a reward that is no number."""
+
+    def _on_training_start(self) -> None:
+        self._batch().listeners.append(self._check)
+
+    def _on_training_end(self) -> None:
+        self._batch().listeners.remove(self._check)
+
+    def _batch(self) -> SaleBatch:
+        assert isinstance(self.training_env, FlashSaleVecEnv)
+        return self.training_env.sales
+
+    def _check(self, _sales: SaleBatch, reward: NDArray[np.float64], _closed: NDArray[np.bool_]) -> None:
+        check_rewards(reward)
+
+    def _on_step(self) -> bool:
+        return True
 
 
 class EntropySchedule(BaseCallback):

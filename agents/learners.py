@@ -21,9 +21,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import configure
 from torch.distributions import Distribution
 
-from agents.callbacks import BestNetwork, CurvePoint, EntropySchedule, SaleMetrics
+from agents.callbacks import BestNetwork, CurvePoint, EntropySchedule, FiniteRewards, SaleMetrics
 from agents.export import network_policy
-from agents.settings import AgentConfig, Device, DQNConfig, PPOConfig
+from agents.settings import AgentConfig, Device, DQNConfig, PPOConfig, TensorPPOConfig
+from agents.tensor_ppo import TensorPPO
 from flashsim.envs.sb3 import FlashSaleVecEnv, make_sb3
 from flashsim.envs.spaces import ActionConfig
 from flashsim.errors import InputError
@@ -78,7 +79,11 @@ def train(
     ``progress`` is told of env steps. InputError when cuda is asked for and absent, or the config fits no algorithm.
     """
     check_training(config, seed=seed)
-    makers: dict[type, Callable[..., BaseAlgorithm]] = {PPOConfig: _make_ppo, DQNConfig: _make_dqn}
+    makers: dict[type, Callable[..., BaseAlgorithm]] = {
+        PPOConfig: _make_ppo,
+        TensorPPOConfig: _make_ppo,
+        DQNConfig: _make_dqn,
+    }
     device = torch_device(config.device)
     torch.set_num_threads(config.torch_threads)
     Distribution.set_default_validate_args(False)
@@ -93,7 +98,7 @@ def train(
         model.set_logger(configure(str(log_folder), ["tensorboard"]))
     every = max(1, config.steps // config.evaluations)
     best = BestNetwork(plan, action, every=every, sales=config.evaluation_sales, seed=first + _SELECTION)
-    callbacks = [SaleMetrics(plan, progress), best]
+    callbacks = [FiniteRewards(), SaleMetrics(plan, progress), best]
     if isinstance(config, PPOConfig):
         callbacks.append(EntropySchedule(config.entropy, until=config.entropy_until))
     model.learn(config.steps, callback=callbacks, log_interval=1)
@@ -143,7 +148,8 @@ def _make_ppo(plan: Plan, config: PPOConfig, *, seed: int, scale: float, device:
     env = make_sb3(
         plan, num_envs=sales, seed=seed, action=config.action(plan), members=plan.training_members, reward_scale=scale
     )
-    return PPO(
+    algorithm = TensorPPO if isinstance(config, TensorPPOConfig) else PPO
+    return algorithm(
         "MlpPolicy",
         env,
         learning_rate=_falling(config.learning_rate, config.final_rate),

@@ -118,6 +118,13 @@ class PPOConfig(AgentConfig):
 
 
 @dataclass(frozen=True)
+class TensorPPOConfig(PPOConfig):
+    """Proximal policy optimization with rollouts that stay on the device."""
+
+    name: str = "TensorPPO"
+
+
+@dataclass(frozen=True)
 class DQNConfig(AgentConfig):
     """Deep Q-learning on a flat action menu."""
 

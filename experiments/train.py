@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.learners import check_training
-from agents.settings import AgentConfig, DQNConfig, PPOConfig
+from agents.settings import AgentConfig, DQNConfig, PPOConfig, TensorPPOConfig
 from experiments.entry import dated, entry
 from experiments.outputs import RunFolder
 from experiments.stages import (
@@ -38,7 +38,7 @@ class TrainConfig:
     output: str = dated("train")
 
 
-@entry("train", TrainConfig, options={"agent": {"ppo": PPOConfig, "dqn": DQNConfig}})
+@entry("train", TrainConfig, options={"agent": {"ppo": PPOConfig, "tensor_ppo": TensorPPOConfig, "dqn": DQNConfig}})
 def main(config: TrainConfig, folder: RunFolder) -> None:
     """Train, export, and on a reference sale say how far from the exact optimum the greedy policy is."""
     check_training(config.agent, seed=config.seed)

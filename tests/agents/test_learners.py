@@ -26,9 +26,9 @@ from flashsim.evaluation.rollout import play
 from flashsim.policy import load_policy
 from flashsim.reference import g0, g1, solve
 from flashsim.sim.streams import TRAINING_DOMAIN
-from tests.agents.tiny import CONFIGS, dqn, ppo, small_plan, trained
+from tests.agents.tiny import CONFIGS, dqn, ppo, small_plan, tensor_ppo, trained
 
-ALGORITHMS = ["ppo", "dqn"]
+ALGORITHMS = ["ppo", "tensor_ppo", "dqn"]
 
 
 def parameters(result: Trained) -> Mapping[str, torch.Tensor]:
@@ -189,7 +189,7 @@ def test_ppo_shows_profits_as_large_as_its_returns(tmp_path: Path) -> None:
     assert profit[first.step] == pytest.approx(first.value, abs=0.05 * revenue)
 
 
-@pytest.mark.parametrize("config", [ppo(device=Device.cuda), dqn(device=Device.cuda)])
+@pytest.mark.parametrize("config", [ppo(device=Device.cuda), tensor_ppo(device=Device.cuda), dqn(device=Device.cuda)])
 def test_cuda_that_is_absent_is_refused(config: AgentConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="cuda was asked for and there is no CUDA device here; use device=cpu"):
@@ -211,7 +211,7 @@ def test_a_config_of_no_algorithm_is_refused() -> None:
 
 @pytest.mark.gpu
 def test_a_policy_trained_on_cuda_runs_everywhere(tmp_path: Path) -> None:
-    for config in (ppo(device=Device.cuda), dqn(device=Device.cuda)):
+    for config in (ppo(device=Device.cuda), tensor_ppo(device=Device.cuda), dqn(device=Device.cuda)):
         result = train(small_plan(), config, seed=0)
         export(result.policy(), result.model, tmp_path / config.name, plan=small_plan(), seed=1)
         assert load_policy(tmp_path / config.name).name == config.name

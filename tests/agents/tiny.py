@@ -4,7 +4,7 @@ import functools
 from typing import Any
 
 from agents.learners import Trained, train
-from agents.settings import AgentConfig, Device, DQNConfig, PPOConfig
+from agents.settings import AgentConfig, Device, DQNConfig, PPOConfig, TensorPPOConfig
 from flashsim.plan import Plan
 from tests.worlds import make_scenario, make_world
 
@@ -17,9 +17,17 @@ CHECKED: dict[str, Any] = {
 }
 
 
+ON_POLICY: dict[str, Any] = {"steps": 3_000, "rollout_steps": 512, "batch_size": 128, "epochs": 4}
+
+
 def ppo(**changes: Any) -> PPOConfig:
     """Some six rollouts."""
-    return PPOConfig(**({**CHECKED, "steps": 3_000, "rollout_steps": 512, "batch_size": 128} | changes))
+    return PPOConfig(**({**CHECKED, **ON_POLICY} | changes))
+
+
+def tensor_ppo(**changes: Any) -> TensorPPOConfig:
+    """The same with rollouts on the device."""
+    return TensorPPOConfig(**({**CHECKED, **ON_POLICY} | changes))
 
 
 def dqn(**changes: Any) -> DQNConfig:
@@ -28,7 +36,7 @@ def dqn(**changes: Any) -> DQNConfig:
     return DQNConfig(**({**CHECKED, **small, "gradient_steps": 1} | changes))
 
 
-CONFIGS: dict[str, AgentConfig] = {"ppo": ppo(), "dqn": dqn()}
+CONFIGS: dict[str, AgentConfig] = {"ppo": ppo(), "tensor_ppo": tensor_ppo(), "dqn": dqn()}
 
 
 @functools.cache
