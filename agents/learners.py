@@ -186,6 +186,7 @@ def _make_dqn(plan: Plan, config: DQNConfig, *, seed: int, scale: float, device:
         train_freq=1,
         gradient_steps=config.gradient_steps,
         target_update_interval=config.target_interval * config.sales,
+        tau=config.target_share,
         exploration_fraction=config.exploration_until,
         exploration_final_eps=config.exploration_final,
         policy_kwargs={"net_arch": list(config.layers)},

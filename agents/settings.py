@@ -36,7 +36,7 @@ class AgentConfig:
     """auto, cpu or cuda; cuda that is absent is refused, never replaced."""
     torch_threads: int = 1
     """Threads of torch on the cpu; small networks gain nothing from more."""
-    steps: int = 2_000_000
+    steps: int = 1_500_000
     """Decisions of training."""
     learning_rate: float = 1e-3
     """At the start; falls linearly to ``final_rate`` of itself."""
@@ -99,8 +99,8 @@ class PPOConfig(AgentConfig):
     name: str = "PPO"
     rollout_steps: int = 16_384
     """Env steps of a rollout, about; a rollout is made of whole sales."""
-    batch_size: int = 4_096
-    epochs: int = 4
+    batch_size: int = 2_048
+    epochs: int = 8
     gae_lambda: float = 0.95
     clip_range: float = 0.2
     entropy: float = 0.01
@@ -129,17 +129,20 @@ class DQNConfig(AgentConfig):
     """Deep Q-learning on a flat action menu."""
 
     name: str = "DQN"
-    steps: int = 600_000
+    steps: int = 1_000_000
     sales: int = 256
     """Sales stepped side by side."""
     batch_size: int = 512
     gradient_steps: int = 4
     """Updates after each vector step."""
-    buffer: int = 300_000
+    buffer: int = 500_000
     """Transitions remembered."""
     learning_starts: int = 10_000
-    target_interval: int = 100
-    """Vector steps between copies to the target network."""
+    target_interval: int = 1
+    """Vector steps between updates of the target network."""
+    target_share: float = 0.02
+    """How far an update moves the target network towards the network. A little at every step: whole copies every 100
+    steps let the last policies of G1 swing by five points, and values reach back one tick a copy."""
     exploration_final: float = 0.05
     exploration_until: float = 0.3
     """Share of the training in which exploration falls from 1."""
@@ -150,6 +153,7 @@ class DQNConfig(AgentConfig):
             check_whole(name, getattr(self, name), 1, _MANY)
         check_whole("buffer", self.buffer, self.sales, _MANY)
         check_whole("learning_starts", self.learning_starts, 0, _MANY)
+        check_range("target_share", self.target_share, 1e-6, 1.0)
         check_range("exploration_final", self.exploration_final, 0.0, 1.0)
         check_range("exploration_until", self.exploration_until, 1e-6, 1.0)
 

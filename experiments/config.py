@@ -163,6 +163,11 @@ def _no_such_option(file: str, options: Sequence[str], *, conf: Path) -> str:
     group, _, option = file.rpartition("/")
     if not group:
         return f"there is no {option}.yaml in {conf}; choose another --config-name"
+    group, _, inner = group.partition("/")
+    option = f"{inner}/{option}".lstrip("/")
+    if not options:  # Hydra does not name those in folders of a group
+        files = (path.relative_to(conf / group).with_suffix("") for path in (conf / group).rglob("*.yaml"))
+        options = sorted(path.as_posix() for path in files)
     near = nearest(option, options)
     hint = f"did you mean {group}={near}?" if near else f"choose from {', '.join(options)}"
     return f"there is no option {group}={option}; {hint}"

@@ -184,10 +184,11 @@ def test_an_agent_is_trained_then_evaluated(start: Start, tmp_path: Path) -> Non
         assert name in policies
 
 
-def test_a_reference_sale_is_trained_and_told_exactly(start: Start, tmp_path: Path) -> None:
-    ended = start("train", "scenario.name=g0", *prefixed("agent", TINY_PPO), "output=train")
+@pytest.mark.parametrize(("agent", "label"), [("ppo", "PPO"), ("tensor_ppo", "TensorPPO")])
+def test_a_reference_sale_is_trained_and_told_exactly(start: Start, tmp_path: Path, agent: str, label: str) -> None:
+    ended = start("train", f"agent={agent}", "scenario.name=g0", *prefixed("agent", TINY_PPO), "output=train")
     assert ended.code == 0, ended.stderr
     exact = json.loads((tmp_path / "train" / "exact.json").read_text())
     assert 0.0 < exact["value"] <= exact["optimum"] * (1.0 + 1e-12)
     assert exact["share"] == pytest.approx(exact["value"] / exact["optimum"])
-    assert f"PPO earns {exact['value']:.4f}, exactly; the optimum is {exact['optimum']:.4f}" in ended.stdout
+    assert f"{label} earns {exact['value']:.4f}, exactly; the optimum is {exact['optimum']:.4f}" in ended.stdout

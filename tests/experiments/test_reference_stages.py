@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agents.settings import AgentConfig, DQNConfig, PPOConfig, TensorPPOConfig
 from experiments import train
 from experiments.stages import ScenarioConfig, is_reference, make_reference, report_exactly
 from flashsim.errors import InputError
@@ -71,10 +72,40 @@ def test_training_on_a_table_tells_the_exact_result(
     assert json.loads((output / "run.json").read_text())["data"]["table"] == sha256(table)
 
 
+@pytest.mark.parametrize("agent", ["ppo", "tensor_ppo", "dqn"])
+@pytest.mark.parametrize("name", ["g1", "g3", "j1", "j1_lag1", "j1_lag2"])
+def test_every_reference_sale_is_an_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, agent: str
+) -> None:
+    """One family of settings: the experiment names the sale and nothing else."""
+    met: list[tuple[str, AgentConfig]] = []
+
+    def no_learning(plan: Plan, config: AgentConfig, **_: object) -> NetworkPolicy:
+        met.append((plan.name, config))
+        return random_network(plan)
+
+    monkeypatch.setattr(train, "train_agent", no_learning)
+    monkeypatch.setattr(train, "report_exactly", lambda *_, **__: None)
+    output = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", ["train", f"experiment=reference/{name}", f"agent={agent}", f"output={output}"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    train.main()
+    expected = {"ppo": PPOConfig(), "tensor_ppo": TensorPPOConfig(), "dqn": DQNConfig()}[agent]
+    assert met == [(name, expected)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["scenario=refrence"], "did you mean scenario=reference?"),
+        (
+            ["experiment=reference/g9"],
+            "there is no option experiment=reference/g9; did you mean experiment=reference/g",
+        ),
+        (
+            ["experiment=g1"],
+            "choose from reference/g1, reference/g3, reference/j1, reference/j1_lag1, reference/j1_lag2",
+        ),
         (["scenario=reference"], "scenario.name=reference needs a file"),
         (["scenario=reference", "scenario.table=no/such.json"], "cannot read no/such.json"),
         (["scenario.table=mine.json"], "scenario.table needs scenario.name=reference"),
