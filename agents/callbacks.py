@@ -154,16 +154,16 @@ class BestNetwork(BaseCallback):
         self.plan, self.action = plan.with_members(plan.training_members), asdict(action)
         self.every, self.sales, self.first_seed = every, sales, seed
         self.curve: list[CurvePoint] = []
-        self._best: tuple[float, dict[str, Any]] | None = None
-        self._next = every
+        self.best: tuple[float, dict[str, Any]] | None = None
+        self.next = every
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_start(self) -> None:
-        if self.num_timesteps >= self._next:
+        if self.num_timesteps >= self.next:
             self.measure()
-            self._next += self.every
+            self.next += self.every
 
     def measure(self) -> None:
         """Play greedily; remember the network if it is the best so far."""
@@ -174,11 +174,11 @@ class BestNetwork(BaseCallback):
         mean = float(profit.mean())
         self.curve.append(CurvePoint(self.num_timesteps, mean, float(profit.std(ddof=1) / np.sqrt(profit.size))))
         self.logger.record("greedy/profit", mean)
-        if self._best is None or mean > self._best[0]:
-            self._best = (mean, deepcopy(self.model.policy.state_dict()))
+        if self.best is None or mean > self.best[0]:
+            self.best = (mean, deepcopy(self.model.policy.state_dict()))
 
     def restore(self) -> None:
         """Measure once more and give the model its best network."""
         self.measure()
-        assert self._best is not None
-        self.model.policy.load_state_dict(self._best[1])
+        assert self.best is not None
+        self.model.policy.load_state_dict(self.best[1])

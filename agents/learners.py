@@ -18,10 +18,12 @@ import stable_baselines3
 import torch
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from torch.distributions import Distribution
 
 from agents.callbacks import BestNetwork, CurvePoint, EntropySchedule, FiniteRewards, SaleMetrics
+from agents.checkpoints import Checkpoints, go_on
 from agents.export import network_policy
 from agents.settings import AgentConfig, Device, DQNConfig, PPOConfig, TensorPPOConfig
 from agents.tensor_ppo import TensorPPO
@@ -55,15 +57,20 @@ class Trained:
 
     def facts(self) -> dict[str, Any]:
         """JSON for the card of a bundle."""
-        return {
-            "algorithm": type(self.model).__name__,
-            "config": _plain(asdict(self.config)),
-            "seed": self.seed,
-            "reward_scale": self.reward_scale,
-            "scenario": self.plan.name,
-            "versions": {"stable_baselines3": stable_baselines3.__version__, "torch": torch.__version__},
-            "curve": [asdict(point) for point in self.curve],
-        }
+        facts = training_facts(self.model, self.plan, self.config, seed=self.seed, scale=self.reward_scale)
+        return facts | {"curve": [asdict(point) for point in self.curve]}
+
+
+def training_facts(model: BaseAlgorithm, plan: Plan, config: AgentConfig, *, seed: int, scale: float) -> dict[str, Any]:
+    """What determines a training, as JSON."""
+    return {
+        "algorithm": type(model).__name__,
+        "config": _plain(asdict(config)),
+        "seed": seed,
+        "reward_scale": scale,
+        "scenario": plan.name,
+        "versions": {"stable_baselines3": stable_baselines3.__version__, "torch": torch.__version__},
+    }
 
 
 def train(
@@ -73,35 +80,38 @@ def train(
     seed: int,
     log_folder: Path | None = None,
     progress: Callable[[int], object] = lambda _steps: None,
+    checkpoint: Path | None = None,
+    resume: Path | None = None,
 ) -> Trained:
     """Train on the training members of ``plan``; the same seed gives the same network at one thread count.
 
-    ``progress`` is told of env steps. InputError when cuda is asked for and absent, or the config fits no algorithm.
+    ``progress`` is told of env steps. PPO writes to ``checkpoint`` before every iteration, and goes on from ``resume``,
+    which such a training left behind, to the same network and curve as without the stop.
+    InputError when cuda is asked for and absent, the config fits no algorithm, or ``resume`` does not fit.
     """
     check_training(config, seed=seed)
-    makers: dict[type, Callable[..., BaseAlgorithm]] = {
-        PPOConfig: _make_ppo,
-        TensorPPOConfig: _make_ppo,
-        DQNConfig: _make_dqn,
-    }
-    device = torch_device(config.device)
     torch.set_num_threads(config.torch_threads)
     Distribution.set_default_validate_args(False)
     first = seed * SEEDS_PER_RUN
     action = config.action(plan)
     scale = reward_scale(plan, action, seed=first + _SCALE)
-    model = makers[type(config)](plan, config, seed=first, scale=scale, device=device)
-    env = model.get_env()
-    assert env is not None
-    env.seed(first)  # SB3 has given it the small seed of the network
+    model = _make_model(plan, config, seed=first, scale=scale)
     if log_folder is not None:
         model.set_logger(configure(str(log_folder), ["tensorboard"]))
     every = max(1, config.steps // config.evaluations)
     best = BestNetwork(plan, action, every=every, sales=config.evaluation_sales, seed=first + _SELECTION)
-    callbacks = [FiniteRewards(), SaleMetrics(plan, progress), best]
-    if isinstance(config, PPOConfig):
+    callbacks: list[BaseCallback] = [FiniteRewards(), SaleMetrics(plan, progress), best]
+    facts = training_facts(model, plan, config, seed=seed, scale=scale)
+    if isinstance(model, PPO) and isinstance(config, PPOConfig):
         callbacks.append(EntropySchedule(config.entropy, until=config.entropy_until))
-    model.learn(config.steps, callback=callbacks, log_interval=1)
+        if resume is not None:
+            go_on(resume, model, best, facts=facts, first_seed=first)
+        if checkpoint is not None:
+            callbacks.insert(0, Checkpoints(checkpoint, best, facts=facts))
+    elif resume is not None:
+        raise InputError(f"resume: {config.name} leaves no checkpoints behind; start the training again")
+    left = config.steps - model.num_timesteps
+    model.learn(left, callback=callbacks, log_interval=1, reset_num_timesteps=resume is None)
     best.restore()
     return Trained(model, scale, tuple(best.curve), config, seed, plan)
 
@@ -135,6 +145,20 @@ def reward_scale(plan: Plan, action: ActionConfig, *, seed: int, sales: int = 51
         returns += reward * is_open
         is_open &= ~closed
     return max(float(returns.std()), 0.01)
+
+
+def _make_model(plan: Plan, config: AgentConfig, *, seed: int, scale: float) -> BaseAlgorithm:
+    """The algorithm that ``config`` is of, on sales that begin with ``seed``."""
+    makers: dict[type, Callable[..., BaseAlgorithm]] = {
+        PPOConfig: _make_ppo,
+        TensorPPOConfig: _make_ppo,
+        DQNConfig: _make_dqn,
+    }
+    model = makers[type(config)](plan, config, seed=seed, scale=scale, device=torch_device(config.device))
+    env = model.get_env()
+    assert env is not None
+    env.seed(seed)  # SB3 has given it the small seed of the network
+    return model
 
 
 def _falling(start: float, final: float) -> Callable[[float], float]:

@@ -145,16 +145,36 @@ def check_closure(scenario: Scenario, *, sales: int, folder: Path) -> bool:
     return holds
 
 
-def train_agent(plan: Plan, config: AgentConfig, *, seed: int, folder: Path) -> NetworkPolicy:
-    """Train, and write the bundle to ``policies/``, the curve to ``curves/`` and events to ``tensorboard/``."""
+def train_agent(
+    plan: Plan, config: AgentConfig, *, seed: int, folder: Path, resume: Path | None = None
+) -> NetworkPolicy:
+    """Train, and write the bundle to ``policies/``, the curve to ``curves/`` and events to ``tensorboard/``.
+
+    PPO keeps a checkpoint in ``folder`` as long as it trains. ``resume`` is such a folder that was left unfinished.
+    """
     label = config.name.lower()
+    checkpoint = checkpoint_path(folder, config)
     with progress_meter(f"training {config.name}", total=config.steps) as advance:
-        trained = train(plan, config, seed=seed, log_folder=folder / "tensorboard" / label, progress=advance)
+        trained = train(
+            plan,
+            config,
+            seed=seed,
+            log_folder=folder / "tensorboard" / label,
+            progress=advance,
+            checkpoint=checkpoint,
+            resume=None if resume is None else checkpoint_path(resume, config),
+        )
     policy = trained.policy()
     export(policy, trained.model, folder / "policies" / label, plan=plan, seed=SEARCH_SEED)
     curve = pd.DataFrame([asdict(point) for point in trained.curve])
     write_text(folder / "curves" / f"{label}.csv", curve.to_csv(index=False, lineterminator="\n"))
+    checkpoint.unlink(missing_ok=True)
     return policy
+
+
+def checkpoint_path(folder: Path, config: AgentConfig) -> Path:
+    """Where a training in ``folder`` keeps what it needs to go on."""
+    return folder / f"{config.name.lower()}.checkpoint.safetensors"
 
 
 def training_row(config: AgentConfig, *, seed: int) -> dict[str, Any]:

@@ -3,15 +3,25 @@
 python -m experiments.train agent=dqn world.folder=outputs/run/…/world
 python -m experiments.train agent=ppo scenario.name=g1 agent.steps=500000
 python -m experiments.train agent=ppo scenario=reference scenario.table=FILE
+python -m experiments.train experiment=reference/j1_lag1 agent=tensor_ppo seed=2
+python -m experiments.train resume=outputs/train/…
+
+The last takes up a training of PPO that was stopped, in the settings of its folder, and ends where that would have
+ended: with the same curve and network. Its results go to a folder of its own.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from agents.checkpoints import read_checkpoint
 from agents.learners import check_training
 from agents.settings import AgentConfig, DQNConfig, PPOConfig, TensorPPOConfig
+from experiments.config import build, schema
 from experiments.entry import dated, entry
-from experiments.outputs import RunFolder
+from experiments.outputs import CONFIG, RunFolder
 from experiments.stages import (
     ScenarioConfig,
     WorldConfig,
@@ -22,7 +32,8 @@ from experiments.stages import (
     report_exactly,
     train_agent,
 )
-from flashsim.files import sha256
+from flashsim.errors import InputError
+from flashsim.files import sha256, write_text
 from flashsim.plan import Sale
 from flashsim.reference import JointSale, MenuSale
 
@@ -35,12 +46,22 @@ class TrainConfig:
     world: WorldConfig = field(default_factory=WorldConfig)
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)  # conf/train.yaml chooses one that can learn
+    resume: str | None = None
+    """Folder of a training that was stopped; no other setting but ``output`` goes with it."""
     output: str = dated("train")
 
 
-@entry("train", TrainConfig, options={"agent": {"ppo": PPOConfig, "tensor_ppo": TensorPPOConfig, "dqn": DQNConfig}})
+AGENTS = {"ppo": PPOConfig, "tensor_ppo": TensorPPOConfig, "dqn": DQNConfig}
+
+
+@entry("train", TrainConfig, options={"agent": AGENTS})
 def main(config: TrainConfig, folder: RunFolder) -> None:
     """Train, export, and on a reference sale say how far from the exact optimum the greedy policy is."""
+    resume = None if config.resume is None else Path(config.resume)
+    if resume is not None:
+        config = stopped_config(resume, config)
+        write_text(folder.path / CONFIG, (resume / CONFIG).read_text(encoding="utf-8"))
+        folder.record(resumes=str(resume))
     check_training(config.agent, seed=config.seed)
     folder.record(seeds={"training": config.seed})
     sale: Sale
@@ -53,10 +74,34 @@ def main(config: TrainConfig, folder: RunFolder) -> None:
         folder.record(data={"world": world.fingerprint()})
         sale = make_scenario(config.scenario, world)
     with folder.timed("training"):
-        policy = train_agent(sale.plan(), config.agent, seed=config.seed, folder=folder.path)
+        policy = train_agent(sale.plan(), config.agent, seed=config.seed, folder=folder.path, resume=resume)
     if isinstance(sale, MenuSale | JointSale):
         report_exactly(sale, policy, folder=folder.path)
     print(f"Bundle: {folder.path / 'policies' / policy.name.lower()}", flush=True)
+
+
+def stopped_config(stopped: Path, given: TrainConfig) -> TrainConfig:
+    """The config of the training in ``stopped``; InputError when it left no checkpoint, or ``given`` says more."""
+    if replace(given, resume=None, output="") != TrainConfig(agent=PPOConfig(), output=""):
+        raise InputError(f"resume={stopped} takes the settings of that folder; leave all others but output away")
+    try:
+        kept = OmegaConf.load(stopped / CONFIG)
+        facts = next((read_checkpoint(path)[1] for path in stopped.glob("*.checkpoint.safetensors")), None)
+        if facts is None:
+            raise InputError(f"{stopped} holds no checkpoint: it was finished, or stopped before it began to learn")
+        node = schema(TrainConfig)
+        node.agent = schema(
+            next(kind for kind in AGENTS.values() if kind.__name__ == f"{facts['shared']['algorithm']}Config")
+        )
+        merged = OmegaConf.merge(node, kept)
+        assert isinstance(merged, DictConfig)
+        config: TrainConfig = build(merged)
+    except (OSError, OmegaConfBaseException) as error:
+        raise InputError(f"cannot resume from {stopped}: {str(error).splitlines()[0]}; check the path") from error
+    world = stopped / "world"
+    if config.world.folder is None and world.is_dir():
+        return replace(config, world=replace(config.world, folder=str(world)))
+    return config
 
 
 if __name__ == "__main__":

@@ -1,0 +1,109 @@
+"""A training that was killed, however often, ends with the curve and the network of one that was not."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from agents.learners import train
+from agents.settings import AgentConfig
+from flashsim.errors import InputError
+from tests.agents.tiny import CONFIGS, dqn, small_plan, trained
+
+
+class Killed(BaseException):
+    """What nothing in a training catches."""
+
+
+def killed_after(steps: int) -> Callable[[int], None]:
+    """A progress function that lives for ``steps`` decisions."""
+    left = steps
+
+    def progress(done: int) -> None:
+        nonlocal left
+        left -= done
+        if left < 0:
+            raise Killed
+
+    return progress
+
+
+def left_behind(folder: Path, config: AgentConfig, *, steps: int = 1_300) -> Path:
+    """The checkpoint of a training that was killed after so many decisions."""
+    path = folder / "checkpoint"
+    with pytest.raises(Killed):
+        train(small_plan(), config, seed=0, checkpoint=path, progress=killed_after(steps))
+    return path
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "tensor_ppo"])
+def test_ten_kills_change_neither_curve_nor_network(algorithm: str, tmp_path: Path) -> None:
+    whole, config = trained(algorithm), CONFIGS[algorithm]
+    path = tmp_path / "checkpoint"
+    rng = np.random.default_rng(3)
+    for _ in range(10):
+        torch.manual_seed(int(rng.integers(1000)))  # a new process would have drawn something else before
+        resume = path if path.exists() else None
+        progress = killed_after(int(rng.integers(1, 900)))
+        with pytest.raises(Killed):
+            train(small_plan(), config, seed=0, checkpoint=path, resume=resume, progress=progress)
+    parted = train(small_plan(), config, seed=0, resume=path)
+    assert parted.curve == whole.curve
+    assert parted.model.num_timesteps == whole.model.num_timesteps
+    for name, values in whole.model.policy.state_dict().items():
+        assert torch.equal(values, parted.model.policy.state_dict()[name]), name
+
+
+def test_a_checkpoint_changes_nothing_and_moves_on(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    early = left_behind(tmp_path, CONFIGS["ppo"], steps=700)
+    before = early.read_bytes()
+    result = train(small_plan(), CONFIGS["ppo"], seed=0, checkpoint=path)
+    assert result.curve == trained("ppo").curve
+    assert path.read_bytes() != before
+
+
+CHANGES: dict[str, tuple[dict[str, Any], int, str]] = {
+    "seed": ({}, 1, r"seed was 0 and is 1 now"),
+    "setting": ({"clip_range": 0.3}, 0, r"config\.clip_range was 0\.2 and is 0\.3 now; bring back what it was"),
+    "steps": ({"steps": 9_000}, 0, r"config\.steps was 3000 and is 9000 now"),
+}
+
+
+@pytest.mark.parametrize(("changes", "seed", "words"), CHANGES.values(), ids=CHANGES)
+def test_another_training_is_refused(changes: dict[str, Any], seed: int, words: str, tmp_path: Path) -> None:
+    path = left_behind(tmp_path, CONFIGS["ppo"])
+    with pytest.raises(InputError, match=words):
+        train(small_plan(), replace(CONFIGS["ppo"], **changes), seed=seed, resume=path)
+
+
+def test_another_version_or_file_is_refused(tmp_path: Path) -> None:
+    path = left_behind(tmp_path, CONFIGS["ppo"])
+    tensors = load_file(path)
+    told = json.loads(bytes(tensors["facts"].numpy()))
+
+    def refused(words: str, **changes: Any) -> None:
+        text = json.dumps(told | changes).encode()
+        save_file(tensors | {"facts": torch.frombuffer(bytearray(text), dtype=torch.uint8)}, path)
+        with pytest.raises(InputError, match=words):
+            train(small_plan(), CONFIGS["ppo"], seed=0, resume=path)
+
+    refused(r"format version 0, this flashsim reads 1", format_version=0)
+    other = told["shared"] | {"versions": {"stable_baselines3": "1.0", "torch": torch.__version__}}
+    refused(r"versions\.stable_baselines3 was '1\.0' and is '2", shared=other)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match="is not a checkpoint"):
+        train(small_plan(), CONFIGS["ppo"], seed=0, resume=path)
+    with pytest.raises(InputError, match="cannot read the checkpoint"):
+        train(small_plan(), CONFIGS["ppo"], seed=0, resume=tmp_path / "nowhere")
+
+
+def test_dqn_leaves_none_behind(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="resume: DQN leaves no checkpoints behind"):
+        train(small_plan(), dqn(), seed=0, resume=tmp_path / "checkpoint")
