@@ -95,7 +95,7 @@ def train(
     first = seed * SEEDS_PER_RUN
     action = config.action(plan)
     scale = reward_scale(plan, action, seed=first + _SCALE)
-    model = _make_model(plan, config, seed=first, scale=scale)
+    model = make_model(plan, config, seed=first, scale=scale)
     if log_folder is not None:
         model.set_logger(configure(str(log_folder), ["tensorboard"]))
     every = max(1, config.steps // config.evaluations)
@@ -147,7 +147,7 @@ def reward_scale(plan: Plan, action: ActionConfig, *, seed: int, sales: int = 51
     return max(float(returns.std()), 0.01)
 
 
-def _make_model(plan: Plan, config: AgentConfig, *, seed: int, scale: float) -> BaseAlgorithm:
+def make_model(plan: Plan, config: AgentConfig, *, seed: int, scale: float) -> BaseAlgorithm:
     """The algorithm that ``config`` is of, on sales that begin with ``seed``."""
     makers: dict[type, Callable[..., BaseAlgorithm]] = {
         PPOConfig: _make_ppo,

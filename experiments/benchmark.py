@@ -1,6 +1,7 @@
 """Measure speed, memory and starts, beside the same sale written naively and a library of queues.
 
 python -m experiments.benchmark
+python -m experiments.benchmark training     # see experiments.benchmark_training
 
 Leaves ``speed.csv`` (steps a second), ``scaling.csv`` (cost by products and segments), ``benchmark.json`` and
 ``benchmark.png``. A step of the sale is one tick with about 95 draws at 8 products and 6 segments, every part on,
@@ -9,6 +10,7 @@ observation and reward included, and restarts of the sales that end; a customer 
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments import benchmark_training
 from experiments.benchmark_sale import PRODUCTS, SEGMENTS, make_plan
 from experiments.entry import dated, entry
 from experiments.footprint import megabytes_of_sales, start_seconds, state_bytes
@@ -215,4 +218,8 @@ def _save(
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["training"]:
+        sys.argv.pop(1)
+        benchmark_training.main()
+    else:
+        main()

@@ -1,0 +1,197 @@
+"""CPU time until PPO earns a fixed return: ours against Stable-Baselines3 as it comes, on the same sale.
+
+    python -m experiments.benchmark training
+    python -m experiments.benchmark training sale=j1_lag1 seeds=3 profile=true
+
+*As it comes*: ``PPO("MlpPolicy", DummyVecEnv([…] * 8))`` with every setting at its default, on eight single envs.
+*Ours*: ``TensorPPO`` or ``PPO`` with the settings of ``agents.settings`` on the native batch. The return to reach is a
+share of what ours has converged to (greedy play at the end, median over the seeds). One greedy evaluator serves both,
+on the same sales; its time counts for neither. CPU time of all threads is compared, for wall time depends on what else
+the machine does; the load average stands beside it. A training that does not get there in ``most_cpu_s`` counts with
+that time: the ratio is then a lower bound, and is told as one.
+"""
+
+import cProfile
+import io
+import os
+import pstats
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import DummyVecEnv
+from torch.distributions import Distribution
+
+from agents.callbacks import EntropySchedule
+from agents.export import network_policy
+from agents.learners import SEEDS_PER_RUN, check_training, make_model, reward_scale
+from agents.settings import AgentConfig, PPOConfig, TensorPPOConfig
+from experiments.entry import dated, entry
+from experiments.outputs import RunFolder, machine
+from flashsim.envs.single import FlashSaleEnv
+from flashsim.envs.spaces import ActionConfig
+from flashsim.errors import InputError
+from flashsim.evaluation.rollout import play
+from flashsim.files import write_json, write_text
+from flashsim.plan import Plan
+from flashsim.reference import REFERENCE_SALES
+from flashsim.sim.parameters import check_range, check_whole
+
+OURS, STOCK = "ours", "stock settings, 8 single envs"
+STOCK_ENVS = 8
+EVALUATION_SEED = 2**61
+_FOREVER = 10**9
+
+
+@dataclass(frozen=True)
+class TrainingSpeedConfig:
+    """What is measured; the defaults take about half an hour of CPU time."""
+
+    sale: str = "g1"
+    """A reference sale by name."""
+    seeds: int = 5
+    share: float = 0.95
+    """Of the converged return, which is to be reached."""
+    most_cpu_s: float = 900.0
+    """CPU seconds after which a training with stock settings is given up."""
+    evaluation_sales: int = 512
+    profile: bool = False
+    """Whether to profile one training of ours; the top of the table goes to ``profile.txt``."""
+    agent: AgentConfig = field(default_factory=AgentConfig)  # conf/benchmark_training.yaml chooses one that can learn
+    output: str = dated("benchmark_training")
+
+    def __post_init__(self) -> None:
+        if self.sale not in REFERENCE_SALES:
+            raise InputError(f"sale: expected one of {', '.join(REFERENCE_SALES)}, got {self.sale!r}")
+        check_whole("seeds", self.seeds, 1, 1_000)
+        check_whole("evaluation_sales", self.evaluation_sales, 2, 10**6)
+        check_range("share", self.share, 0.01, 1.0)
+        check_range("most_cpu_s", self.most_cpu_s, 0.0, 1e6)
+
+
+class TimedGreedy(BaseCallback):
+    """Notes what greedy play earns after how much CPU time of training; ends the training at a return or a time."""
+
+    def __init__(self, plan: Plan, action: ActionConfig, *, sales: int, enough: float, most_cpu_s: float) -> None:
+        super().__init__()
+        self.plan, self.action, self.sales = plan, asdict(action), sales
+        self.enough, self.most_cpu_s = enough, most_cpu_s
+        self.curve: list[dict[str, float]] = []
+        self._spent = 0.0  # CPU seconds of evaluations
+
+    def _on_training_start(self) -> None:
+        self._started = time.process_time()
+
+    def _on_rollout_start(self) -> None:
+        self.measure()
+
+    def _on_step(self) -> bool:
+        last = self.curve[-1]
+        return last["profit"] < self.enough and last["cpu_s"] < self.most_cpu_s
+
+    def measure(self) -> None:
+        """Play greedily, off the clock."""
+        before = time.process_time()
+        policy = network_policy(self.model, self.plan, name="candidate", action=self.action, training={})
+        profit = play(self.plan, policy, sales=self.sales, seed=EVALUATION_SEED).totals["profit"].mean()
+        cpu_s = before - self._started - self._spent
+        self.curve.append({"steps": self.model.num_timesteps, "cpu_s": cpu_s, "profit": float(profit)})
+        self._spent += time.process_time() - before
+
+
+def learn_ours(plan: Plan, config: PPOConfig, *, seed: int, sales: int) -> list[dict[str, float]]:
+    """Train to the end; the curve of greedy play. The measuring of the reward's scale is on the clock."""
+    first = seed * SEEDS_PER_RUN
+    before = time.process_time()
+    scale = reward_scale(plan, config.action(plan), seed=first)
+    model = make_model(plan, config, seed=first, scale=scale)
+    made = time.process_time() - before
+    timed = TimedGreedy(plan, config.action(plan), sales=sales, enough=np.inf, most_cpu_s=np.inf)
+    model.learn(config.steps, callback=[timed, EntropySchedule(config.entropy, until=config.entropy_until)])
+    timed.measure()
+    return [point | {"cpu_s": point["cpu_s"] + made} for point in timed.curve]
+
+
+def learn_stock(
+    plan: Plan, action: ActionConfig, *, seed: int, sales: int, enough: float, most_cpu_s: float
+) -> list[dict[str, float]]:
+    """Train with stock settings until ``enough`` or ``most_cpu_s``; the curve of greedy play."""
+    env = DummyVecEnv([lambda: FlashSaleEnv(plan, action=action)] * STOCK_ENVS)
+    model = PPO("MlpPolicy", env, seed=seed, device="cpu")
+    env.seed(seed * SEEDS_PER_RUN)
+    timed = TimedGreedy(plan, action, sales=sales, enough=enough, most_cpu_s=most_cpu_s)
+    model.learn(_FOREVER, callback=timed)
+    return timed.curve
+
+
+def cpu_to_reach(curve: list[dict[str, float]], enough: float) -> float | None:
+    """CPU seconds at the first point of the curve that earns ``enough``; None where there is none."""
+    return next((point["cpu_s"] for point in curve if point["profit"] >= enough), None)
+
+
+def profile_of(plan: Plan, config: PPOConfig, *, sales: int) -> str:
+    """The 25 functions in which a training of ours spends most of its own time."""
+    profiler = cProfile.Profile()
+    profiler.runcall(learn_ours, plan, config, seed=0, sales=sales)
+    text = io.StringIO()
+    pstats.Stats(profiler, stream=text).strip_dirs().sort_stats("tottime").print_stats(25)
+    return text.getvalue()
+
+
+def compare(plan: Plan, config: TrainingSpeedConfig, agent: PPOConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A row for each training and seed, and what they say together."""
+    sales = config.evaluation_sales
+    ours = {seed: learn_ours(plan, agent, seed=seed, sales=sales) for seed in range(config.seeds)}
+    converged = float(np.median([curve[-1]["profit"] for curve in ours.values()]))
+    enough = config.share * converged
+    action = agent.action(plan)
+    rows = []
+    for seed, curve in ours.items():
+        stock = learn_stock(plan, action, seed=seed, sales=sales, enough=enough, most_cpu_s=config.most_cpu_s)
+        for name, points in ((OURS, curve), (STOCK, stock)):
+            found = cpu_to_reach(points, enough)
+            last = points[-1]
+            spent = {"cpu_s": last["cpu_s"] if found is None else found, "is_reached": found is not None}
+            rate = last["steps"] / last["cpu_s"]
+            rows.append({"training": name, "seed": seed, **spent, "steps_a_cpu_s": rate, "load": os.getloadavg()[0]})
+        print("\n".join(f"{row['training']}, seed {seed}: {row['cpu_s']:.1f} CPU s" for row in rows[-2:]), flush=True)
+    table = pd.DataFrame(rows)
+    median = table.groupby("training")["cpu_s"].median()
+    told = {"converged": converged, "return_to_reach": enough, "ratio": float(median[STOCK] / median[OURS])}
+    return table, told | {"is_lower_bound": not bool(table["is_reached"].all())}
+
+
+@entry("benchmark_training", TrainingSpeedConfig, options={"agent": {"ppo": PPOConfig, "tensor_ppo": TensorPPOConfig}})
+def main(config: TrainingSpeedConfig, folder: RunFolder) -> None:
+    """Measure, print and save."""
+    check_training(config.agent, seed=config.seeds)
+    assert isinstance(config.agent, PPOConfig)
+    torch.set_num_threads(config.agent.torch_threads)
+    Distribution.set_default_validate_args(False)
+    plan = REFERENCE_SALES[config.sale]().plan()
+    _warm_up(plan, config.agent)
+    table, told = compare(plan, config, config.agent)
+    if config.profile:
+        write_text(folder.path / "profile.txt", profile_of(plan, config.agent, sales=config.evaluation_sales))
+    write_text(folder.path / "training.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_json(folder.path / "training.json", {"machine": machine(), "sale": config.sale, **told})
+    print(f"\n{machine()['processor']}; {config.sale}, to reach {told['return_to_reach']:.4g}\n")
+    print(table.to_string(index=False, float_format="{:.4g}".format))
+    bound = "at least " if told["is_lower_bound"] else ""
+    print(f"\nOurs takes {bound}{told['ratio']:.1f} times less CPU time (medians). Results: {folder.path}", flush=True)
+
+
+def _warm_up(plan: Plan, agent: PPOConfig) -> None:
+    """Whatever happens only once: compiled code is loaded, libraries allocate."""
+    model = make_model(plan, agent, seed=0, scale=1.0)
+    model.learn(1)
+    learn_stock(plan, agent.action(plan), seed=0, sales=2, enough=-np.inf, most_cpu_s=0.0)
+
+
+if __name__ == "__main__":
+    main()
