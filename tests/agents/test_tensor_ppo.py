@@ -24,7 +24,7 @@ from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
 from tests.agents.refused_traffic import CountedCopies, RefusedTraffic, TrafficError
-from tests.agents.tiny import ppo, small_plan, tensor_ppo
+from tests.agents.tiny import dqn, ppo, small_plan, tensor_ppo
 
 STEPS = 12  # no divisor of the 20 ticks of the small plan, so that rollouts begin and end within sales
 SALES = 16
@@ -205,7 +205,7 @@ def test_a_checkpoint_goes_on_as_either(tmp_path: Path, goes_on_with: type[PPO])
     assert any(not torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
-@pytest.mark.parametrize("config", [ppo(), tensor_ppo()], ids=["ppo", "tensor_ppo"])
+@pytest.mark.parametrize("config", [ppo(), tensor_ppo(), dqn()], ids=["ppo", "tensor_ppo", "dqn"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_reward_that_is_no_number_ends_the_training(
     config: Any, value: float, monkeypatch: pytest.MonkeyPatch
