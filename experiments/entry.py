@@ -97,6 +97,7 @@ def store_schemas(name: str, config_type: type, *, options: Mapping[str, Mapping
     store.store(name="schema", node=schema(config_type))
     store.store(name="program", node={"defaults": ["schema", *no_logging, "_self_"], "hydra": quiet})
     for group, types in options.items():
+        store.repo.pop(group, None)  # those of another program that was started in this process
         for option, option_type in types.items():
             store.store(group=group, name=option, node=schema(option_type))
 
