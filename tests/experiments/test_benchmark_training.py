@@ -10,37 +10,60 @@ import pytest
 
 from agents.settings import Device, TensorPPOConfig
 from experiments import benchmark_training
-from experiments.benchmark_training import OURS, STOCK, TrainingSpeedConfig, cpu_to_reach, learn_ours, main
+from experiments.benchmark_training import OURS, STOCK, TrainingSpeedConfig, cpu_to_reach, learn_ours, learn_stock, main
 from experiments.outputs import start_run
 from flashsim.errors import InputError
 from flashsim.reference import g0
 from tests.agents.tiny import CHECKED, ON_POLICY
 
+Curve = list[dict[str, float]]
 AGENT = TensorPPOConfig(**{**CHECKED, **ON_POLICY, "steps": 2_000, "device": Device.cpu})
 
 
-def race(folder: Path, **changes: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The table and the summary that a quick race leaves."""
-    settings: dict[str, Any] = {"sale": "g0", "seeds": 2, "evaluation_sales": 64, "agent": AGENT}
-    config = TrainingSpeedConfig(**(settings | changes))
-    main.__wrapped__(config, start_run(folder, config="", command=""))  # type: ignore[attr-defined]
-    return pd.read_csv(folder / "training.csv"), json.loads((folder / "training.json").read_text())
+def points(*pairs: tuple[float, float]) -> Curve:
+    """A curve of (CPU seconds, profit)."""
+    return [{"steps": 100.0 * cpu_s, "cpu_s": cpu_s, "profit": profit} for cpu_s, profit in pairs]
 
 
-def test_a_race_leaves_its_table(tmp_path: Path) -> None:
-    table, told = race(tmp_path / "run", share=0.5, most_cpu_s=600.0, profile=True)
+def race(folder: Path, patch: pytest.MonkeyPatch, *, stock: Curve) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table and the summary of a race in which ours converges to 10 and passes 9.5 after two CPU seconds."""
+    ours = points((0.0, 1.0), (1.0, 5.0), (2.0, 9.6), (3.0, 10.0))
+    patch.setattr(benchmark_training, "_warm_up", lambda *_: None)
+    patch.setattr(benchmark_training, "learn_ours", lambda *_, **__: ours)
+    patch.setattr(benchmark_training, "learn_stock", lambda *_, **__: stock)
+    config = TrainingSpeedConfig(seeds=2, agent=AGENT)
+    main.__wrapped__(config, start_run(folder / "run", config="", command=""))  # type: ignore[attr-defined]
+    return pd.read_csv(folder / "run" / "training.csv"), json.loads((folder / "run" / "training.json").read_text())
+
+
+def test_a_race_tells_the_ratio_of_cpu_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, told = race(tmp_path, monkeypatch, stock=points((0.0, 1.0), (20.0, 9.0), (30.0, 9.5)))
     assert sorted(zip(table["training"], table["seed"], strict=True)) == [(OURS, 0), (OURS, 1), (STOCK, 0), (STOCK, 1)]
-    assert told["return_to_reach"] == pytest.approx(0.5 * told["converged"])
+    assert told["return_to_reach"] == pytest.approx(9.5)
+    assert told["ratio"] == pytest.approx(30.0 / 2.0)
     assert table["is_reached"].all()
     assert not told["is_lower_bound"]
-    assert "train" in (tmp_path / "run" / "profile.txt").read_text()
 
 
 def test_a_training_that_is_given_up_makes_the_ratio_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark_training, "cpu_to_reach", lambda *_: None)
-    table, told = race(tmp_path / "run", seeds=1, most_cpu_s=0.0)
-    assert not table["is_reached"].any()
+    table, told = race(tmp_path, monkeypatch, stock=points((0.0, 1.0), (20.0, 9.0), (40.0, 9.4)))
+    assert told["ratio"] == pytest.approx(40.0 / 2.0)
     assert told["is_lower_bound"]
+    assert table.loc[table["training"] == STOCK, "is_reached"].tolist() == [False, False]
+
+
+def test_a_return_that_luck_reaches_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"earns the 9\.5 to reach before it has learned anything"):
+        race(tmp_path, monkeypatch, stock=points((0.0, 9.7), (20.0, 9.0)))
+
+
+def test_stock_settings_are_those_of_the_library() -> None:
+    """One rollout of 2 048 steps in each of eight envs; given up at once, it has been evaluated once."""
+    plan = g0().plan()
+    curve = learn_stock(plan, AGENT.action(plan), seed=0, sales=64, enough=math.inf, most_cpu_s=0.0)
+    assert [point["steps"] for point in curve] == [0]
+    longer = learn_stock(plan, AGENT.action(plan), seed=0, sales=64, enough=math.inf, most_cpu_s=1e-3)
+    assert [point["steps"] for point in longer] == [0, 8 * 2_048]
 
 
 def test_the_curve_tells_decisions_time_and_return() -> None:
