@@ -20,7 +20,7 @@ from agents.tensor_ppo import MEASURED, TensorPPO
 from agents.tensor_rollout import TensorRollout
 from flashsim.envs.sb3 import FlashSaleVecEnv, make_sb3
 from flashsim.envs.single import FlashSaleEnv
-from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.spaces import ActionConfig, Orders
 from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
 from tests.agents.refused_traffic import CountedCopies, RefusedTraffic, TrafficError
@@ -212,8 +212,8 @@ def test_a_reward_that_is_no_number_ends_the_training(
 ) -> None:
     original = SaleBatch._step
 
-    def broken(self: SaleBatch, *orders: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        reward, closed = original(self, *orders)
+    def broken(self: SaleBatch, orders: Orders) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        reward, closed = original(self, orders)
         reward[3] = value
         return reward, closed
 
