@@ -117,7 +117,7 @@ def test_opening_one_row_leaves_the_others_as_they_are() -> None:
     for name in ("key", "tick", "member", "frailty"):
         now, then = batch.rows(getattr(batch.state, name)), batch.rows(getattr(before, name))
         np.testing.assert_array_equal(now[~row], then[~row], err_msg=name)
-    for part in ("traffic", "servers", "stock"):
+    for part in ("traffic", "room", "servers", "queue", "choice", "stock"):
         for name, field in getattr(batch.state, part)._asdict().items():
             then = batch.rows(getattr(getattr(before, part), name))
             np.testing.assert_array_equal(batch.rows(field)[~row], then[~row], err_msg=name)
