@@ -57,7 +57,7 @@ class BenchmarkConfig:
     memory_chunk: int = 4_096
     """Sales played at a time."""
     measures_starts: bool = True
-    """Whether to compile everything anew in an empty folder, about a minute, and to start again from it."""
+    """Whether to compile everything anew in an empty folder, one to two minutes, and to start again from it."""
     output: str = dated("benchmark")
 
     def __post_init__(self) -> None:

@@ -35,7 +35,7 @@ def announce_compiling(function: Any) -> None:
         return
     source = Path(function.py_func.__code__.co_filename).stem
     if not any(Path(function.stats.cache_path).glob(f"{source}.{function.__name__}-*.nbi")):
-        print("flashsim: compiling the simulator, about a minute, once", file=sys.stderr, flush=True)
+        print("flashsim: compiling the simulator, one to two minutes, once", file=sys.stderr, flush=True)
 
 
 @contextmanager
