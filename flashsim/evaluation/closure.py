@@ -44,24 +44,20 @@ def unhindered(scenario: Scenario) -> Scenario:
 
 def closure_table(scenario: Scenario, *, sales: int, seed: int) -> pd.DataFrame:
     """Learned and simulated units of each product at each depth, and whether they agree; on all members."""
-    plan = unhindered(scenario).plan()
+    free = unhindered(scenario)
+    plan = free.plan()
     plan = plan.with_members((*plan.training_members, *plan.heldout_members))
-    return pd.DataFrame([row for menu in range(plan.menu) for row in _rows(plan, menu, sales=sales, seed=seed)])
+    per_buyer = free.choice.units_allowed  # rates count buyers
+    rows = [_rows(plan, menu, per_buyer=per_buyer, sales=sales, seed=seed) for menu in range(plan.menu)]
+    return pd.DataFrame([row for depth in rows for row in depth])
 
 
-def _units_a_buyer(plan: Plan) -> float:
-    """Mean units that a buyer may ask for: rates count buyers."""
-    choice = plan.tables.choice
-    return float((1.0 - choice.another_unit**choice.limit) / (1.0 - choice.another_unit))
-
-
-def _rows(plan: Plan, menu: int, *, sales: int, seed: int) -> list[dict[str, object]]:
+def _rows(plan: Plan, menu: int, *, per_buyer: float, sales: int, seed: int) -> list[dict[str, object]]:
     action = ActionConfig(heads=("discount",), per_product=False)
     batch = SaleBatch(plan, sales, action=action, reward=RewardConfig(), domain=EVALUATION_DOMAIN)
     batch.seed(consecutive_seeds(seed, sales))
     batch.observe()
     members = batch.batch.rows(batch.batch.state.member)
-    per_buyer = _units_a_buyer(plan)
     learned = per_buyer * plan.tables.rate[:, :, :, menu].astype(np.float64).sum(axis=(0, 1))[:, members].T
     units = np.zeros((sales, plan.products))
     for _ in range(plan.ticks):

@@ -233,8 +233,8 @@ def arrive(
 ) -> None:
     """Draw the visitors of each segment, and let goodwill and sharing go on.
 
-    Reads the units of ``flow``; writes goodwill, offspring and usual_offspring of ``state``, visitors_mean, exogenous
-    and attracted of ``flow``.
+    Reads the units of ``flow``; writes goodwill, both offspring and the debt of ``state``, visitors_mean, exogenous,
+    attracted and expected of ``flow``.
     """
     segments, lanes = flow.exogenous.shape
     for lane in range(lanes):
