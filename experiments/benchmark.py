@@ -57,7 +57,7 @@ class BenchmarkConfig:
     memory_chunk: int = 4_096
     """Sales played at a time."""
     measures_starts: bool = True
-    """Whether to compile everything anew in an empty folder, one to two minutes, and to start again from it."""
+    """Whether to compile everything anew in an empty folder, about a minute, and to start again from it."""
     output: str = dated("benchmark")
 
     def __post_init__(self) -> None:
@@ -144,22 +144,29 @@ def speed_table(config: BenchmarkConfig) -> pd.DataFrame:
 
 
 def scaling_table(config: BenchmarkConfig) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Microseconds of CPU a step by products × segments, and the line through them."""
+    """Microseconds of CPU a step by products and segments, and a plane through them.
+
+    The plane is fixed + products + segments + products × segments, by least squares; ``fitted`` is what it says.
+    """
+    sizes = [(products, segments) for products in config.products for segments in config.segments]
     cases = {
         f"{products} × {segments}": vector_case(make_plan(products, segments), sales=config.cell_sales, threads=1)
-        for products in config.products
-        for segments in config.segments
+        for products, segments in sizes
     }
     speeds = measure(cases, seconds=config.seconds, repeats=config.repeats)
-    cells = np.array([products * segments for products in config.products for segments in config.segments])
+    products, segments = np.array(sizes, np.float64).T
     cost = np.array([1e6 / speed.per_cpu_second for speed in speeds.values()])
-    slope, fixed = np.polyfit(cells, cost, 1)
-    r_squared = 1.0 - ((cost - fixed - slope * cells) ** 2).sum() / ((cost - cost.mean()) ** 2).sum()
-    table = pd.DataFrame({"products × segments": list(cases), "cells": cells, "microseconds_cpu": cost})
-    return table, {"fixed_microseconds": fixed, "microseconds_a_cell": slope, "r_squared": r_squared}
+    terms = np.column_stack([np.ones_like(cost), products, segments, products * segments])
+    plane = np.linalg.lstsq(terms, cost)[0]
+    fitted = terms @ plane
+    r_squared = 1.0 - ((cost - fitted) ** 2).sum() / ((cost - cost.mean()) ** 2).sum()
+    table = pd.DataFrame({"products × segments": list(cases), "cells": (products * segments).astype(int)})
+    table = table.assign(microseconds_cpu=cost, fitted=fitted)
+    names = ("microseconds_fixed", "microseconds_a_product", "microseconds_a_segment", "microseconds_a_cell")
+    return table, dict(zip(names, plane.tolist(), strict=True)) | {"r_squared": r_squared}
 
 
-def figure(speed: pd.DataFrame, scaling: pd.DataFrame, line: dict[str, float], config: BenchmarkConfig) -> Figure:
+def figure(speed: pd.DataFrame, scaling: pd.DataFrame, plane: dict[str, float], config: BenchmarkConfig) -> Figure:
     """Left: steps a second by sales and threads. Right: cost by products × segments."""
     drawing = Figure(figsize=(10.0, 4.0), layout="constrained")
     left, right = drawing.subplots(1, 2)
@@ -171,10 +178,8 @@ def figure(speed: pd.DataFrame, scaling: pd.DataFrame, line: dict[str, float], c
         left.axhline(wall[name], linestyle=style, color="0.4", label=name)
     left.set(xscale="log", yscale="log", xlabel="sales in the batch", ylabel="steps a second")
     left.legend(frameon=False)
-    right.plot(scaling["cells"], scaling["microseconds_cpu"], "o")
-    ends = np.array([0, scaling["cells"].max()])
-    label = f"R² = {line['r_squared']:.3f}"
-    right.plot(ends, line["fixed_microseconds"] + line["microseconds_a_cell"] * ends, color="0.4", label=label)
+    right.plot(scaling["cells"], scaling["microseconds_cpu"], "o", label="measured")
+    right.plot(scaling["cells"], scaling["fitted"], "_", color="0.4", label=f"plane, R² = {plane['r_squared']:.3f}")
     right.set(xlabel="products × segments", ylabel="CPU time a step, µs", ylim=(0.0, None))
     right.legend(frameon=False)
     drawing.suptitle(machine()["processor"])
@@ -185,18 +190,18 @@ def figure(speed: pd.DataFrame, scaling: pd.DataFrame, line: dict[str, float], c
 def main(config: BenchmarkConfig, folder: RunFolder) -> None:
     """Measure, print and save."""
     speed = speed_table(config)
-    scaling, line = scaling_table(config)
+    scaling, plane = scaling_table(config)
     facts: dict[str, Any] = {"state_bytes_a_sale": state_bytes()}
     if config.memory_sales:
         name = f"megabytes_of_{config.memory_sales}_sales_by_{config.memory_chunk}"
         facts[name] = megabytes_of_sales(config.memory_sales, chunk=config.memory_chunk)
     if config.measures_starts:
         facts |= {f"seconds_of_{name}": seconds for name, seconds in start_seconds().items()}
-    _save(folder.path, speed, scaling, line, facts, config)
+    _save(folder.path, speed, scaling, plane, facts, config)
     print(f"\n{machine()['processor']}, {machine()['cpu_count']} cores; {PRODUCTS} products × {SEGMENTS} segments\n")
     print(speed.to_string(index=False, float_format=lambda value: f"{value:,.4g}" if value < 100 else f"{value:,.0f}"))
     print(f"\n{scaling.to_string(index=False, float_format='{:.2f}'.format)}")
-    print(", ".join(f"{name} {value:.4g}" for name, value in line.items()))
+    print(", ".join(f"{name} {value:.4g}" for name, value in plane.items()))
     print("\n".join(f"{name.replace('_', ' ')}: {value:,.1f}" for name, value in facts.items()))
     print(f"\nResults: {folder.path}", flush=True)
 
@@ -205,16 +210,16 @@ def _save(
     path: Path,
     speed: pd.DataFrame,
     scaling: pd.DataFrame,
-    line: dict[str, float],
+    plane: dict[str, float],
     facts: dict[str, Any],
     config: BenchmarkConfig,
 ) -> None:
     write_text(path / "speed.csv", speed.to_csv(index=False))
     write_text(path / "scaling.csv", scaling.to_csv(index=False))
     rows = [row.dropna().to_dict() for _, row in speed.iterrows()]
-    results = {"machine": machine(), "speed": rows, "scaling": scaling.to_dict("records"), "line": line, **facts}
+    results = {"machine": machine(), "speed": rows, "scaling": scaling.to_dict("records"), "plane": plane, **facts}
     write_json(path / "benchmark.json", results)
-    figure(speed, scaling, line, config).savefig(path / "benchmark.png", dpi=120)
+    figure(speed, scaling, plane, config).savefig(path / "benchmark.png", dpi=120)
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def remember(
                 )
 
 
-@compiled_inside
+@compiled_inline
 def _follow_goodwill(
     tables: SaleTables,
     traffic_share: float,
@@ -177,7 +177,7 @@ def _bounded(x: float) -> float:
     return x / (1.0 + x)
 
 
-@compiled
+@compiled_inline
 def observe(
     tables: SaleTables,
     forecast: Forecast,
@@ -219,7 +219,7 @@ def observe(
             column += 3
 
 
-@compiled_inside
+@compiled_inline
 def _observe_sale(
     tables: SaleTables,
     state: SaleState,
@@ -261,7 +261,7 @@ def _observe_sale(
     return 13
 
 
-@compiled_inside
+@compiled_inline
 def _observe_ahead(
     tables: SaleTables,
     forecast: Forecast,
@@ -293,7 +293,7 @@ def _observe_ahead(
     return column
 
 
-@compiled_inside
+@compiled_inline
 def _observe_cover(
     future: NDArray[np.float64], tick: NDArray[np.int64], product: int, column: int, sight: Sight
 ) -> int:
@@ -343,7 +343,7 @@ def observe_tiles(
         _show(tables.is_frozen, state.tick[tile], sight.columns, out[tile * lanes : (tile + 1) * lanes])
 
 
-@compiled_inside
+@compiled_inline
 def _show(
     is_frozen: NDArray[np.bool_], tick: NDArray[np.int64], columns: NDArray[np.float32], out: NDArray[np.float32]
 ) -> None:

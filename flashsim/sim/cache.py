@@ -16,15 +16,21 @@ from typing import Any
 import numba
 from numba import njit
 
-compiled = njit(cache=True, nogil=True, error_model="numpy")
-"""Decorator of a function over the lanes of a tile. Dividing by zero gives inf or nan, as in numpy: for Python's error
-each division would need a test before it, and loops with such tests are not vectorized."""
-_NO_ENTRY: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-compiled_inside = njit(cache=True, nogil=True, error_model="numpy", **_NO_ENTRY)
+_RULES: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+compiled = njit(**_RULES)
+"""Decorator of a function over the lanes of a tile.
+
+Dividing by zero gives inf or nan, as in numpy: for Python's error each division would need a test before it, and loops
+with such tests are not vectorized. Arrays are neither made nor owned (numba's ``_nrt=False``): counting who holds some
+hundred views a tick doubles the code to compile and the cost of a call. So such a function allocates nothing, which the
+simulator never does, and returns no array to Python.
+"""
+compiled_inside = njit(**_RULES | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True})
 """The same for functions that compiled code alone calls: without an entry from Python they compile faster, above all
 those that take whole tables, states and ledgers."""
-compiled_inline = njit(cache=True, error_model="numpy", inline="always")
-"""Decorator of a small function of scalars, for use inside such loops."""
+compiled_inline = njit(**_RULES | {"inline": "always"})
+"""The same for a function that becomes part of its caller: small ones of scalars, and those called from one place, for
+a function of its own is optimized once by itself and again with each that calls it."""
 
 
 @functools.cache
@@ -35,7 +41,7 @@ def announce_compiling(function: Any) -> None:
         return
     source = Path(function.py_func.__code__.co_filename).stem
     if not any(Path(function.stats.cache_path).glob(f"{source}.{function.__name__}-*.nbi")):
-        print("flashsim: compiling the simulator, one to two minutes, once", file=sys.stderr, flush=True)
+        print("flashsim: compiling the simulator, about a minute, once", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
-from flashsim.sim.cache import compiled, compiled_inside
+from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
 from flashsim.sim.parameters import arguments_type, check_range, check_whole
 from flashsim.sim.samplers import Workspace, write_binomial, write_exp
 from flashsim.sim.streams import ANOTHER_UNIT, CHOICE, WATCH_RETURN, WATCHING, write_uniforms
@@ -134,7 +134,7 @@ def make_choice_flow(segments: int, products: int, lanes: int) -> ChoiceFlow:
     return ChoiceFlow(*arrays)
 
 
-@compiled
+@compiled_inside
 def choice_tile(state: ChoiceState, tile: int) -> ChoiceState:
     """View of one tile."""
     return ChoiceState(state.reference[tile], state.deepest[tile], state.left[tile], state.watching[tile])
@@ -187,7 +187,7 @@ def come_back(
         _draw_watchers(params, keys, state, flow, work)
 
 
-@compiled_inside
+@compiled_inline
 def _draw_watchers(
     params: Any, keys: NDArray[np.uint64], state: ChoiceState, flow: ChoiceFlow, work: Workspace
 ) -> None:
@@ -291,7 +291,7 @@ def choose(
     _want_more(params, keys, flow, work)
 
 
-@compiled
+@compiled_inline
 def _leave(
     segment: int,
     units: NDArray[np.float64],
@@ -318,7 +318,7 @@ def _leave(
         flow.left[lane] -= flow.drawn[lane]
 
 
-@compiled_inside
+@compiled_inline
 def _want_more(params: Any, keys: NDArray[np.uint64], flow: ChoiceFlow, work: Workspace) -> None:
     """Write flow.requests from flow.buyers: each may want further units, up to the limit."""
     products, lanes = flow.buyers.shape

@@ -40,12 +40,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.sim.birth_death import LONGEST_WAIT, play_events
-from flashsim.sim.cache import compiled, compiled_inside
+from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
 from flashsim.sim.rationing import draw_some, ration
 from flashsim.sim.samplers import Workspace, write_exp, write_log, write_poisson
 from flashsim.sim.streams import (
     ABANDONMENT,
     ADMISSION_ORDER,
+    ONLY,
     QUEUE_COMPLETIONS,
     QUEUE_IMPATIENCE,
     QUEUE_ORDER,
@@ -122,7 +123,7 @@ def make_queue_flow(segments: int, lanes: int) -> QueueFlow:
     return QueueFlow(*arrays)
 
 
-@compiled
+@compiled_inside
 def queue_tile(state: QueueState, tile: int) -> QueueState:
     """View of one tile."""
     return QueueState(state.backlog[tile], state.retrying[tile])
@@ -209,7 +210,7 @@ def serve(
     _settle_failures(params, state, keys, flow, work)
 
 
-@compiled_inside
+@compiled_inline
 def _serve_many(
     params: Any,
     in_force: NDArray[np.int64],
@@ -220,7 +221,7 @@ def _serve_many(
 ) -> None:
     """The law of ticks of many services: writes served, failed (refused), abandoned, waiting and the law of waits."""
     lanes = capacity.shape[0]
-    write_uniforms(keys, SERVICE, 0, work.uniform)
+    write_uniforms(keys, SERVICE, ONLY, work.uniform)
     write_poisson(capacity, work.uniform, flow.services, work)
     _write_wait_chance(in_force, flow, work)
     for lane in range(lanes):
@@ -233,7 +234,7 @@ def _serve_many(
         tail = min(LONGEST_WAIT, 1.0 / (rate * np.sqrt(slack * slack + 1.0 / rate)))
         flow.wait_floor_s[lane] = floor * params.seconds_per_tick
         flow.wait_tail_s[lane] = tail * params.seconds_per_tick
-    write_uniforms(keys, ADMISSION_ORDER, 0, work.uniform)
+    write_uniforms(keys, ADMISSION_ORDER, ONLY, work.uniform)
     ration(flow.waiting, flow.services, work.uniform, flow.served)
     _refuse(params, in_force, keys, flow, work)
     _abandon(params, keys, flow, work)
@@ -261,7 +262,7 @@ def _write_wait_chance(in_force: NDArray[np.int64], flow: QueueFlow, work: Works
         flow.wait_chance[lane] = 1.0 / max(1.0, inverse) if servers > 0.0 else 1.0
 
 
-@compiled_inside
+@compiled_inline
 def _refuse(
     params: Any, in_force: NDArray[np.int64], keys: NDArray[np.uint64], flow: QueueFlow, work: Workspace
 ) -> None:
@@ -273,11 +274,11 @@ def _refuse(
             for segment in range(segments):
                 left += flow.waiting[segment, lane]
             flow.limit[lane] = max(0, left - params.queue_limit * in_force[lane])
-        write_uniforms(keys, QUEUE_ORDER, 0, work.uniform)
+        write_uniforms(keys, QUEUE_ORDER, ONLY, work.uniform)
         ration(flow.waiting, flow.limit, work.uniform, flow.failed)
 
 
-@compiled_inside
+@compiled_inline
 def _abandon(params: Any, keys: NDArray[np.uint64], flow: QueueFlow, work: Workspace) -> None:
     """Let some of flow.waiting give up."""
     leaving = 1.0 - math.exp(-1.0 / params.patience_ticks)
@@ -286,7 +287,7 @@ def _abandon(params: Any, keys: NDArray[np.uint64], flow: QueueFlow, work: Works
     draw_some(flow.waiting, flow.chance, ABANDONMENT, keys, flow.drawn, flow.abandoned, work)
 
 
-@compiled_inside
+@compiled_inline
 def _serve_events(
     params: Any,
     in_force: NDArray[np.int64],
@@ -301,23 +302,23 @@ def _serve_events(
     for lane in range(lanes):
         work.odds[lane] = most
         work.chance[lane] = np.float64(flow.people[lane]) / params.patience_ticks
-    write_uniforms(keys, QUEUE_COMPLETIONS, 0, work.uniform)
+    write_uniforms(keys, QUEUE_COMPLETIONS, ONLY, work.uniform)
     write_poisson(work.odds, work.uniform, flow.services, work)
     for lane in range(lanes):
         work.odds[lane] = work.chance[lane]
-    write_uniforms(keys, QUEUE_IMPATIENCE, 0, work.uniform)
+    write_uniforms(keys, QUEUE_IMPATIENCE, ONLY, work.uniform)
     write_poisson(work.odds, work.uniform, flow.limit, work)
     for lane in range(lanes):
         play_events(params, lane, in_force[lane], capacity[lane], keys[lane], flow)
-    write_uniforms(keys, QUEUE_ORDER, 0, work.uniform)
+    write_uniforms(keys, QUEUE_ORDER, ONLY, work.uniform)
     ration(flow.waiting, flow.limit, work.uniform, flow.failed)
-    write_uniforms(keys, ADMISSION_ORDER, 0, work.uniform)
+    write_uniforms(keys, ADMISSION_ORDER, ONLY, work.uniform)
     ration(flow.waiting, flow.services, work.uniform, flow.served)
-    write_uniforms(keys, ABANDONMENT, 0, work.uniform)
+    write_uniforms(keys, ABANDONMENT, ONLY, work.uniform)
     ration(flow.waiting, flow.abandoned, work.uniform, flow.drawn)
 
 
-@compiled_inside
+@compiled_inline
 def _endure(params: Any, flow: QueueFlow, work: Workspace) -> None:
     """Write log_chance, endured_s, attraction, and the chance of a time-out, from the law of waits."""
     lanes = flow.people.shape[0]
@@ -338,7 +339,7 @@ def _endure(params: Any, flow: QueueFlow, work: Workspace) -> None:
     write_exp(work.odds, flow.attraction)
 
 
-@compiled_inside
+@compiled_inline
 def _time_out(keys: NDArray[np.uint64], flow: QueueFlow, work: Workspace) -> None:
     """Move the visits that timed out, each with probability flow.chance, from flow.served to flow.failed."""
     segments, lanes = flow.served.shape
@@ -352,7 +353,7 @@ def _time_out(keys: NDArray[np.uint64], flow: QueueFlow, work: Workspace) -> Non
                 flow.failed[segment, lane] += flow.drawn[segment, lane]
 
 
-@compiled_inside
+@compiled_inline
 def _settle_failures(
     params: Any, state: QueueState, keys: NDArray[np.uint64], flow: QueueFlow, work: Workspace
 ) -> None:

@@ -7,7 +7,7 @@ from flashsim.sim.cache import compiled, compiled_inline
 from flashsim.sim.samplers import Workspace, write_binomial
 from flashsim.sim.streams import write_uniforms
 
-_ORDER = 1  # cell of the uniform that says whom a draw takes; cell 0 says how many
+_HOW_MANY, _ORDER = np.int64(0), np.int64(1)  # cells of the uniforms that say how many a draw takes, and whom
 
 
 @compiled
@@ -69,7 +69,7 @@ def draw_some(
             total[lane] += waiting[segment, lane]
             taken[segment, lane] = 0
     if has_any(total):
-        write_uniforms(keys, stream, 0, work.uniform)
+        write_uniforms(keys, stream, _HOW_MANY, work.uniform)
         write_binomial(total, chance, work.uniform, work.number, work)
         for lane in range(lanes):
             total[lane] = work.number[lane]

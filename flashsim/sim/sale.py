@@ -32,7 +32,7 @@ def open_sales(
             state.key[lane] = streams.sale_key(seed[lane], domain, episode[lane])
             state.tick[lane] = 0
     streams.write_tick_keys(state.key, state.tick, scratch.keys)
-    streams.write_uniforms(scratch.keys, streams.MEMBER, 0, work.uniform)
+    streams.write_uniforms(scratch.keys, streams.MEMBER, streams.ONLY, work.uniform)
     for lane in range(lanes):
         if opening[lane]:
             place = np.int64(work.uniform[lane] * np.float64(tables.members.shape[0]))
@@ -54,7 +54,7 @@ def open_sales(
     _clear(tables, state, opening)
 
 
-@compiled_inside
+@compiled_inline
 def _clear(tables: SaleTables, state: SaleState, opening: NDArray[np.bool_]) -> None:
     """Set every part to the start of a sale in every lane of ``opening``."""
     traffic.clear_traffic(tables.traffic, state.traffic, opening)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
-from flashsim.sim.cache import compiled, compiled_inline
+from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
 from flashsim.sim.parameters import arguments_type, check_range, check_whole
 
 
@@ -144,7 +144,7 @@ def make_server_flow(lanes: int) -> ServerFlow:
     return ServerFlow(np.zeros(lanes, np.int64), np.zeros(lanes, np.int64), np.zeros(lanes))
 
 
-@compiled
+@compiled_inside
 def server_tile(state: ServerState, tile: int) -> ServerState:
     """View of one tile."""
     return ServerState(state.ordered[tile], state.orders[tile], state.health[tile])

@@ -19,30 +19,33 @@ from numpy.typing import NDArray
 
 from flashsim.sim.cache import compiled, compiled_inline
 
-# One name per use. A number, once given, is never used for anything else.
-MEMBER = 1
-COMMON_FRAILTY = 2
-PRODUCT_FRAILTY = 3
-EXOGENOUS_VISITORS = 4
-ATTRACTED_VISITORS = 5
-SERVICE = 6
-ADMISSION_ORDER = 7
-TIMEOUTS = 8
-ABANDONMENT = 9
-CHOICE = 10
-PAYMENT = 11
-ROOM_ORDER = 12
-ROOM_ARRIVAL_ORDER = 13
-ROOM_PATIENCE = 14
-RETRYING = 15
-RETRY_RETURN = 16
-WATCHING = 17
-WATCH_RETURN = 18
-ANOTHER_UNIT = 19
-QUEUE_COMPLETIONS = 20
-QUEUE_IMPATIENCE = 21
-QUEUE_EVENTS = 22
-QUEUE_ORDER = 23
+# One name per use. A number, once given, is never used for anything else. (Plain ints would be literal types to numba,
+# and every function that takes a stream compiled once for each.)
+MEMBER = np.int64(1)
+COMMON_FRAILTY = np.int64(2)
+PRODUCT_FRAILTY = np.int64(3)
+EXOGENOUS_VISITORS = np.int64(4)
+ATTRACTED_VISITORS = np.int64(5)
+SERVICE = np.int64(6)
+ADMISSION_ORDER = np.int64(7)
+TIMEOUTS = np.int64(8)
+ABANDONMENT = np.int64(9)
+CHOICE = np.int64(10)
+PAYMENT = np.int64(11)
+ROOM_ORDER = np.int64(12)
+ROOM_ARRIVAL_ORDER = np.int64(13)
+ROOM_PATIENCE = np.int64(14)
+RETRYING = np.int64(15)
+RETRY_RETURN = np.int64(16)
+WATCHING = np.int64(17)
+WATCH_RETURN = np.int64(18)
+ANOTHER_UNIT = np.int64(19)
+QUEUE_COMPLETIONS = np.int64(20)
+QUEUE_IMPATIENCE = np.int64(21)
+QUEUE_EVENTS = np.int64(22)
+QUEUE_ORDER = np.int64(23)
+
+ONLY = np.int64(0)  # the cell of a stream that is drawn from once a tick
 
 TRAINING_DOMAIN = 0
 EVALUATION_DOMAIN = 0x5DEECE66D1234567  # any constant: one set of sales is never the other

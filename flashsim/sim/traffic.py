@@ -44,7 +44,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
-from flashsim.sim.cache import compiled, compiled_inside
+from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
 from flashsim.sim.parameters import arguments_type, check_range, check_whole
 from flashsim.sim.samplers import Workspace, write_exp, write_log, write_poisson
 from flashsim.sim.streams import ATTRACTED_VISITORS, EXOGENOUS_VISITORS, write_uniforms
@@ -144,7 +144,7 @@ def make_traffic_flow(segments: int, products: int, lanes: int) -> TrafficFlow:
     return TrafficFlow(np.zeros((segments, products, lanes)), *(means + counts + scratch))
 
 
-@compiled
+@compiled_inside
 def traffic_tile(state: TrafficState, tile: int) -> TrafficState:
     """View of one tile."""
     return TrafficState(
@@ -199,7 +199,7 @@ def write_expected_units(
     """
     segments, products, lanes = flow.units.shape
     choices, members = rate.shape[3:]
-    flat, block = rate.ravel(), choices * members
+    flat, block = rate.flat, choices * members
     for segment in range(segments):
         for lane in range(lanes):
             flow.list_units[segment, lane] = 0.0
@@ -262,7 +262,7 @@ def arrive(
         )
 
 
-@compiled_inside
+@compiled_inline
 def _write_uplift(
     traffic_share: NDArray[np.float64], member: NDArray[np.int64], flow: TrafficFlow, segment: int, work: Workspace
 ) -> None:
@@ -279,7 +279,7 @@ def _write_uplift(
     write_exp(work.mean, flow.factor)
 
 
-@compiled_inside
+@compiled_inline
 def _follow_goodwill(
     params: Any, tick: NDArray[np.int64], goodwill: NDArray[np.float64], flow: TrafficFlow, work: Workspace
 ) -> None:

@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.sim.cache import compiled, compiled_inside
+from flashsim.sim.cache import compiled, compiled_inline
 from flashsim.sim.parameters import arguments_type, check_range
 from flashsim.sim.rationing import draw_some, ration
 from flashsim.sim.samplers import Workspace
-from flashsim.sim.streams import ROOM_ARRIVAL_ORDER, ROOM_ORDER, ROOM_PATIENCE, write_uniforms
+from flashsim.sim.streams import ONLY, ROOM_ARRIVAL_ORDER, ROOM_ORDER, ROOM_PATIENCE, write_uniforms
 
 OPEN = np.inf  # cap of open doors
 _MOST_PLACES = 1e15  # so that an infinite cap is a whole number of places
@@ -118,13 +118,13 @@ def admit(
         for segment in range(segments):
             flow.expected[lane] += np.float64(state.room[segment, lane])
         flow.expected[lane] = min(places, flow.expected[lane])
-    write_uniforms(keys, ROOM_ORDER, 0, work.uniform)
+    write_uniforms(keys, ROOM_ORDER, ONLY, work.uniform)
     ration(state.room, flow.places, work.uniform, flow.entering)
     for segment in range(segments):
         for lane in range(lanes):
             flow.places[lane] -= flow.entering[segment, lane]
     _lose_patience(params, state, keys, flow, work)
-    write_uniforms(keys, ROOM_ARRIVAL_ORDER, 0, work.uniform)
+    write_uniforms(keys, ROOM_ARRIVAL_ORDER, ONLY, work.uniform)
     ration(flow.arriving, flow.places, work.uniform, flow.taken)
     for segment in range(segments):
         for lane in range(lanes):
@@ -132,7 +132,7 @@ def admit(
             state.room[segment, lane] += flow.arriving[segment, lane]
 
 
-@compiled_inside
+@compiled_inline
 def _lose_patience(params: Any, state: RoomState, keys: NDArray[np.uint64], flow: RoomFlow, work: Workspace) -> None:
     """Let some of those still in the room give up; writes state.room and flow.left."""
     leaving = 1.0 - math.exp(-1.0 / params.room_patience)

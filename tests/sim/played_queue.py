@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from scipy.special import gammaincc
 
 from flashsim.sim.parameters import as_arguments
-from flashsim.sim.queueing import clear_queue, make_queue_flow, make_queue_state, queue_tile, serve
+from flashsim.sim.queueing import clear_queue, make_queue_flow, make_queue_state, serve
 from flashsim.sim.samplers import make_workspace
 from flashsim.sim.servers import ServerArguments, ServerParams
 from flashsim.sim.streams import write_tick_keys
+from tests.sim.tiles import first_tile
 
 PATIENT = ServerParams(unloaded_latency_s=0.0, timeout_s=1e9, latency_sensitivity=0.0, patience_ticks=1e9)
 
@@ -68,7 +69,7 @@ def play_queue(
     """A queue with service rate 1 and ticks of ``tick`` service times; times in service times."""
     arguments = as_arguments(_pool(servers, tick, queue_limit, patience_rate, exactly=exactly), ServerArguments)
     state, flow, work = (
-        queue_tile(make_queue_state(1, lanes, segments=1), 0),
+        first_tile(make_queue_state(1, lanes, segments=1)),
         make_queue_flow(1, lanes),
         make_workspace(lanes),
     )

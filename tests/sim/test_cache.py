@@ -77,7 +77,7 @@ def test_compiling_is_announced_once_and_only_where_nothing_is_cached(tmp_path: 
     command = [sys.executable, str(tmp_path / "adding.py")]
     said = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for _ in range(2)]
     assert [done.stdout for done in said] == ["", ""]
-    assert said[0].stderr == "flashsim: compiling the simulator, one to two minutes, once\n"
+    assert said[0].stderr == "flashsim: compiling the simulator, about a minute, once\n"
     assert said[1].stderr == ""
 
 

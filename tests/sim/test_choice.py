@@ -12,7 +12,6 @@ from flashsim.sim.choice import (
     ChoiceFlow,
     ChoiceParams,
     ChoiceState,
-    choice_tile,
     choose,
     clear_choice,
     come_back,
@@ -21,6 +20,7 @@ from flashsim.sim.choice import (
 )
 from flashsim.sim.parameters import as_arguments
 from flashsim.sim.samplers import make_workspace
+from tests.sim.tiles import first_tile
 from tests.worlds import LEARNED_CHOICE
 
 LANES = 6000
@@ -40,7 +40,7 @@ class Shop(NamedTuple):
 
     @classmethod
     def open(cls, params: ChoiceParams = LEARNED_CHOICE, *, segments: int = 2, products: int = 3) -> "Shop":
-        state = choice_tile(make_choice_state(1, LANES, segments=segments, products=products), 0)
+        state = first_tile(make_choice_state(1, LANES, segments=segments, products=products))
         clear_choice(state, np.ones(LANES, np.bool_))
         return cls(params, state, make_choice_flow(segments, products, LANES))
 

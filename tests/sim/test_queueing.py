@@ -15,7 +15,6 @@ from flashsim.sim.queueing import (
     dismiss,
     make_queue_flow,
     make_queue_state,
-    queue_tile,
     return_retries,
     serve,
     serve_hard_cap,
@@ -23,6 +22,7 @@ from flashsim.sim.queueing import (
 from flashsim.sim.samplers import make_workspace
 from flashsim.sim.servers import ServerArguments, ServerParams
 from tests.sim.played_queue import PATIENT, play_queue
+from tests.sim.tiles import first_tile
 
 LANES = 4000
 TABLE = [  # servers, load, mean wait, 95 % wait, blocking in M/M/c/2c, abandonment at patience rate .5; service times
@@ -115,7 +115,7 @@ def served(
 ) -> tuple[QueueFlow, QueueState]:
     """One tick of ``lanes`` pools in which ``arrivals`` (segment) come, as many as were expected."""
     segments = arrivals.size
-    state = queue_tile(make_queue_state(1, lanes, segments=segments), 0)
+    state = first_tile(make_queue_state(1, lanes, segments=segments))
     state.backlog[0] = backlog
     flow = make_queue_flow(segments, lanes)
     in_force = np.full(lanes, servers)

@@ -19,15 +19,15 @@ from flashsim.sim.servers import (
     make_server_flow,
     make_server_state,
     order,
-    server_tile,
     wear,
 )
+from tests.sim.tiles import first_tile
 
 POOL = ServerParams(start_servers=5, min_servers=1, max_servers=12, lag=3)
 
 
 def opened(params: ServerParams, lanes: int = 1) -> ServerState:
-    state = server_tile(make_server_state(1, lanes, params), 0)
+    state = first_tile(make_server_state(1, lanes, params))
     clear_servers(as_arguments(params, ServerArguments), state, np.ones(lanes, np.bool_))
     return state
 

@@ -20,8 +20,8 @@ from flashsim.sim.traffic import (
     make_traffic_flow,
     make_traffic_state,
     push,
-    traffic_tile,
 )
+from tests.sim.tiles import first_tile
 from tests.worlds import LEARNED_TRAFFIC
 
 ATTRACTED_ONLY = replace(LEARNED_TRAFFIC, has_exogenous_visitors=False, highest_conversion=1.0)
@@ -37,7 +37,7 @@ class Crowd(NamedTuple):
 
     @classmethod
     def open(cls, params: TrafficParams, *, lanes: int = 1) -> "Crowd":
-        state = traffic_tile(make_traffic_state(1, lanes, segments=1), 0)
+        state = first_tile(make_traffic_state(1, lanes, segments=1))
         clear_traffic(as_arguments(params, TrafficArguments), state, np.ones(lanes, np.bool_))
         keys = np.random.default_rng(2).integers(0, 2**63, lanes).astype(np.uint64)
         return cls(params, state, make_traffic_flow(1, 1, lanes), keys)
