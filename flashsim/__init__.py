@@ -1,9 +1,9 @@
 """flashsim: plan a timed sale before it happens.
 
 import gymnasium
-from flashsim.reference import g1
+import flashsim
 
-env = gymnasium.make("flashsim/FlashSale-v0", scenario=g1())
+env = gymnasium.make("flashsim/FlashSale-v0")  # an evening's sale on the World that comes with the package
 """
 
 import gymnasium

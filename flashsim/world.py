@@ -29,6 +29,8 @@ from flashsim.files import read_json, read_tensors, replace_folder, write_bytes,
 FORMAT_VERSION: Final = 1
 ARRAYS_FILE: Final = "world.safetensors"
 FACTS_FILE: Final = "world.json"
+SHIPPED: Final = Path(__file__).with_name("shipped_world")
+"""Folder of the World that comes with the package."""
 HOURS_OF_DAY: Final = 24
 DAYS_OF_WEEK: Final = 7
 
@@ -177,6 +179,14 @@ class World:
                 f"{world.fingerprint()[:12]}, it claims {str(facts['fingerprint'])[:12]}; calibrate again or restore it"
             )
         return world
+
+
+def shipped_world() -> World:
+    """The small World that comes with the package: eight products of Complete Journey, 8 + 4 members.
+
+    ``python -m experiments.ship_world`` makes it anew. It carries the notice of its data in ``provenance["notice"]``.
+    """
+    return World.load(SHIPPED)
 
 
 _FILES: Final = (ARRAYS_FILE, FACTS_FILE)

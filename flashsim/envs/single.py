@@ -37,8 +37,9 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
 
     End: terminated when the last tick has passed or the sale was closed; never truncated.
 
-    Arguments: scenario (a Scenario, a reference sale, or a compiled Plan), action (ActionConfig), reward
-    (RewardConfig), members ("training", "heldout" or numbers), domain (training or evaluation streams).
+    Arguments: scenario (a Scenario, a reference sale, or a compiled Plan; none: the grocery evening on the World that
+    comes with the package), action (ActionConfig), reward (RewardConfig), members ("training", "heldout" or numbers),
+    domain (training or evaluation streams).
 
     Versions: v0.
     """
@@ -47,7 +48,7 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
 
     def __init__(
         self,
-        scenario: Sale | Plan,
+        scenario: Sale | Plan | None = None,
         *,
         action: ActionConfig | None = None,
         reward: RewardConfig | None = None,

@@ -13,10 +13,12 @@ from flashsim.envs.reward import RewardConfig, RewardConfigArguments, constraint
 from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders, observation_space
 from flashsim.errors import InputError
 from flashsim.plan import Plan, Sale
+from flashsim.scenarios import grocery_evening
 from flashsim.sim.cache import announce_compiling
 from flashsim.sim.engine import Batch
 from flashsim.sim.parameters import as_arguments
 from flashsim.sim.streams import TRAINING_DOMAIN
+from flashsim.world import shipped_world
 
 SEED_LIMIT = 2**63
 
@@ -128,9 +130,13 @@ class SaleBatch:
         return constraint_costs(self.batch.ledger, self.batch.rows)
 
 
-def as_plan(scenario: Sale | Plan, members: str | Sequence[int]) -> Plan:
-    """The plan of ``scenario`` on sales that draw ``members``: "training", "heldout" or their numbers."""
-    plan = scenario if isinstance(scenario, Plan) else scenario.plan()
+def as_plan(scenario: Sale | Plan | None, members: str | Sequence[int]) -> Plan:
+    """The plan of ``scenario`` on sales that draw ``members``: "training", "heldout" or their numbers.
+
+    None is the grocery evening on the World that comes with the package.
+    """
+    sale = grocery_evening(shipped_world()) if scenario is None else scenario
+    plan = sale if isinstance(sale, Plan) else sale.plan()
     if isinstance(members, str):
         sets = {"training": plan.training_members, "heldout": plan.heldout_members}
         if members not in sets:
@@ -162,7 +168,7 @@ class FlashSaleVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[An
 
     def __init__(
         self,
-        scenario: Sale | Plan,
+        scenario: Sale | Plan | None = None,
         *,
         num_envs: int = 1,
         action: ActionConfig | None = None,
