@@ -2,7 +2,8 @@
 
     units_per_minute(m, s, p, d, h) = units a day(m, p)·exp(slope(m, p)·d)·share(m, p, s, d)·profile(m, g(p), s, h) / 60
 
-Every number of the World says in its provenance where it came from. What transactions cannot identify (how many people
+Each table is held against the model it was made from, and one that strays is not made (:mod:`flashsim.surface`). Every
+number of the World says in its provenance where it came from. What transactions cannot identify (how many people
 looked without buying, what goods cost, how large the shop is) are assumptions, named as such, with a source and, where
 it matters, a range over which the members vary.
 """
@@ -24,8 +25,10 @@ from flashsim.models.backtest import Backtest, demand_table, run_backtest
 from flashsim.models.demand import DISPLAY, MAILER, DemandModel, DemandTable, fit_demand
 from flashsim.models.display import StoreCells, contrast_displays, store_cells
 from flashsim.models.ensemble import Member, Observations, fit_ensemble
-from flashsim.models.provenance import Evidence, describe
+from flashsim.models.provenance import Evidence, describe, describe_tables
+from flashsim.models.response import respond
 from flashsim.models.segments import SEGMENTS, HouseholdSegments, segment_households
+from flashsim.surface import tabulate
 from flashsim.world import World
 
 Progress = Callable[[str, int, int], None]
@@ -130,16 +133,6 @@ def calibrate(
     return world
 
 
-def response_surface(
-    member: Member, *, products: NDArray[np.intp], group_of: NDArray[np.intp], depth: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Units per minute (segment, product, depth, hour) of one member; segments add up to its demand model."""
-    daily = member.daily_units(depth)[products]
-    by_segment = daily[:, None, :] * member.shares.at(depth)[products]
-    hourly = by_segment[:, :, :, None] * member.hour_profile[group_of[products]][:, :, None, :]
-    return np.swapaxes(hourly, 0, 1) / 60.0
-
-
 def stratified(low: float, high: float, *, count: int, generator: np.random.Generator) -> NDArray[np.float64]:
     """``count`` draws from [low, high], one in each of as many equal parts, in random order."""
     places = (generator.permutation(count) + generator.random(count)) / count
@@ -238,11 +231,11 @@ def _compile(
 ) -> World:
     panel, members = evidence.panel, evidence.members
     products = np.array([panel.product_ids.index(product) for product in settings.product_ids], dtype=np.intp)
-    depth = np.array(DEPTH_GRID)
-    raw = np.stack(
-        [response_surface(member, products=products, group_of=panel.group_of, depth=depth) for member in members]
-    )
-    surface = np.maximum.accumulate(raw, axis=3)
+    responses = [
+        respond(member, products=products, group_of=panel.group_of, deepest=DEPTH_GRID[-1]) for member in members
+    ]
+    (probes,) = generator.spawn(1)
+    made = [tabulate(response, DEPTH_GRID, generator=probes) for response in responses]
     low, high = np.log((CONVERSION_AT_LIST.low, CONVERSION_AT_LIST.high))
     list_price = np.round(panel.list_price[products], 2)
     cost_share = (1.0 - GROSS_MARGIN.low) * evidence.realized_price
@@ -255,8 +248,8 @@ def _compile(
         segment_names=SEGMENTS,
         list_price=list_price,
         unit_cost=np.round(list_price * cost_share, 4),
-        depth_grid=depth,
-        units_per_minute=surface.astype(np.float32),
+        depth_grid=np.array(DEPTH_GRID),
+        units_per_minute=np.stack([table.values for table in made]).astype(np.float32),
         display_effect=np.stack([member.model.slopes[products, DISPLAY] for member in members]),
         mailer_effect=np.stack([member.model.slopes[products, MAILER] for member in members]),
         weekday_factor=np.stack([_weekday_factor(member, products) for member in members]),
@@ -268,7 +261,8 @@ def _compile(
         training_members=tuple(range(settings.training_members)),
         heldout_members=tuple(range(settings.training_members, settings.members)),
         supported_depth=SUPPORTED_DEPTH,
-        provenance=describe(evidence, products=products, facts=facts, lifted_share=float((surface > raw).mean())),
+        provenance=describe(evidence, products=products, facts=facts)
+        | {"interpolation": describe_tables(made, responses)},
     )
 
 

@@ -1,8 +1,9 @@
 """A World: every number that a simulated sale needs, and where each came from.
 
 Learned models are evaluated once, on a grid of segment x product x discount depth x hour of day, into the table
-``units_per_minute``; the simulator interpolates it and never meets a model. A World holds ``M`` members, equally
-plausible worlds that carry what the data leave uncertain: policies are trained on some and judged on the others.
+``units_per_minute``; the simulator reads it between its nodes (:mod:`flashsim.surface`) and never meets a model. A
+World holds ``M`` members, equally plausible worlds that carry what the data leave uncertain: policies are trained on
+some and judged on the others.
 
 On disk a World is two files: ``world.safetensors`` (the arrays) and ``world.json`` (names, scalars, provenance, the
 SHA-256 of the first file and the fingerprint of the whole content). Neither can carry code.
@@ -14,24 +15,24 @@ simulated sale), and anything that changes from day to day beyond the weekday an
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from safetensors.numpy import save as save_tensors
 
 from flashsim.errors import InputError
 from flashsim.files import read_json, read_tensors, replace_folder, write_bytes, write_json
+from flashsim.surface import HOURS_OF_DAY, read_surface
 
 FORMAT_VERSION: Final = 1
 ARRAYS_FILE: Final = "world.safetensors"
 FACTS_FILE: Final = "world.json"
 SHIPPED: Final = Path(__file__).with_name("shipped_world")
 """Folder of the World that comes with the package."""
-HOURS_OF_DAY: Final = 24
 DAYS_OF_WEEK: Final = 7
 
 ARRAY_AXES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
@@ -82,7 +83,8 @@ class World:
     depth_grid: NDArray[np.float64]  # depth; share of list price
     """Discount depths of the table, ascending from 0."""
     units_per_minute: NDArray[np.float32]  # member, segment, product, depth, hour of day; units/minute
-    """Expected units from the whole panel on an average day without display or mailer; never falls with depth."""
+    """Expected units from the whole panel on an average day without display or mailer, mean over the hour; never falls
+    with depth."""
     display_effect: NDArray[np.float64]  # member, product; log scale
     """Added to log units when the product stands on a display."""
     mailer_effect: NDArray[np.float64]  # member, product; log scale
@@ -134,6 +136,16 @@ class World:
     def n_products(self) -> int:
         """Number of products."""
         return len(self.product_ids)
+
+    def units_at(
+        self, depths: ArrayLike, minutes: ArrayLike, *, products: Sequence[int] | None = None
+    ) -> NDArray[np.float64]:
+        """Expected units a minute of the panel (member, segment, product, depth, minute) on an average day.
+
+        ``depths`` ascend within the grid, ``minutes`` are minutes of the day; ``products`` are indices (all if None).
+        """
+        table = self.units_per_minute if products is None else self.units_per_minute[:, :, list(products)]
+        return read_surface(table, self.depth_grid, depths=depths, minutes=minutes)
 
     def fingerprint(self) -> str:
         """SHA-256 over everything the World holds; equal fingerprints mean equal Worlds."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flashsim.calibrate import QUICK, CalibrationSettings, calibrate, response_surface, stratified
+from flashsim.calibrate import QUICK, CalibrationSettings, calibrate, stratified
 from flashsim.data.sources import ShopTables, complete_journey
 from flashsim.errors import InputError
 from flashsim.models.provenance import FIELD_SOURCES
@@ -101,6 +101,12 @@ def test_provenance_names_a_source_for_every_field_and_is_plain_json(world: Worl
     assert record["not_identified"]
 
 
+def test_the_record_tells_how_far_tables_are_from_their_models(world: World) -> None:
+    record = world.provenance["interpolation"]
+    assert 0.0 < record["error"] <= record["bound"] == 0.01
+    assert record["segments_moved"] >= 0.0
+
+
 def test_rows_of_the_record_add_up(world: World) -> None:
     for table in ("transactions", "promotions"):
         rows = [row for row in world.provenance["rows"] if row["table"] == table]
@@ -137,27 +143,6 @@ def test_progress_is_told_from_start_to_end(tables: ShopTables) -> None:
     ]
     assert all(0 <= done <= total for _, done, total in told)
     assert told[-1] == ("compiling the World", 1, 1)
-
-
-def test_segments_add_up_to_the_demand_model() -> None:
-    """One product, two segments, one hour with everything in it: shares and profile only divide."""
-
-    class Halves:
-        def at(self, depth: np.ndarray) -> np.ndarray:
-            return np.stack([0.4 - 0.2 * depth, 0.6 + 0.2 * depth])[None]
-
-    class OneMember:
-        shares = Halves()
-        hour_profile = np.full((1, 2, 24), 1.0 / 24.0)
-
-        def daily_units(self, depth: np.ndarray) -> np.ndarray:
-            return 12.0 * np.exp(2.0 * depth)[None]
-
-    depth = np.array([0.0, 0.25, 0.5])
-    none = np.zeros(1, dtype=np.intp)
-    surface = response_surface(OneMember(), products=none, group_of=none, depth=depth)  # type: ignore[arg-type]
-    assert surface.shape == (2, 1, 3, 24)
-    assert surface.sum(axis=(0, 3))[0] * 60.0 == pytest.approx(12.0 * np.exp(2.0 * depth))
 
 
 def test_stratified_draws_fill_their_range_evenly() -> None:

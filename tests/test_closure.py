@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator, make_interp_spline
 
 from flashsim.evaluation.closure import closure_table, unhindered
 from flashsim.scenarios import SCENARIOS, Scenario, scenario_named
@@ -25,19 +26,20 @@ WORLDS = {
 
 
 def learned_units(scenario: Scenario, depth: float) -> NDArray[np.float64]:
-    """Expected units of the sale (member, product), read off the World tick by tick, segment by segment."""
+    """Expected units of the sale (member, product), read off the World cell by cell: what the sale's minutes hold of
+    the smooth curve through the cumulative units of a day."""
     world, total = scenario.world, np.zeros((scenario.world.n_members, scenario.world.n_products))
-    middles = np.arange(-1, 25) + 0.5  # hours; midnight wraps
     minutes, occasion = scenario.servers.seconds_per_tick / 60.0, scenario.calendar.multiple(scenario.ticks)
-    for tick in range(scenario.ticks):
-        hour = (scenario.start_minute + minutes * (tick + 0.5)) / 60.0 % 24.0
-        for member, segment, product in np.ndindex(world.units_per_minute.shape[:3]):
-            by_hour = [
-                np.interp(depth, world.depth_grid, world.units_per_minute[member, segment, product, :, h % 24])
-                for h in range(-1, 25)
-            ]
-            units = np.interp(hour, middles, by_hour) * world.weekday_factor[member, scenario.weekday]
-            total[member, product] += units * world.population * minutes * occasion[tick]
+    edges = (scenario.start_minute + minutes * np.arange(scenario.ticks + 1)) / 60.0
+    for member, segment, product in np.ndindex(world.units_per_minute.shape[:3]):
+        table = world.units_per_minute[member, segment, product].astype(np.float64)
+        hours = PchipInterpolator(world.depth_grid, table)(depth)
+        around = np.concatenate([[0.0], np.cumsum(hours - hours.mean())])
+        around[-1] = 0.0
+        curve = make_interp_spline(np.arange(25), around, k=5, bc_type="periodic")
+        units = np.diff(curve(edges) + hours.mean() * edges) * 60.0
+        day = world.weekday_factor[member, scenario.weekday] * world.population
+        total[member, product] += units @ occasion * day
     return total
 
 

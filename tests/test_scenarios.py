@@ -254,12 +254,8 @@ def test_an_unknown_scenario_is_refused_with_the_nearest_name() -> None:
 def test_stock_is_what_the_training_members_expect_to_sell_at_list_price_times_its_cover() -> None:
     world = make_world()
     scenario = make_scenario(world, stock_cover=1.7, start_minute=600, weekday=2)
-    at_list = np.zeros(3)
-    for minute in range(scenario.ticks):  # the sale stays between the middles of the hours 9 and 10
-        part = (600 + minute + 0.5) / 60.0 - 9.5
-        hours = (1.0 - part) * world.units_per_minute[:2, :, :, 0, 9] + part * world.units_per_minute[:2, :, :, 0, 10]
-        daily = world.weekday_factor[:2, 2, None, None]
-        at_list += (hours * daily).sum(axis=1).mean(axis=0)
+    units = world.units_at([0.0], 600.5 + np.arange(scenario.ticks))[:2, :, :, 0]  # of the training members
+    at_list = (units.sum(axis=(1, 3)) * world.weekday_factor[:2, 2, None]).mean(axis=0)
     np.testing.assert_array_equal(scenario.plan().stock, np.ceil(1.7 * at_list).astype(int))
 
 

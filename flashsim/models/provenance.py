@@ -1,5 +1,6 @@
 """Where every number of a World came from: the record that travels with it, as plain JSON values."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -13,8 +14,10 @@ from flashsim.models.assumptions import ASSUMPTIONS
 from flashsim.models.backtest import Backtest
 from flashsim.models.demand import COVARIATES, DEPTH, DISPLAY, WEEK_SD, WEEK_STEP_SD, DisplayContrast
 from flashsim.models.ensemble import Member
+from flashsim.models.response import MemberResponse
 from flashsim.models.segments import SEGMENTS, HouseholdSegments
 from flashsim.models.validation import INTERVAL, Interval
+from flashsim.surface import FLOOR, LARGEST_ERROR, PROBES, Table
 
 _MODEL: Final = "negative-binomial log-linear model (flashsim/models/demand.py)"
 _BOOTSTRAP: Final = "; each member from a bootstrap over households × blocks of weeks"
@@ -27,7 +30,7 @@ FIELD_SOURCES: Final = {
     "segment_names": "behavior in the other half of the weeks (flashsim/models/segments.py)",
     "list_price": "median of (sales_value + retail_disc + coupon_match_disc) / quantity over the product's lines",
     "unit_cost": "assumption: see assumptions",
-    "depth_grid": "steps of 5 % to 60 %",
+    "depth_grid": "steps of 5 % to 60 %, fine enough for the bound of interpolation",
     "units_per_minute": f"{_MODEL}; split by multinomial shares of segments and smoothed hour profiles, local time; "
     "without display or mailer, on an average day of the weeks in the table" + _BOOTSTRAP,
     "display_effect": f"{_MODEL}, drawn towards the contrast of stores that differ in the same week "
@@ -74,13 +77,8 @@ class Evidence:
         return len(self.segments.household_ids)
 
 
-def describe(
-    evidence: Evidence, *, products: NDArray[np.intp], facts: dict[str, Any], lifted_share: float
-) -> dict[str, Any]:
-    """The provenance of a World of ``products`` (panel indices); ``facts`` (notice, checksums, settings …) lead it.
-
-    ``lifted_share`` is the share of surface points that were held so as not to fall with depth.
-    """
+def describe(evidence: Evidence, *, products: NDArray[np.intp], facts: dict[str, Any]) -> dict[str, Any]:
+    """The provenance of a World of ``products`` (panel indices); ``facts`` (notice, checksums, settings …) lead it."""
     panel = evidence.panel
     return facts | {
         "fields": dict(FIELD_SOURCES),
@@ -103,7 +101,20 @@ def describe(
         "products": _describe_products(evidence, products),
         "segments": _describe_segments(evidence),
         "scores": describe_backtest(evidence.backtest),
-        "held_to_be_monotone": lifted_share,
+    }
+
+
+def describe_tables(tables: Sequence[Table], responses: Sequence[MemberResponse]) -> dict[str, Any]:
+    """How far the members' tables, as the simulated sale reads them, are from their models, as JSON."""
+    return {
+        "what": f"largest |table - model| over max(rate, {FLOOR:.0%} of the cell's peak) at {PROBES} random depths × "
+        f"{PROBES} random minutes of each cell; a table beyond the bound is not made",
+        "bound": LARGEST_ERROR,
+        "error": max(table.error for table in tables),
+        "hours": "the data are read by the hour: within one the rate runs smoothly and keeps what the hour sells",
+        "segments_held_not_to_fall_with_depth": "by at most this share of a segment's rate, taken from what the other "
+        "segments gain; their sum is the demand model's",
+        "segments_moved": max(response.moved for response in responses),
     }
 
 

@@ -201,27 +201,18 @@ class Scenario:
         )
 
     def _rates(self) -> NDArray[np.float32]:
-        """Expected buyers of each tick (tick, segment, product, menu, member): the World's table between its nodes.
+        """Expected buyers of each tick (tick, segment, product, menu, member): the World at the middle of the tick.
 
-        Linear in depth, and in time between the middles of the hours, wrapping at midnight; times the calendar. The
-        World counts units: a buyer who wants several counts once here.
+        Times the calendar. The World counts units: a buyer who wants several counts once here.
         """
         world = self.world
-        table = world.units_per_minute[:, :, self._chosen()].astype(np.float64) / self.choice.units_wanted
-        place = np.interp(self.depths, world.depth_grid, np.arange(world.depth_grid.size))
-        low = np.minimum(place.astype(np.int64), world.depth_grid.size - 1)
-        high = np.minimum(low + 1, world.depth_grid.size - 1)
-        part = (place - low)[:, None]
-        at_depth = table[:, :, :, low] * (1.0 - part) + table[:, :, :, high] * part
         minutes = self.servers.seconds_per_tick / 60.0
-        minute = (self.start_minute + minutes * (np.arange(self.ticks) + 0.5)) % MINUTES_A_DAY
-        hour = minute / 60.0 - 0.5
-        before = np.floor(hour).astype(np.int64)
-        after_part = hour - before
-        curve = at_depth[..., before % 24] * (1.0 - after_part) + at_depth[..., (before + 1) % 24] * after_part
-        day = world.weekday_factor[:, self.weekday][:, None, None, None, None] * world.population
+        middles = self.start_minute + minutes * (np.arange(self.ticks) + 0.5)
+        units = world.units_at(self.depths, middles, products=self._chosen())
+        day = world.weekday_factor[:, self.weekday] * world.population / self.choice.units_wanted
         occasion = minutes * self.calendar.multiple(self.ticks)
-        return np.ascontiguousarray(np.moveaxis(curve * day * occasion, (0, 4), (4, 0)), dtype=np.float32)
+        rate = units * day[:, None, None, None, None] * occasion
+        return np.ascontiguousarray(np.moveaxis(rate, (0, 4), (4, 0)), dtype=np.float32)
 
     def _visitors(self, rate: NDArray[np.float32], members: list[int]) -> NDArray[np.float64]:
         """Expected visitors (tick, menu) when all products stand at one menu index; the law of sim/traffic.py."""

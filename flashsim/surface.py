@@ -1,0 +1,173 @@
+"""Response surfaces: a learned model as a table over discount depths and hours of the day, and the table read anywhere.
+
+``table[..., depth, hour]`` is the mean rate over an hour. Between its nodes it is read
+
+    in depth   by the monotone cubic through the nodes: it never falls where the table does not
+    in time    by the derivative of the periodic quintic spline through the cumulative rate, so that every hour keeps
+               its mean; an hour that would dip below zero is drawn to its mean until it does not
+
+and where the curve of a deeper discount would still dip below that of a shallower one, it is held there. The
+simulated sale reads a World in this way, and :func:`tabulate` measures in the same way how far the table is from its
+model: at random depths and minutes, the largest
+
+    |table - model| / max(model, 5 % of the cell's peak)
+
+must stay within ``LARGEST_ERROR``, or no table is made. A model of steps, as trees are, has no table that follows it:
+:class:`SmoothedSteps` puts its values in order of depth (rearrangement, which brings them no farther from any rising
+truth), averages them twice over a window, and says what is lost by that.
+
+Source: Fritsch & Butland (1984), SIAM J. Sci. Stat. Comput. 5(2), 300-304 (monotone cubic); Zhang & Shu (2010), J.
+Comput. Phys. 229, 3091-3120 (limiter that keeps means); Chernozhukov, Fernandez-Val & Galichon (2009), Biometrika
+96(3), 559-575 (rearrangement). Left out: what happens within an hour beyond what the hours around it tell.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import PchipInterpolator, make_interp_spline
+
+from flashsim.errors import InputError
+
+Array = NDArray[np.float64]
+ResponseModel = Callable[[Array, Array], Array]
+"""Rates (..., depth, minute), 1/minute, at depths (depth,) and minutes of the day (minute,); whatever the model."""
+
+HOURS_OF_DAY: Final = 24
+MINUTES_OF_DAY: Final = 1440.0
+LARGEST_ERROR: Final = 0.01
+"""Bound of the error of a table."""
+FLOOR: Final = 0.05
+"""Where a rate is below this share of its cell's peak, errors are taken relative to the share."""
+PROBES: Final = 40
+"""Random depths, and as many random minutes, at which a table is held against its model."""
+FINE_STEP: Final = 0.0025
+"""Step of depth on which a model of steps is looked at."""
+SAMPLES_AN_HOUR: Final = 12
+"""Places of an hour at which it is seen whether its curve dips below zero."""
+
+
+class Table(NamedTuple):
+    """A model's values, and how far what is read between them is from the model."""
+
+    values: Array  # ..., depth, hour; 1/minute
+    error: float  # largest relative error at the probes
+
+
+def read_surface(table: ArrayLike, depth_grid: ArrayLike, *, depths: ArrayLike, minutes: ArrayLike) -> Array:
+    """Rates (..., depth, minute) at ``depths`` (ascending, within the grid) and ``minutes`` of the day (any real)."""
+    values, grid = np.asarray(table, dtype=np.float64), np.asarray(depth_grid, dtype=np.float64)
+    wanted = np.asarray(depths, dtype=np.float64)
+    at_depth = PchipInterpolator(grid, values, axis=-2)(wanted) if grid.size > 1 else values[..., [0] * wanted.size, :]
+    return np.asarray(np.maximum.accumulate(read_day(at_depth, minutes), axis=-2))
+
+
+def read_day(hours: ArrayLike, minutes: ArrayLike) -> Array:
+    """Rates (..., minute) >= 0 at ``minutes`` of the day, from means over its hours (..., hour), which they keep."""
+    means = np.asarray(hours, dtype=np.float64)
+    hour = (np.asarray(minutes, dtype=np.float64) % MINUTES_OF_DAY) / 60.0
+    inside = (np.arange(HOURS_OF_DAY * SAMPLES_AN_HOUR) + 0.5) / SAMPLES_AN_HOUR
+    lowest = (means @ _weights(inside).T).reshape(*means.shape, SAMPLES_AN_HOUR).min(axis=-1)
+    kept = np.divide(means, means - lowest, out=np.ones_like(means), where=lowest < 0.0)
+    place = np.minimum(hour.astype(np.intp), HOURS_OF_DAY - 1)
+    mean = means[..., place]
+    return np.maximum(mean + kept[..., place] * (means @ _weights(hour).T - mean), 0.0)
+
+
+def tabulate(model: ResponseModel, depth_grid: ArrayLike, *, generator: np.random.Generator) -> Table:
+    """The table of ``model`` on ``depth_grid``; means over an hour are those of four Gauss nodes.
+
+    Probes are drawn from ``generator``. InputError where the table strays from the model beyond ``LARGEST_ERROR``, as
+    it does from one that falls with depth.
+    """
+    grid = np.asarray(depth_grid, dtype=np.float64)
+    places, weights = np.polynomial.legendre.leggauss(4)
+    minutes = (60.0 * (np.arange(HOURS_OF_DAY)[:, None] + (places + 1.0) / 2.0)).ravel()
+    nodes = model(grid, minutes)
+    means = nodes.reshape(*nodes.shape[:-1], HOURS_OF_DAY, places.size) @ (weights / 2.0)
+    values = np.maximum.accumulate(means, axis=-2)
+    depths = np.sort(generator.uniform(grid[0], grid[-1], PROBES))
+    minutes = generator.uniform(0.0, MINUTES_OF_DAY, PROBES)
+    truth = model(depths, minutes)
+    seen = read_surface(values, grid, depths=depths, minutes=minutes)
+    errors = relative(seen - truth, truth, peak=values.max(axis=(-2, -1), keepdims=True))
+    worst = np.unravel_index(int(errors.argmax()), errors.shape)
+    if errors[worst] > LARGEST_ERROR:
+        minute = int(minutes[worst[-1]])
+        raise InputError(
+            f"a table on {grid.size} depths strays from its model by {errors[worst]:.1%} of max(rate, {FLOOR:.0%} of "
+            f"the peak) at depth {depths[worst[-2]]:.3f}, {minute // 60:02}:{minute % 60:02}; at most "
+            f"{LARGEST_ERROR:.0%} is allowed: use a finer grid, or smooth a model of steps first"
+        )
+    return Table(values, float(errors[worst]))
+
+
+def between(values: Array, nodes: Array, places: Array) -> Array:
+    """``values`` (..., node) at ``places`` (place,) by straight lines between ``nodes``; constant beyond them."""
+    place = np.interp(places, nodes, np.arange(nodes.size))
+    low = np.minimum(place.astype(np.intp), nodes.size - 2)
+    part = place - low
+    return np.asarray(values[..., low] * (1.0 - part) + values[..., low + 1] * part)
+
+
+def relative(difference: Array, truth: Array, *, peak: Array) -> Array:
+    """|difference| over max(truth, ``FLOOR`` of the peak); 0 where a cell never sells."""
+    size: Array = np.abs(difference) / np.maximum(np.maximum(truth, FLOOR * peak), np.finfo(np.float64).tiny)
+    return size
+
+
+@dataclass(frozen=True)
+class SmoothedSteps:
+    """A model of steps made one that rises smoothly with depth; itself a ResponseModel."""
+
+    model: ResponseModel
+    """The model of steps."""
+    deepest: float
+    """Largest depth at which it is asked."""
+    window: float = 0.15
+    """Depth over which values are averaged, twice; three steps of a grid of .05, on which jumps to double then pass."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.deepest < 1.0:
+            raise InputError(f"deepest must lie between 0 and 1, got {self.deepest}; give the deepest discount asked")
+        if not FINE_STEP <= self.window <= self.deepest / 2.0:
+            raise InputError(f"window must lie from {FINE_STEP} to half of deepest, got {self.window}; correct it")
+
+    def __call__(self, depths: Array, minutes: Array) -> Array:
+        """Smooth rates (..., depth, minute)."""
+        fine = self._fine()
+        smooth = np.sort(self.model(fine, minutes), axis=-2)
+        for _ in range(2):
+            smooth = _running_mean(smooth, round(self.window / FINE_STEP / 2.0))
+        return np.moveaxis(between(np.moveaxis(smooth, -2, -1), fine, depths), -1, -2)
+
+    def loss(self, *, generator: np.random.Generator) -> tuple[float, float]:
+        """(mean, largest) relative difference of the smooth rates from those of the steps, at random minutes."""
+        fine, minutes = self._fine(), generator.uniform(0.0, MINUTES_OF_DAY, PROBES)
+        steps = self.model(fine, minutes)
+        lost = relative(self(fine, minutes) - steps, steps, peak=steps.max(axis=(-2, -1), keepdims=True))
+        return float(lost.mean()), float(lost.max())
+
+    def _fine(self) -> Array:
+        return np.linspace(0.0, self.deepest, round(self.deepest / FINE_STEP) + 1)
+
+
+def _weights(hour: Array) -> Array:
+    """Weights (place, hour) of the means over hours in the rate at ``hour`` (place,), hours from midnight."""
+    edges = np.arange(HOURS_OF_DAY + 1.0)
+    one_each = np.eye(HOURS_OF_DAY)
+    cumulative = np.concatenate([np.zeros((1, HOURS_OF_DAY)), np.cumsum(one_each, axis=0)])
+    around = cumulative - edges[:, None] / HOURS_OF_DAY
+    around[-1] = around[0]  # equal but for rounding, as a periodic spline needs
+    spline = make_interp_spline(edges, around, k=5, bc_type="periodic")
+    return np.asarray(spline.derivative()(hour) + 1.0 / HOURS_OF_DAY)
+
+
+def _running_mean(values: Array, half: int) -> Array:
+    """Means over ``half`` neighbors on either side along the second last axis; beyond the ends trends go on."""
+    width = [(0, 0)] * (values.ndim - 2) + [(half + 1, half), (0, 0)]
+    total = np.cumsum(np.pad(values, width, mode="reflect", reflect_type="odd"), axis=-2)
+    size = 2 * half + 1
+    return np.maximum((total[..., size:, :] - total[..., :-size, :]) / size, 0.0)
