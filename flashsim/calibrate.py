@@ -28,6 +28,7 @@ from flashsim.models.ensemble import Member, Observations, fit_ensemble
 from flashsim.models.provenance import Evidence, describe, describe_tables
 from flashsim.models.response import respond
 from flashsim.models.segments import SEGMENTS, HouseholdSegments, segment_households
+from flashsim.models.site import SiteRecords, learn_site
 from flashsim.surface import tabulate
 from flashsim.world import World
 
@@ -87,10 +88,12 @@ def calibrate(
     seed: int,
     quick: bool = True,
     settings: CalibrationSettings | None = None,
+    site: SiteRecords | None = None,
     progress: Progress | None = None,
 ) -> World:
     """Learn a World from ``tables``; equal seeds and settings give equal Worlds (same fingerprint).
 
+    ``site`` holds what the shop knows of its web site; what is missing there is taken from elsewhere and named.
     ``settings`` overrides the choice that ``quick`` makes between QUICK and FULL. InputError when a table is missing or
     broken, or too short for the weeks that are to be held out.
     """
@@ -121,6 +124,13 @@ def calibrate(
         center=center,
         members=members,
         realized_price=seen.realized_price,
+        site=learn_site(
+            site or SiteRecords(),
+            currency=tables.currency,
+            margin=GROSS_MARGIN.low,
+            assumed={name: getattr(World, name) for name in ("service_rate", "unloaded_latency_s")},
+            seed=seed,
+        ),
     )
     report("compiling the World", 0, 1)
     facts = {
@@ -261,6 +271,7 @@ def _compile(
         training_members=tuple(range(settings.training_members)),
         heldout_members=tuple(range(settings.training_members, settings.members)),
         supported_depth=SUPPORTED_DEPTH,
+        **evidence.site.fields,
         provenance=describe(evidence, products=products, facts=facts)
         | {"interpolation": describe_tables(made, responses)},
     )

@@ -24,15 +24,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from safetensors.numpy import save as save_tensors
 
+from flashsim import surface
 from flashsim.errors import InputError
 from flashsim.files import read_json, read_tensors, replace_folder, write_bytes, write_json
-from flashsim.surface import HOURS_OF_DAY, read_surface
+from flashsim.sim.servers import ServerParams
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+FORMAT_CHANGES: Final = "2 added service_rate, unloaded_latency_s, rush_amplitude … rush_decay_minutes and buyer_value"
+"""What an older World lacks."""
 ARRAYS_FILE: Final = "world.safetensors"
 FACTS_FILE: Final = "world.json"
 SHIPPED: Final = Path(__file__).with_name("shipped_world")
 """Folder of the World that comes with the package."""
+HOURS_OF_DAY: Final = surface.HOURS_OF_DAY
 DAYS_OF_WEEK: Final = 7
 
 ARRAY_AXES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
@@ -52,7 +56,10 @@ ARRAY_AXES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 
 _TEXTS: Final = ("name", "currency")
 _TEXT_TUPLES: Final = ("product_ids", "product_names", "product_groups", "segment_names")
-_SCALARS: Final = ("population", "supported_depth")
+_SCALARS: Final = (
+    *("population", "supported_depth", "service_rate", "unloaded_latency_s", "buyer_value"),
+    *("rush_amplitude", "rush_ramp_minutes", "rush_hold_minutes", "rush_decay_minutes"),
+)
 _MEMBER_TUPLES: Final = ("training_members", "heldout_members")
 _FACTS: Final = (*_TEXTS, *_TEXT_TUPLES, *_SCALARS, *_MEMBER_TUPLES, "provenance")
 
@@ -107,6 +114,20 @@ class World:
     """Members that policies are judged on; none is a training member."""
     supported_depth: float = 0.5
     """Depths beyond this are extrapolation."""
+    service_rate: float = ServerParams.service_rate
+    """Visits that one busy server completes in a minute; the simulator's assumption unless it was learned."""
+    unloaded_latency_s: float = ServerParams.unloaded_latency_s
+    """Response time without waiting, seconds; the simulator's assumption unless it was learned."""
+    rush_amplitude: float = 1.3
+    """Extra demand at the top of an announced rush, as a multiple of the ordinary; 1998 World Cup site, rounded."""
+    rush_ramp_minutes: float = 36.0
+    """Time in which the extra grows by a factor e before the top; of the same site, as those below."""
+    rush_hold_minutes: float = 14.0
+    """How long the top lasts."""
+    rush_decay_minutes: float = 42.0
+    """Time in which the extra falls by a factor e after the top."""
+    buyer_value: float = 0.0
+    """Gross margin of what a new buyer buys later within a year, currency; 0 where nothing is known."""
     provenance: dict[str, Any]
     """Where each field came from, data checksums, held-out scores, rows dropped by reason, notices; JSON."""
 
@@ -145,7 +166,7 @@ class World:
         ``depths`` ascend within the grid, ``minutes`` are minutes of the day; ``products`` are indices (all if None).
         """
         table = self.units_per_minute if products is None else self.units_per_minute[:, :, list(products)]
-        return read_surface(table, self.depth_grid, depths=depths, minutes=minutes)
+        return surface.read_surface(table, self.depth_grid, depths=depths, minutes=minutes)
 
     def fingerprint(self) -> str:
         """SHA-256 over everything the World holds; equal fingerprints mean equal Worlds."""
@@ -215,7 +236,10 @@ def _check_facts(facts: object, folder: Path) -> None:
         raise InputError(f"{path} does not describe a World: expected an object, got {type(facts).__name__}")
     if facts.get("format_version") != FORMAT_VERSION:
         seen = facts.get("format_version")
-        raise InputError(f"{path} has format version {seen!r}, this flashsim reads {FORMAT_VERSION}; calibrate again")
+        raise InputError(
+            f"{path} has format version {seen!r}, this flashsim reads {FORMAT_VERSION} ({FORMAT_CHANGES}); "
+            "calibrate again"
+        )
     expected = {*_FACTS, "format_version", "sha256", "fingerprint"}
     for problem, keys in (("lacks", expected - set(facts)), ("has the unknown key", set(facts) - expected)):
         if keys:
@@ -284,6 +308,13 @@ _RANGES: Final[Mapping[str, tuple[str, float, float]]] = {
     "conversion_at_list": ("(0, 1)", math.ulp(0.0), math.nextafter(1.0, 0.0)),
     "traffic_share": ("[0, 1]", 0.0, 1.0),
     "population": ("(0, inf)", math.ulp(0.0), 1e300),
+    "service_rate": ("(0, 1e9]", math.ulp(0.0), 1e9),
+    "unloaded_latency_s": ("[0, 1e9]", 0.0, 1e9),
+    "buyer_value": ("[0, inf)", 0.0, 1e300),
+    "rush_amplitude": ("[0, 1e6]", 0.0, 1e6),
+    "rush_ramp_minutes": ("[0, 1e6]", 0.0, 1e6),
+    "rush_hold_minutes": ("[0, 1e6]", 0.0, 1e6),
+    "rush_decay_minutes": ("(0, 1e6]", math.ulp(0.0), 1e6),
     "supported_depth": ("(0, 1)", math.ulp(0.0), math.nextafter(1.0, 0.0)),
 }
 """Allowed range of each number, in words and inclusive."""

@@ -90,12 +90,12 @@ def test_provenance_names_a_source_for_every_field_and_is_plain_json(world: Worl
     assert set(record["fields"]) == fields == set(FIELD_SOURCES)
     assert "simulated data based on real grocery shopping patterns" in record["notice"]
     assert set(record["data"]["sha256"]) == {"transactions", "products", "promotions"}
-    assert {assumption["field"] for assumption in record["assumptions"]} == {
-        "conversion_at_list",
-        "traffic_share",
-        "unit_cost",
-        "population",
-    }
+    assumed = ("conversion_at_list", "traffic_share", "unit_cost", "population", "service_rate", "unloaded_latency_s")
+    elsewhere = ("rush_amplitude", "rush_ramp_minutes", "rush_hold_minutes", "rush_decay_minutes", "buyer_value")
+    assert {assumption["field"] for assumption in record["assumptions"]} == {*assumed, *elsewhere}
+    assert {assumption["field"]: assumption["low"] for assumption in record["assumptions"]}["rush_decay_minutes"] == (
+        world.rush_decay_minutes
+    )
     assert record["calibration"]["seed"] == 3
     assert len(record["products"]) == 4
     assert record["not_identified"]

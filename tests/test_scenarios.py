@@ -15,9 +15,10 @@ from flashsim.envs.reward import RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
+from flashsim.models import rush as models
 from flashsim.plan import Plan
 from flashsim.reference import menu_sale
-from flashsim.scenarios import SCENARIOS, Calendar, Failures, Outage, Rush, scenario_named
+from flashsim.scenarios import SCENARIOS, Calendar, Failures, Outage, Rush, learned_rush, scenario_named
 from flashsim.scenarios.named import SECKILL_PEOPLE
 from flashsim.sim.servers import ServerParams
 from tests.random_sales import random_actions
@@ -82,6 +83,8 @@ def test_an_impossible_scenario_is_refused_with_the_value(changes: dict[str, Any
     [
         (lambda: Rush(-1, 1.0, 1.0), "rush start must be between 0 and 100000, got -1"),
         (lambda: Rush(0, -1.0, 1.0), r"rush height must be between 0 and 1e\+06, got -1.0"),
+        (lambda: Rush(0, 1.0, 1.0, hold=-1.0), r"rush hold must be between 0 and 1e\+06, got -1.0"),
+        (lambda: Rush(0, 1.0, 1.0, ramp=NAN), r"rush ramp must be between 0 and 1e\+06, got nan"),
         (lambda: Rush(0, 1.0, 0.0), r"rush half_life must be between 0.01 and 1e\+06, got 0.0"),
         (lambda: Calendar(-0.1), r"calendar level must be between 0 and 1e\+06, got -0.1"),
         (lambda: Calendar(NAN), r"calendar level must be between 0 and 1e\+06, got nan"),
@@ -172,6 +175,27 @@ def test_a_calendar_multiplies_demand_and_the_forecast_knows_it() -> None:
     plain, busy = make_scenario().plan(), make_scenario(calendar=calendar).plan()
     np.testing.assert_allclose(busy.tables.rate, plain.tables.rate * by_hand[:, None, None, None, None], rtol=1e-6)
     np.testing.assert_allclose(busy.forecast.visitors[:-1], plain.forecast.visitors[:-1] * by_hand[:, None], rtol=1e-6)
+
+
+def test_a_learned_rush_has_the_shape_that_its_world_knows_in_ticks_of_any_length() -> None:
+    world = make_world(rush_amplitude=1.5, rush_ramp_minutes=20.0, rush_hold_minutes=10.0, rush_decay_minutes=30.0)
+    known = models.Rush(1.5, 20.0, 10.0, 30.0)
+    for seconds in (60.0, 5.0):
+        rush = learned_rush(world, 240, level=2.0, seconds_per_tick=seconds)
+        minutes = (np.arange(1000) - 240) * seconds / 60.0
+        np.testing.assert_allclose(rush.multiple(1000), 2.0 * (known.multiplier(minutes) - 1.0), atol=1e-12)
+    sudden = learned_rush(make_world(rush_ramp_minutes=0.0), 10)
+    assert not sudden.multiple(20)[:10].any()
+    assert sudden.multiple(20)[10] == pytest.approx(1.3)
+
+
+def test_named_scenarios_take_servers_and_rushes_from_their_world() -> None:
+    world = make_world(products=8, service_rate=36.0, unloaded_latency_s=0.7, rush_hold_minutes=25.0)
+    for name in SCENARIOS:
+        scenario = scenario_named(name, world)
+        assert scenario.servers.service_rate == pytest.approx(0.6 * scenario.servers.seconds_per_tick)
+        assert scenario.servers.unloaded_latency_s == 0.7
+    assert {rush.hold for rush in scenario_named("shopping_festival", world).calendar.rushes} == {25.0}
 
 
 def test_rates_count_buyers_and_the_forecast_counts_their_units() -> None:

@@ -82,7 +82,8 @@ def test_trees_are_refused_as_they_are_and_pass_smoothed_with_the_loss_told() ->
     assert table.error <= LARGEST_ERROR
     mean, largest = smoothed.loss(generator=np.random.default_rng(0))
     assert 0.0 < mean < largest
-    fine, middles = np.linspace(0.0, 0.6, 61), 60.0 * (np.arange(24) + 0.5)
+    fine: Array = np.linspace(0.0, 0.6, 61)
+    middles: Array = 60.0 * (np.arange(24) + 0.5)
     truth = 2.0 * np.exp(3.0 * fine)[:, None] * (1.0 + 0.8 * np.sin(2.0 * np.pi * (middles / 60.0 - 11.0) / 24.0))
     errors = [relative(rates(fine, middles) - truth, truth, peak=truth.max()).mean() for rates in (smoothed, model)]
     assert errors[0] < errors[1]  # nearer to what the trees were fitted to than the trees are

@@ -105,7 +105,7 @@ def test_the_file_format_is_frozen(tmp_path: Path) -> None:
         "traffic_share": ("float64", (3,)),
     }
     facts = json.loads((tmp_path / "world" / "world.json").read_text())
-    assert facts["format_version"] == 1
+    assert facts["format_version"] == 2
     assert {key: type(value).__name__ for key, value in facts.items()} == {
         "format_version": "int",
         "sha256": "str",
@@ -118,6 +118,13 @@ def test_the_file_format_is_frozen(tmp_path: Path) -> None:
         "segment_names": "list",
         "population": "float",
         "supported_depth": "float",
+        "service_rate": "float",
+        "unloaded_latency_s": "float",
+        "rush_amplitude": "float",
+        "rush_ramp_minutes": "float",
+        "rush_hold_minutes": "float",
+        "rush_decay_minutes": "float",
+        "buyer_value": "float",
         "training_members": "list",
         "heldout_members": "list",
         "provenance": "dict",
@@ -157,7 +164,10 @@ def test_one_flipped_bit_in_the_arrays_is_refused(tmp_path: Path) -> None:
         ("heldout_members", [1], "disjoint"),
         ("training_members", 3, "must be a list, got 3"),
         ("product_ids", [1, 2, 3, 4], "expected non-empty texts"),
-        ("format_version", 2, "format version 2, this flashsim reads 1"),
+        ("format_version", 1, r"format version 1, this flashsim reads 2 \(2 added service_rate, .*; calibrate again"),
+        ("service_rate", 0.0, r"service_rate: expected values in \(0, 1e9\], got 0.0"),
+        ("rush_decay_minutes", 0.0, "rush_decay_minutes: .* got 0.0"),
+        ("buyer_value", -1.0, "buyer_value: .* got -1.0"),
         ("sha256", "0" * 64, "SHA-256"),
     ],
 )
@@ -255,6 +265,8 @@ def test_every_field_counts_in_the_fingerprint() -> None:
         {"product_groups": ("x", "y", "y", "y")},
         {"population": 201.0},
         {"supported_depth": 0.4},
+        {"service_rate": 30.0},
+        {"rush_hold_minutes": 0.0},
         {"training_members": (0,)},
         {"provenance": {}},
         changed("list_price", 0, 1.5),

@@ -27,8 +27,8 @@ from flashsim.models.demand import (
 )
 from flashsim.models.dispersion import Dispersion, estimate_dispersion
 from flashsim.models.segments import SEGMENTS, SegmentShares, fit_shares, hour_profiles
+from flashsim.surface import HOURS_OF_DAY
 
-HOURS_OF_DAY = 24
 WARM_UP_WEEKS = 8
 """Weeks that the level filter sees before its errors count for the dispersion."""
 

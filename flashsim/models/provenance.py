@@ -16,6 +16,7 @@ from flashsim.models.demand import COVARIATES, DEPTH, DISPLAY, WEEK_SD, WEEK_STE
 from flashsim.models.ensemble import Member
 from flashsim.models.response import MemberResponse
 from flashsim.models.segments import SEGMENTS, HouseholdSegments
+from flashsim.models.site import Site
 from flashsim.models.validation import INTERVAL, Interval
 from flashsim.surface import FLOOR, LARGEST_ERROR, PROBES, Table
 
@@ -47,6 +48,13 @@ FIELD_SOURCES: Final = {
     "training_members": "the first members drawn; members are exchangeable",
     "heldout_members": "the rest",
     "supported_depth": "95 % of discounted lines are no deeper",
+    "service_rate": "see site: servers",
+    "unloaded_latency_s": "see site: servers",
+    "rush_amplitude": "see site: rush",
+    "rush_ramp_minutes": "see site: rush",
+    "rush_hold_minutes": "see site: rush",
+    "rush_decay_minutes": "see site: rush",
+    "buyer_value": "see site: buyers",
 }
 NOT_IDENTIFIED: Final = (
     "visits: transactions show buyers only, so conversion and the share of uplift that is traffic are assumptions",
@@ -70,6 +78,8 @@ class Evidence:
     members: tuple[Member, ...]
     realized_price: float
     """Revenue over regular value, all kept lines."""
+    site: Site
+    """What was learned of the web site, or taken from elsewhere."""
 
     @property
     def households(self) -> int:
@@ -82,7 +92,8 @@ def describe(evidence: Evidence, *, products: NDArray[np.intp], facts: dict[str,
     panel = evidence.panel
     return facts | {
         "fields": dict(FIELD_SOURCES),
-        "assumptions": [asdict(assumption) for assumption in ASSUMPTIONS],
+        "assumptions": [asdict(assumption) for assumption in (*ASSUMPTIONS, *evidence.site.assumptions)],
+        "site": evidence.site.record,
         "not_identified": list(NOT_IDENTIFIED),
         "rows": evidence.account.rows(),
         "panel": {

@@ -21,7 +21,8 @@ purchase the customer leaves for good with probability p ~ Beta(a, b). With B th
       + [x > 0] · B(a+1, b+x-1)/B(a, b) · G(r+x) alpha^r / (G(r) (alpha+t_x)^(r+x))
 
 A customer who never bought again has, in this model, never had an occasion to leave: P(alive) = 1 at x = 0. Expected
-purchases in the next t use Euler's transformation of the paper's 2F1, which neither overflows nor cancels for large x.
+purchases in the next t use Euler's transformation of the paper's 2F1, which neither overflows nor cancels for large x;
+where customers leave almost alike (a in the hundreds) it does overflow, and Euler's integral takes its place.
 
 **Gamma-Gamma.** Spends of a customer are Gamma(p, rate nu), nu ~ Gamma(q, rate gamma), independent of how often the
 customer buys. With z the mean of x spends, E[spend | x, z] = p (gamma + x z) / (p x + q - 1).
@@ -93,7 +94,13 @@ class BgNbd:
             return np.mean([model._purchases_if_alive(x, T=T, horizon=horizon) for model in around], axis=0)
         z = horizon / (self.alpha + T + horizon)
         c = self.a + self.b + x - 1.0
-        curve = (1.0 - z) ** (self.a - 1.0) * special.hyp2f1(self.a + self.b - 1.0 - self.r, self.a - 1.0, c, z)
+        with np.errstate(over="ignore", invalid="ignore"):  # where a is large: see below
+            curve = (1.0 - z) ** (self.a - 1.0) * special.hyp2f1(self.a + self.b - 1.0 - self.r, self.a - 1.0, c, z)
+        if self.a > 1.0 and not np.isfinite(curve).all():
+            places, weights = np.polynomial.legendre.leggauss(64)
+            share = special.betaincinv(self.a - 1.0, self.b + x[:, None], (places + 1.0) / 2.0)
+            spread = (1.0 + share * (z / (1.0 - z))[:, None]) ** -(self.r + x)[:, None]
+            curve = np.where(np.isfinite(curve), curve, spread @ (weights / 2.0))
         return c / (self.a - 1.0) * (1.0 - curve)
 
 

@@ -1,6 +1,6 @@
 """Planned sales on a World. Vary a named one with ``dataclasses.replace``.
 
-world = World.load("…/world")
+world = shipped_world()  # or World.load("…/world")
 sale = replace(grocery_evening(world), stock_cover=1.5)
 env = gymnasium.make("flashsim/FlashSale-v0", scenario=sale)
 """
@@ -15,7 +15,7 @@ from flashsim.scenarios.named import (
     seckill,
     shopping_festival,
 )
-from flashsim.scenarios.occasion import Calendar, Failures, Outage, Rush
+from flashsim.scenarios.occasion import Calendar, Failures, Outage, Rush, learned_rush
 from flashsim.scenarios.scenario import Scenario
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "clearance",
     "flaky_platform",
     "grocery_evening",
+    "learned_rush",
     "scenario_named",
     "seckill",
     "shopping_festival",

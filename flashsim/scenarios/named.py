@@ -1,11 +1,15 @@
-"""Five sales with stories. Demand is the World's; what the occasion adds is an assumption, said beside each number."""
+"""Five sales with stories. Demand, the speed of servers and the shape of an announced rush are the World's.
+
+What else the occasion adds is an assumption, said beside each number.
+"""
 
 import difflib
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from flashsim.errors import InputError
-from flashsim.scenarios.occasion import Calendar, Failures, Outage, Rush
+from flashsim.scenarios.occasion import Calendar, Failures, Outage, Rush, learned_rush
 from flashsim.scenarios.scenario import Scenario
 from flashsim.sim.choice import ChoiceParams
 from flashsim.sim.inventory import StockParams
@@ -38,17 +42,27 @@ def grocery_evening(world: World) -> Scenario:
         depths=_STEPS,
         stock_cover=1.5,
         waves=((0, 0.6), (60, 0.4)),
-        servers=ServerParams(start_servers=12, cost=0.05, retry_share=0.4, collapse_load=3.0),
+        servers=_servers(world, start_servers=12, cost=0.05, retry_share=0.4, collapse_load=3.0),
+    )
+
+
+def _servers(world: World, *, seconds_per_tick: float = 60.0, **changes: Any) -> ServerParams:
+    """Servers as fast as the World knows them; ``changes`` are other fields of ServerParams."""
+    return ServerParams(
+        service_rate=world.service_rate * seconds_per_tick / 60.0,
+        unloaded_latency_s=world.unloaded_latency_s,
+        seconds_per_tick=seconds_per_tick,
+        **changes,
     )
 
 
 def seckill(world: World) -> Scenario:
     """秒杀: one product, 100 units, ten minutes, some 10^4 to 10^5 people, in ticks of five seconds.
 
-    People come at once: the rush halves every minute. A server starts three visits in two ticks, boots in a minute and
-    the platform allows 300. Half of those who fail try again within seconds, and a pool that is offered twice what it
-    can do collapses (Bronson et al. 2021 tell such stories). The waiting room is the team's best tool. One unit a
-    person, ten minutes to pay.
+    People come at once, for a button and not for an evening: the rush halves every minute (an assumption), where the
+    World's announced rush lasts for hours. A server boots in a minute and the platform allows 300. Half of those who
+    fail try again within seconds, and a pool that is offered four times what it can do collapses (Bronson et al. 2021
+    tell such stories). The waiting room is the team's best tool. One unit a person, ten minutes to pay.
     """
     one = Scenario(
         world=world,
@@ -64,15 +78,15 @@ def seckill(world: World) -> Scenario:
         depths=(0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
         stock_units=100,
         traffic=TrafficParams(push_budget=0, sharing_ratio=0.5, sharing_delay=6.0, goodwill_half_life=24.0),
-        servers=ServerParams(
-            service_rate=1.5,
+        servers=_servers(
+            world,
+            seconds_per_tick=5.0,
             start_servers=60,
             max_servers=300,
             lag=12,
             drain_ticks=12,
             cost=0.005,
             penalty=0.01,
-            seconds_per_tick=5.0,
             patience_ticks=3.0,
             queue_limit=10,
             retry_share=0.5,
@@ -97,9 +111,10 @@ def _rush_of(sale: Scenario, people: float, *, half_life: float) -> Calendar:
 def shopping_festival(world: World) -> Scenario:
     """618 or 双11: four hours of the festival night, three waves of stock with a rush at each, and a supplier.
 
-    Ordinary demand is trebled all night and six times as high again when a wave opens (an assumption; shops report
-    several times an ordinary day). Two further lots can be ordered and arrive after half an hour; buyers may take three
-    units. The team may ask people to wait at the door.
+    Ordinary demand is trebled all night (an assumption; shops report several times an ordinary day), and each wave was
+    announced: it draws the rush that the World knows, which gathers before the wave and fades after it. Two further
+    lots can be ordered and arrive after half an hour; buyers may take three units. The team may ask people to wait at
+    the door.
     """
     return Scenario(
         world=world,
@@ -111,12 +126,13 @@ def shopping_festival(world: World) -> Scenario:
         start_minute=20 * 60,
         ticks=240,
         weekday=2,
-        calendar=Calendar(level=3.0, rushes=(Rush(0, 6.0, 6.0), Rush(90, 4.0, 6.0), Rush(180, 6.0, 6.0))),
+        calendar=Calendar(level=3.0, rushes=tuple(learned_rush(world, start, level=3.0) for start in (0, 90, 180))),
         depths=_STEPS,
         stock_cover=1.2,
         waves=((0, 0.4), (90, 0.3), (180, 0.3)),
         traffic=TrafficParams(push_budget=3, sharing_ratio=0.3),
-        servers=ServerParams(
+        servers=_servers(
+            world,
             start_servers=30,
             max_servers=200,
             drain_ticks=2,
@@ -153,7 +169,7 @@ def clearance(world: World) -> Scenario:
         stock_cover=3.0,
         salvage_share=-0.1,
         traffic=TrafficParams(push_budget=1),
-        servers=ServerParams(start_servers=10, cost=0.05, retry_share=0.4, collapse_load=3.0),
+        servers=_servers(world, start_servers=10, cost=0.05, retry_share=0.4, collapse_load=3.0),
         choice=ChoiceParams(another_unit=0.3, limit=5, scarcity_cue=0.0),
     )
 
@@ -172,8 +188,8 @@ def flaky_platform(world: World) -> Scenario:
             "The grocery evening on a day on which the platform fails: the screen freezes, servers are lost, payments "
             "stop, and a link in a popular channel brings ten times the people for three minutes."
         ),
-        servers=ServerParams(
-            start_servers=12, cost=0.05, drain_ticks=2, queue_limit=40, retry_share=0.6, collapse_load=2.0
+        servers=_servers(
+            world, start_servers=12, cost=0.05, drain_ticks=2, queue_limit=40, retry_share=0.6, collapse_load=2.0
         ),
         failures=Failures(
             feed=Outage(15, 5),

@@ -1,13 +1,15 @@
 """What the occasion brings, which the team knows beforehand, and what goes wrong on purpose, which it does not.
 
     demand of a tick = the World's ordinary demand at that minute · m(t)
-    m(t) = level + Σ over rushes that have begun  height·2^(-(t - start)/half_life)
+    m(t) = level + Σ over rushes  height·s(t - start)
+    s(t) = 2^(t/ramp) before its start, 1 while it holds, 2^(-(t - hold)/half_life) after
 
 The calendar is part of the forecast. Failures are not: traffic may be a multiple of it, servers and payments may fail,
-and the operator's screen may freeze.
+and the operator's screen may freeze. How an announced rush runs is a part of the World (:func:`learned_rush`); a
+scenario that states another one says why.
 
-Source: exponential decay after the opening is the shape of announced rushes (Sornette et al. 2004, PRL 93, 228701, for
-endogenous and exogenous peaks); heights are assumptions of each scenario. Left out: ramps before the opening.
+Source: the shape was fitted beside its rivals on the 1998 World Cup site (flashsim/models/rush.py); exponential decay
+after a peak: Sornette et al. (2004), PRL 93, 228701. Left out: rushes that nobody announced, but for a failure's.
 """
 
 from dataclasses import dataclass
@@ -17,25 +19,51 @@ from numpy.typing import NDArray
 
 from flashsim.errors import InputError
 from flashsim.sim.parameters import check_range, check_whole
+from flashsim.world import World
 
 _LARGEST = 1e6
+_LN_2 = 0.6931471805599453
 
 
 @dataclass(frozen=True)
 class Rush:
-    """People come at once and fewer from tick to tick."""
+    """People come at once and fewer from tick to tick; or they gather before it starts, and stay for a while."""
 
     start: int
-    """Tick at which it begins."""
+    """Tick from which it has its height."""
     height: float
-    """At its start, as a multiple of the ordinary demand, on top of everything else."""
+    """From its start, as a multiple of the ordinary demand, on top of everything else."""
     half_life: float
     """Ticks in which it halves."""
+    hold: float = 0.0
+    """Ticks for which it keeps its height."""
+    ramp: float = 0.0
+    """Ticks in which it doubles before its start; 0: nobody comes early."""
 
     def __post_init__(self) -> None:
         check_whole("rush start", self.start, 0, 100_000)
         check_range("rush height", self.height, 0.0, _LARGEST)
         check_range("rush half_life", self.half_life, 0.01, _LARGEST)
+        check_range("rush hold", self.hold, 0.0, _LARGEST)
+        check_range("rush ramp", self.ramp, 0.0, _LARGEST)
+
+    def multiple(self, ticks: int) -> NDArray[np.float64]:
+        """What it adds to the factor on demand of each tick, (tick,)."""
+        since = np.arange(ticks, dtype=np.float64) - self.start
+        early = np.exp2(np.minimum(since, 0.0) / self.ramp) if self.ramp > 0.0 else (since >= 0.0).astype(np.float64)
+        return np.asarray(self.height * early * np.exp2(-np.maximum(since - self.hold, 0.0) / self.half_life))
+
+
+def learned_rush(world: World, start: int, *, level: float = 1.0, seconds_per_tick: float = 60.0) -> Rush:
+    """The rush that ``world`` knows, from tick ``start``; ``level`` is the demand of the occasion without it."""
+    ticks = 60.0 / seconds_per_tick
+    return Rush(
+        start,
+        level * world.rush_amplitude,
+        half_life=max(_LN_2 * world.rush_decay_minutes * ticks, 0.01),
+        hold=world.rush_hold_minutes * ticks,
+        ramp=_LN_2 * world.rush_ramp_minutes * ticks,
+    )
 
 
 @dataclass(frozen=True)
@@ -51,12 +79,7 @@ class Calendar:
 
     def multiple(self, ticks: int) -> NDArray[np.float64]:
         """Factor on demand of each tick, (tick,)."""
-        tick = np.arange(ticks, dtype=np.float64)
-        factor = np.full(ticks, self.level)
-        for rush in self.rushes:
-            since = tick - rush.start
-            factor += np.where(since >= 0.0, rush.height * 0.5 ** (np.maximum(since, 0.0) / rush.half_life), 0.0)
-        return factor
+        return np.full(ticks, self.level) + sum(rush.multiple(ticks) for rush in self.rushes)
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,15 @@ def test_the_published_fit_is_reproduced_to_three_digits(cdnow: PurchaseHistory)
     assert model.expected_purchases(2, recency=30.43, age=38.86, horizon=39.0)[0] == pytest.approx(1.2260, abs=5e-4)
 
 
+@pytest.mark.parametrize("a", [300.0, 1e4, 1e6])
+def test_customers_who_leave_alike_have_the_expectation_of_a_constant_chance(a: float) -> None:
+    """With p constant, later purchases of a rate l are (1 - exp(-p l t))/p; its mean over l is a closed form."""
+    model, chance = BgNbd(r=0.8, alpha=5.0, a=a, b=4.0 * a), 0.2
+    for horizon in (1.0, 10.0, 100.0):
+        truth = (1.0 - (1.0 + chance * horizon / model.alpha) ** -model.r) / chance
+        assert model.expected_purchases_of_new(horizon) == pytest.approx(truth, rel=3.0 / a + 1e-6)
+
+
 def test_expectations_at_the_published_parameters_are_exact() -> None:
     assert PUBLISHED.expected_purchases_of_new(39.0) == pytest.approx(1.19672, abs=5e-6)
     assert PUBLISHED.expected_purchases_of_new(78.0) == pytest.approx(1.86052, abs=5e-6)
