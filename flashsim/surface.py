@@ -57,23 +57,29 @@ class Table(NamedTuple):
 
 
 def read_surface(table: ArrayLike, depth_grid: ArrayLike, *, depths: ArrayLike, minutes: ArrayLike) -> Array:
-    """Rates (..., depth, minute) at ``depths`` (ascending, within the grid) and ``minutes`` of the day (any real)."""
+    """Rates (..., depth, minute) at ``depths`` (ascending) and ``minutes`` of the day (any real).
+
+    InputError when depths descend or leave the grid.
+    """
     values, grid = np.asarray(table, dtype=np.float64), np.asarray(depth_grid, dtype=np.float64)
     wanted = np.asarray(depths, dtype=np.float64)
+    if not (wanted.size and (np.diff(wanted) >= 0.0).all() and wanted[0] >= grid[0] and wanted[-1] <= grid[-1]):
+        raise InputError(f"depths must ascend within {grid[0]:g} … {grid[-1]:g}, got {wanted.tolist()}; correct them")
     at_depth = PchipInterpolator(grid, values, axis=-2)(wanted) if grid.size > 1 else values[..., [0] * wanted.size, :]
     return np.asarray(np.maximum.accumulate(read_day(at_depth, minutes), axis=-2))
 
 
 def read_day(hours: ArrayLike, minutes: ArrayLike) -> Array:
     """Rates (..., minute) >= 0 at ``minutes`` of the day, from means over its hours (..., hour), which they keep."""
-    means = np.asarray(hours, dtype=np.float64)
-    hour = (np.asarray(minutes, dtype=np.float64) % MINUTES_OF_DAY) / 60.0
-    inside = (np.arange(HOURS_OF_DAY * SAMPLES_AN_HOUR) + 0.5) / SAMPLES_AN_HOUR
-    lowest = (means @ _weights(inside).T).reshape(*means.shape, SAMPLES_AN_HOUR).min(axis=-1)
-    kept = np.divide(means, means - lowest, out=np.ones_like(means), where=lowest < 0.0)
-    place = np.minimum(hour.astype(np.intp), HOURS_OF_DAY - 1)
-    mean = means[..., place]
-    return np.maximum(mean + kept[..., place] * (means @ _weights(hour).T - mean), 0.0)
+    means = np.ascontiguousarray(hours, dtype=np.float64)
+    place = (np.asarray(minutes, dtype=np.float64) % MINUTES_OF_DAY) / 60.0
+    touched, hour = np.unique(np.minimum(place.astype(np.intp), HOURS_OF_DAY - 1), return_inverse=True)
+    samples = touched[:, None] + (np.arange(SAMPLES_AN_HOUR) + 0.5) / SAMPLES_AN_HOUR
+    mean = means[..., touched]
+    lowest = _weighted(means, _weights(samples.ravel())).reshape(*mean.shape, SAMPLES_AN_HOUR).min(axis=-1)
+    kept = np.divide(mean, mean - lowest, out=np.ones_like(mean), where=lowest < 0.0)
+    curve = _weighted(means, _weights(place)) - mean[..., hour]
+    return np.maximum(mean[..., hour] + kept[..., hour] * curve, 0.0)
 
 
 def tabulate(model: ResponseModel, depth_grid: ArrayLike, *, generator: np.random.Generator) -> Table:
@@ -152,6 +158,12 @@ class SmoothedSteps:
 
     def _fine(self) -> Array:
         return np.linspace(0.0, self.deepest, round(self.deepest / FINE_STEP) + 1)
+
+
+def _weighted(means: Array, weights: Array) -> Array:
+    """(..., place) sums of ``means`` (..., hour) by ``weights`` (place, hour), each in one order whatever the others:
+    a matrix product would add up in another with other products or threads."""
+    return np.asarray(np.einsum("...h,ph->...p", means, weights, optimize=False))
 
 
 def _weights(hour: Array) -> Array:

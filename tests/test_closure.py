@@ -10,6 +10,7 @@ from scipy.interpolate import PchipInterpolator, make_interp_spline
 from flashsim.evaluation.closure import closure_table, unhindered
 from flashsim.scenarios import SCENARIOS, Scenario, scenario_named
 from flashsim.sim.engine import Batch
+from flashsim.world import shipped_world
 from tests.worlds import LEARNED_TRAFFIC, make_scenario, make_world, without_frailty, without_limits
 
 SALES = 12_000
@@ -118,6 +119,14 @@ def test_every_named_scenario_closes_at_every_depth_with_all_members_and_frailty
     table = closure_table(scenario, sales=2000, seed=1)
     assert len(table) == len(scenario.depths) * (1 if name == "seckill" else 8)
     assert table["holds"].all(), table
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(SCENARIOS))
+def test_every_named_scenario_closes_on_the_shipped_world(name: str) -> None:
+    scenario = scenario_named(name, shipped_world())
+    table = closure_table(scenario, sales=1000, seed=2)
+    assert table["holds"].all(), table[~table["holds"]]
 
 
 def test_visitors_at_list_price_are_units_over_conversion() -> None:

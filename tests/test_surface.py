@@ -82,8 +82,7 @@ def test_trees_are_refused_as_they_are_and_pass_smoothed_with_the_loss_told() ->
     assert table.error <= LARGEST_ERROR
     mean, largest = smoothed.loss(generator=np.random.default_rng(0))
     assert 0.0 < mean < largest
-    fine: Array = np.linspace(0.0, 0.6, 61)
-    middles: Array = 60.0 * (np.arange(24) + 0.5)
+    fine, middles = 0.01 * np.arange(61.0), 60.0 * np.arange(0.5, 24.0)
     truth = 2.0 * np.exp(3.0 * fine)[:, None] * (1.0 + 0.8 * np.sin(2.0 * np.pi * (middles / 60.0 - 11.0) / 24.0))
     errors = [relative(rates(fine, middles) - truth, truth, peak=truth.max()).mean() for rates in (smoothed, model)]
     assert errors[0] < errors[1]  # nearer to what the trees were fitted to than the trees are
@@ -139,3 +138,9 @@ def test_tables_are_met_at_their_nodes_and_never_fall_between_them() -> None:
     assert (np.diff(read, axis=1) >= 0.0).all()
     one = read_surface(table[:, :1], GRID[:1], depths=[0.0], minutes=[600.0])
     np.testing.assert_allclose(one[:, 0], read_day(table[:, 0], [600.0]))
+
+
+@pytest.mark.parametrize("depths", [[], [0.0, 0.61], [-0.01], [0.2, 0.1], [np.nan]])
+def test_depths_outside_the_table_are_refused(depths: list[float]) -> None:
+    with pytest.raises(InputError, match=r"depths must ascend within 0 … 0.6, got"):
+        read_surface(np.ones((13, 24)), GRID, depths=depths, minutes=[0.0])

@@ -281,3 +281,15 @@ def test_a_world_survives_pickling_and_replace() -> None:
     world = make_world()
     assert pickle.loads(pickle.dumps(world)).fingerprint() == world.fingerprint()
     assert dataclasses.replace(world, population=7.0).population == 7.0
+
+
+def test_units_between_the_nodes_keep_what_an_hour_sells_and_meet_the_nodes_of_depth() -> None:
+    busy = np.where((np.arange(24) >= 9) & (np.arange(24) < 12), 20.0, 1.0)
+    world = make_world(units_per_minute=world_fields()["units_per_minute"] * busy)
+    minutes = np.arange(1440) + 0.5
+    units = world.units_at(world.depth_grid, minutes)
+    assert units.shape == (MEMBERS, SEGMENTS, PRODUCTS, DEPTHS, 1440)
+    by_hour = units.reshape(*units.shape[:-1], 24, 60).mean(axis=-1)
+    np.testing.assert_allclose(by_hour, world.units_per_minute, atol=5e-4 * world.units_per_minute.max())
+    some = world.units_at([0.0, 0.2], minutes, products=[2, 0])
+    np.testing.assert_allclose(some, units[:, :, [2, 0]][..., [0, 2], :], rtol=1e-12, atol=1e-15)
