@@ -9,7 +9,7 @@ it matters, a range over which the members vary.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -25,11 +25,17 @@ from flashsim.models.backtest import Backtest, demand_table, run_backtest
 from flashsim.models.demand import DISPLAY, MAILER, DemandModel, DemandTable, fit_demand
 from flashsim.models.display import StoreCells, contrast_displays, store_cells
 from flashsim.models.ensemble import Member, Observations, fit_ensemble
-from flashsim.models.provenance import Evidence, describe, describe_tables
+from flashsim.models.provenance import (
+    Evidence,
+    describe,
+    describe_segments_held,
+    describe_smoothing,
+    describe_tables,
+)
 from flashsim.models.response import respond
 from flashsim.models.segments import SEGMENTS, HouseholdSegments, segment_households
 from flashsim.models.site import SiteRecords, learn_site
-from flashsim.surface import tabulate
+from flashsim.surface import ResponseModel, SmoothedSteps, tabulate
 from flashsim.world import World
 
 Progress = Callable[[str, int, int], None]
@@ -141,6 +147,28 @@ def calibrate(
     world = _compile(tables, evidence, settings=chosen, generator=assuming, facts=facts)
     report("compiling the World", 1, 1)
     return world
+
+
+def with_demand(world: World, models: Sequence[ResponseModel], *, source: str, seed: int) -> World:
+    """``world`` with its demand from other models, whatever they are: one a member, each giving units a minute of the
+    panel (segment, product, depth, minute). ``source`` says what they are.
+
+    Those of steps must come as ``SmoothedSteps``: what smoothing loses is told in the provenance. InputError when a
+    table strays from its model.
+    """
+    if len(models) != world.n_members:
+        raise InputError(f"models: expected one for each of {world.n_members} members, got {len(models)}")
+    probing, smoothing = (np.random.default_rng((seed, use)) for use in range(2))
+    made = [tabulate(model, world.depth_grid, generator=probing) for model in models]
+    steps = [model for model in models if isinstance(model, SmoothedSteps)]
+    record = {
+        "fields": world.provenance.get("fields", {}) | {"units_per_minute": source},
+        "interpolation": describe_tables(made),
+        "smoothing_of_steps": describe_smoothing(steps, generator=smoothing),
+    }
+    told = {name: what for name, what in world.provenance.items() if name != "segments_held"}
+    surface = np.stack([table.values for table in made]).astype(np.float32)
+    return dataclasses.replace(world, units_per_minute=surface, provenance=told | record)
 
 
 def stratified(low: float, high: float, *, count: int, generator: np.random.Generator) -> NDArray[np.float64]:
@@ -273,7 +301,7 @@ def _compile(
         supported_depth=SUPPORTED_DEPTH,
         **evidence.site.fields,
         provenance=describe(evidence, products=products, facts=facts)
-        | {"interpolation": describe_tables(made, responses)},
+        | {"interpolation": describe_tables(made), "segments_held": describe_segments_held(responses)},
     )
 
 

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from flashsim.calibrate import QUICK, CalibrationSettings, calibrate, stratified
+from flashsim.calibrate import DEPTH_GRID, QUICK, CalibrationSettings, calibrate, stratified, with_demand
 from flashsim.data.sources import ShopTables, complete_journey
 from flashsim.errors import InputError
 from flashsim.models.provenance import FIELD_SOURCES
+from flashsim.surface import SmoothedSteps
 from flashsim.world import World
 from tests.data.synthetic_shop import LIST_PRICE, SLOPES, make_shop
+from tests.models.made_trees import trees
+from tests.worlds import make_world
 
 SETTINGS = CalibrationSettings(
     product_ids=(101, 103, 201, 203),
@@ -27,6 +31,9 @@ SETTINGS = CalibrationSettings(
     resamples=200,
     estimate_spread=False,
 )
+
+
+FLAT = np.ones((2, 1, 1, len(DEPTH_GRID), 24))
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +111,29 @@ def test_provenance_names_a_source_for_every_field_and_is_plain_json(world: Worl
 def test_the_record_tells_how_far_tables_are_from_their_models(world: World) -> None:
     record = world.provenance["interpolation"]
     assert 0.0 < record["error"] <= record["bound"] == 0.01
-    assert record["segments_moved"] >= 0.0
+    assert world.provenance["segments_held"]["moved"] >= 0.0
+
+
+def test_trees_can_feed_a_world_smoothed_with_the_loss_in_its_record() -> None:
+    """One segment, one product: steps as they are refused, smoothed they are tabulated and told."""
+    base = make_world(segments=1, products=1, members=2, depth_grid=np.array(DEPTH_GRID), units_per_minute=FLAT)
+    model = trees()
+
+    def one_cell(depths: NDArray[np.float64], minutes: NDArray[np.float64]) -> NDArray[np.float64]:
+        return model(depths, minutes)[None, None]
+
+    with pytest.raises(InputError, match="smooth a model of steps first"):
+        with_demand(base, [one_cell, one_cell], source="trees", seed=0)
+    world = with_demand(base, [SmoothedSteps(one_cell, 0.6)] * 2, source="boosted trees", seed=0)
+    record = world.provenance
+    assert record["fields"]["units_per_minute"] == "boosted trees"
+    assert 0.0 < record["interpolation"]["error"] <= 0.01
+    assert record["smoothing_of_steps"]["members_of_steps"] == 2
+    assert 0.0 < record["smoothing_of_steps"]["mean"] < record["smoothing_of_steps"]["largest"]
+    uplift = world.units_per_minute[0, 0, 0, 10].sum() / world.units_per_minute[0, 0, 0, 0].sum()
+    assert uplift == pytest.approx(np.exp(3.0 * 0.5), rel=0.25)  # what the trees were fitted to
+    with pytest.raises(InputError, match="expected one for each of 2 members, got 1"):
+        with_demand(base, [one_cell], source="trees", seed=0)
 
 
 def test_rows_of_the_record_add_up(world: World) -> None:

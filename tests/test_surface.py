@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from flashsim.errors import InputError
 from flashsim.surface import LARGEST_ERROR, ResponseModel, SmoothedSteps, read_day, read_surface, relative, tabulate
+from tests.models.made_trees import trees
 
 Array = NDArray[np.float64]
 GRID = 0.05 * np.arange(13)
@@ -52,24 +53,6 @@ def test_a_model_that_falls_with_depth_is_refused() -> None:
 
     with pytest.raises(InputError, match="strays from its model"):
         tabulate(falling, GRID, generator=np.random.default_rng(0))
-
-
-def trees() -> ResponseModel:
-    """Boosted trees fitted to counts whose mean is 2 exp(3 depth) over a day with one peak."""
-    lightgbm = pytest.importorskip("lightgbm", reason="lightgbm is not installed")
-    generator = np.random.default_rng(0)
-    depth, hour = generator.uniform(0.0, 0.6, 20_000), generator.uniform(0.0, 24.0, 20_000)
-    mean = 2.0 * np.exp(3.0 * depth) * (1.0 + 0.8 * np.sin(2.0 * np.pi * (hour - 11.0) / 24.0))
-    settings = {"objective": "poisson", "num_leaves": 15, "learning_rate": 0.1, "num_threads": 1, "verbose": -1}
-    data = lightgbm.Dataset(np.column_stack([depth, hour]), label=generator.poisson(mean))
-    booster = lightgbm.train(settings, data, num_boost_round=60)
-
-    def rates(depths: Array, minutes: Array) -> Array:
-        """The day is read by the hour, as members' profiles are: steps in depth are what is left."""
-        places = np.column_stack([np.repeat(depths, 24), np.tile(np.arange(24) + 0.5, depths.size)])
-        return read_day(np.asarray(booster.predict(places)).reshape(depths.size, 24), minutes)
-
-    return rates
 
 
 def test_trees_are_refused_as_they_are_and_pass_smoothed_with_the_loss_told() -> None:

@@ -18,7 +18,7 @@ from flashsim.models.response import MemberResponse
 from flashsim.models.segments import SEGMENTS, HouseholdSegments
 from flashsim.models.site import Site
 from flashsim.models.validation import INTERVAL, Interval
-from flashsim.surface import FLOOR, LARGEST_ERROR, PROBES, Table
+from flashsim.surface import FLOOR, LARGEST_ERROR, PROBES, SmoothedSteps, Table
 
 _MODEL: Final = "negative-binomial log-linear model (flashsim/models/demand.py)"
 _BOOTSTRAP: Final = "; each member from a bootstrap over households × blocks of weeks"
@@ -115,17 +115,34 @@ def describe(evidence: Evidence, *, products: NDArray[np.intp], facts: dict[str,
     }
 
 
-def describe_tables(tables: Sequence[Table], responses: Sequence[MemberResponse]) -> dict[str, Any]:
+def describe_tables(tables: Sequence[Table]) -> dict[str, Any]:
     """How far the members' tables, as the simulated sale reads them, are from their models, as JSON."""
     return {
         "what": f"largest |table - model| over max(rate, {FLOOR:.0%} of the cell's peak) at {PROBES} random depths × "
         f"{PROBES} random minutes of each cell; a table beyond the bound is not made",
         "bound": LARGEST_ERROR,
         "error": max(table.error for table in tables),
-        "hours": "the data are read by the hour: within one the rate runs smoothly and keeps what the hour sells",
-        "segments_held_not_to_fall_with_depth": "by at most this share of a segment's rate, taken from what the other "
-        "segments gain; their sum is the demand model's",
-        "segments_moved": max(response.moved for response in responses),
+        "hours": "where a model knows hours alone, the rate runs smoothly within them and keeps what each sells",
+    }
+
+
+def describe_segments_held(responses: Sequence[MemberResponse]) -> dict[str, Any]:
+    """How far segments were moved so that none falls with depth, as JSON."""
+    return {
+        "what": "largest share of a segment's rate by which it was held not to fall with depth; taken from what the "
+        "other segments gain, so that their sum is the demand model's",
+        "moved": max(response.moved for response in responses),
+    }
+
+
+def describe_smoothing(models: Sequence[SmoothedSteps], *, generator: np.random.Generator) -> dict[str, Any]:
+    """What is lost by smoothing models of steps, as JSON; zeros where there are none."""
+    losses = [model.loss(generator=generator) for model in models]
+    return {
+        "what": f"|smooth - steps| over max(rate, {FLOOR:.0%} of the cell's peak), mean and largest over members",
+        "members_of_steps": len(losses),
+        "mean": float(np.mean([mean for mean, _ in losses])) if losses else 0.0,
+        "largest": max((largest for _, largest in losses), default=0.0),
     }
 
 
