@@ -1,5 +1,12 @@
 """From a shop's tables to a World: clean, fit, score, draw an ensemble, and compile it into response surfaces.
 
+    from flashsim.calibrate import calibrate
+    from flashsim.data.sources import complete_journey
+    from flashsim.models.site import SiteRecords
+    world = calibrate(complete_journey(), seed=0, site=SiteRecords(traffic=visits, servers=12))   # site: if you have it
+    world.save(Path("world"))
+    env = gymnasium.make("flashsim/FlashSale-v0", scenario=grocery_evening(world))
+
     units_per_minute(m, s, p, d, h) = units a day(m, p)·exp(slope(m, p)·d)·share(m, p, s, d)·profile(m, g(p), s, h) / 60
 
 Each table is held against the model it was made from, and one that strays is not made (:mod:`flashsim.surface`). Every

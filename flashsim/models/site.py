@@ -167,7 +167,10 @@ def _buyers(records: SiteRecords, *, currency: str, margin: float) -> Site:
     reason = ""
     if model is None:
         model = load_cdnow()
-        reason = f"{model.provenance['source']} {model.provenance['customers']} customers. Not this shop's: {why}"
+        reason = (
+            f"{model.provenance['source']} {model.provenance['customers']} customers of a web shop. Not this shop's: "
+            f"{why}; the households of a panel shop often by choice, so their return would overstate it."
+        )
         if currency != "USD":
             reason = f"{why}, and CDNOW's money is USD, not {currency}: what a buyer buys later counts as 0"
             unknown = Assumption("buyer_value", 0.0, 0.0, currency, reason)
