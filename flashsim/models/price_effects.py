@@ -69,6 +69,13 @@ class FittedResponse:
             columns.append((numbers(table, name) - mean) / sd)
         return product, log_price, np.stack([*columns, np.zeros(len(table))], axis=1)
 
+    def mean(self, product: NDArray[np.intp], design: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Expected demand of the rows of :meth:`lay_out`."""
+        effects = self.effects[product]
+        location = (design * effects[:, :-1]).sum(axis=1)
+        expected: NDArray[np.float64] = np.exp(location + 0.5 * np.exp(2.0 * effects[:, TAU])) * self.smearing[product]
+        return expected
+
     def intervals(self, *, confidence: float) -> NDArray[np.float64]:
         """Bounds (product, (low, high)) of the elasticities."""
         c = float(norm.ppf(0.5 + 0.5 * confidence))

@@ -85,7 +85,7 @@ class PriceResponse:
         product, log_price, design = fitted.lay_out(table)
         effects = fitted.effects[product]
         location = (design * effects[:, :-1]).sum(axis=1)
-        mean = np.exp(location + 0.5 * np.exp(2.0 * effects[:, TAU])) * fitted.smearing[product]
+        mean = fitted.mean(product, design)
         unsure = np.einsum("ik,ikl,il->i", design, fitted.covariance[product][:, :-1, :-1], design)
         spread = np.sqrt(np.exp(2.0 * effects[:, TAU]) + fitted.control_variance[product] + unsure)
         quantiles = count_quantiles_of_lognormal_rate(location, spread, levels=levels)

@@ -1,0 +1,340 @@
+"""A shop's own tables, checked row by row; every row that is dropped, changed or added is in the account.
+
+What happens to                                              outcome
+
+    a cell that breaks the schema                            its row is quarantined (:mod:`flashsim.data.quarantine`)
+    stamps of several zones, skipped hours, strays           :mod:`flashsim.data.stamps`
+    prices or quantities in another unit                     quarantined (:mod:`flashsim.data.unit_changes`)
+    a row, event or minute that is there twice, all equal    dropped
+    a day and product, or a minute, twice with other values  the later one is quarantined
+    stamps of traffic that run backwards                     sorted, and entered as changed
+    minutes of traffic that are not there                    counted and told; nothing is made up for them
+    an empty promotion or stock_out                          taken as no, and entered as changed
+    a day without a sale and without a price                 the product's last price, entered as changed
+    no row for a day between a product's first and last      if no row of the table has sales of 0, days without a sale
+                                                             were never written down: they are added, with 0 sales;
+                                                             otherwise nothing is known of the day
+
+A share of quarantined rows above ``most_quarantined`` stops the run.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from flashsim.data.clean import RowAccount
+from flashsim.data.quarantine import Quarantine
+from flashsim.data.schemas import SALES_DATA, SUPPORT_TICKETS, USER_BEHAVIOR, BrokenCell, broken_cells
+from flashsim.data.shop_folder import NUMBERS, RawTable, ShopMapping, read_folder
+from flashsim.data.stamps import read_stamps
+from flashsim.data.traffic import OPTIONAL_COLUMNS, TRAFFIC
+from flashsim.data.unit_changes import changed_units
+from flashsim.errors import InputError
+
+SCHEMAS: Final[Mapping[str, pa.DataFrameSchema]] = {
+    "sales_data": SALES_DATA,
+    "traffic_data": TRAFFIC.add_columns(OPTIONAL_COLUMNS),
+    "user_behavior": USER_BEHAVIOR,
+    "support_tickets": SUPPORT_TICKETS,
+}
+STAMPS: Final = ("date", "timestamp")
+FLAGS: Final = ("promotion", "stock_out")
+YES: Final = ("1", "1.0", "true", "t", "yes", "y", "是")
+NO: Final = ("0", "0.0", "false", "f", "no", "n", "否")
+EMPTY: Final = ("", "na", "n/a", "nan", "nat", "null", "none")
+"""What people write into a cell of numbers that is empty."""
+SLOWEST_USUAL_RESPONSE_S: Final = 30.0
+"""A median response time above this is in another unit than seconds."""
+HOUR: Final = pd.Timedelta(hours=1)
+
+
+class Twice(NamedTuple):
+    """What must not be there twice."""
+
+    key: tuple[str, ...]
+    """Columns that name a row."""
+    words: str
+    """What to do about a row that repeats them with other values."""
+
+
+KEYS: Final[Mapping[str, Twice]] = {
+    "sales_data": Twice(("date", "product_id"), "add them up to one row a product and day"),
+    "traffic_data": Twice(("date",), "a clock that was set back, or two sources: merge them"),
+}
+
+
+@dataclass(frozen=True)
+class OwnTables:
+    """The tables of a shop, ready to learn from; None where there is no such table."""
+
+    mapping: ShopMapping
+    account: RowAccount
+    quarantine: Quarantine
+    checksums: Mapping[str, str]
+    """SHA-256 of each file, by table."""
+    files: Mapping[str, str]
+    """Name of each file, by table."""
+    sales: pd.DataFrame | None = None
+    traffic: pd.DataFrame | None = None
+    behavior: pd.DataFrame | None = None
+    tickets: pd.DataFrame | None = None
+    notes: list[str] = field(default_factory=list)
+    """What one should know of the tables, one sentence each."""
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Those that are there, by name."""
+        held = zip(SCHEMAS, (self.sales, self.traffic, self.behavior, self.tickets), strict=True)
+        return {name: table for name, table in held if table is not None}
+
+    def days(self, table: str) -> int:
+        """Days on which ``table`` has rows."""
+        held = self.tables[table]
+        column = next(name for name in STAMPS if name in held.columns)
+        return int(held[column].dt.normalize().nunique())
+
+
+def read_own_tables(
+    folder: Path,
+    mapping: ShopMapping,
+    *,
+    most_quarantined: float,
+    quarantine_file: Path,
+    usual_price: Mapping[str, float] | None = None,
+) -> OwnTables:
+    """Read and check the tables of ``folder``; what is set apart goes to ``quarantine_file``, refused or not.
+
+    ``usual_price`` is the price of products that are known already. InputError when a table cannot be used.
+    """
+    if not 0.0 <= most_quarantined <= 1.0:
+        raise InputError(f"data.most_quarantined must be a share from 0 to 1, got {most_quarantined}; correct it")
+    raws = read_folder(Path(folder), mapping)
+    own = OwnTables(
+        mapping,
+        RowAccount(),
+        Quarantine(),
+        checksums={name: raw.checksum() for name, raw in raws.items()},
+        files={name: raw.path.name for name, raw in raws.items()},
+    )
+    cleaned = {}
+    for name, raw in raws.items():
+        reader = _Reader(raw, own, most_quarantined=most_quarantined, quarantine_file=quarantine_file)
+        table = reader.checked()
+        if name == "sales_data":
+            table = reader.without(table, changed_units(table, usual_price=usual_price))
+        if name in _FINISH:
+            table = _FINISH[name](table, own)
+        cleaned[name] = table.reset_index(drop=True)
+    own.quarantine.write(quarantine_file)
+    return OwnTables(
+        own.mapping,
+        own.account,
+        own.quarantine,
+        own.checksums,
+        own.files,
+        *(cleaned.get(name) for name in SCHEMAS),
+        notes=own.notes,
+    )
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads one table into ``own``."""
+
+    raw: RawTable
+    own: OwnTables
+    most_quarantined: float
+    quarantine_file: Path
+
+    def checked(self) -> pd.DataFrame:
+        """The rows that keep the schema, of the right types, each once, labelled by their number in the file."""
+        raw, account = self.raw, self.own.account
+        account.read[raw.name] = raw.rows
+        if raw.blank:
+            account.drop(raw.name, "an empty line", raw.blank)
+        if raw.ignored:
+            self.own.notes.append(f"{raw.path.name}: nothing reads the column(s) {', '.join(raw.ignored)}.")
+        self.own.quarantine.take_ragged(raw, account=account)
+        typed, reasons, happens_twice = self._typed()
+        broken = [BrokenCell(row, column, reason) for (row, column), reason in reasons.items()]
+        schema = SCHEMAS[raw.name]
+        schema = schema.remove_columns([column for column in schema.columns if column not in typed.columns])
+        told = {(cell.row, cell.column) for cell in broken}
+        broken += [cell for cell in broken_cells(typed, schema) if (cell.row, cell.column) not in told]
+        if raw.name == "sales_data":
+            broken += _contradictions(typed)
+        typed = self.without(typed, broken)
+        typed = self._without_repeats(typed, twice=set(typed.index.intersection(happens_twice)))
+        if not len(typed):
+            raise InputError(f"{raw.path}: no row can be used, see {self.quarantine_file}; mend the table")
+        return typed
+
+    def without(self, table: pd.DataFrame, broken: list[BrokenCell]) -> pd.DataFrame:
+        """``table`` without the rows of ``broken``, which are set apart; InputError when they are too many."""
+        rows = self.own.quarantine.take(self.raw, broken, account=self.own.account)
+        self.own.quarantine.refuse_many(self.raw, most=self.most_quarantined, file=self.quarantine_file)
+        return table.drop(index=list(rows)) if rows else table
+
+    def _typed(self) -> tuple[pd.DataFrame, dict[tuple[int, str], str], pd.Index]:
+        """Columns of the right types; why cells could not be turned into one; rows in an hour that happens twice."""
+        raw, mapping = self.raw, self.own.mapping
+        spelled = mapping.of(raw.name)
+        columns: dict[str, pd.Series] = {}
+        reasons: dict[tuple[int, str], str] = {}
+        happens_twice = raw.cells.index[:0]
+        for column, text in raw.cells.items():
+            name = str(column)
+            if name in STAMPS:
+                stamps = read_stamps(text, time_zone=mapping.time_zone, naive_zone=mapping.stamps or mapping.time_zone)
+                is_day = raw.name == "sales_data"
+                columns[name] = stamps.local.dt.normalize() if is_day else stamps.local
+                happens_twice = happens_twice if is_day else text.index[stamps.happens_twice]
+                reasons |= {(row, name): why for row, why in stamps.reasons[stamps.reasons != ""].items()}
+            elif name in NUMBERS[raw.name]:
+                columns[name], wrong = _numbers(text, scale=spelled.scale.get(name, 1.0))
+                reasons |= {(row, name): "is not a number" for row in wrong}
+            elif name in FLAGS:
+                lower = text.str.lower()
+                columns[name] = lower.isin(YES)
+                blank = lower.isin(EMPTY)
+                self.own.account.change(raw.name, f"empty {name}, taken as no", blank.sum())
+                wrong = text.index[~lower.isin((*YES, *NO)) & ~blank]
+                reasons |= {(row, name): "expected 1 or 0, yes or no" for row in wrong}
+            else:
+                columns[name] = text.replace(dict(spelled.values)) if name == "behavior" else text
+        return pd.DataFrame(columns, index=raw.cells.index), reasons, happens_twice
+
+    def _without_repeats(self, table: pd.DataFrame, *, twice: set[int]) -> pd.DataFrame:
+        """Each row once; rows in an hour that happens ``twice`` may come again."""
+        may_come_again = table.index.isin(list(twice)) | ("timestamp" not in table.columns and "date" not in table)
+        again = table.duplicated().to_numpy() & ~may_come_again
+        if again.any():
+            self.own.account.drop(self.raw.name, "repeats another row in every column", again.sum())
+        table = table[~again]
+        if self.raw.name not in KEYS:
+            return table
+        key, advice = KEYS[self.raw.name]
+        clash = table.duplicated(list(key)).to_numpy() & ~table.index.isin(list(twice))
+        if not clash.any():
+            return table
+        row = table.index.to_series()
+        first = row.groupby([table[column] for column in key]).transform("first")
+        words = "repeats " + " and ".join(key) + " of row {} with other values: " + advice
+        return self.without(table, [BrokenCell(row, key[-1], words.format(first[row])) for row in table.index[clash]])
+
+
+def _numbers(text: pd.Series, *, scale: float) -> tuple[pd.Series, pd.Index]:
+    """Numbers, NaN where empty or wrong; and the rows that are wrong."""
+    filled = ~text.str.lower().isin(EMPTY)
+    numbers = pd.to_numeric(text.where(filled), errors="coerce").astype(np.float64)
+    return numbers * scale, text.index[(numbers.isna() & filled).to_numpy()]
+
+
+def _contradictions(sales: pd.DataFrame) -> list[BrokenCell]:
+    """Cells that contradict another one of their row."""
+    free = sales.index[(sales["price"].isna() & (sales["sales"] > 0.0)).to_numpy()]
+    broken = [BrokenCell(row, "price", "is empty on a day with sales") for row in free]
+    if "stock" in sales.columns:
+        above = sales.index[(sales["sales"] > sales["stock"]).to_numpy()]
+        broken += [BrokenCell(row, "sales", "is more than the stock of the row") for row in above]
+    return broken
+
+
+def _finish_sales(sales: pd.DataFrame, own: OwnTables) -> pd.DataFrame:
+    """Days without a sale filled in, sell-outs in one column ``sold_out``, rows that say nothing dropped."""
+    sales = sales.sort_values(["product_id", "date"], kind="stable")
+    known = sales.groupby("product_id")["price"].ffill()
+    lacks = sales["price"].isna()
+    own.account.change("sales_data", "no price on a day without a sale, the last one taken", (lacks & known.notna()).sum())
+    if (lacks & known.isna()).any():
+        own.account.drop("sales_data", "no sale and no price before the product's first one", (lacks & known.isna()).sum())
+    sales = sales.assign(price=known)[known.notna()]
+    sales = _with_days_without_sale(sales, own)
+    sold_out = sales["stock_out"] if "stock_out" in sales.columns else pd.Series(data=False, index=sales.index)
+    if "stock" in sales.columns:
+        sold_out = sold_out | (sales["sales"] >= sales["stock"])
+    empty = sold_out & (sales["sales"] == 0.0)
+    if empty.any():
+        own.account.drop("sales_data", "sold out all day: says nothing of demand", empty.sum())
+    sales = sales.assign(sold_out=sold_out)[~empty]
+    if not len(sales):
+        raise InputError("sales_data: every row was sold out all day, so nothing tells demand; check stock_out and stock")
+    return sales
+
+
+def _with_days_without_sale(sales: pd.DataFrame, own: OwnTables) -> pd.DataFrame:
+    days = pd.DatetimeIndex(np.sort(sales["date"].unique()))
+    spans = sales.groupby("product_id")["date"].agg(["min", "max", "nunique"])
+    places = days.searchsorted(spans["max"]) - days.searchsorted(spans["min"]) + 1
+    absent = int((places - spans["nunique"]).sum())
+    if absent == 0:
+        return sales
+    if (sales["sales"] == 0.0).any():
+        own.notes.append(
+            f"sales_data: {absent} days of a product between its first and last have no row; as other rows do tell days "
+            "without a sale, nothing is assumed of them."
+        )
+        return sales
+    grids = [
+        rows.set_index("date").reindex(days[(days >= rows["date"].min()) & (days <= rows["date"].max())])
+        for _, rows in sales.groupby("product_id", sort=False)
+    ]
+    filled = pd.concat([grid.assign(product_id=grid["product_id"].ffill()) for grid in grids]).rename_axis("date")
+    filled = filled.reset_index()
+    is_new = filled["sales"].isna()
+    for column in filled.columns.difference(["sales", *FLAGS, "stock"]):
+        filled[column] = filled.groupby("product_id")[column].ffill()
+    filled["sales"] = filled["sales"].fillna(0.0)
+    for flag in set(FLAGS) & set(filled.columns):
+        filled[flag] = filled[flag].where(~is_new, other=False).astype(bool)
+    own.account.add("sales_data", "a day without a row, taken as no sale at the price before", is_new.sum())
+    return filled
+
+
+def _finish_traffic(traffic: pd.DataFrame, own: OwnTables) -> pd.DataFrame:
+    """Rows in order of time; InputError when they are too far apart or response times are not in seconds."""
+    back = int((traffic["date"].diff() < pd.Timedelta(0)).sum())
+    own.account.change("traffic_data", "the clock runs backwards before this row, sorted", back)
+    traffic = traffic.sort_values("date", kind="stable")
+    steps = traffic["date"].diff().dropna()
+    steps = steps[steps > pd.Timedelta(0)]
+    tick = steps.median() if len(steps) else HOUR
+    if tick > HOUR:
+        raise InputError(
+            f"traffic_data: rows are {tick / HOUR:.3g} hours apart, an hour at most is needed to tell the hours of the "
+            "day; bring the finer table or leave it out"
+        )
+    gaps = steps[steps > 1.5 * tick]
+    if len(gaps):
+        missing = int((gaps / tick).round().sum()) - len(gaps)
+        own.notes.append(
+            f"traffic_data: {missing} ticks of {tick / HOUR * 60:g} minutes are missing in {len(gaps)} gaps, the longest "
+            f"{gaps.max() / HOUR:.3g} hours; nothing is assumed of them."
+        )
+    slow = traffic["response_time_s"].median() if "response_time_s" in traffic.columns else 0.0
+    if slow > SLOWEST_USUAL_RESPONSE_S:
+        raise InputError(
+            f"traffic_data: the median response time is {slow:g} s, which looks like milliseconds; put "
+            "scale: {response_time_s: 0.001} into the mapping"
+        )
+    return traffic
+
+
+def _finish_tickets(tickets: pd.DataFrame, own: OwnTables) -> pd.DataFrame:
+    own.notes.append(
+        f"support_tickets: {len(tickets)} tickets of {tickets['intent'].nunique()} intents were checked and counted; "
+        "nothing is learned from them yet."
+    )
+    return tickets
+
+
+_FINISH: Final[Mapping[str, Callable[[pd.DataFrame, OwnTables], pd.DataFrame]]] = {
+    "sales_data": _finish_sales,
+    "traffic_data": _finish_traffic,
+    "support_tickets": _finish_tickets,
+}

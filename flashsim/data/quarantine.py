@@ -1,0 +1,100 @@
+"""Rows that break their schema: set apart, written down with row, column, value and reason, and counted.
+
+A table with a few such rows is used without them; above a share the run stops, with one sentence, for then it is more
+likely that a column is misread than that people mistyped. The file can be opened in a spreadsheet: a text that one
+would take for a formula is preceded by an apostrophe.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pandas as pd
+
+from flashsim.data.clean import RowAccount
+from flashsim.data.schemas import BrokenCell
+from flashsim.data.shop_folder import RawTable
+from flashsim.errors import InputError
+from flashsim.files import write_text
+
+REASON: Final = "quarantined: breaks the schema"
+LONGEST_VALUE: Final = 200
+"""Characters of a value that are written down."""
+_NUMBER: Final = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?", re.IGNORECASE)
+
+
+class QuarantinedCell(NamedTuple):
+    """One line of the quarantine file; ``row`` as a spreadsheet counts, the header being row 1."""
+
+    table: str
+    file: str
+    row: int
+    column: str
+    value: str
+    reason: str
+
+
+@dataclass
+class Quarantine:
+    """What was set apart, from all tables."""
+
+    cells: list[QuarantinedCell] = field(default_factory=list)
+
+    def take(
+        self, raw: RawTable, broken: Iterable[BrokenCell], *, account: RowAccount, reason: str = REASON
+    ) -> set[int]:
+        """Set apart the rows of ``broken``, enter them in the account, and return their numbers."""
+        rows: set[int] = set()
+        for cell in broken:
+            row = int(str(cell.row))
+            rows.add(row)
+            value = str(raw.cells.at[row, cell.column]) if cell.column in raw.cells.columns else ""
+            self.cells.append(QuarantinedCell(raw.name, raw.path.name, row, cell.column, value, cell.reason))
+        account.drop(raw.name, reason, len(rows))
+        return rows
+
+    def take_ragged(self, raw: RawTable, *, account: RowAccount) -> None:
+        """Set apart the rows that do not have as many fields as the header."""
+        for row, (text, reason) in raw.ragged.items():
+            self.cells.append(QuarantinedCell(raw.name, raw.path.name, row, "(whole row)", text, reason))
+        if raw.ragged:
+            account.drop(raw.name, REASON, len(raw.ragged))
+
+    def rows_of(self, table: str) -> int:
+        """Rows of ``table`` that were set apart."""
+        return len({cell.row for cell in self.cells if cell.table == table})
+
+    def write(self, path: Path) -> None:
+        """Write the cells, by table and row; no file where nothing was set apart."""
+        if not self.cells:
+            return
+        ordered = sorted(self.cells, key=lambda cell: (cell.table, cell.row, cell.column))
+        table = pd.DataFrame(
+            [cell._replace(column=harmless(cell.column), value=harmless(cell.value)) for cell in ordered],
+            columns=list(QuarantinedCell._fields),
+        )
+        write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+    def refuse_many(self, raw: RawTable, *, most: float, file: Path) -> None:
+        """InputError, with the commonest reason, when more than the share ``most`` of the table's rows is set apart."""
+        rows = self.rows_of(raw.name)
+        if rows <= most * raw.rows:
+            return
+        self.write(file)
+        mine = [cell for cell in self.cells if cell.table == raw.name]
+        (column, reason), count = Counter((cell.column, cell.reason) for cell in mine).most_common(1)[0]
+        example = next(cell for cell in mine if (cell.column, cell.reason) == (column, reason))
+        raise InputError(
+            f"{raw.path}: {rows} of {raw.rows} rows ({rows / raw.rows:.1%}) cannot be used, at most {most:.1%} may; most "
+            f"often ({count} rows) column {column!r}, for instance {example.value[:40]!r} in row {example.row}: {reason}; "
+            f"mend the table (all such rows are in {file}), or raise data.most_quarantined"
+        )
+
+
+def harmless(text: str) -> str:
+    """``text``, cut, and never a formula to a spreadsheet."""
+    cut = text[:LONGEST_VALUE]
+    return f"'{cut}" if cut[:1] in ("=", "+", "-", "@", "\t", "\r") and not _NUMBER.fullmatch(cut) else cut
