@@ -1,19 +1,52 @@
-"""Learn a World from shop data and save it.
+"""Learn a World from shop data and save it, or refresh one with new days.
 
 python -m experiments.calibrate                # the full calibration on Complete Journey
 python -m experiments.calibrate world.data=FOLDER world.seed=1 output=outputs/calibrate/mine
+python -m experiments.calibrate data=csv data.folder=FOLDER data.mapping=FILE.yaml        # your own tables
+python -m experiments.calibrate from_world=WORLD data=csv data.folder=NEW_DAYS            # refresh a World
+
+Your own tables are sales_data, traffic_data, user_behavior and support_tickets, as .csv or .parquet, any of them; the
+mapping says how they are spelled (flashsim/data/shop_folder.py). What they do not tell comes from ``world.folder``, or
+from the World that the package ships. Rows that break a schema are in ``quarantine.csv``, what became of all rows is in
+``rows.csv``, where each field came from is in ``fields.csv``.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import yaml
+from omegaconf import MISSING
 
 from experiments.entry import dated, entry
 from experiments.judging import score_rows
 from experiments.outputs import RunFolder
-from experiments.stages import WorldConfig, obtain_world
+from experiments.stages import WorldConfig, obtain_world, say, stage_progress
+from flashsim.data.own_tables import OwnTables, read_own_tables
+from flashsim.data.shop_folder import ShopMapping, read_mapping
 from flashsim.errors import InputError
 from flashsim.files import write_text
+from flashsim.own_shop import learn_world
+from flashsim.refresh import refresh_world
+from flashsim.world import World, shipped_world
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Complete Journey, of which ``world.data`` may name a copy."""
+
+
+@dataclass(frozen=True)
+class CsvConfig(DataConfig):
+    """A shop's own tables."""
+
+    folder: str = MISSING
+    """Folder that holds them."""
+    mapping: str | None = None
+    """YAML file that says how they are spelled; none: as the names used here."""
+    most_quarantined: float = 0.05
+    """Largest share of a table's rows that may break its schema; above it the run stops."""
 
 
 @dataclass(frozen=True)
@@ -21,20 +54,100 @@ class CalibrateConfig:
     """Everything that a calibration depends on."""
 
     world: WorldConfig = field(default_factory=lambda: WorldConfig(quick=False))
+    data: DataConfig = field(default_factory=DataConfig)
+    from_world: str | None = None
+    """A World to refresh with the days of ``data``."""
     output: str = dated("calibrate")
 
 
-@entry("calibrate", CalibrateConfig)
+@entry("calibrate", CalibrateConfig, options={"data": {"complete_journey": DataConfig, "csv": CsvConfig}})
 def main(config: CalibrateConfig, folder: RunFolder) -> None:
-    """Calibrate, save the World with its scores and the account of rows, and say where they are."""
+    """Calibrate or refresh, save the World with the account of rows, and say where they are."""
+    if isinstance(config.data, CsvConfig):
+        world = world_of_own_tables(config, config.data, folder)
+    else:
+        world = world_of_complete_journey(config, folder)
+    folder.record(seeds={"calibration": config.world.seed}, data={"world": world.fingerprint()})
+    print(f"World: {folder.path / 'world'}", flush=True)
+
+
+def world_of_complete_journey(config: CalibrateConfig, folder: RunFolder) -> World:
+    """The full calibration, with its scores."""
+    if config.from_world is not None:
+        raise InputError(
+            f"from_world={config.from_world} needs new days: give them as data=csv data.folder=FOLDER, or leave it out"
+        )
     if config.world.folder is not None:
         raise InputError(f"world.folder: a calibration makes a World, got {config.world.folder!r}; leave it out")
     world = obtain_world(config.world, folder)
-    folder.record(seeds={"calibration": config.world.seed}, data={"world": world.fingerprint()})
-    for name, rows in (("scores", score_rows(world)), ("rows", world.provenance.get("rows", []))):
-        write_text(folder.path / f"{name}.csv", pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    write_rows(folder, "scores", score_rows(world))
+    write_rows(folder, "rows", world.provenance.get("rows", []))
     print(pd.DataFrame(score_rows(world)).to_string(index=False), flush=True)
-    print(f"World: {folder.path / 'world'}", flush=True)
+    return world
+
+
+def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFolder) -> World:
+    """A World of a shop's own tables, or one refreshed with them."""
+    if config.from_world is not None and config.world.folder is not None:
+        raise InputError("from_world is the World to refresh, world.folder the one that a calibration rests on; give one")
+    source = config.from_world or config.world.folder
+    base = shipped_world() if source is None else World.load(Path(source))
+    known = config.from_world is not None
+    quarantine = folder.path / "quarantine.csv"
+    with folder.timed("reading tables"):
+        own = read_own_tables(
+            Path(data.folder),
+            mapping_in(data.mapping),
+            most_quarantined=data.most_quarantined,
+            quarantine_file=quarantine,
+            usual_price=dict(zip(base.product_ids, base.list_price.tolist(), strict=True)) if known else None,
+        )
+    with folder.timed("update" if known else "calibration"):
+        if known:
+            world, levels = refresh_world(base, own, seed=config.world.seed)
+            write_rows(folder, "levels", levels.to_dict("records"))
+        else:
+            world = learn_world(own, base, seed=config.world.seed, progress=stage_progress())
+            write_rows(folder, "fields", [{"field": name, "from": words} for name, words in world.provenance["fields"].items()])
+            write_rows(folder, "products", world.provenance["products"])
+    world.save(folder.path / "world")
+    write_rows(folder, "rows", own.account.rows())
+    tell(own, world, quarantine=quarantine)
+    if known:
+        print(levels.round(3).to_string(index=False), flush=True)
+    return world
+
+
+def mapping_in(path: str | None) -> ShopMapping:
+    """The mapping in a YAML file; InputError when it cannot be read."""
+    if path is None:
+        return ShopMapping()
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"data.mapping: cannot read {path} ({error}); check the path") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"data.mapping: {path} is not YAML ({' '.join(str(error).split())}); mend it") from error
+    return read_mapping(raw, source=str(path))
+
+
+def tell(own: OwnTables, world: World, *, quarantine: Path) -> None:
+    """Say what became of the rows and what was not learned, a line each."""
+    for row in own.account.rows():
+        say(f"{row['table']}: {row['rows']} rows {row['what']}")
+    if own.quarantine.cells:
+        say(f"the rows set apart, with column, value and reason: {quarantine}")
+    record: dict[str, Any] = world.provenance
+    for words in (*own.notes, *record.get("not_learned", [])):
+        say(words)
+    for product in record.get("products", []):
+        if str(product.get("response", "")).startswith("base World"):
+            say(f"response to price of {product['product_id']}: {product['response']}")
+
+
+def write_rows(folder: RunFolder, name: str, rows: list[dict[str, Any]]) -> None:
+    """Write records as a CSV file of the run."""
+    write_text(folder.path / f"{name}.csv", pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 
 
 if __name__ == "__main__":

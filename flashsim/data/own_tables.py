@@ -94,9 +94,16 @@ class OwnTables:
 
     def days(self, table: str) -> int:
         """Days on which ``table`` has rows."""
+        return int(self._stamps(table).dt.normalize().nunique())
+
+    def spans(self) -> dict[str, list[str]]:
+        """First and last day of each table whose rows have a date."""
+        told = {name: self._stamps(name) for name, table in self.tables.items() if {*STAMPS} & set(table.columns)}
+        return {name: [stamps.min().date().isoformat(), stamps.max().date().isoformat()] for name, stamps in told.items()}
+
+    def _stamps(self, table: str) -> pd.Series:
         held = self.tables[table]
-        column = next(name for name in STAMPS if name in held.columns)
-        return int(held[column].dt.normalize().nunique())
+        return held[next(name for name in STAMPS if name in held.columns)]
 
 
 def read_own_tables(

@@ -53,7 +53,8 @@ class Quarantine:
             rows.add(row)
             value = str(raw.cells.at[row, cell.column]) if cell.column in raw.cells.columns else ""
             self.cells.append(QuarantinedCell(raw.name, raw.path.name, row, cell.column, value, cell.reason))
-        account.drop(raw.name, reason, len(rows))
+        if rows:
+            account.drop(raw.name, reason, len(rows))
         return rows
 
     def take_ragged(self, raw: RawTable, *, account: RowAccount) -> None:

@@ -1,0 +1,225 @@
+"""What visits and events tell: the hours of the day, units a visitor, segments, and how fast the servers are.
+
+Hours. Purchases of ``user_behavior`` say when units go, by group and segment; without enough of them
+(``FEWEST_PURCHASES``), visits of ``traffic_data`` stand in for all of them alike, each hour of each day weighing the
+same, so that a gap in the log does not count as silence.
+
+Units a visitor. Units of ``sales_data`` over visits of ``traffic_data`` on the days that both tell, else purchases over
+visits (a person and day) of ``user_behavior``. These are at the prices that were asked; at list price, u times as few
+units are sold to u^traffic_share times as few visitors.
+
+Segments. Purchases are joined with the price of their day, and people divided as households are
+(:mod:`flashsim.models.segments`), where enough of them bought over enough weeks.
+
+Servers. Service rate and unloaded latency from visits and response times (:mod:`flashsim.models.latency`), on the
+``LATENCY_TICKS`` ticks without a hole that had the most visits.
+
+Left out: which visits are of people and which of bots; what was searched, put into carts, liked and reviewed.
+"""
+
+from dataclasses import asdict
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flashsim.errors import InputError
+from flashsim.models.latency import fit_latency
+from flashsim.models.segments import SEGMENTS, SegmentShares, fit_shares, hour_profiles, segment_households
+
+HOURS_OF_DAY: Final = 24
+FEWEST_PURCHASES: Final = 500
+"""Purchases below which their hours are not taken."""
+FEWEST_BUYERS: Final = 100
+"""People who bought, below which they are not divided into segments."""
+FEWEST_SEGMENT_DAYS: Final = 56
+"""Days of purchases below which people are not divided: both halves of the weeks must tell how they shop."""
+SEGMENT_BLOCK_WEEKS: Final = 2
+LATENCY_TICKS: Final = 1440
+DAYS: Final = 7
+Array = NDArray[np.float64]
+
+
+def visit_profile(traffic: pd.DataFrame) -> Array | None:
+    """Share of a day's visits by local hour (hour,); None where an hour was never seen or nobody came."""
+    hour = traffic["date"].dt.hour
+    rate = traffic.groupby([traffic["date"].dt.normalize(), hour])["visits"].mean()
+    by_hour = rate.groupby(level=1).mean().reindex(range(HOURS_OF_DAY)).to_numpy(dtype=np.float64)
+    total = by_hour.sum()
+    profile: Array = by_hour / total
+    return profile if np.isfinite(total) and total > 0.0 else None
+
+
+class Purchases(NamedTuple):
+    """Purchases of products that are known, one a row."""
+
+    product: NDArray[np.intp]
+    user: NDArray[np.int64]
+    day: pd.Series
+    hour: NDArray[np.intp]
+
+
+def purchases_of(behavior: pd.DataFrame, product_ids: tuple[str, ...]) -> Purchases:
+    """The events ``buy`` of ``product_ids``."""
+    place = pd.Series(np.arange(len(product_ids)), index=list(product_ids))
+    bought = behavior[(behavior["behavior"] == "buy") & behavior["item_id"].isin(place.index)]
+    return Purchases(
+        place.loc[bought["item_id"]].to_numpy(dtype=np.intp),
+        pd.factorize(bought["user_id"], sort=True)[0].astype(np.int64),
+        bought["timestamp"].dt.normalize().reset_index(drop=True),
+        bought["timestamp"].dt.hour.to_numpy(dtype=np.intp),
+    )
+
+
+class OwnSegments(NamedTuple):
+    """How segments of people divide the demand of each product."""
+
+    shares: SegmentShares
+    segment: NDArray[np.intp]  # purchase; index into SEGMENTS
+    people: tuple[int, ...]  # segment
+
+
+def divide_people(
+    bought: Purchases, sales: pd.DataFrame, *, product_ids: tuple[str, ...], list_price: Array
+) -> OwnSegments | str:
+    """Segments of those who bought, or why they cannot be told."""
+    users = int(bought.user.max()) + 1 if bought.user.size else 0
+    days = int((bought.day.max() - bought.day.min()).days) + 1 if users else 0
+    if users < FEWEST_BUYERS or days < FEWEST_SEGMENT_DAYS:
+        return (
+            f"{users} people bought over {days} days, {FEWEST_BUYERS} and {FEWEST_SEGMENT_DAYS} are needed to divide them"
+        )
+    place = pd.Series(np.arange(len(product_ids)), index=list(product_ids))
+    offers = sales[sales["product_id"].isin(place.index)]
+    key = pd.MultiIndex.from_arrays([place.loc[offers["product_id"]].to_numpy(), offers["date"]])
+    depth = pd.Series(
+        np.clip(1.0 - offers["price"].to_numpy() / list_price[key.get_level_values(0)], 0.0, 1.0), index=key
+    ).reindex(pd.MultiIndex.from_arrays([bought.product, bought.day]))
+    priced = depth.notna().to_numpy()
+    if priced.mean() < 0.5:
+        return f"{1.0 - priced.mean():.0%} of the purchases are of days that sales_data does not tell"
+    kept = Purchases(bought.product[priced], bought.user[priced], bought.day[priced], bought.hour[priced])
+    lines = pd.DataFrame(
+        {
+            "household_id": kept.user,
+            "basket_id": pd.factorize(pd.MultiIndex.from_arrays([kept.user, kept.day]))[0],
+            "day": kept.day.to_numpy(),
+            "regular_value": list_price[kept.product],
+            "depth": depth[priced].to_numpy(),
+        }
+    )
+    found = segment_households(lines, block_weeks=SEGMENT_BLOCK_WEEKS)
+    week = ((lines["day"] - lines["day"].min()).dt.days.to_numpy() // DAYS).astype(np.intp)
+    household = np.searchsorted(found.household_ids, kept.user).astype(np.intp)
+    segment = found.of_lines(household, week)
+    shape = (len(product_ids), int(week.max()) + 1, len(SEGMENTS))
+    units = np.zeros(shape)
+    np.add.at(units, (kept.product, week, segment), 1.0)
+    total, count = np.zeros((2, *shape[:2]))
+    np.add.at(total, (kept.product, week), lines["depth"].to_numpy())
+    np.add.at(count, (kept.product, week), 1.0)
+    shares = fit_shares(units, total / np.maximum(count, 1.0), clumping=np.ones(len(product_ids)))
+    of_all = np.full(bought.user.size, -1, dtype=np.intp)
+    of_all[priced] = segment
+    people = np.bincount(found.segment.ravel(), minlength=len(SEGMENTS)) // 2
+    return OwnSegments(shares, of_all, tuple(int(number) for number in people))
+
+
+def purchase_profiles(
+    bought: Purchases, *, group_of: NDArray[np.intp], segments: OwnSegments | None, count: int
+) -> Array | None:
+    """Share of a day's units by hour (group, segment, hour), of ``count`` segments; None where purchases are few."""
+    if bought.user.size < FEWEST_PURCHASES:
+        return None
+    groups = int(group_of.max()) + 1
+    if segments is None:
+        by_hour = np.zeros((groups, 1, HOURS_OF_DAY))
+        np.add.at(by_hour, (group_of[bought.product], 0, bought.hour), 1.0)
+        return np.repeat(hour_profiles(by_hour), count, axis=1)
+    told = segments.segment >= 0
+    by_hour = np.zeros((groups, count, HOURS_OF_DAY))
+    np.add.at(by_hour, (group_of[bought.product[told]], segments.segment[told], bought.hour[told]), 1.0)
+    return hour_profiles(by_hour)
+
+
+def units_a_visitor(
+    *,
+    sales: pd.DataFrame | None,
+    traffic: pd.DataFrame | None,
+    behavior: pd.DataFrame | None,
+    members: int,
+    generator: np.random.Generator,
+) -> tuple[Array, str] | str:
+    """Units over visits (member,) at the prices asked, weeks redrawn, and the tables that tell it; or why not."""
+    if traffic is not None and sales is not None:
+        visits = _whole_days(traffic)
+        units = sales.groupby("date")["sales"].sum()
+        by_day, tables = pd.concat([units, visits], axis=1, join="inner", keys=["units", "visits"]), "sales_data and traffic_data"
+    elif behavior is not None:
+        day = behavior["timestamp"].dt.normalize()
+        came = behavior["user_id"].groupby(day).nunique()
+        bought = (behavior["behavior"] == "buy").groupby(day).sum()
+        by_day, tables = pd.concat([bought, came], axis=1, keys=["units", "visits"]), "user_behavior"
+    else:
+        return "needs traffic_data beside sales_data, or user_behavior"
+    if by_day["visits"].sum() <= 0.0 or by_day["units"].sum() <= 0.0:
+        return f"{tables} tell no day with visits and units"
+    week = np.unique((by_day.index - by_day.index.min()).days // DAYS, return_inverse=True)[1]
+    totals = np.stack([np.bincount(week, by_day[name]) for name in ("units", "visits")])
+    drawn = generator.integers(totals.shape[1], size=(members, totals.shape[1]))
+    units, visits = totals[:, drawn].sum(axis=2)
+    ratio: Array = np.where((units > 0.0) & (visits > 0.0), units / np.maximum(visits, 1e-12), totals[0].sum() / totals[1].sum())
+    if ratio.max() >= 1.0:
+        return f"{tables} tell {ratio.max():.3g} units a visit, more than one, so visits are not of people who shop"
+    return ratio, tables
+
+
+def _whole_days(traffic: pd.DataFrame) -> pd.Series:
+    """Visits a day, of days of which nine tenths of the ticks are there."""
+    day = traffic["date"].dt.normalize()
+    ticks = traffic["visits"].groupby(day).count()
+    return traffic["visits"].groupby(day).sum()[ticks >= 0.9 * ticks.max()]
+
+
+def server_latency(traffic: pd.DataFrame, *, servers: int | None) -> dict[str, Any] | str:
+    """Estimates and sentences for the provenance, or why the servers cannot be told."""
+    if "response_time_s" not in traffic.columns:
+        return "traffic_data has no column response_time_s"
+    if servers is None:
+        return "how many servers answered is not known: put traffic_data: {servers: NUMBER} into the mapping"
+    busiest = _busiest_stretch(traffic)
+    measured = busiest["response_time_s"].where(busiest["response_time_s"] > 0.0)
+    try:
+        fit = fit_latency(
+            busiest["visits"], response_time_s=measured, servers=servers, tick_s=_tick(traffic) / pd.Timedelta(seconds=1)
+        )
+    except InputError as error:
+        return str(error)
+    return {
+        **asdict(fit.model),
+        "service_rate_error": fit.service_rate_error,
+        "unloaded_latency_error_s": fit.unloaded_latency_error_s,
+        "from": str(busiest["date"].iloc[0]),
+        "to": str(busiest["date"].iloc[-1]),
+        "sentences": list(fit.sentences()),
+    }
+
+
+def _tick(traffic: pd.DataFrame) -> pd.Timedelta:
+    steps = traffic["date"].diff()
+    return pd.Timedelta(steps[steps > pd.Timedelta(0)].median())
+
+
+def _busiest_stretch(traffic: pd.DataFrame) -> pd.DataFrame:
+    """Up to ``LATENCY_TICKS`` ticks in a row without a hole, with the most visits."""
+    steps = traffic["date"].diff()
+    stretch = ((steps != _tick(traffic)) | traffic["visits"].isna()).cumsum()
+    best, most = traffic.iloc[:0], -1.0
+    for _, rows in traffic[traffic["visits"].notna()].groupby(stretch):
+        sums = np.concatenate([[0.0], np.cumsum(rows["visits"])])
+        size = min(LATENCY_TICKS, len(rows))
+        start = int((sums[size:] - sums[:-size]).argmax())
+        if sums[start + size] - sums[start] > most:
+            best, most = rows.iloc[start : start + size], float(sums[start + size] - sums[start])
+    return best

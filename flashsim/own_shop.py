@@ -1,0 +1,276 @@
+"""From a shop's own tables to a World; what they do not tell is taken from a base World, and every field says so.
+
+    units_per_minute(m, s, p, d, h) = level(m, p)·response(m, p, d)·share(m, s, p, d)·profile(m, s, p, h) / 60
+
+    part       from                                     where that does not tell it: the base World
+    level      sales_data, an average day at list price no sales_data: the products and everything else of the base
+    response   sales_data: (1 - depth)^elasticity       the response of the product, else of its group, else of all
+    share      user_behavior, segments of buyers        the segments of the same products
+    profile    user_behavior, else traffic_data         the hours of the same products
+
+A product's *likes* in the base World are the product of the same id, else those of its group, else all. The World has
+as many members as its base, and the same ones for training; member i takes from member i what it does not know itself.
+
+Left out: support tickets, which are checked and counted alone; people who look and do not buy beyond their number.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim.data.own_tables import OwnTables
+from flashsim.errors import InputError
+from flashsim.models.assumptions import GROSS_MARGIN
+from flashsim.models.own_demand import OwnDemand, learn_demand
+from flashsim.models.own_visits import (
+    OwnSegments,
+    Purchases,
+    divide_people,
+    purchase_profiles,
+    purchases_of,
+    server_latency,
+    units_a_visitor,
+    visit_profile,
+)
+from flashsim.models.price_response import FEWEST_DAYS
+from flashsim.models.segments import SEGMENTS
+from flashsim.own_record import BASE, Record, describe_own
+from flashsim.world import World
+
+Array = NDArray[np.float64]
+LEARNING_TABLES: Final = ("sales_data", "traffic_data", "user_behavior")
+
+
+class Likes(NamedTuple):
+    """What the base World says of products like each of ours."""
+
+    of: tuple[tuple[int, ...], ...]  # product: places in the base World
+    words: tuple[str, ...]  # product: which ones
+
+    def mean(self, values: Array) -> Array:
+        """Mean over the likes; ``values`` (member, base product) to (member, product)."""
+        return np.stack([values[:, list(places)].mean(axis=1) for places in self.of], axis=1)
+
+    def total(self, values: Array) -> Array:
+        """Sum over the likes; ``values`` (base product, …) to (product, …)."""
+        return np.stack([values[list(places)].sum(axis=0) for places in self.of])
+
+
+def learn_world(
+    own: OwnTables, base: World, *, seed: int, progress: Callable[[str, int, int], None] | None = None
+) -> World:
+    """A World of ``own`` tables on ``base``; equal tables, base and seed give equal Worlds.
+
+    InputError when a table covers fewer than ``FEWEST_DAYS`` days, or none of them tells anything.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"seed must be an integer >= 0, got {seed!r}")
+    _check_extent(own)
+    report = progress if progress is not None else _silent
+    drawing, redrawing = (np.random.default_rng((seed, use)) for use in range(2))
+    record = Record(base)
+    if own.sales is None:
+        world = base
+    else:
+        demand = learn_demand(
+            own.sales,
+            members=base.n_members,
+            generator=drawing,
+            progress=lambda done, total: report("learning demand", done, total),
+        )
+        for product, why in demand.left_out.items():
+            rows = int((own.sales["product_id"] == product).sum())
+            own.account.drop("sales_data", f"product {product} {why}: it is left out", rows)
+        world = _with_demand(own, demand, base, record=record)
+    world = _with_visits(own, world, record=record, generator=redrawing)
+    facts = {"seed": seed, "members": base.n_members}
+    return replace(world, name=_name(own, world), provenance=describe_own(own, world, record=record, settings=facts))
+
+
+def _check_extent(own: OwnTables) -> None:
+    there = [name for name in LEARNING_TABLES if name in own.tables]
+    if not there:
+        raise InputError(
+            f"the folder holds {', '.join(own.tables)} alone, from which nothing is learned yet; add sales_data, "
+            "traffic_data or user_behavior"
+        )
+    for name in there:
+        days = own.days(name)
+        if days < FEWEST_DAYS:
+            raise InputError(
+                f"{own.files[name]} covers {days} days, a calibration needs at least {FEWEST_DAYS}; bring more, or "
+                "refresh a World that you have with them: from_world=FOLDER data=csv data.folder=FOLDER"
+            )
+
+
+def _with_demand(own: OwnTables, demand: OwnDemand, base: World, *, record: Record) -> World:
+    """The base World with the products, prices and demand of ``sales_data``."""
+    assert own.sales is not None
+    groups, names = _texts(own, demand, base, "product_group"), _texts(own, demand, base, "product_name")
+    likes = _likes(demand.product_ids, groups, base)
+    record.learn_from_sales(demand, likes.words, names=names, groups=groups)
+    bought, segments = None, None
+    if own.behavior is not None:
+        bought = purchases_of(own.behavior, demand.product_ids)
+        divided = divide_people(
+            bought, own.sales, product_ids=demand.product_ids, list_price=demand.list_price
+        )
+        segments = record.told(divided, ("segment_names",), "user_behavior", doing="segments")
+    surface, lifted = _surface(demand, base, likes=likes, segments=segments, bought=bought, groups=groups, record=record)
+    depth = [base.supported_depth] * bool(demand.unidentified or demand.supported_depth is None)
+    depth += [] if demand.supported_depth is None else [float(np.clip(np.round(demand.supported_depth, 2), 0.01, 0.95))]
+    record.lifted_share = lifted
+    return replace(
+        base,
+        currency=own.mapping.currency,
+        product_ids=demand.product_ids,
+        product_names=names,
+        product_groups=groups,
+        segment_names=base.segment_names if segments is None else SEGMENTS,
+        list_price=demand.list_price,
+        unit_cost=_unit_cost(own, demand, record=record),
+        units_per_minute=surface.astype(np.float32),
+        display_effect=_promotion_effect(demand, base, likes=likes, record=record),
+        mailer_effect=likes.mean(base.mailer_effect),
+        weekday_factor=demand.weekday_factor,
+        frailty_common_variance=np.array([part.common for part in demand.spread]),
+        frailty_product_variance=np.stack([part.product for part in demand.spread]),
+        population=1.0,
+        supported_depth=min(depth),
+    )
+
+
+def _texts(own: OwnTables, demand: OwnDemand, base: World, column: str) -> tuple[str, ...]:
+    """Name or group of each product: the table's last one that is filled, else the base World's, else a plain one."""
+    assert own.sales is not None
+    of_base = dict(zip(base.product_ids, base.product_names if column == "product_name" else base.product_groups, strict=True))
+    given: dict[str, str] = {}
+    if column in own.sales.columns:
+        filled = own.sales[own.sales[column] != ""]
+        given = filled.groupby("product_id")[column].last().to_dict()
+    plain = {name: name if column == "product_name" else "no group" for name in demand.product_ids}
+    return tuple(given.get(name, of_base.get(name, plain[name])) for name in demand.product_ids)
+
+
+def _likes(product_ids: tuple[str, ...], groups: tuple[str, ...], base: World) -> Likes:
+    places, words = [], []
+    for product, group in zip(product_ids, groups, strict=True):
+        alike = tuple(place for place, name in enumerate(base.product_groups) if name == group)
+        if product in base.product_ids:
+            places.append((base.product_ids.index(product),))
+            words.append("the same product")
+        else:
+            places.append(alike or tuple(range(base.n_products)))
+            words.append(f"the group {group!r}" if alike else "all products")
+    return Likes(tuple(places), tuple(words))
+
+
+def _surface(
+    demand: OwnDemand,
+    base: World,
+    *,
+    likes: Likes,
+    segments: OwnSegments | None,
+    bought: Purchases | None,
+    groups: tuple[str, ...],
+    record: Record,
+) -> tuple[Array, float]:
+    """Units per minute (member, segment, product, depth, hour), and the share of points lifted to be monotone."""
+    units = np.moveaxis(base.units_per_minute.astype(np.float64), 2, 0)  # base product, member, segment, depth, hour
+    like = np.maximum(likes.total(units), 1e-12)  # product, member, segment, depth, hour
+    by_depth = like.sum(axis=(2, 4))
+    response = np.moveaxis(by_depth / by_depth[:, :, :1], 0, 1)
+    own = np.exp(np.nan_to_num(demand.elasticity)[:, :, None] * np.log1p(-base.depth_grid))
+    response = np.where(np.isnan(demand.elasticity)[:, :, None], response, own)  # member, product, depth
+    share = like.sum(axis=4)
+    share = np.moveaxis(share / share.sum(axis=2, keepdims=True), 0, 2)  # member, segment, product, depth
+    if segments is not None:
+        shares = np.swapaxes(segments.shares.at(base.depth_grid), 0, 1)
+        share = np.broadcast_to(shares, (base.n_members, *shares.shape))
+    profile = like[:, :, :, 0, :] / like[:, :, :, 0, :].sum(axis=3, keepdims=True)
+    profile = np.moveaxis(profile, 0, 2)  # member, segment, product, hour
+    if bought is not None:
+        names = sorted(set(groups))
+        group_of = np.array([names.index(group) for group in groups], dtype=np.intp)
+        by_group = purchase_profiles(bought, group_of=group_of, segments=segments, count=share.shape[1])
+        if by_group is not None:
+            record.hours_from = "user_behavior"
+            profile = np.broadcast_to(np.swapaxes(by_group[group_of], 0, 1), (base.n_members, *share.shape[1:3], 24))
+    if profile.shape[1] != share.shape[1]:  # own segments without hours of their own
+        profile = np.repeat(profile.mean(axis=1, keepdims=True), share.shape[1], axis=1)
+    daily = (demand.level[:, :, None] * response)[:, None] * share
+    raw = daily[..., None] * profile[:, :, :, None, :] / 60.0
+    surface = np.maximum.accumulate(raw, axis=3)
+    return surface, float((surface > raw * (1.0 + 1e-12)).mean())
+
+
+def _unit_cost(own: OwnTables, demand: OwnDemand, *, record: Record) -> Array:
+    assumed = demand.list_price * (1.0 - GROSS_MARGIN.low) * demand.price_over_list
+    assert own.sales is not None
+    given = {}
+    if "unit_cost" in own.sales.columns:
+        given = own.sales.groupby("product_id")["unit_cost"].median().dropna().to_dict()
+    record.costs_given = tuple(name for name in demand.product_ids if name in given)
+    return np.round([given.get(name, cost) for name, cost in zip(demand.product_ids, assumed, strict=True)], 4)
+
+
+def _promotion_effect(demand: OwnDemand, base: World, *, likes: Likes, record: Record) -> Array:
+    if demand.promotion_effect is None:
+        record.set("display_effect", BASE, "sales_data has no promotion that can be told apart from its price")
+        return likes.mean(base.display_effect)
+    record.set("display_effect", "sales_data", "what a promotion adds to a day beyond its price")
+    return demand.promotion_effect
+
+
+def _with_visits(own: OwnTables, world: World, *, record: Record, generator: np.random.Generator) -> World:
+    """``world`` with the hours, the units a visitor and the servers that visits and events tell."""
+    if own.sales is None and own.behavior is not None:
+        bought = purchases_of(own.behavior, world.product_ids)
+        everything = np.zeros(world.n_products, dtype=np.intp)
+        profiles = purchase_profiles(bought, group_of=everything, segments=None, count=1)
+        if profiles is not None:
+            record.hours_from = "user_behavior"
+            world = with_hours(world, np.tile(profiles[0, 0], (world.n_members, 1)))
+    if own.traffic is not None:
+        profile = visit_profile(own.traffic)
+        if profile is not None and record.hours_from is None:
+            record.hours_from = "traffic_data"
+            world = with_hours(world, np.tile(profile, (world.n_members, 1)))
+        latency = server_latency(own.traffic, servers=own.mapping.of("traffic_data").servers)
+        record.latency = {"not_learned": latency} if isinstance(latency, str) else latency
+    found = units_a_visitor(
+        sales=own.sales, traffic=own.traffic, behavior=own.behavior, members=world.n_members, generator=generator
+    )
+    told = record.told(found, ("conversion_at_list",), "" if isinstance(found, str) else found[1], doing="units a visitor")
+    if told is None:
+        return world
+    at_list = told[0] * record.units_over_list ** (world.traffic_share - 1.0)
+    return replace(world, conversion_at_list=np.clip(at_list, 1e-9, 1.0 - 1e-9))
+
+
+def with_hours(world: World, profile: Array) -> World:
+    """``world`` with the hours ``profile`` (member, hour; adds up to 1) of a day at list price, levels unchanged.
+
+    Differences between segments and products in when they buy are kept: all are tilted by the same ratio.
+    """
+    units = world.units_per_minute.astype(np.float64)
+    daily = units.sum(axis=4, keepdims=True)
+    total = units[:, :, :, 0, :].sum(axis=(1, 2))
+    floor = 1e-6 * total.max(axis=1, keepdims=True)
+    ratio = profile / np.maximum(total / total.sum(axis=1, keepdims=True), floor / total.sum(axis=1, keepdims=True))
+    tilted = np.maximum(units, floor[:, None, None, None, :] / units.shape[2]) * ratio[:, None, None, None, :]
+    tilted *= daily / np.maximum(tilted.sum(axis=4, keepdims=True), 1e-300)
+    return replace(world, units_per_minute=np.maximum.accumulate(tilted, axis=3).astype(np.float32))
+
+
+def _name(own: OwnTables, world: World) -> str:
+    if own.sales is None:
+        return f"{own.mapping.name}, products of {world.name}"
+    return f"{own.mapping.name}, {world.n_products} products"
+
+
+def _silent(description: str, done: int, total: int) -> None:
+    """Show no progress."""
