@@ -89,7 +89,9 @@ def world_of_complete_journey(config: CalibrateConfig, folder: RunFolder) -> Wor
 def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFolder) -> World:
     """A World of a shop's own tables, or one refreshed with them."""
     if config.from_world is not None and config.world.folder is not None:
-        raise InputError("from_world is the World to refresh, world.folder the one that a calibration rests on; give one")
+        raise InputError(
+            "from_world is the World to refresh, world.folder the one that a calibration rests on; give one"
+        )
     source = config.from_world or config.world.folder
     base = shipped_world() if source is None else World.load(Path(source))
     known = config.from_world is not None
@@ -105,16 +107,20 @@ def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFol
     with folder.timed("update" if known else "calibration"):
         if known:
             world, levels = refresh_world(base, own, seed=config.world.seed)
-            write_rows(folder, "levels", levels.to_dict("records"))
+            write_rows(folder, "levels", levels)
         else:
             world = learn_world(own, base, seed=config.world.seed, progress=stage_progress())
-            write_rows(folder, "fields", [{"field": name, "from": words} for name, words in world.provenance["fields"].items()])
+            write_rows(
+                folder, "fields", [{"field": name, "from": words} for name, words in world.provenance["fields"].items()]
+            )
             write_rows(folder, "products", world.provenance["products"])
     world.save(folder.path / "world")
     write_rows(folder, "rows", own.account.rows())
-    tell(own, world, quarantine=quarantine)
+    tell_rows(own, quarantine=quarantine)
     if known:
         print(levels.round(3).to_string(index=False), flush=True)
+    else:
+        tell_what_is_not_learned(world)
     return world
 
 
@@ -131,21 +137,27 @@ def mapping_in(path: str | None) -> ShopMapping:
     return read_mapping(raw, source=str(path))
 
 
-def tell(own: OwnTables, world: World, *, quarantine: Path) -> None:
-    """Say what became of the rows and what was not learned, a line each."""
+def tell_rows(own: OwnTables, *, quarantine: Path) -> None:
+    """Say what became of the rows, a line each."""
     for row in own.account.rows():
         say(f"{row['table']}: {row['rows']} rows {row['what']}")
     if own.quarantine.cells:
         say(f"the rows set apart, with column, value and reason: {quarantine}")
-    record: dict[str, Any] = world.provenance
-    for words in (*own.notes, *record.get("not_learned", [])):
+    for words in own.notes:
         say(words)
-    for product in record.get("products", []):
-        if str(product.get("response", "")).startswith("base World"):
+
+
+def tell_what_is_not_learned(world: World) -> None:
+    """Say what a calibration took from its base World because the tables do not tell it, a line each."""
+    record: dict[str, Any] = world.provenance
+    for words in record["not_learned"]:
+        say(words)
+    for product in record["products"]:
+        if "elasticity" not in product:
             say(f"response to price of {product['product_id']}: {product['response']}")
 
 
-def write_rows(folder: RunFolder, name: str, rows: list[dict[str, Any]]) -> None:
+def write_rows(folder: RunFolder, name: str, rows: list[dict[str, Any]] | pd.DataFrame) -> None:
     """Write records as a CSV file of the run."""
     write_text(folder.path / f"{name}.csv", pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 

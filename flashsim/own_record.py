@@ -76,12 +76,12 @@ class Record:
         self.names, self.groups = names, groups
         for name, words in _FROM_SALES.items():
             self.set(name, "sales_data", words)
-        self.set("currency", "mapping", "the mapping's, or USD")
+        self.set("currency", "mapping", "as the mapping says")
         self.set("mailer_effect", BASE, "sales_data does not tell mailers from other promotions")
 
     def finish(self) -> None:
         """Enter the fields that several tables may have made."""
-        self.set("name", "mapping", "the mapping's")
+        self.set("name", "mapping", "as the mapping says, and the number of products")
         demand = self.demand
         hours = self.hours_from or BASE
         if demand is None:
@@ -99,21 +99,27 @@ class Record:
         given = len(self.costs_given)
         self.set(
             "unit_cost",
-            "sales_data" if given == len(demand.product_ids) else "assumption" if not given else "sales_data and assumption",
+            "sales_data"
+            if given == len(demand.product_ids)
+            else "assumption"
+            if not given
+            else "sales_data and assumption",
             f"given for {given} of {len(demand.product_ids)} products; else list price × (1 - margin) × revenue over "
             "regular value: see assumptions",
         )
         supported = "sales_data" if not demand.unidentified else f"sales_data and {BASE}"
         if demand.supported_depth is None:
             supported = BASE
-        self.set("supported_depth", supported, "95 % of the discounted days are no deeper; the smaller, of several sources")
+        self.set(
+            "supported_depth", supported, "95 % of the discounted days are no deeper; the smaller, of several sources"
+        )
 
 
 _FROM_SALES: Final = {
     "product_ids": "the products that sold",
     "product_names": "product_name, else the base World's, else the id",
     "product_groups": "product_group, else the base World's, else none",
-    "list_price": "list_price, else the median price of days without promotion, else the price reached on one day of ten",
+    "list_price": "list_price, else the median price of days without promotion, else the price reached on a day of ten",
     "weekday_factor": "weekday effects of the price response, weighted by the products' levels",
     "frailty_common_variance": "covariance between products of one-week-ahead errors of a day",
     "frailty_product_variance": "variance of the same errors beyond the common factor; buying several at once is in it",
@@ -121,8 +127,8 @@ _FROM_SALES: Final = {
 }
 
 
-def describe_own(own: OwnTables, world: World, *, record: Record, settings: dict[str, Any]) -> dict[str, Any]:
-    """The provenance of ``world``; ``settings`` are those of the calibration."""
+def describe_own(own: OwnTables, record: Record, *, settings: dict[str, Any]) -> dict[str, Any]:
+    """The provenance of a World of ``own`` tables; ``settings`` are those of the calibration."""
     record.finish()
     base = record.base
     return {

@@ -16,7 +16,7 @@ Left out: support tickets, which are checked and counted alone; people who look 
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +87,7 @@ def learn_world(
         world = _with_demand(own, demand, base, record=record)
     world = _with_visits(own, world, record=record, generator=redrawing)
     facts = {"seed": seed, "members": base.n_members}
-    return replace(world, name=_name(own, world), provenance=describe_own(own, world, record=record, settings=facts))
+    return replace(world, name=_name(own, world), provenance=describe_own(own, record, settings=facts))
 
 
 def _check_extent(own: OwnTables) -> None:
@@ -115,11 +115,11 @@ def _with_demand(own: OwnTables, demand: OwnDemand, base: World, *, record: Reco
     bought, segments = None, None
     if own.behavior is not None:
         bought = purchases_of(own.behavior, demand.product_ids)
-        divided = divide_people(
-            bought, own.sales, product_ids=demand.product_ids, list_price=demand.list_price
-        )
+        divided = divide_people(bought, own.sales, product_ids=demand.product_ids, list_price=demand.list_price)
         segments = record.told(divided, ("segment_names",), "user_behavior", doing="segments")
-    surface, lifted = _surface(demand, base, likes=likes, segments=segments, bought=bought, groups=groups, record=record)
+    surface, lifted = _surface(
+        demand, base, likes=likes, segments=segments, bought=bought, groups=groups, record=record
+    )
     depth = [base.supported_depth] * bool(demand.unidentified or demand.supported_depth is None)
     depth += [] if demand.supported_depth is None else [float(np.clip(np.round(demand.supported_depth, 2), 0.01, 0.95))]
     record.lifted_share = lifted
@@ -146,17 +146,20 @@ def _with_demand(own: OwnTables, demand: OwnDemand, base: World, *, record: Reco
 def _texts(own: OwnTables, demand: OwnDemand, base: World, column: str) -> tuple[str, ...]:
     """Name or group of each product: the table's last one that is filled, else the base World's, else a plain one."""
     assert own.sales is not None
-    of_base = dict(zip(base.product_ids, base.product_names if column == "product_name" else base.product_groups, strict=True))
+    of_base = dict(
+        zip(base.product_ids, base.product_names if column == "product_name" else base.product_groups, strict=True)
+    )
     given: dict[str, str] = {}
     if column in own.sales.columns:
         filled = own.sales[own.sales[column] != ""]
-        given = filled.groupby("product_id")[column].last().to_dict()
+        given = {str(name): str(text) for name, text in filled.groupby("product_id")[column].last().items()}
     plain = {name: name if column == "product_name" else "no group" for name in demand.product_ids}
     return tuple(given.get(name, of_base.get(name, plain[name])) for name in demand.product_ids)
 
 
 def _likes(product_ids: tuple[str, ...], groups: tuple[str, ...], base: World) -> Likes:
-    places, words = [], []
+    places: list[tuple[int, ...]] = []
+    words: list[str] = []
     for product, group in zip(product_ids, groups, strict=True):
         alike = tuple(place for place, name in enumerate(base.product_groups) if name == group)
         if product in base.product_ids:
@@ -241,10 +244,14 @@ def _with_visits(own: OwnTables, world: World, *, record: Record, generator: np.
             world = with_hours(world, np.tile(profile, (world.n_members, 1)))
         latency = server_latency(own.traffic, servers=own.mapping.of("traffic_data").servers)
         record.latency = {"not_learned": latency} if isinstance(latency, str) else latency
+        if isinstance(latency, str) and "response_time_s" in own.traffic.columns:
+            record.not_learned.append(f"servers: {latency}")
     found = units_a_visitor(
         sales=own.sales, traffic=own.traffic, behavior=own.behavior, members=world.n_members, generator=generator
     )
-    told = record.told(found, ("conversion_at_list",), "" if isinstance(found, str) else found[1], doing="units a visitor")
+    told = record.told(
+        found, ("conversion_at_list",), "" if isinstance(found, str) else found[1], doing="units a visitor"
+    )
     if told is None:
         return world
     at_list = told[0] * record.units_over_list ** (world.traffic_share - 1.0)

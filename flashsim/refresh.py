@@ -11,15 +11,15 @@ The level L ~ Gamma(A, B) is updated by it and forgets, each day, by delta = LEV
 
 It begins where such a filter comes to rest, B = A = i / (1 - delta) with i a typical day's w mu, so that one new day
 weighs 1 - delta (5 %), two weeks half, and a level that has changed is reached geometrically, whatever it was before.
-Days without a row are forgotten too, four weeks of them at most. A sell-out says that demand was at least what was sold:
+Days without a row are forgotten too, four weeks of them at most. A sell-out says that demand was what was sold or more:
 the mean of the negative binomial above that is put in its place. To each member the count w·units is a little different
 (a gamma variable of that mean and variance), so that members go on differing by what one cannot know.
 
 The hours of the day are a running mean of the shares of each whole day in ``traffic_data``, with the same delta.
 
-Kept: response to price, promotions, weekdays, segments, frailties, prices, costs, and units a visitor. Units are counted
-as the World's own data counted them: its ``population`` is not applied. Left out: that weekdays or responses change, and
-that a day on which all sold well may say less of each product than it seems to.
+Kept: response to price, promotions, weekdays, segments, frailties, prices, costs, and units a visitor. Units are as the
+World's own data counted them: its ``population`` is not applied. Left out: that weekdays or responses change, and that
+a day on which all sold well may say less of each product than it seems to.
 
 Source: Smith (1979), JRSS B 41, "A generalization of the Bayesian steady forecasting model"; West & Harrison (1997),
 Bayesian Forecasting and Dynamic Models, ch. 2 (limiting precision under discounting); Burgers, van Leeuwen & Evensen
@@ -72,11 +72,16 @@ def refresh_world(world: World, own: OwnTables, *, seed: int) -> Refreshed:
         raise InputError(f"seed must be an integer >= 0, got {seed!r}")
     if own.sales is None and own.traffic is None:
         raise InputError(
-            f"an update needs sales_data or traffic_data, the folder holds {', '.join(own.tables)} alone; add one of them"
+            f"an update needs sales_data or traffic_data, the folder holds {', '.join(own.tables)} alone; add one"
         )
     _refuse_known(world, own)
     levels = pd.DataFrame(columns=["product_id", "days", "units", "expected", "level", "weight"])
-    entry: dict[str, Any] = {"files": dict(own.files), "sha256": dict(own.checksums), "spans": own.spans(), "seed": seed}
+    entry: dict[str, Any] = {
+        "files": dict(own.files),
+        "sha256": dict(own.checksums),
+        "spans": own.spans(),
+        "seed": seed,
+    }
     refreshed = world
     if own.sales is not None:
         sales = _known_products(world, own)
@@ -119,9 +124,7 @@ def expected_units(world: World, sales: pd.DataFrame) -> Array:
     return units
 
 
-def _filter(
-    world: World, sales: pd.DataFrame, expected: Array, *, gap: int, generator: np.random.Generator
-) -> _Levels:
+def _filter(world: World, sales: pd.DataFrame, expected: Array, *, gap: int, generator: np.random.Generator) -> _Levels:
     """Level factors of the filter in the module's docstring."""
     product = _places(world, sales)
     alpha = (1.0 + world.frailty_common_variance[:, None]) * (1.0 + world.frailty_product_variance) - 1.0
@@ -159,7 +162,12 @@ def _mean_above(units: Array, mean: Array, alpha: Array) -> Array:
 def _hours(world: World, traffic: pd.DataFrame) -> tuple[Array, int, float]:
     """Profile (member, hour) after the whole days of ``traffic``; how many those are, and what they weigh."""
     hour = traffic["date"].dt.hour
-    rate = traffic.groupby([traffic["date"].dt.normalize(), hour])["visits"].mean().unstack().reindex(columns=range(HOURS_OF_DAY))
+    rate = (
+        traffic.groupby([traffic["date"].dt.normalize(), hour])["visits"]
+        .mean()
+        .unstack()
+        .reindex(columns=range(HOURS_OF_DAY))
+    )
     whole = rate[rate.notna().all(axis=1) & (rate.sum(axis=1) > 0.0)]
     units = world.units_per_minute[:, :, :, 0, :].sum(axis=(1, 2), dtype=np.float64)
     profile, evidence = units / units.sum(axis=1, keepdims=True), 1.0 / (1.0 - DELTA)
@@ -174,7 +182,7 @@ def _known_products(world: World, own: OwnTables) -> pd.DataFrame:
     known = own.sales["product_id"].isin(world.product_ids)
     if not known.any():
         raise InputError(
-            f"sales_data tells of {own.sales['product_id'].iloc[0]!r} and others, none of which is a product of the World "
+            f"sales_data tells of {own.sales['product_id'].iloc[0]!r}, but of no product of the World "
             f"({', '.join(world.product_ids[:5])}, …); choose another World, or calibrate one"
         )
     if not known.all():
@@ -198,7 +206,7 @@ def _told(world: World, sales: pd.DataFrame, expected: Array) -> pd.DataFrame:
     if odd.any():
         place = int(odd.argmax())
         raise InputError(
-            f"sales_data: {world.product_ids[place]} sold {units[place]:g} units where the World expects {mean[place]:.3g}; "
+            f"sales_data: {world.product_ids[place]} sold {units[place]:g} units, the World expects {mean[place]:.3g}; "
             "if they are counted in another unit, put scale: {sales: FACTOR} into the mapping, else calibrate anew"
         )
     days = np.bincount(product, minlength=size)

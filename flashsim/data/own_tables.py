@@ -13,13 +13,14 @@ What happens to                                              outcome
     a day without a sale and without a price                 the product's last price, entered as changed
     no row for a day between a product's first and last      if no row of the table has sales of 0, days without a sale
                                                              were never written down: they are added, with 0 sales;
-                                                             otherwise nothing is known of the day
+                                                             otherwise, or where a row was quarantined that may have
+                                                             been of that day, nothing is known of it
 
 A share of quarantined rows above ``most_quarantined`` stops the run.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -28,6 +29,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from flashsim.data.clean import RowAccount
+from flashsim.data.own_days import FLAGS, finish_sales, finish_traffic
 from flashsim.data.quarantine import Quarantine
 from flashsim.data.schemas import SALES_DATA, SUPPORT_TICKETS, USER_BEHAVIOR, BrokenCell, broken_cells
 from flashsim.data.shop_folder import NUMBERS, RawTable, ShopMapping, read_folder
@@ -43,14 +45,10 @@ SCHEMAS: Final[Mapping[str, pa.DataFrameSchema]] = {
     "support_tickets": SUPPORT_TICKETS,
 }
 STAMPS: Final = ("date", "timestamp")
-FLAGS: Final = ("promotion", "stock_out")
 YES: Final = ("1", "1.0", "true", "t", "yes", "y", "是")
 NO: Final = ("0", "0.0", "false", "f", "no", "n", "否")
 EMPTY: Final = ("", "na", "n/a", "nan", "nat", "null", "none")
 """What people write into a cell of numbers that is empty."""
-SLOWEST_USUAL_RESPONSE_S: Final = 30.0
-"""A median response time above this is in another unit than seconds."""
-HOUR: Final = pd.Timedelta(hours=1)
 
 
 class Twice(NamedTuple):
@@ -99,7 +97,9 @@ class OwnTables:
     def spans(self) -> dict[str, list[str]]:
         """First and last day of each table whose rows have a date."""
         told = {name: self._stamps(name) for name, table in self.tables.items() if {*STAMPS} & set(table.columns)}
-        return {name: [stamps.min().date().isoformat(), stamps.max().date().isoformat()] for name, stamps in told.items()}
+        return {
+            name: [stamps.min().date().isoformat(), stamps.max().date().isoformat()] for name, stamps in told.items()
+        }
 
     def _stamps(self, table: str) -> pd.Series:
         held = self.tables[table]
@@ -134,19 +134,18 @@ def read_own_tables(
         table = reader.checked()
         if name == "sales_data":
             table = reader.without(table, changed_units(table, usual_price=usual_price))
-        if name in _FINISH:
-            table = _FINISH[name](table, own)
+            table = finish_sales(table, lost=reader.lost(table), account=own.account, notes=own.notes)
+        elif name == "traffic_data":
+            table = finish_traffic(table, account=own.account, notes=own.notes)
+        elif name == "support_tickets":
+            own.notes.append(
+                f"support_tickets: {len(table)} tickets of {table['intent'].nunique()} intents were checked and "
+                "counted; nothing is learned from them yet."
+            )
         cleaned[name] = table.reset_index(drop=True)
     own.quarantine.write(quarantine_file)
-    return OwnTables(
-        own.mapping,
-        own.account,
-        own.quarantine,
-        own.checksums,
-        own.files,
-        *(cleaned.get(name) for name in SCHEMAS),
-        notes=own.notes,
-    )
+    sales, traffic, behavior, tickets = (cleaned.get(name) for name in SCHEMAS)
+    return replace(own, sales=sales, traffic=traffic, behavior=behavior, tickets=tickets)
 
 
 @dataclass(frozen=True)
@@ -172,9 +171,8 @@ class _Reader:
         schema = SCHEMAS[raw.name]
         schema = schema.remove_columns([column for column in schema.columns if column not in typed.columns])
         told = {(cell.row, cell.column) for cell in broken}
-        broken += [cell for cell in broken_cells(typed, schema) if (cell.row, cell.column) not in told]
-        if raw.name == "sales_data":
-            broken += _contradictions(typed)
+        more = broken_cells(typed, schema) + (_contradictions(typed) if raw.name == "sales_data" else [])
+        broken += [cell for cell in more if (cell.row, cell.column) not in told]
         typed = self.without(typed, broken)
         typed = self._without_repeats(typed, twice=set(typed.index.intersection(happens_twice)))
         if not len(typed):
@@ -186,6 +184,13 @@ class _Reader:
         rows = self.own.quarantine.take(self.raw, broken, account=self.own.account)
         self.own.quarantine.refuse_many(self.raw, most=self.most_quarantined, file=self.quarantine_file)
         return table.drop(index=list(rows)) if rows else table
+
+    def lost(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Date and product, as far as they can be read, of the rows of sales_data that ``table`` lacks."""
+        cells = self.raw.cells.drop(index=table.index)
+        zones = self.own.mapping.time_zone, self.own.mapping.stamps or self.own.mapping.time_zone
+        dates = read_stamps(cells["date"], time_zone=zones[0], naive_zone=zones[1]).local.dt.normalize()
+        return pd.DataFrame({"date": dates, "product_id": cells["product_id"]})
 
     def _typed(self) -> tuple[pd.DataFrame, dict[tuple[int, str], str], pd.Index]:
         """Columns of the right types; why cells could not be turned into one; rows in an hour that happens twice."""
@@ -201,7 +206,7 @@ class _Reader:
                 is_day = raw.name == "sales_data"
                 columns[name] = stamps.local.dt.normalize() if is_day else stamps.local
                 happens_twice = happens_twice if is_day else text.index[stamps.happens_twice]
-                reasons |= {(row, name): why for row, why in stamps.reasons[stamps.reasons != ""].items()}
+                reasons |= {(int(str(row)), name): why for row, why in stamps.reasons[stamps.reasons != ""].items()}
             elif name in NUMBERS[raw.name]:
                 columns[name], wrong = _numbers(text, scale=spelled.scale.get(name, 1.0))
                 reasons |= {(row, name): "is not a number" for row in wrong}
@@ -250,98 +255,3 @@ def _contradictions(sales: pd.DataFrame) -> list[BrokenCell]:
         above = sales.index[(sales["sales"] > sales["stock"]).to_numpy()]
         broken += [BrokenCell(row, "sales", "is more than the stock of the row") for row in above]
     return broken
-
-
-def _finish_sales(sales: pd.DataFrame, own: OwnTables) -> pd.DataFrame:
-    """Days without a sale filled in, sell-outs in one column ``sold_out``, rows that say nothing dropped."""
-    sales = sales.sort_values(["product_id", "date"], kind="stable")
-    known = sales.groupby("product_id")["price"].ffill()
-    lacks = sales["price"].isna()
-    own.account.change("sales_data", "no price on a day without a sale, the last one taken", (lacks & known.notna()).sum())
-    if (lacks & known.isna()).any():
-        own.account.drop("sales_data", "no sale and no price before the product's first one", (lacks & known.isna()).sum())
-    sales = sales.assign(price=known)[known.notna()]
-    sales = _with_days_without_sale(sales, own)
-    sold_out = sales["stock_out"] if "stock_out" in sales.columns else pd.Series(data=False, index=sales.index)
-    if "stock" in sales.columns:
-        sold_out = sold_out | (sales["sales"] >= sales["stock"])
-    empty = sold_out & (sales["sales"] == 0.0)
-    if empty.any():
-        own.account.drop("sales_data", "sold out all day: says nothing of demand", empty.sum())
-    sales = sales.assign(sold_out=sold_out)[~empty]
-    if not len(sales):
-        raise InputError("sales_data: every row was sold out all day, so nothing tells demand; check stock_out and stock")
-    return sales
-
-
-def _with_days_without_sale(sales: pd.DataFrame, own: OwnTables) -> pd.DataFrame:
-    days = pd.DatetimeIndex(np.sort(sales["date"].unique()))
-    spans = sales.groupby("product_id")["date"].agg(["min", "max", "nunique"])
-    places = days.searchsorted(spans["max"]) - days.searchsorted(spans["min"]) + 1
-    absent = int((places - spans["nunique"]).sum())
-    if absent == 0:
-        return sales
-    if (sales["sales"] == 0.0).any():
-        own.notes.append(
-            f"sales_data: {absent} days of a product between its first and last have no row; as other rows do tell days "
-            "without a sale, nothing is assumed of them."
-        )
-        return sales
-    grids = [
-        rows.set_index("date").reindex(days[(days >= rows["date"].min()) & (days <= rows["date"].max())])
-        for _, rows in sales.groupby("product_id", sort=False)
-    ]
-    filled = pd.concat([grid.assign(product_id=grid["product_id"].ffill()) for grid in grids]).rename_axis("date")
-    filled = filled.reset_index()
-    is_new = filled["sales"].isna()
-    for column in filled.columns.difference(["sales", *FLAGS, "stock"]):
-        filled[column] = filled.groupby("product_id")[column].ffill()
-    filled["sales"] = filled["sales"].fillna(0.0)
-    for flag in set(FLAGS) & set(filled.columns):
-        filled[flag] = filled[flag].where(~is_new, other=False).astype(bool)
-    own.account.add("sales_data", "a day without a row, taken as no sale at the price before", is_new.sum())
-    return filled
-
-
-def _finish_traffic(traffic: pd.DataFrame, own: OwnTables) -> pd.DataFrame:
-    """Rows in order of time; InputError when they are too far apart or response times are not in seconds."""
-    back = int((traffic["date"].diff() < pd.Timedelta(0)).sum())
-    own.account.change("traffic_data", "the clock runs backwards before this row, sorted", back)
-    traffic = traffic.sort_values("date", kind="stable")
-    steps = traffic["date"].diff().dropna()
-    steps = steps[steps > pd.Timedelta(0)]
-    tick = steps.median() if len(steps) else HOUR
-    if tick > HOUR:
-        raise InputError(
-            f"traffic_data: rows are {tick / HOUR:.3g} hours apart, an hour at most is needed to tell the hours of the "
-            "day; bring the finer table or leave it out"
-        )
-    gaps = steps[steps > 1.5 * tick]
-    if len(gaps):
-        missing = int((gaps / tick).round().sum()) - len(gaps)
-        own.notes.append(
-            f"traffic_data: {missing} ticks of {tick / HOUR * 60:g} minutes are missing in {len(gaps)} gaps, the longest "
-            f"{gaps.max() / HOUR:.3g} hours; nothing is assumed of them."
-        )
-    slow = traffic["response_time_s"].median() if "response_time_s" in traffic.columns else 0.0
-    if slow > SLOWEST_USUAL_RESPONSE_S:
-        raise InputError(
-            f"traffic_data: the median response time is {slow:g} s, which looks like milliseconds; put "
-            "scale: {response_time_s: 0.001} into the mapping"
-        )
-    return traffic
-
-
-def _finish_tickets(tickets: pd.DataFrame, own: OwnTables) -> pd.DataFrame:
-    own.notes.append(
-        f"support_tickets: {len(tickets)} tickets of {tickets['intent'].nunique()} intents were checked and counted; "
-        "nothing is learned from them yet."
-    )
-    return tickets
-
-
-_FINISH: Final[Mapping[str, Callable[[pd.DataFrame, OwnTables], pd.DataFrame]]] = {
-    "sales_data": _finish_sales,
-    "traffic_data": _finish_traffic,
-    "support_tickets": _finish_tickets,
-}

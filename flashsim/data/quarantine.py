@@ -86,11 +86,12 @@ class Quarantine:
             return
         self.write(file)
         mine = [cell for cell in self.cells if cell.table == raw.name]
-        (column, reason), count = Counter((cell.column, cell.reason) for cell in mine).most_common(1)[0]
-        example = next(cell for cell in mine if (cell.column, cell.reason) == (column, reason))
+        column, count = Counter(cell.column for cell in mine).most_common(1)[0]
+        example = next(cell for cell in mine if cell.column == column)
         raise InputError(
-            f"{raw.path}: {rows} of {raw.rows} rows ({rows / raw.rows:.1%}) cannot be used, at most {most:.1%} may; most "
-            f"often ({count} rows) column {column!r}, for instance {example.value[:40]!r} in row {example.row}: {reason}; "
+            f"{raw.path}: {rows} of {raw.rows} rows ({rows / raw.rows:.1%}) cannot be used, at most {most:.1%} may; "
+            f"most often ({count} rows) column {column!r}, for instance {example.value[:40]!r} in row {example.row}: "
+            f"{example.reason}; "
             f"mend the table (all such rows are in {file}), or raise data.most_quarantined"
         )
 

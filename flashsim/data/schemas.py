@@ -13,7 +13,6 @@ from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
 from flashsim.errors import InputError
 
-
 BEHAVIORS: Final = ("view", "search", "cart", "favourite", "buy", "review")
 
 

@@ -212,7 +212,7 @@ def _read(path: Path, table: str, mapping: TableMapping) -> RawTable:
 
 
 def _missing(path: Path, table: str, *, ours: str, theirs: str, present: list[str]) -> str:
-    near = difflib.get_close_matches(theirs, present, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(theirs, present, n=1, cutoff=0.75)
     hint = near[0] if near else "YOUR_NAME"
     return (
         f"{path}: column {theirs!r} is missing, the table has {present}; say which one it is in a mapping file: "

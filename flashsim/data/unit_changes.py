@@ -26,14 +26,17 @@ def changed_units(sales: pd.DataFrame, *, usual_price: Mapping[str, float] | Non
     """Cells of price and sales in another unit than the rest of their product; ``usual_price`` where it is known."""
     broken: list[BrokenCell] = []
     for product, rows in sales.groupby("product_id", sort=False):
-        usual = (usual_price or {}).get(str(product))
-        if usual is None:
-            usual = rows["price"].quantile(0.5, interpolation="lower")
+        median = float(rows["price"].quantile(0.5, interpolation="lower"))
+        usual = (usual_price or {}).get(str(product), median)
         prices = rows["price"].to_numpy(dtype=np.float64)
         with np.errstate(invalid="ignore"):
             odd = (prices >= PRICE_FACTOR * usual) | (prices <= usual / PRICE_FACTOR)
         broken += [
-            BrokenCell(row, "price", f"is {_times(price / usual)} the usual price of {product}, {usual:g}: another unit?")
+            BrokenCell(
+                row,
+                "price",
+                f"is {_times(price / usual)} the usual price of {product}, {usual:g}: another unit, such as cents?",
+            )
             for row, price in zip(rows.index[odd], prices[odd], strict=True)
         ]
         broken += _quantity_steps(str(product), rows[~odd].sort_values("date"))
@@ -57,7 +60,8 @@ def _quantity_steps(product: str, rows: pd.DataFrame) -> list[BrokenCell]:
     day = after["date"].iloc[0].date()
     odd, words = (before, "before") if len(before) < len(after) else (after, "from")
     factor = step.log_factor if words == "from" else -step.log_factor
-    reason = f"sales of {product} are {_times(np.exp(factor))} as large {words} {day} as otherwise: another unit?"
+    much = f"{_times(np.exp(factor))} as large {words} {day} as otherwise"
+    reason = f"sales of {product} are {much}: another unit, such as grams?"
     return [BrokenCell(row, "sales", reason) for row in odd.index]
 
 

@@ -215,7 +215,6 @@ def _of_members(
     return out
 
 
-
 def _by_weekday(fit: FittedResponse, list_price: pd.Series) -> NDArray[np.float64]:
     """Expected units (product, weekday) at list price, not promoted."""
     products, day = len(fit.product_ids), np.tile(np.arange(DAYS), len(fit.product_ids))

@@ -87,9 +87,8 @@ def divide_people(
     users = int(bought.user.max()) + 1 if bought.user.size else 0
     days = int((bought.day.max() - bought.day.min()).days) + 1 if users else 0
     if users < FEWEST_BUYERS or days < FEWEST_SEGMENT_DAYS:
-        return (
-            f"{users} people bought over {days} days, {FEWEST_BUYERS} and {FEWEST_SEGMENT_DAYS} are needed to divide them"
-        )
+        needed = f"{FEWEST_BUYERS} and {FEWEST_SEGMENT_DAYS} are needed to divide them"
+        return f"{users} people bought over {days} days, {needed}"
     place = pd.Series(np.arange(len(product_ids)), index=list(product_ids))
     offers = sales[sales["product_id"].isin(place.index)]
     key = pd.MultiIndex.from_arrays([place.loc[offers["product_id"]].to_numpy(), offers["date"]])
@@ -135,7 +134,7 @@ def purchase_profiles(
     groups = int(group_of.max()) + 1
     if segments is None:
         by_hour = np.zeros((groups, 1, HOURS_OF_DAY))
-        np.add.at(by_hour, (group_of[bought.product], 0, bought.hour), 1.0)
+        np.add.at(by_hour[:, 0], (group_of[bought.product], bought.hour), 1.0)
         return np.repeat(hour_profiles(by_hour), count, axis=1)
     told = segments.segment >= 0
     by_hour = np.zeros((groups, count, HOURS_OF_DAY))
@@ -155,21 +154,26 @@ def units_a_visitor(
     if traffic is not None and sales is not None:
         visits = _whole_days(traffic)
         units = sales.groupby("date")["sales"].sum()
-        by_day, tables = pd.concat([units, visits], axis=1, join="inner", keys=["units", "visits"]), "sales_data and traffic_data"
+        by_day, tables = (
+            pd.concat([units, visits], axis=1, join="inner", keys=["units", "visits"]),
+            "sales_data and traffic_data",
+        )
     elif behavior is not None:
         day = behavior["timestamp"].dt.normalize()
         came = behavior["user_id"].groupby(day).nunique()
         bought = (behavior["behavior"] == "buy").groupby(day).sum()
         by_day, tables = pd.concat([bought, came], axis=1, keys=["units", "visits"]), "user_behavior"
     else:
-        return "needs traffic_data beside sales_data, or user_behavior"
+        return "they need traffic_data beside sales_data, or user_behavior"
     if by_day["visits"].sum() <= 0.0 or by_day["units"].sum() <= 0.0:
         return f"{tables} tell no day with visits and units"
     week = np.unique((by_day.index - by_day.index.min()).days // DAYS, return_inverse=True)[1]
     totals = np.stack([np.bincount(week, by_day[name]) for name in ("units", "visits")])
     drawn = generator.integers(totals.shape[1], size=(members, totals.shape[1]))
     units, visits = totals[:, drawn].sum(axis=2)
-    ratio: Array = np.where((units > 0.0) & (visits > 0.0), units / np.maximum(visits, 1e-12), totals[0].sum() / totals[1].sum())
+    ratio: Array = np.where(
+        (units > 0.0) & (visits > 0.0), units / np.maximum(visits, 1e-12), totals[0].sum() / totals[1].sum()
+    )
     if ratio.max() >= 1.0:
         return f"{tables} tell {ratio.max():.3g} units a visit, more than one, so visits are not of people who shop"
     return ratio, tables
@@ -192,7 +196,10 @@ def server_latency(traffic: pd.DataFrame, *, servers: int | None) -> dict[str, A
     measured = busiest["response_time_s"].where(busiest["response_time_s"] > 0.0)
     try:
         fit = fit_latency(
-            busiest["visits"], response_time_s=measured, servers=servers, tick_s=_tick(traffic) / pd.Timedelta(seconds=1)
+            busiest["visits"],
+            response_time_s=measured,
+            servers=servers,
+            tick_s=_tick(traffic) / pd.Timedelta(seconds=1),
         )
     except InputError as error:
         return str(error)
