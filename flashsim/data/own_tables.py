@@ -11,8 +11,8 @@ What happens to                                              outcome
     minutes of traffic that are not there                    counted and told; nothing is made up for them
     an empty promotion or stock_out                          taken as no, and entered as changed
     a day without a sale and without a price                 the product's last price, entered as changed
-    no row for a day between a product's first and last      if no row of the table has sales of 0, days without a sale
-                                                             were never written down: they are added, with 0 sales;
+    a day between a product's first and last on which        if no row of the table has sales of 0, days without a sale
+    others have a row and it has none                        were never written down: they are added, with 0 sales;
                                                              otherwise, or where a row was quarantined that may have
                                                              been of that day, nothing is known of it
 

@@ -1,7 +1,8 @@
 """Prices and quantities whose unit changes: cents among euros, grams after kilograms.
 
 A price counts as written in another unit where it is ``PRICE_FACTOR`` times the product's usual price or more, or as
-little: no offer is 98 % deep for long, and no shop asks fifty times as much. A quantity moves by chance and by offers,
+little: no offer is 97 % deep, and no shop asks thirty times as much; cents
+of a deep offer are still forty times the euros. A quantity moves by chance and by offers,
 so a single day is never taken for another unit; a product's sales are where they *stay* ``QUANTITY_FACTOR`` times as
 large from one day on, or as small, for ``LEAST_DAYS`` days with a sale on either side, at about the same price.
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from flashsim.data.schemas import BrokenCell
 
-PRICE_FACTOR: Final = 50.0
+PRICE_FACTOR: Final = 30.0
 QUANTITY_FACTOR: Final = 30.0
 LEAST_DAYS: Final = 7
 
