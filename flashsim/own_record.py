@@ -68,6 +68,14 @@ class Record:
             self.segments_from = table
         return found
 
+    def hours(self, found: Told | str, table: str) -> Told | None:
+        """``found`` hours of the day, entered as from ``table``; None, with the reason noted, where it is a reason."""
+        if isinstance(found, str):
+            self.not_learned.append(f"hours of the day: {found}")
+            return None
+        self.hours_from = table
+        return found
+
     def learn_from_sales(
         self, demand: OwnDemand, likes: tuple[str, ...], *, names: tuple[str, ...], groups: tuple[str, ...]
     ) -> None:

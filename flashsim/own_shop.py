@@ -198,9 +198,10 @@ def _surface(
     if bought is not None:
         names = sorted(set(groups))
         group_of = np.array([names.index(group) for group in groups], dtype=np.intp)
-        by_group = purchase_profiles(bought, group_of=group_of, segments=segments, count=share.shape[1])
+        by_group = record.hours(
+            purchase_profiles(bought, group_of=group_of, segments=segments, count=share.shape[1]), "user_behavior"
+        )
         if by_group is not None:
-            record.hours_from = "user_behavior"
             profile = np.broadcast_to(np.swapaxes(by_group[group_of], 0, 1), (base.n_members, *share.shape[1:3], 24))
     if profile.shape[1] != share.shape[1]:  # own segments without hours of their own
         profile = np.repeat(profile.mean(axis=1, keepdims=True), share.shape[1], axis=1)
@@ -233,14 +234,12 @@ def _with_visits(own: OwnTables, world: World, *, record: Record, generator: np.
     if own.sales is None and own.behavior is not None:
         bought = purchases_of(own.behavior, world.product_ids)
         everything = np.zeros(world.n_products, dtype=np.intp)
-        profiles = purchase_profiles(bought, group_of=everything, segments=None, count=1)
+        profiles = record.hours(purchase_profiles(bought, group_of=everything, segments=None, count=1), "user_behavior")
         if profiles is not None:
-            record.hours_from = "user_behavior"
             world = with_hours(world, np.tile(profiles[0, 0], (world.n_members, 1)))
     if own.traffic is not None:
-        profile = visit_profile(own.traffic)
-        if profile is not None and record.hours_from is None:
-            record.hours_from = "traffic_data"
+        profile = None if record.hours_from else record.hours(visit_profile(own.traffic), "traffic_data")
+        if profile is not None:
             world = with_hours(world, np.tile(profile, (world.n_members, 1)))
         latency = server_latency(own.traffic, servers=own.mapping.of("traffic_data").servers)
         record.latency = {"not_learned": latency} if isinstance(latency, str) else latency

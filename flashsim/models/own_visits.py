@@ -41,14 +41,17 @@ DAYS: Final = 7
 Array = NDArray[np.float64]
 
 
-def visit_profile(traffic: pd.DataFrame) -> Array | None:
-    """Share of a day's visits by local hour (hour,); None where an hour was never seen or nobody came."""
+def visit_profile(traffic: pd.DataFrame) -> Array | str:
+    """Share of a day's visits by local hour (hour,), or why it cannot be told."""
     hour = traffic["date"].dt.hour
     rate = traffic.groupby([traffic["date"].dt.normalize(), hour])["visits"].mean()
     by_hour = rate.groupby(level=1).mean().reindex(range(HOURS_OF_DAY)).to_numpy(dtype=np.float64)
-    total = by_hour.sum()
-    profile: Array = by_hour / total
-    return profile if np.isfinite(total) and total > 0.0 else None
+    if np.isnan(by_hour).any():
+        return f"traffic_data never tells the hour {int(np.isnan(by_hour).argmax())}"
+    if by_hour.sum() <= 0.0:
+        return "traffic_data tells of no visit"
+    profile: Array = by_hour / by_hour.sum()
+    return profile
 
 
 class Purchases(NamedTuple):
@@ -127,10 +130,10 @@ def divide_people(
 
 def purchase_profiles(
     bought: Purchases, *, group_of: NDArray[np.intp], segments: OwnSegments | None, count: int
-) -> Array | None:
-    """Share of a day's units by hour (group, segment, hour), of ``count`` segments; None where purchases are few."""
+) -> Array | str:
+    """Share of a day's units by hour (group, segment, hour), of ``count`` segments, or why it cannot be told."""
     if bought.user.size < FEWEST_PURCHASES:
-        return None
+        return f"{bought.user.size} purchases of products that are known, {FEWEST_PURCHASES} are needed"
     groups = int(group_of.max()) + 1
     if segments is None:
         by_hour = np.zeros((groups, 1, HOURS_OF_DAY))
