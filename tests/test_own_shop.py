@@ -24,12 +24,20 @@ from tests.data.own_folder import (
 )
 from tests.worlds import make_world
 
-BASE = make_world(products=4, members=3, product_ids=("b0", "b1", "b2", "b3"))
+BASE = make_world(products=4, members=2, product_ids=("b0", "b1", "b2", "b3"))
 
 
-def learn(folder: Path, mapping: Any = None, *, base: World = BASE, seed: int = 0, **tables: Any) -> World:
+def learn(
+    folder: Path,
+    mapping: Any = None,
+    *,
+    base: World = BASE,
+    seed: int = 0,
+    tables: dict[str, pd.DataFrame] | None = None,
+    **more: pd.DataFrame,
+) -> World:
     own = read_own_tables(
-        write_tables(folder, **tables),
+        write_tables(folder, **(tables or {}), **more),
         read_mapping(mapping, source="map.yaml"),
         most_quarantined=0.05,
         quarantine_file=folder / "quarantine.csv",
@@ -164,7 +172,7 @@ def test_a_product_that_never_sold_leaves_with_an_entry_in_the_account(tmp_path:
 def test_fewer_than_thirty_days_are_refused_with_what_to_do(tmp_path: Path, table: str) -> None:
     made = {"sales_data": make_sales(29), "traffic_data": make_traffic(29), "user_behavior": make_behavior(29)}
     with pytest.raises(InputError) as refused:
-        learn(tmp_path, **{table: made[table]})
+        learn(tmp_path, tables={table: made[table]})
     assert str(refused.value) == (
         f"{table}.csv covers 29 days, a calibration needs at least 30; bring more, or refresh a World that you have "
         "with them: from_world=FOLDER data=csv data.folder=FOLDER"

@@ -143,8 +143,8 @@ def test_hours_move_by_what_the_new_days_weigh(tmp_path: Path) -> None:
     before, after = (w.units_per_minute[0].sum(axis=(0, 1, 2), dtype=np.float64) for w in (BASE, refreshed))
     expected = DELTA**14 * before / before.sum() + (1.0 - DELTA**14) * truth / truth.sum()
     np.testing.assert_allclose(after / after.sum(), expected, atol=0.002)
-    daily = (w.units_per_minute.sum(axis=(1, 4), dtype=np.float64) for w in (BASE, refreshed))
-    np.testing.assert_allclose(*daily, rtol=1e-5)
+    old, new = (w.units_per_minute.sum(axis=(1, 4), dtype=np.float64) for w in (BASE, refreshed))
+    np.testing.assert_allclose(new, old, rtol=1e-5)
 
 
 def test_a_day_that_lacks_an_hour_does_not_tell_the_hours(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What becomes of every row of a shop's own tables: used, set apart with a reason, dropped, changed or added."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ def read(folder: Path, mapping: Any = None, *, most: float = 0.05, **settings: A
 
 
 def set_apart(folder: Path) -> list[tuple[int, str, str, str]]:
-    table = pd.read_csv(folder / "out" / "quarantine.csv", dtype=str, keep_default_na=False)
-    return [(int(row.row), row.column, row.value, row.reason) for row in table.itertuples()]
+    with (folder / "out" / "quarantine.csv").open(encoding="utf-8", newline="") as file:
+        return [(int(row["row"]), row["column"], row["value"], row["reason"]) for row in csv.DictReader(file)]
 
 
 def account(own: OwnTables) -> dict[str, int]:

@@ -29,8 +29,8 @@ sales_data:
 
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Start:
-    """Starts programs in a folder with a base World of three members and a shop of 60 days."""
-    make_world(products=2, members=3, product_ids=("b0", "b1")).save(tmp_path / "base")
+    """Starts programs in a folder with a base World of two members and a shop of 60 days."""
+    make_world(products=2, members=2, product_ids=("b0", "b1")).save(tmp_path / "base")
     write_tables(tmp_path / "shop", sales_data=make_sales(60), traffic_data=make_traffic(35))
     return starter(monkeypatch, capsys, tmp_path)
 
