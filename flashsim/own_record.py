@@ -38,8 +38,10 @@ class Record:
     segments_from: str | None = None
     costs_given: tuple[str, ...] = ()
     """Products with a unit cost of their own."""
-    lifted_share: float = 0.0
-    latency: dict[str, Any] | None = None
+    tables: dict[str, Any] = field(default_factory=dict)
+    """How far the tables are from what they were made of."""
+    site: dict[str, Any] = field(default_factory=dict)
+    """What traffic tells of servers and rushes."""
 
     def __post_init__(self) -> None:
         """Everything is the base World's until a table says otherwise."""
@@ -77,7 +79,13 @@ class Record:
         return found
 
     def learn_from_sales(
-        self, demand: OwnDemand, likes: tuple[str, ...], *, names: tuple[str, ...], groups: tuple[str, ...]
+        self,
+        demand: OwnDemand,
+        likes: tuple[str, ...],
+        *,
+        names: tuple[str, ...],
+        groups: tuple[str, ...],
+        own_currency: str,
     ) -> None:
         """Enter what a table of sales tells."""
         self.demand, self.likes = demand, likes
@@ -85,6 +93,9 @@ class Record:
         for name, words in _FROM_SALES.items():
             self.set(name, "sales_data", words)
         self.set("currency", "mapping", "as the mapping says")
+        self.set("depth_grid", "fixed", "steps of 2.5 % to the deepest of the base World")
+        if own_currency != self.base.currency:
+            self.set("buyer_value", "fixed", f"0, for the base World's is in {self.base.currency}")
         self.set("mailer_effect", BASE, "sales_data does not tell mailers from other promotions")
 
     def finish(self) -> None:
@@ -167,8 +178,8 @@ def describe_own(own: OwnTables, record: Record, *, settings: dict[str, Any]) ->
         "response": [] if record.demand is None else list(record.demand.words),
         "assumptions": [asdict(assumption) for assumption in ASSUMPTIONS if _is_assumed(assumption.field, record)],
         "not_identified": [words for words, name in _NOT_IDENTIFIED if name is None or _is_assumed(name, record)],
-        "held_to_be_monotone": record.lifted_share,
-        "latency": record.latency,
+        "tables": record.tables,
+        "site": record.site,
         "support_tickets": None
         if own.tickets is None
         else {str(intent): int(count) for intent, count in own.tickets["intent"].value_counts().items()},

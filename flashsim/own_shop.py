@@ -11,15 +11,19 @@
 A product's *likes* in the base World are the product of the same id, else those of its group, else all. The World has
 as many members as its base, and the same ones for training; member i takes from member i what it does not know itself.
 
+The table is held against these parts as every World's is (:mod:`flashsim.surface`). Servers and the run of a rush come
+from ``traffic_data`` by the minute (:mod:`flashsim.models.site`).
+
 Left out: support tickets, which are checked and counted alone; people who look and do not buy beyond their number.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
 
 from flashsim.data.own_tables import OwnTables
 from flashsim.errors import InputError
@@ -31,17 +35,32 @@ from flashsim.models.own_visits import (
     divide_people,
     purchase_profiles,
     purchases_of,
-    server_latency,
     units_a_visitor,
     visit_profile,
 )
 from flashsim.models.price_response import FEWEST_DAYS
+from flashsim.models.provenance import describe_segments_held, describe_tables
+from flashsim.models.response import MemberResponse, rising_parts
 from flashsim.models.segments import SEGMENTS
+from flashsim.models.site import SiteRecords, learn_site
 from flashsim.own_record import BASE, Record, describe_own
-from flashsim.world import World
+from flashsim.surface import FINE_STEP, FLOOR, tabulate
+from flashsim.world import HOURS_OF_DAY, World
 
 Array = NDArray[np.float64]
+DEPTH_STEP: Final = 0.025
+"""Step of the depths of the table: constant elasticities down to -8 then stay within its bound."""
+PROBING_SEED: Final = 0
+"""Of the random places at which the table is held against its model."""
 LEARNING_TABLES: Final = ("sales_data", "traffic_data", "user_behavior")
+
+
+class _Told(NamedTuple):
+    """What purchases tell of our products."""
+
+    groups: tuple[str, ...]  # product
+    bought: Purchases | None
+    segments: OwnSegments | None
 
 
 class Likes(NamedTuple):
@@ -111,18 +130,20 @@ def _with_demand(own: OwnTables, demand: OwnDemand, base: World, *, record: Reco
     assert own.sales is not None
     groups, names = _texts(own, demand, base, "product_group"), _texts(own, demand, base, "product_name")
     likes = _likes(demand.product_ids, groups, base)
-    record.learn_from_sales(demand, likes.words, names=names, groups=groups)
+    record.learn_from_sales(demand, likes.words, names=names, groups=groups, own_currency=own.mapping.currency)
     bought, segments = None, None
     if own.behavior is not None:
         bought = purchases_of(own.behavior, demand.product_ids)
         divided = divide_people(bought, own.sales, product_ids=demand.product_ids, list_price=demand.list_price)
         segments = record.told(divided, ("segment_names",), "user_behavior", doing="segments")
-    surface, lifted = _surface(
-        demand, base, likes=likes, segments=segments, bought=bought, groups=groups, record=record
-    )
+    told = _Told(groups, bought, segments)
+    responses = _responses(demand, base, likes=likes, told=told, record=record)
+    grid = np.linspace(0.0, base.depth_grid[-1], round(base.depth_grid[-1] / DEPTH_STEP) + 1)
+    probes = np.random.default_rng(PROBING_SEED)
+    tables = [tabulate(response, grid, generator=probes) for response in responses]
+    record.tables = describe_tables(tables) | {"segments_held": describe_segments_held(responses)}
     depth = [base.supported_depth] * bool(demand.unidentified or demand.supported_depth is None)
     depth += [] if demand.supported_depth is None else [float(np.clip(np.round(demand.supported_depth, 2), 0.01, 0.95))]
-    record.lifted_share = lifted
     return replace(
         base,
         currency=own.mapping.currency,
@@ -132,13 +153,15 @@ def _with_demand(own: OwnTables, demand: OwnDemand, base: World, *, record: Reco
         segment_names=base.segment_names if segments is None else SEGMENTS,
         list_price=demand.list_price,
         unit_cost=_unit_cost(own, demand, record=record),
-        units_per_minute=surface.astype(np.float32),
+        depth_grid=grid,
+        units_per_minute=np.stack([table.values for table in tables]).astype(np.float32),
         display_effect=_promotion_effect(demand, base, likes=likes, record=record),
         mailer_effect=likes.mean(base.mailer_effect),
         weekday_factor=demand.weekday_factor,
         frailty_common_variance=np.array([part.common for part in demand.spread]),
         frailty_product_variance=np.stack([part.product for part in demand.spread]),
         population=1.0,
+        buyer_value=base.buyer_value if own.mapping.currency == base.currency else 0.0,
         supported_depth=min(depth),
     )
 
@@ -171,44 +194,45 @@ def _likes(product_ids: tuple[str, ...], groups: tuple[str, ...], base: World) -
     return Likes(tuple(places), tuple(words))
 
 
-def _surface(
-    demand: OwnDemand,
-    base: World,
-    *,
-    likes: Likes,
-    segments: OwnSegments | None,
-    bought: Purchases | None,
-    groups: tuple[str, ...],
-    record: Record,
-) -> tuple[Array, float]:
-    """Units per minute (member, segment, product, depth, hour), and the share of points lifted to be monotone."""
-    units = np.moveaxis(base.units_per_minute.astype(np.float64), 2, 0)  # base product, member, segment, depth, hour
-    like = np.maximum(likes.total(units), 1e-12)  # product, member, segment, depth, hour
-    by_depth = like.sum(axis=(2, 4))
-    response = np.moveaxis(by_depth / by_depth[:, :, :1], 0, 1)
-    own = np.exp(np.nan_to_num(demand.elasticity)[:, :, None] * np.log1p(-base.depth_grid))
-    response = np.where(np.isnan(demand.elasticity)[:, :, None], response, own)  # member, product, depth
-    share = like.sum(axis=4)
-    share = np.moveaxis(share / share.sum(axis=2, keepdims=True), 0, 2)  # member, segment, product, depth
-    if segments is not None:
-        shares = np.swapaxes(segments.shares.at(base.depth_grid), 0, 1)
-        share = np.broadcast_to(shares, (base.n_members, *shares.shape))
-    profile = like[:, :, :, 0, :] / like[:, :, :, 0, :].sum(axis=3, keepdims=True)
-    profile = np.moveaxis(profile, 0, 2)  # member, segment, product, hour
-    if bought is not None:
-        names = sorted(set(groups))
-        group_of = np.array([names.index(group) for group in groups], dtype=np.intp)
-        by_group = record.hours(
-            purchase_profiles(bought, group_of=group_of, segments=segments, count=share.shape[1]), "user_behavior"
-        )
-        if by_group is not None:
-            profile = np.broadcast_to(np.swapaxes(by_group[group_of], 0, 1), (base.n_members, *share.shape[1:3], 24))
-    if profile.shape[1] != share.shape[1]:  # own segments without hours of their own
-        profile = np.repeat(profile.mean(axis=1, keepdims=True), share.shape[1], axis=1)
-    daily = (demand.level[:, :, None] * response)[:, None] * share
-    raw = daily[..., None] * profile[:, :, :, None, :] / 60.0
-    surface = np.maximum.accumulate(raw, axis=3)
-    return surface, float((surface > raw * (1.0 + 1e-12)).mean())
+def _responses(demand: OwnDemand, base: World, *, likes: Likes, told: _Told, record: Record) -> list[MemberResponse]:
+    """Each member as a response surface of our products."""
+    deepest = float(base.depth_grid[-1])
+    fine = np.linspace(0.0, deepest, round(deepest / FINE_STEP) + 1)
+    like = np.maximum(likes.total(np.moveaxis(base.units_per_minute.astype(np.float64), 2, 0)), 1e-12)
+    by_depth = PchipInterpolator(base.depth_grid, like.sum(axis=4), axis=3)(fine)  # product, member, segment, fine
+    total = by_depth.sum(axis=2, keepdims=True)
+    own = np.exp(np.nan_to_num(demand.elasticity).T[:, :, None] * np.log1p(-fine))
+    unknown = np.isnan(demand.elasticity).T[:, :, None]
+    response = np.where(unknown, total[:, :, 0] / total[:, :, 0, :1], own)  # product, member, fine
+    share = by_depth / total
+    if told.segments is not None:
+        shares = told.segments.shares.at(fine)
+        share = np.broadcast_to(shares[:, None], (len(shares), base.n_members, *shares.shape[1:]))
+    parts = demand.level.T[:, :, None, None] * response[:, :, None] * share  # product, member, segment, fine
+    profile = _profiles(demand, like[:, :, :, 0], told=told, segments=share.shape[2], record=record)
+    made = []
+    for member in range(base.n_members):
+        daily = np.swapaxes(parts[:, member], 0, 1)
+        rising = rising_parts(np.maximum.accumulate(daily, axis=2) if daily.shape[0] == 1 else daily)
+        moved = np.abs(rising - daily) / np.maximum(daily, FLOOR * daily.max(axis=-1, keepdims=True))
+        made.append(MemberResponse(fine, rising, np.swapaxes(profile[:, member], 0, 1), float(moved.max())))
+    return made
+
+
+def _profiles(demand: OwnDemand, like: Array, *, told: _Told, segments: int, record: Record) -> Array:
+    """Share of a day by hour (product, member, segment, hour); ``like`` is what the base World sells at list price."""
+    if told.bought is not None:
+        names = sorted(set(told.groups))
+        group_of = np.array([names.index(group) for group in told.groups], dtype=np.intp)
+        found = purchase_profiles(told.bought, group_of=group_of, segments=told.segments, count=segments)
+        own = record.hours(found, "user_behavior")
+        if own is not None:
+            shape = (len(demand.product_ids), like.shape[1], segments, HOURS_OF_DAY)
+            return np.broadcast_to(own[group_of][:, None], shape)
+    profile: Array = like / like.sum(axis=3, keepdims=True)
+    if profile.shape[2] == segments:
+        return profile
+    return np.repeat(profile.mean(axis=2, keepdims=True), segments, axis=2)  # own segments, hours of the base World
 
 
 def _unit_cost(own: OwnTables, demand: OwnDemand, *, record: Record) -> Array:
@@ -241,10 +265,7 @@ def _with_visits(own: OwnTables, world: World, *, record: Record, generator: np.
         profile = None if record.hours_from else record.hours(visit_profile(own.traffic), "traffic_data")
         if profile is not None:
             world = with_hours(world, np.tile(profile, (world.n_members, 1)))
-        latency = server_latency(own.traffic, servers=own.mapping.of("traffic_data").servers)
-        record.latency = {"not_learned": latency} if isinstance(latency, str) else latency
-        if isinstance(latency, str) and "response_time_s" in own.traffic.columns:
-            record.not_learned.append(f"servers: {latency}")
+        world = _with_site(own, world, record=record)
     found = units_a_visitor(
         sales=own.sales, traffic=own.traffic, behavior=own.behavior, members=world.n_members, generator=generator
     )
@@ -255,6 +276,33 @@ def _with_visits(own: OwnTables, world: World, *, record: Record, generator: np.
         return world
     at_list = told[0] * record.units_over_list ** (world.traffic_share - 1.0)
     return replace(world, conversion_at_list=np.clip(at_list, 1e-9, 1.0 - 1e-9))
+
+
+def _with_site(own: OwnTables, world: World, *, record: Record) -> World:
+    """``world`` with the servers and the run of a rush, where ``traffic_data`` tells them."""
+    servers = own.mapping.of("traffic_data").servers
+    assumed = {"service_rate": world.service_rate, "unloaded_latency_s": world.unloaded_latency_s}
+    site = learn_site(
+        SiteRecords(traffic=own.traffic, servers=servers), currency=world.currency, margin=0.0, assumed=assumed, seed=0
+    )
+    own_fields: dict[str, Any] = {}
+    for part, names in _SITE_FIELDS.items():
+        facts = site.record[part]
+        if facts["source"] == "traffic_data":
+            own_fields |= {name: site.fields[name] for name in names}
+            record.site[part] = facts
+        else:
+            record.not_learned.append(f"{part}: {facts['why_not_own']}; the base World's are kept")
+        source, words = ("traffic_data", f"see site: {part}") if part in record.site else (BASE, facts["why_not_own"])
+        for name in names:
+            record.set(name, source, words)
+    return replace(world, **own_fields)
+
+
+_SITE_FIELDS: Final = {
+    "servers": ("service_rate", "unloaded_latency_s"),
+    "rush": ("rush_amplitude", "rush_ramp_minutes", "rush_hold_minutes", "rush_decay_minutes"),
+}
 
 
 def with_hours(world: World, profile: Array) -> World:

@@ -34,6 +34,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
 from scipy.stats import nbinom
 
 from flashsim.data.own_tables import OwnTables
@@ -112,13 +113,10 @@ def expected_units(world: World, sales: pd.DataFrame) -> Array:
     product = _places(world, sales)
     daily = world.units_per_minute.astype(np.float64).sum(axis=(1, 4)) * 60.0
     depth = np.clip(1.0 - sales["price"].to_numpy() / world.list_price[product], 0.0, world.depth_grid[-1])
-    right = np.clip(np.searchsorted(world.depth_grid, depth), 1, max(world.depth_grid.size - 1, 1))
-    left = right - 1
-    right = np.minimum(right, world.depth_grid.size - 1)
-    width = np.maximum(world.depth_grid[right] - world.depth_grid[left], 1e-12)
-    part = (depth - world.depth_grid[left]) / width
-    units: Array = daily[:, product, left] * (1.0 - part) + daily[:, product, right] * part
-    units = units * world.weekday_factor[:, sales["date"].dt.day_of_week.to_numpy()]
+    asked, place = np.unique(depth, return_inverse=True)
+    if world.depth_grid.size > 1:
+        daily = PchipInterpolator(world.depth_grid, daily, axis=2)(asked)
+    units: Array = daily[:, product, place] * world.weekday_factor[:, sales["date"].dt.day_of_week.to_numpy()]
     if "promotion" in sales.columns:
         units = units * np.exp(world.display_effect[:, product] * sales["promotion"].to_numpy(dtype=np.float64))
     return units

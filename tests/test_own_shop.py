@@ -12,6 +12,7 @@ import pytest
 from flashsim.data.own_tables import read_own_tables
 from flashsim.data.shop_folder import read_mapping
 from flashsim.errors import InputError
+from flashsim.models.latency import LatencyModel
 from flashsim.own_shop import learn_world
 from flashsim.world import World
 from tests.data.own_folder import (
@@ -60,7 +61,7 @@ def by_depth(world: World) -> np.ndarray:
 def test_levels_responses_and_hours_are_those_of_the_tables(world: World) -> None:
     units = by_depth(world)
     np.testing.assert_allclose(units[:, :, 0].mean(axis=0), [level_of(p) for p in range(3)], rtol=0.1)
-    slope = np.log(units[:, :2, 3] / units[:, :2, 0]) / np.log1p(-BASE.depth_grid[3])
+    slope = np.log(units[:, :2, 12] / units[:, :2, 0]) / np.log1p(-world.depth_grid[12])
     np.testing.assert_allclose(slope.mean(axis=0), ELASTICITY, atol=0.4)
     hours = world.units_per_minute.sum(axis=(0, 1, 2, 3))
     assert hours.argmax() == 20
@@ -73,7 +74,7 @@ def test_levels_responses_and_hours_are_those_of_the_tables(world: World) -> Non
 def test_a_product_of_one_price_responds_as_its_group_in_the_base_world(world: World) -> None:
     base = by_depth(BASE)[:, [1, 3]].sum(axis=1)  # the base products of group 1
     expected = base / base[:, :1]
-    ours = by_depth(world)[:, 2]
+    ours = by_depth(world)[:, 2, ::4]  # our depths are four times as fine
     np.testing.assert_allclose(ours / ours[:, :1], expected, rtol=1e-5)
     (told,) = [row for row in world.provenance["products"] if row["product_id"] == "p2"]
     assert told["response"] == (
@@ -87,7 +88,7 @@ def test_provenance_says_for_every_field_whether_it_is_the_tables_or_the_base_wo
     record = json.loads(json.dumps(world.provenance, allow_nan=False))
     fields = {field.name for field in dataclasses.fields(World)} - {"provenance"}
     assert set(record["fields"]) == set(record["sources"]) == fields
-    kinds = {"sales_data", "traffic_data", "user_behavior", "base World", "mapping", "assumption"}
+    kinds = {"sales_data", "traffic_data", "user_behavior", "base World", "mapping", "assumption", "fixed"}
     assert {part for source in record["sources"].values() for part in source.split(" and ")} <= kinds
     assert record["sources"]["units_per_minute"] == "sales_data and traffic_data and base World"
     assert record["sources"]["conversion_at_list"] == "sales_data and traffic_data"
@@ -120,6 +121,21 @@ def test_the_same_seed_gives_the_same_world_and_a_world_is_saved_and_read(tmp_pa
     assert one.fingerprint() == again.fingerprint() != other.fingerprint()
     one.save(tmp_path / "world")
     assert World.load(tmp_path / "world").fingerprint() == one.fingerprint()
+
+
+def test_servers_are_told_by_traffic_by_the_minute_with_response_times(tmp_path: Path) -> None:
+    truth = LatencyModel(0.5, 0.3, 2)  # each of two servers finishes a visit in two seconds
+    stamps = pd.date_range("2026-01-05", periods=31 * 1440, freq="min")
+    visits = np.random.default_rng(0).poisson(30.0 + 27.0 * np.cos(2.0 * np.pi * (stamps.hour - 20) / 24.0))
+    slow = truth.response_times(visits.astype(float), tick_s=60.0)
+    traffic = pd.DataFrame({"date": stamps.strftime("%Y-%m-%d %H:%M"), "visits": visits, "response_time_s": slow})
+    traffic = traffic[~((stamps.hour % 6 == 4) & (stamps.minute == 0))]  # six hours in a row are enough to fit
+    world = learn(tmp_path / "told", {"traffic_data": {"servers": 2}}, traffic_data=traffic)
+    assert world.service_rate == pytest.approx(30.0, rel=0.05)
+    assert world.provenance["sources"]["service_rate"] == "traffic_data"
+    untold = learn(tmp_path / "untold", traffic_data=traffic)
+    assert untold.service_rate == BASE.service_rate
+    assert any("number of servers was not given" in words for words in untold.provenance["not_learned"])
 
 
 def test_traffic_alone_changes_the_hours_of_the_base_world_and_nothing_else(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What visits and events tell: the hours of the day, units a visitor, segments, and how fast the servers are.
+"""What visits and events tell: the hours of the day, units a visitor, and segments.
 
 Hours. Purchases of ``user_behavior`` say when units go, by group and segment; without enough of them
 (``FEWEST_PURCHASES``), visits of ``traffic_data`` stand in for all of them alike, each hour of each day weighing the
@@ -11,21 +11,15 @@ units are sold to u^traffic_share times as few visitors.
 Segments. Purchases are joined with the price of their day, and people divided as households are
 (:mod:`flashsim.models.segments`), where enough of them bought over enough weeks.
 
-Servers. Service rate and unloaded latency from visits and response times (:mod:`flashsim.models.latency`), on the
-``LATENCY_TICKS`` ticks without a hole that had the most visits.
-
 Left out: which visits are of people and which of bots; what was searched, put into carts, liked and reviewed.
 """
 
-from dataclasses import asdict
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flashsim.errors import InputError
-from flashsim.models.latency import fit_latency
 from flashsim.models.segments import SEGMENTS, SegmentShares, fit_shares, hour_profiles, segment_households
 
 HOURS_OF_DAY: Final = 24
@@ -36,7 +30,6 @@ FEWEST_BUYERS: Final = 100
 FEWEST_SEGMENT_DAYS: Final = 56
 """Days of purchases below which people are not divided: both halves of the weeks must tell how they shop."""
 SEGMENT_BLOCK_WEEKS: Final = 2
-LATENCY_TICKS: Final = 1440
 DAYS: Final = 7
 Array = NDArray[np.float64]
 
@@ -187,49 +180,3 @@ def _whole_days(traffic: pd.DataFrame) -> pd.Series:
     day = traffic["date"].dt.normalize()
     ticks = traffic["visits"].groupby(day).count()
     return traffic["visits"].groupby(day).sum()[ticks >= 0.9 * ticks.max()]
-
-
-def server_latency(traffic: pd.DataFrame, *, servers: int | None) -> dict[str, Any] | str:
-    """Estimates and sentences for the provenance, or why the servers cannot be told."""
-    if "response_time_s" not in traffic.columns:
-        return "traffic_data has no column response_time_s"
-    if servers is None:
-        return "how many servers answered is not known: put traffic_data: {servers: NUMBER} into the mapping"
-    busiest = _busiest_stretch(traffic)
-    measured = busiest["response_time_s"].where(busiest["response_time_s"] > 0.0)
-    try:
-        fit = fit_latency(
-            busiest["visits"],
-            response_time_s=measured,
-            servers=servers,
-            tick_s=_tick(traffic) / pd.Timedelta(seconds=1),
-        )
-    except InputError as error:
-        return str(error)
-    return {
-        **asdict(fit.model),
-        "service_rate_error": fit.service_rate_error,
-        "unloaded_latency_error_s": fit.unloaded_latency_error_s,
-        "from": str(busiest["date"].iloc[0]),
-        "to": str(busiest["date"].iloc[-1]),
-        "sentences": list(fit.sentences()),
-    }
-
-
-def _tick(traffic: pd.DataFrame) -> pd.Timedelta:
-    steps = traffic["date"].diff()
-    return pd.Timedelta(steps[steps > pd.Timedelta(0)].median())
-
-
-def _busiest_stretch(traffic: pd.DataFrame) -> pd.DataFrame:
-    """Up to ``LATENCY_TICKS`` ticks in a row without a hole, with the most visits."""
-    steps = traffic["date"].diff()
-    stretch = ((steps != _tick(traffic)) | traffic["visits"].isna()).cumsum()
-    best, most = traffic.iloc[:0], -1.0
-    for _, rows in traffic[traffic["visits"].notna()].groupby(stretch):
-        sums = np.concatenate([[0.0], np.cumsum(rows["visits"])])
-        size = min(LATENCY_TICKS, len(rows))
-        start = int((sums[size:] - sums[:-size]).argmax())
-        if sums[start + size] - sums[start] > most:
-            best, most = rows.iloc[start : start + size], float(sums[start + size] - sums[start])
-    return best

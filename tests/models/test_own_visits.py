@@ -1,15 +1,13 @@
-"""What visits and events tell: hours, units a visitor, segments and servers, and when they tell nothing."""
+"""What visits and events tell: hours, units a visitor, segments, and when they tell nothing."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from flashsim.models.latency import LatencyModel
 from flashsim.models.own_visits import (
     divide_people,
     purchase_profiles,
     purchases_of,
-    server_latency,
     units_a_visitor,
     visit_profile,
 )
@@ -92,22 +90,3 @@ def test_purchases_tell_their_hours_and_few_of_them_do_not() -> None:
     assert profiles[0, 0, 16:22].sum() > 0.99
     few = purchases_of(behavior().iloc[:400], IDS)
     assert "500 are needed" in str(purchase_profiles(few, group_of=np.zeros(3, dtype=np.intp), segments=None, count=2))
-
-
-def test_servers_are_told_by_visits_and_response_times_and_by_how_many_answered() -> None:
-    truth = LatencyModel(0.1, 0.3, 2)
-    visits = np.random.default_rng(0).poisson(60.0 + 50.0 * np.sin(np.arange(600) / 50.0)).astype(float)
-    table = pd.DataFrame(
-        {
-            "date": pd.date_range("2026-01-05", periods=600, freq="10min"),
-            "visits": visits,
-            "response_time_s": truth.response_times(visits, tick_s=600.0),
-        }
-    )
-    found = server_latency(table, servers=2)
-    assert not isinstance(found, str)
-    assert found["service_rate"] == pytest.approx(0.1, rel=0.05)
-    assert "servers: NUMBER" in str(server_latency(table, servers=None))
-    assert "no column response_time_s" in str(server_latency(table.drop(columns="response_time_s"), servers=2))
-    idle = table.assign(visits=1.0, response_time_s=10.3)
-    assert "response times do not tell" in str(server_latency(idle, servers=50))
