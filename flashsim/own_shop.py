@@ -143,7 +143,9 @@ def _with_demand(own: OwnTables, demand: OwnDemand, base: World, *, record: Reco
     tables = [tabulate(response, grid, generator=probes) for response in responses]
     record.tables = describe_tables(tables) | {"segments_held": describe_segments_held(responses)}
     depth = [base.supported_depth] * bool(demand.unidentified or demand.supported_depth is None)
-    depth += [] if demand.supported_depth is None else [float(np.clip(np.round(demand.supported_depth, 2), 0.01, 0.95))]
+    depth += (
+        [] if demand.supported_depth is None else [float(np.clip(np.round(demand.supported_depth, 2), 0.01, grid[-1]))]
+    )
     return replace(
         base,
         currency=own.mapping.currency,

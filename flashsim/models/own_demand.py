@@ -10,7 +10,8 @@ are fitted anew. How much more counts vary than their mean explains is taken aro
 
 A product keeps no response of its own, and says why, where its price hardly moved (``LEAST_DAYS_ELSEWHERE`` days at
 another price), where it has fewer than ``FEWEST_DAYS`` days, where sales rose with the price, or where the members
-disagree by more than published elasticities do. A product that never sold, or sold out on every day, is left out.
+disagree by more than published elasticities do. A product that never sold is left out, and one
+of whose demand the upper end is not seen: that sold out on more than ``MOST_SOLD_OUT`` of its days, or on every Monday.
 
 Left out: a season beyond the weeks' own effects on prices, one product's price in another's demand, and how many units
 go in one purchase (a daily total does not tell: it counts as frailty).
@@ -46,6 +47,8 @@ SEEN_DEPTHS: Final = 0.95
 """Share of the discounted days that are no deeper than what the World supports."""
 LARGEST_CORRELATION: Final = 0.95
 """Promotions that move with the price more than this cannot be told apart from it."""
+MOST_SOLD_OUT: Final = 0.8
+"""Share of a product's rows above which how far demand went beyond the stock would rest on the assumed law alone."""
 BLOCK_WEEKS: Final = 2
 DAYS: Final = 7
 WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
@@ -124,15 +127,21 @@ def learn_demand(
 
 
 def _without_demand(sales: pd.DataFrame) -> dict[str, str]:
-    """Products that tell nothing of demand, and why."""
+    """Products that tell too little of demand, and why; from date, product_id, sales and sold_out."""
     by_product = sales.groupby("product_id")
-    sold, always_out = by_product["sales"].sum(), by_product["sold_out"].all()
-    rows = by_product.size()
-    reasons = {str(name): f"never sold in {rows[name]} rows" for name in sold.index[sold <= 0.0]}
-    return reasons | {
-        str(name): f"sold out in each of its {rows[name]} rows, so that its demand has no upper end"
-        for name in always_out.index[always_out & (sold > 0.0)]
-    }
+    sold, rows, share_out = by_product["sales"].sum(), by_product.size(), by_product["sold_out"].mean()
+    by_weekday = sales.groupby(["product_id", sales["date"].dt.day_of_week])["sold_out"].all()
+    reasons = {}
+    for name in rows.index:
+        if sold[name] <= 0.0:
+            reasons[str(name)] = f"never sold in {rows[name]} rows"
+        elif share_out[name] > MOST_SOLD_OUT:
+            words = "each" if share_out[name] == 1.0 else f"{share_out[name]:.0%}"
+            reasons[str(name)] = f"sold out in {words} of its {rows[name]} rows, so that its demand has no upper end"
+        elif by_weekday[name].any():
+            day = (*WEEKDAYS, "sunday")[int(by_weekday[name].idxmax())]
+            reasons[str(name)] = f"sold out on every {day}, so that its demand on that day has no upper end"
+    return reasons
 
 
 def _lay_out(sales: pd.DataFrame) -> pd.DataFrame:
@@ -188,7 +197,7 @@ def _fit(table: pd.DataFrame) -> FittedResponse:
 def _draw(table: pd.DataFrame, generator: np.random.Generator) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     """Blocks of weeks drawn with replacement, laid one after another; how often each of them was drawn.
 
-    A product that did not sell in the blocks drawn is not in the table: see :func:`_of_members`.
+    A product of which the blocks drawn tell too little is not in the table: see :func:`_of_members`.
     """
     block_days = BLOCK_WEEKS * DAYS
     monday = table["date"].min() - pd.Timedelta(days=int(table["date"].min().weekday()))
@@ -200,7 +209,8 @@ def _draw(table: pd.DataFrame, generator: np.random.Generator) -> tuple[pd.DataF
     place = np.repeat(np.arange(len(rows)), [rows[number].size for number in drawn])
     dates = monday + pd.to_timedelta(place * block_days + day[taken] % block_days, unit="D")
     draw = table.iloc[taken].assign(date=dates.to_numpy()).reset_index(drop=True)
-    told = draw["units"].where(draw["stock"].isna(), 0.0).groupby(draw["product_id"]).transform("sum") > 0.0
+    untold = _without_demand(draw.rename(columns={"units": "sales"}).assign(sold_out=draw["stock"].notna()))
+    told = ~draw["product_id"].isin(list(untold))
     count = np.bincount(drawn, minlength=len(rows)).astype(np.float64)
     return (draw[told].reset_index(drop=True) if told.any() else table), count
 

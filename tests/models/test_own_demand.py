@@ -75,6 +75,9 @@ def test_a_product_that_never_sold_or_always_sold_out_is_left_out_with_the_reaso
     assert learned.product_ids == ("p0", "p1", "p2")
     assert learned.left_out["dead"] == "never sold in 60 rows"
     assert "sold out in each of its 60 rows" in learned.left_out["scarce"]
+    mondays = sales[sales["product_id"] == "p0"].assign(product_id="rare")
+    mondays = mondays.assign(sold_out=mondays["date"].dt.day_of_week == 0)
+    assert "sold out on every monday" in learn(pd.concat([sales, mondays]), members=1).left_out["rare"]
     with pytest.raises(InputError, match="no product can be learned: dead never sold in 60 rows"):
         learn(dead)
 
