@@ -205,7 +205,9 @@ def _responses(demand: OwnDemand, base: World, *, likes: Likes, told: _Told, rec
     total = by_depth.sum(axis=2, keepdims=True)
     own = np.exp(np.nan_to_num(demand.elasticity).T[:, :, None] * np.log1p(-fine))
     unknown = np.isnan(demand.elasticity).T[:, :, None]
-    response = np.where(unknown, total[:, :, 0] / total[:, :, 0, :1], own)  # product, member, fine
+    told_at = np.searchsorted(fine, np.minimum(demand.level_depth, deepest) - 1e-12)  # product; place in fine
+    at_level = np.take_along_axis(total[:, :, 0], told_at[:, None, None], axis=2)
+    response = np.where(unknown, total[:, :, 0] / at_level, own)  # product, member, fine
     share = by_depth / total
     if told.segments is not None:
         shares = told.segments.shares.at(fine)

@@ -84,6 +84,17 @@ def test_a_product_of_one_price_responds_as_its_group_in_the_base_world(world: W
     assert world.supported_depth <= BASE.supported_depth
 
 
+def test_a_product_that_was_always_discounted_sells_at_that_depth_what_it_sold(tmp_path: Path) -> None:
+    sales = make_sales(112).assign(
+        list_price=lambda table: table["product_id"].map({"p0": 5.0, "p1": 8.0, "p2": 13.75})
+    )
+    world = learn(tmp_path, sales_data=sales)
+    assert world.list_price[2] == 13.75
+    at_20_percent = int(np.flatnonzero(np.isclose(world.depth_grid, 0.2))[0])
+    assert by_depth(world)[:, 2, at_20_percent].mean() == pytest.approx(level_of(2), rel=0.1)
+    assert by_depth(world)[:, 2, 0].mean() < 0.8 * level_of(2)
+
+
 def test_provenance_says_for_every_field_whether_it_is_the_tables_or_the_base_worlds(world: World) -> None:
     record = json.loads(json.dumps(world.provenance, allow_nan=False))
     fields = {field.name for field in dataclasses.fields(World)} - {"provenance"}

@@ -10,8 +10,9 @@ are fitted anew. How much more counts vary than their mean explains is taken aro
 
 A product keeps no response of its own, and says why, where its price hardly moved (``LEAST_DAYS_ELSEWHERE`` days at
 another price), where it has fewer than ``FEWEST_DAYS`` days, where sales rose with the price, or where the members
-disagree by more than published elasticities do. A product that never sold is left out, and one
-of whose demand the upper end is not seen: that sold out on more than ``MOST_SOLD_OUT`` of its days, or on every Monday.
+disagree by more than published elasticities do. Its level is then that at the price it was sold at.
+A product that never sold is left out, and one of whose demand the upper end is not seen: that sold out on more than
+``MOST_SOLD_OUT`` of its days, or on every Monday.
 
 Left out: a season beyond the weeks' own effects on prices, one product's price in another's demand, and how many units
 go in one purchase (a daily total does not tell: it counts as frailty).
@@ -62,7 +63,8 @@ class OwnDemand(NamedTuple):
 
     product_ids: tuple[str, ...]
     list_price: NDArray[np.float64]  # product; currency/unit
-    level: NDArray[np.float64]  # member, product; units on an average day at list price, not promoted
+    level: NDArray[np.float64]  # member, product; units on an average day, not promoted, at list price or level_depth
+    level_depth: NDArray[np.float64]  # product; depth at which the level is told, 0 where the product tells a response
     elasticity: NDArray[np.float64]  # member, product; NaN where the table does not tell it
     promotion_effect: NDArray[np.float64] | None  # member, product; log scale; None where it cannot be told
     weekday_factor: NDArray[np.float64]  # member, weekday; mean 1
@@ -102,7 +104,9 @@ def learn_demand(
     elasticity = _of_members(fits, center, lambda fit: fit.effects[:, SLOPE])
     unidentified = _unidentified(sales, center, elasticity)
     known = np.array([name not in unidentified for name in ids])
-    by_weekday = _of_members(fits, center, lambda fit: _by_weekday(fit, regular))
+    usual = sales.groupby("product_id")["price"].agg(lambda prices: prices.mode().iloc[0])
+    told_at = regular.where(~regular.index.isin(list(unidentified)), usual)
+    by_weekday = _of_members(fits, center, lambda fit: _by_weekday(fit, told_at))
     total = by_weekday.sum(axis=1)
     price, expected = table["price"].to_numpy(), _expected(center, table)
     unpromoted = table.assign(price=list_price[product], **({"promotion": 0.0} if "promotion" in table else {}))
@@ -113,6 +117,7 @@ def learn_demand(
         product_ids=ids,
         list_price=list_price,
         level=by_weekday.mean(axis=2),
+        level_depth=np.maximum(1.0 - told_at.loc[list(ids)].to_numpy(dtype=np.float64) / list_price, 0.0),
         elasticity=np.where(known, elasticity, np.nan),
         promotion_effect=_promotion_effects(fits, center),
         weekday_factor=total / total.mean(axis=1, keepdims=True),
