@@ -9,10 +9,10 @@ are fitted anew. How much more counts vary than their mean explains is taken aro
 (:mod:`flashsim.models.dispersion`), on days that did not sell out, of blocks as drawn.
 
 A product keeps no response of its own, and says why, where its price hardly moved (``LEAST_DAYS_ELSEWHERE`` days at
-another price), where it has fewer than ``FEWEST_DAYS`` days, where sales rose with the price, or where the members
-disagree by more than published elasticities do. Its level is then that at the price it was sold at.
-A product that never sold is left out, and one of whose demand the upper end is not seen: that sold out on more than
-``MOST_SOLD_OUT`` of its days, or on every Monday.
+another price), where sales rose with the price, or where the members disagree by more than published elasticities do.
+Its level is then that at the price it was sold at. A product is left out that never sold, that has fewer than
+``FEWEST_DAYS`` days, that sells too unevenly for the model (``LARGEST_MISFIT``), or whose demand has no upper end that one
+sees: that sold out on more than ``MOST_SOLD_OUT`` of its days, or on every Monday.
 
 Left out: a season beyond the weeks' own effects on prices, one product's price in another's demand, and how many units
 go in one purchase (a daily total does not tell: it counts as frailty).
@@ -50,6 +50,8 @@ LARGEST_CORRELATION: Final = 0.95
 """Promotions that move with the price more than this cannot be told apart from it."""
 MOST_SOLD_OUT: Final = 0.8
 """Share of a product's rows above which how far demand went beyond the stock would rest on the assumed law alone."""
+LARGEST_MISFIT: Final = 3.0
+"""A model that expects so many times a product's units, or as few, is not a model of it."""
 BLOCK_WEEKS: Final = 2
 DAYS: Final = 7
 WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
@@ -84,7 +86,8 @@ def learn_demand(
 
     InputError when no product is left to learn from.
     """
-    left_out = _without_demand(sales)
+    left_out = _without_demand(sales, fewest_rows=FEWEST_DAYS)
+    left_out |= _badly_fitted(sales[~sales["product_id"].isin(list(left_out))].reset_index(drop=True))
     sales = sales[~sales["product_id"].isin(list(left_out))].reset_index(drop=True)
     if not len(sales):
         first, why = next(iter(left_out.items()))
@@ -131,7 +134,7 @@ def learn_demand(
     )
 
 
-def _without_demand(sales: pd.DataFrame) -> dict[str, str]:
+def _without_demand(sales: pd.DataFrame, *, fewest_rows: int) -> dict[str, str]:
     """Products that tell too little of demand, and why; from date, product_id, sales and sold_out."""
     by_product = sales.groupby("product_id")
     sold, rows, share_out = by_product["sales"].sum(), by_product.size(), by_product["sold_out"].mean()
@@ -140,6 +143,8 @@ def _without_demand(sales: pd.DataFrame) -> dict[str, str]:
     for name in rows.index:
         if sold[name] <= 0.0:
             reasons[str(name)] = f"never sold in {rows[name]} rows"
+        elif rows[name] < fewest_rows:
+            reasons[str(name)] = f"has {rows[name]} days, {fewest_rows} are needed"
         elif share_out[name] > MOST_SOLD_OUT:
             words = "each" if share_out[name] == 1.0 else f"{share_out[name]:.0%}"
             reasons[str(name)] = f"sold out in {words} of its {rows[name]} rows, so that its demand has no upper end"
@@ -147,6 +152,20 @@ def _without_demand(sales: pd.DataFrame) -> dict[str, str]:
             day = (*WEEKDAYS, "sunday")[int(by_weekday[name].idxmax())]
             reasons[str(name)] = f"sold out on every {day}, so that its demand on that day has no upper end"
     return reasons
+
+
+def _badly_fitted(sales: pd.DataFrame) -> dict[str, str]:
+    """Products of which the model expects far more or less than they sold, and that in words."""
+    if not len(sales):
+        return {}
+    table = _lay_out(sales)
+    expected = pd.Series(_expected(_fit(table), table)).groupby(table["product_id"]).sum()
+    ratio = expected / table.groupby("product_id")["units"].sum()
+    odd = ratio[(ratio > LARGEST_MISFIT) | (ratio < 1.0 / LARGEST_MISFIT)]
+    return {
+        str(name): f"sells too unevenly for the model, which expects {times:.3g} times what was sold"
+        for name, times in odd.items()
+    }
 
 
 def _lay_out(sales: pd.DataFrame) -> pd.DataFrame:
@@ -214,7 +233,9 @@ def _draw(table: pd.DataFrame, generator: np.random.Generator) -> tuple[pd.DataF
     place = np.repeat(np.arange(len(rows)), [rows[number].size for number in drawn])
     dates = monday + pd.to_timedelta(place * block_days + day[taken] % block_days, unit="D")
     draw = table.iloc[taken].assign(date=dates.to_numpy()).reset_index(drop=True)
-    untold = _without_demand(draw.rename(columns={"units": "sales"}).assign(sold_out=draw["stock"].notna()))
+    untold = _without_demand(
+        draw.rename(columns={"units": "sales"}).assign(sold_out=draw["stock"].notna()), fewest_rows=1
+    )
     told = ~draw["product_id"].isin(list(untold))
     count = np.bincount(drawn, minlength=len(rows)).astype(np.float64)
     return (draw[told].reset_index(drop=True) if told.any() else table), count
@@ -261,8 +282,6 @@ def _unidentified(sales: pd.DataFrame, center: FittedResponse, elasticity: NDArr
         elsewhere = int((np.abs(np.log(prices / usual)) > OTHER_PRICE).sum())
         if elsewhere < LEAST_DAYS_ELSEWHERE:
             reasons[name] = f"was sold at one price, {usual:g}, on all but {elsewhere} of its {len(prices)} days"
-        elif len(prices) < FEWEST_DAYS:
-            reasons[name] = f"has {len(prices)} days, {FEWEST_DAYS} are needed"
         elif center.effects[place, SLOPE] >= 0.0:
             reasons[name] = "sold more at higher prices, so that its prices must have followed its demand"
         elif elasticity[:, place].std() > PUBLISHED_SPREAD:

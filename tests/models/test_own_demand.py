@@ -82,13 +82,18 @@ def test_a_product_that_never_sold_or_always_sold_out_is_left_out_with_the_reaso
         learn(dead)
 
 
-def test_a_product_with_few_days_has_a_level_and_no_response() -> None:
+def test_a_product_with_few_days_is_left_out() -> None:
     sales = checked(make_sales(60))
     new = sales[(sales["product_id"] == "p0") & (sales["date"] >= "2026-02-20")].assign(product_id="new")
     learned = learn(pd.concat([sales, new]), members=2)
-    place = learned.product_ids.index("new")
-    assert "days, 30 are needed" in learned.unidentified["new"]
-    assert (learned.level[:, place] > 0.5 * LEVEL).all()
+    assert learned.left_out == {"new": "has 14 days, 30 are needed"}
+
+
+def test_a_product_that_the_model_does_not_fit_is_left_out() -> None:
+    sales = checked(make_sales(60))
+    uneven = sales[sales["product_id"] == "p0"].assign(product_id="uneven", sold_out=False, promotion=False)
+    uneven["sales"] = np.where(np.arange(60) % 9 == 0, 9000.0, 0.0)
+    assert "sells too unevenly for the model" in learn(pd.concat([sales, uneven]), members=1).left_out["uneven"]
 
 
 def test_prices_that_follow_demand_upwards_tell_no_response() -> None:
