@@ -11,8 +11,8 @@ are fitted anew. How much more counts vary than their mean explains is taken aro
 A product keeps no response of its own, and says why, where its price hardly moved (``LEAST_DAYS_ELSEWHERE`` days at
 another price), where sales rose with the price, or where the members disagree by more than published elasticities do.
 Its level is then that at the price it was sold at. A product is left out that never sold, that has fewer than
-``FEWEST_DAYS`` days, that sells too unevenly for the model (``LARGEST_MISFIT``), or whose demand has no upper end that one
-sees: that sold out on more than ``MOST_SOLD_OUT`` of its days, or on every Monday.
+``FEWEST_DAYS`` days, that sells too unevenly for the model (``LARGEST_MISFIT``), or whose demand
+has no upper end that one sees: that sold out on more than ``MOST_SOLD_OUT`` of its days, or on every Monday.
 
 Left out: a season beyond the weeks' own effects on prices, one product's price in another's demand, and how many units
 go in one purchase (a daily total does not tell: it counts as frailty).
