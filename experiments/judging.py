@@ -20,6 +20,7 @@ from flashsim.files import read_json, write_json
 from flashsim.plan import Plan
 from flashsim.policy import Policy
 from flashsim.report import write_report
+from flashsim.report.fidelity import uncalibrated_passage
 from flashsim.sim.parameters import check_range, check_whole
 from flashsim.world import World
 
@@ -106,6 +107,9 @@ def report(evaluation: Path, folder: Path) -> Comparison:
             f"{evaluation / EVALUATION_FILE} does not fit this flashsim ({error}); evaluate again"
         ) from error
     write_report(folder, comparison, context=told["context"])
+    warning = uncalibrated_passage(told["context"].get("world", ""), told["context"].get("uncalibrated_because", ()))
+    if warning:
+        print(f"⚠ {warning}", flush=True)
     return comparison
 
 
@@ -114,6 +118,9 @@ def world_context(world: World, plan: Plan) -> dict[str, Any]:
     facts = world.provenance
     deep = f"The discount menu goes beyond {world.supported_depth:.0%}, the deepest discount that the data support."
     return {
+        "world": world.title,
+        "uncalibrated_because": list(world.uncalibrated_because),
+        "fidelity": facts.get("fidelity"),
         "notices": [facts["notice"]] if "notice" in facts else [],
         "demand_scores": score_rows(world),
         "dropped_rows": facts.get("rows", []),

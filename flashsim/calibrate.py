@@ -27,6 +27,7 @@ from flashsim.data.clean import RowAccount, clean_promotions, clean_transactions
 from flashsim.data.panel import build_panel, sale_lines, select_products
 from flashsim.data.sources import ShopTables
 from flashsim.errors import InputError
+from flashsim.fidelity import FidelityCard, fidelity_card, first_weeks, held_out_weeks
 from flashsim.models.assumptions import CONVERSION_AT_LIST, CUSTOMERS, GROSS_MARGIN, TRAFFIC_SHARE
 from flashsim.models.backtest import Backtest, demand_table, run_backtest
 from flashsim.models.demand import DISPLAY, MAILER, DemandModel, DemandTable, fit_demand
@@ -145,11 +146,13 @@ def calibrate(
             seed=seed,
         ),
     )
+    card = _judge(tables, seen, evidence, settings=chosen, seed=seed, progress=report)
     report("compiling the World", 0, 1)
     facts = {
         "notice": tables.notice,
         "data": {"name": tables.name, "sha256": tables.checksums(), "time_zone": tables.time_zone},
         "calibration": dataclasses.asdict(chosen) | {"seed": seed},
+        "fidelity": card.as_json(),
     }
     world = _compile(tables, evidence, settings=chosen, generator=assuming, facts=facts)
     report("compiling the World", 1, 1)
@@ -264,6 +267,39 @@ def _score(
         fit=fit,
         progress=progress,
     )
+
+
+def _judge(
+    tables: ShopTables,
+    seen: _Seen,
+    evidence: Evidence,
+    *,
+    settings: CalibrationSettings,
+    seed: int,
+    progress: Progress,
+) -> FidelityCard:
+    """The fidelity card: a World made in the same way from the weeks before those held out, simulated on these."""
+    first_week = seen.observations.panel.n_weeks - settings.heldout_weeks
+    early = first_weeks(seen.observations, first_week)
+    display = contrast_displays(seen.cells, group_of=early.panel.group_of, weeks=first_week)
+    drawing, assuming = (np.random.default_rng((seed, use)) for use in (3, 4))
+    center, members = fit_ensemble(
+        early,
+        members=settings.members,
+        block_weeks=settings.block_weeks,
+        display=display,
+        estimate_spread=settings.estimate_spread,
+        generator=drawing,
+        progress=lambda _, done, total: progress("fitting on the weeks before those held out", done, total),
+    )
+    known = dataclasses.replace(evidence, panel=early.panel, display=display, center=center, members=members)
+    all_products = dataclasses.replace(settings, product_ids=early.panel.product_ids)
+    world = _compile(tables, known, settings=all_products, generator=assuming, facts={})
+    progress("simulating held-out weeks", 0, 1)
+    held = held_out_weeks(world, seen.observations, first_week=first_week)
+    card = fidelity_card(world, held, seed=seed, together=[str(product) for product in settings.product_ids])
+    progress("simulating held-out weeks", 1, 1)
+    return card
 
 
 def _compile(

@@ -168,6 +168,23 @@ class World:
         table = self.units_per_minute if products is None else self.units_per_minute[:, :, list(products)]
         return surface.read_surface(table, self.depth_grid, depths=depths, minutes=minutes)
 
+    @property
+    def uncalibrated_because(self) -> tuple[str, ...]:
+        """Why the World must not be taken for calibrated, by its fidelity card; nothing when every line passes."""
+        card = self.provenance.get("fidelity")
+        if not isinstance(card, dict) or not card.get("lines"):
+            return ("no fidelity card: it was never compared with weeks that it had not seen",)
+        return tuple(
+            f"{line['name']} is {line['value']:.2f}, its mark {line['mark_low']:.2f} to {line['mark_high']:.2f}"
+            for line in card["lines"]
+            if not line["passed"]
+        )
+
+    @property
+    def title(self) -> str:
+        """The name as it is shown; it says so when the World is not calibrated."""
+        return f"{self.name} (uncalibrated)" if self.uncalibrated_because else self.name
+
     def fingerprint(self) -> str:
         """SHA-256 over everything the World holds; equal fingerprints mean equal Worlds."""
         digest = hashlib.sha256()

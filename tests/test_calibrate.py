@@ -168,6 +168,8 @@ def test_progress_is_told_from_start_to_end(tables: ShopTables) -> None:
         "reading and cleaning tables",
         "scoring on later weeks",
         "fitting the ensemble",
+        "fitting on the weeks before those held out",
+        "simulating held-out weeks",
         "compiling the World",
     ]
     assert all(0 <= done <= total for _, done, total in told)

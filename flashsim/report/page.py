@@ -21,6 +21,7 @@ from flashsim.evaluation.kpis import find_kpi
 from flashsim.files import write_text
 from flashsim.report import figures
 from flashsim.report.english import FIGURES, PAGE, PASSAGES, SERIES
+from flashsim.report.fidelity import fidelity_grids, fidelity_passages, fidelity_tables, uncalibrated_passage
 from flashsim.report.grids import Shelf, given_grid, plain
 from flashsim.report.narrative import MarkdownText, Narrator, as_markdown
 
@@ -56,6 +57,12 @@ class ReportContext:
     """Sentences on where the simulation leaves what the data support."""
     supported_depth: float | None = None
     """Deepest discount that the data support; deeper mean depths are flagged."""
+    world: str = ""
+    """Name of the World, which says so when it is uncalibrated."""
+    uncalibrated_because: Sequence[str] = ()
+    """Why the World is called uncalibrated; nothing when its fidelity card passes."""
+    fidelity: Mapping[str, Any] | None = None
+    """The World's fidelity card, as its provenance holds it."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Command, config, versions, seeds, checksums; may be nested, text of several lines is shown as it is."""
 
@@ -78,10 +85,11 @@ def write_report(folder: Path, comparison: Comparison, *, context: Mapping[str, 
     told = report_context(context or {})
     given = {name: given_table(name, getattr(told, name)) for name in GIVEN_TABLES}
     extra = {name: table for name, table in given.items() if table is not None}
+    card = fidelity_tables(told.fidelity)
     view = page_view(comparison, told, given=extra)
     html, markdown = render_html(view), render_markdown(view)
     folder = Path(folder)
-    dataclasses.replace(comparison, tables=comparison.tables | extra).save(folder / "tables")
+    dataclasses.replace(comparison, tables=comparison.tables | extra | card).save(folder / "tables")
     write_text(folder / "report.md", markdown)
     write_text(folder / "report.html", html)
     return folder / "report.html"
@@ -145,7 +153,9 @@ def page_view(comparison: Comparison, context: ReportContext, *, given: Mapping[
         "rival": comparison.settings["best_baseline"],
         "conduct": [*narrator.conduct(shelf.lead), *narrator.conduct(shelf.rival)],
         "statuses": guardrail_counts(comparison),
-        "grids": {name: grid for name, grid in grids.items() if grid.rows},
+        "grids": {name: grid for name, grid in (grids | fidelity_grids(context.fidelity)).items() if grid.rows},
+        "fidelity": fidelity_passages(context.fidelity),
+        "uncalibrated": uncalibrated_passage(context.world, context.uncalibrated_because),
         "pictures": pictures(comparison, context, order=order),
         "extrapolations": [*context.extrapolations, *deep_discounts(comparison, context)],
         "scenario": flat(context.scenario),

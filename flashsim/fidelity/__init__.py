@@ -1,0 +1,6 @@
+"""How true to life a World is: held-out weeks, simulated with it and compared with what happened."""
+
+from flashsim.fidelity.card import FidelityCard, Line, fidelity_card
+from flashsim.fidelity.held_out import HeldOut, Offers, first_weeks, held_out_weeks
+
+__all__ = ["FidelityCard", "HeldOut", "Line", "Offers", "fidelity_card", "first_weeks", "held_out_weeks"]

@@ -1,0 +1,100 @@
+"""The fidelity card as a report tells it: how true to life the simulation is, line by line, and what it leaves open.
+
+The card is read as a World's provenance holds it (flashsim/fidelity/card.py writes it); nothing is computed anew.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from flashsim.report.english import PAGE
+from flashsim.report.grids import Cell, Grid, plain, words
+from flashsim.report.narrative import Cited
+
+
+class FidelityPassages(NamedTuple):
+    """Sentences above the card, and what no line of it can tell."""
+
+    sentences: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def uncalibrated_passage(world: str, reasons: Sequence[str]) -> str:
+    """What stands in the header of everything that an uncalibrated World has a part in; empty when it has none."""
+    if not reasons:
+        return ""
+    return PAGE["uncalibrated"].format(world=world or "It", reasons="; ".join(reasons))
+
+
+def fidelity_passages(card: Mapping[str, Any] | None) -> FidelityPassages:
+    """The verdict of ``card`` in words; that there is none when it is None."""
+    if card is None:
+        return FidelityPassages((PAGE["fidelity_missing"],), ())
+    failed = [line["name"] for line in card["lines"] if not line["passed"]]
+    verdict = PAGE["fidelity_failed" if failed else "fidelity_passed"]
+    basis = PAGE["fidelity_basis"].format(
+        what=card["what"],
+        weeks=card["weeks"],
+        first_day=card["first_day"],
+        products=card["modelled_products"],
+        draws=card["draws"],
+    )
+    sentences = [
+        verdict.format(count=len(card["lines"]), failed=len(failed), names=", ".join(failed)),
+        basis,
+        PAGE["fidelity_frozen"].format(frozen=f"{card['frozen_level']:.1%}"),
+    ]
+    if card.get("pulled_forward"):
+        sentences.append(PAGE["pulled_forward"].format(sentence=card["pulled_forward"]["sentence"]))
+    return FidelityPassages(tuple(sentences), tuple(card["not_identified"]))
+
+
+def fidelity_tables(card: Mapping[str, Any] | None) -> dict[str, pd.DataFrame]:
+    """The lines of ``card`` and the products of the sale, as tables that lie beside the page."""
+    if card is None:
+        return {}
+    tables = {"fidelity": pd.DataFrame(card["lines"]), "fidelity_products": pd.DataFrame(card["products"])}
+    return {name: table for name, table in tables.items() if not table.empty}
+
+
+def fidelity_grids(card: Mapping[str, Any] | None) -> dict[str, Grid]:
+    """The same tables as a page shows them: a question, what happened, what was simulated, and whether it passes."""
+    if card is None:
+        return {}
+    heads = ("question", "happened", "simulated", "value", "mark", "fidelity")
+    head = tuple(PAGE[name] if name != "fidelity" else "" for name in heads)
+    lines = tuple(_line_cells(row, line) for row, line in enumerate(card["lines"]))
+    columns = ("name", "level", "coverage", "dispersion", "response")
+    products = tuple(
+        tuple(
+            words(product[column])
+            if column == "name"
+            else Cell(plain(product[column]), f"fidelity_products-{row}-{column}", kind="number")
+            for column in columns
+        )
+        for row, product in enumerate(card["products"])
+    )
+    return {
+        "fidelity": Grid("fidelity", PAGE["fidelity_caption"], head, lines, wide=True),
+        "fidelity_products": Grid(
+            "fidelity_products", PAGE["fidelity_products_caption"], (PAGE["product"], *columns[1:]), products
+        ),
+    }
+
+
+def _line_cells(row: int, line: Mapping[str, Any]) -> tuple[Cell, ...]:
+    low, high = (Cited(_short(line[end]), "fidelity", row, end) for end in ("low", "high"))
+    verdict = "passed" if line["passed"] else "failed"
+    return (
+        words(line["question"]),
+        Cell(_short(line["happened"]), f"fidelity-{row}-happened", kind="number"),
+        Cell(_short(line["simulated"]), f"fidelity-{row}-simulated", kind="number"),
+        Cell(_short(line["value"]), f"fidelity-{row}-value", low=low, high=high, kind="number"),
+        Cell(f"{_short(line['mark_low'])} – {_short(line['mark_high'])}", kind="number"),
+        Cell("✓" if line["passed"] else "✕", word=PAGE[verdict], kind="kept" if line["passed"] else "broken"),
+    )
+
+
+def _short(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
