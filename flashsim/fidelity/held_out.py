@@ -152,12 +152,8 @@ def daily_units(world: World, offers: Offers) -> NDArray[np.float64]:
 
 
 def offered_rates(world: World, offers: Offers) -> NDArray[np.float64]:
-    """Expected units (member, product, week, hour) on an average weekday: the World's table, linear between depths.
-
-    Within an hour the sale interpolates between the middles of hours; this is the mean of that over the hour.
-    """
+    """Expected units (member, product, week, hour) on an average weekday: the World's table, linear between depths."""
     table = world.units_per_minute.sum(axis=1, dtype=np.float64) * 60.0
-    table = 0.125 * (np.roll(table, 1, axis=-1) + np.roll(table, -1, axis=-1)) + 0.75 * table
     place = np.interp(offers.depth, world.depth_grid, np.arange(world.depth_grid.size))
     low = np.minimum(place.astype(np.intp), world.depth_grid.size - 1)
     part = (place - low)[None, :, :, None]

@@ -1,0 +1,111 @@
+"""Views of a shop's tables: some of its weeks, or some of its stores, as a shop of their own.
+
+A World calibrated from later weeks, or from other stores, is one on which a policy or a model has not been made: that
+is how it is tested whether what was learned carries over. Stores that share no customer's basket are as close to another
+platform as one table comes: customers, assortment and hours differ, while the products and their list prices are known.
+Stores are dealt out by their sales, largest first, each to the half that has sold less so far, so that both are alike
+in size and none is in both.
+
+Left out: households that shop in stores of both halves (they are in both views, each with its own baskets).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from flashsim.data.clean import FUEL_PRODUCT_TYPE, first_whole_week, to_local_time
+from flashsim.data.panel import DAYS_OF_WEEK
+from flashsim.data.sources import ShopTables
+from flashsim.errors import InputError
+
+VIEWS: Final = ("all", "early_weeks", "later_weeks", "home_stores", "other_stores")
+"""Names of :func:`view_of`."""
+HALVES: Final = 2
+
+
+@dataclass(frozen=True)
+class ShopView(ShopTables):
+    """Tables of which only some weeks or stores are seen."""
+
+    weeks: tuple[int, int] | None = None
+    """First and one past the last week kept, counted from the first whole week; all when None."""
+    store_ids: tuple[int, ...] | None = None
+    """Stores kept; all when None."""
+
+    def __post_init__(self) -> None:
+        """Refuse a view of nothing."""
+        if self.weeks is not None and not 0 <= self.weeks[0] < self.weeks[1]:
+            raise InputError(f"weeks: expected 0 <= first < last, got {self.weeks}")
+        if self.store_ids is not None and not self.store_ids:
+            raise InputError("store_ids: expected at least one store, got none")
+
+    def read_transactions(self) -> pd.DataFrame:
+        """The lines of the weeks and stores in view, validated; promotions stay whole, keyed by store and week."""
+        lines = super().read_transactions()
+        keep = np.ones(len(lines), dtype=bool)
+        if self.store_ids is not None:
+            keep &= lines["store_id"].isin(self.store_ids).to_numpy()
+        if self.weeks is not None:
+            day = to_local_time(lines["transaction_timestamp"], self.time_zone).dt.normalize()
+            week = ((day - first_whole_week(day)).dt.days // DAYS_OF_WEEK).to_numpy()
+            keep &= (week >= self.weeks[0]) & (week < self.weeks[1])
+        if not keep.any():
+            raise InputError(f"no sale line is in view: weeks {self.weeks}, stores {self.store_ids}; choose others")
+        return lines[keep].reset_index(drop=True)
+
+
+def some_weeks(tables: ShopTables, first: int, *, last: int) -> ShopView:
+    """Weeks first … last - 1 of ``tables``, counted from the first whole week."""
+    return _view(tables, f"{tables.name}, weeks {first} to {last - 1}", weeks=(first, last))
+
+
+def some_stores(tables: ShopTables, store_ids: Sequence[int], *, what: str) -> ShopView:
+    """The named stores of ``tables``; ``what`` they are called."""
+    return _view(tables, f"{tables.name}, {what}", store_ids=tuple(sorted(store_ids)))
+
+
+def deal_stores(tables: ShopTables) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Two disjoint sets of stores of about equal sales: home and other. InputError when there is only one store."""
+    lines = tables.read_transactions()
+    products = tables.read_products()
+    fuel = products.loc[products["product_type"] == FUEL_PRODUCT_TYPE, "product_id"]
+    value = lines[~lines["product_id"].isin(fuel)].groupby("store_id")["sales_value"].sum()
+    if len(value) < HALVES:
+        raise InputError(f"the tables hold {len(value)} store, two platforms need two; bring more or choose weeks")
+    halves: tuple[list[int], list[int]] = ([], [])
+    sold = [0.0, 0.0]
+    for store, sales in value.sort_values(ascending=False, kind="stable").items():
+        half = int(sold[1] < sold[0])
+        halves[half].append(int(str(store)))
+        sold[half] += float(sales)
+    return tuple(halves[0]), tuple(halves[1])
+
+
+def view_of(tables: ShopTables, view: str) -> ShopTables:
+    """``tables`` as they are (all), their first or second half of weeks, or the home or the other half of stores."""
+    if view not in VIEWS:
+        raise InputError(f"view: expected one of {', '.join(VIEWS)}, got {view!r}")
+    if view in ("home_stores", "other_stores"):
+        home, other = deal_stores(tables)
+        return some_stores(tables, home if view == "home_stores" else other, what=view.replace("_", " "))
+    if view == "all":
+        return tables
+    stamps = to_local_time(tables.read_transactions()["transaction_timestamp"], tables.time_zone)
+    day = stamps.dt.normalize()
+    weeks = int((day.max() - first_whole_week(day)).days) // DAYS_OF_WEEK + 1
+    half = weeks // 2
+    return some_weeks(tables, 0, last=half) if view == "early_weeks" else some_weeks(tables, half, last=weeks)
+
+
+def _view(
+    tables: ShopTables,
+    name: str,
+    *,
+    weeks: tuple[int, int] | None = None,
+    store_ids: tuple[int, ...] | None = None,
+) -> ShopView:
+    view = ShopView(tables.folder, name, tables.time_zone, tables.currency, tables.notice)
+    return replace(view, weeks=weeks, store_ids=store_ids)

@@ -1,0 +1,120 @@
+"""The card in a report: every line with its mark, a World that fails called so at the top, names escaped."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from flashsim.report import write_report
+from flashsim.report.fidelity import uncalibrated_passage
+from flashsim.world import World
+from tests.report.test_page import CONTEXT, NASTY, Page, made_comparison
+from tests.worlds import make_world
+
+PASSING = {
+    "name": "coverage",
+    "question": "Do simulated 90 % intervals hold 90 % of days?",
+    "happened": None,
+    "simulated": None,
+    "value": 0.905,
+    "low": 0.89,
+    "high": 0.92,
+    "mark_low": 0.87,
+    "mark_high": 0.93,
+    "passed": True,
+}
+FAILING = PASSING | {
+    "name": "response",
+    "question": "Do discounts raise sales as much?",
+    "happened": 0.6,
+    "simulated": 1.2,
+    "value": 0.5,
+    "mark_low": 0.75,
+    "mark_high": 1.25,
+    "passed": False,
+}
+
+
+def card(*lines: dict[str, Any]) -> dict[str, Any]:
+    rows = {"level": 1.01, "coverage": 0.9, "dispersion": 1.1, "response": None}
+    return {
+        "what": "Weeks that the World had not seen.",
+        "weeks": 16,
+        "first_day": "2017-09-11",
+        "modelled_products": 300,
+        "draws": 200,
+        "frozen_level": 0.912,
+        "lines": list(lines),
+        "products": [{"product_id": "p0", "name": NASTY} | rows],
+        "not_identified": ["visits", f"unit costs {NASTY}"],
+        "passed": all(line["passed"] for line in lines),
+    }
+
+
+def world_with(*lines: dict[str, Any]) -> World:
+    return make_world(name="corner shop", provenance={"fidelity": card(*lines)})
+
+
+def report_of(world: World, folder: Path) -> tuple[str, str]:
+    context = CONTEXT | {
+        "world": world.title,
+        "uncalibrated_because": list(world.uncalibrated_because),
+        "fidelity": world.provenance.get("fidelity"),
+    }
+    page = write_report(folder, made_comparison(), context=context)
+    return page.read_text(encoding="utf-8"), (folder / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_world_knows_from_its_card_whether_it_is_calibrated() -> None:
+    assert world_with(PASSING).uncalibrated_because == ()
+    assert world_with(PASSING).title == "corner shop"
+    assert world_with(PASSING, FAILING).uncalibrated_because == ("response is 0.50, its mark 0.75 to 1.25",)
+    assert world_with(PASSING, FAILING).title == "corner shop (uncalibrated)"
+    assert "no fidelity card" in make_world().uncalibrated_because[0]
+    assert "no fidelity card" in world_with().uncalibrated_because[0]
+
+
+def test_the_header_of_a_report_calls_a_failing_world_uncalibrated(tmp_path: Path) -> None:
+    html, markdown = report_of(world_with(PASSING, FAILING), tmp_path)
+    header = html[html.index("<header>") : html.index("</header>")]
+    for text in (header, markdown[: markdown.index("## ")]):
+        assert "Uncalibrated World. corner shop (uncalibrated)" in text
+        assert "response is 0.50, its mark 0.75 to 1.25" in text
+    assert "fails 1 of the 2 lines of its fidelity card: response" in html
+
+
+def test_the_header_says_nothing_of_a_world_that_passes(tmp_path: Path) -> None:
+    html, markdown = report_of(world_with(PASSING), tmp_path)
+    assert "ncalibrated" not in html[html.index("<header>") : html.index("</header>")]
+    assert "Uncalibrated" not in markdown
+    assert "The World passes all 1 lines of its fidelity card" in html
+
+
+def test_each_line_stands_with_value_mark_and_verdict_and_lies_beside_the_page(tmp_path: Path) -> None:
+    html, markdown = report_of(world_with(PASSING, FAILING), tmp_path)
+    section = " ".join(Page(html[html.index('id="section-fidelity"') :]).words)
+    for text in (section, markdown):
+        for shown in ("0.905", "0.89", "0.87 – 0.93", "passes", "0.5", "0.75 – 1.25", "fails", "91.2%"):
+            assert shown in text
+    table = pd.read_csv(tmp_path / "tables" / "fidelity.csv")
+    assert table["value"].tolist() == [0.905, 0.5]
+    assert json.loads((tmp_path / "tables" / "fidelity_products.json").read_text(encoding="utf-8"))
+
+
+def test_names_from_the_data_are_escaped_in_the_section(tmp_path: Path) -> None:
+    html, _ = report_of(world_with(PASSING), tmp_path)
+    assert "<script>" not in html
+    assert "unit costs &lt;script&gt;" in html
+
+
+def test_without_a_card_the_section_says_so(tmp_path: Path) -> None:
+    html, _ = report_of(make_world(), tmp_path)
+    assert "This World has no fidelity card." in html
+    assert "never compared with weeks that it had not seen" in html[: html.index("</header>")]
+
+
+@pytest.mark.parametrize("reasons", [[], ()])
+def test_no_reason_gives_no_warning(reasons: list[str]) -> None:
+    assert uncalibrated_passage("any", reasons) == ""
