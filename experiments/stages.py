@@ -21,8 +21,9 @@ from agents.learners import train
 from agents.settings import AgentConfig
 from experiments.outputs import RunFolder
 from experiments.progress import progress_meter
-from flashsim.calibrate import calibrate
+from flashsim.calibrate import FULL, QUICK, calibrate
 from flashsim.data.sources import complete_journey
+from flashsim.data.subsets import HALF_YEARS, view_of
 from flashsim.errors import InputError
 from flashsim.evaluation.closure import closure_table
 from flashsim.evaluation.exact import exact_value
@@ -45,6 +46,8 @@ class WorldConfig:
     """A saved World; none: calibrate one from Complete Journey."""
     data: str | None = None
     """Folder of the three tables; none: those in the installed package."""
+    view: str = "all"
+    """Part of the tables: all, early_weeks, later_weeks, home_stores or other_stores (flashsim/data/subsets.py)."""
     quick: bool = True
     """Fit the ensemble without spread of its own estimates (half a minute); false: the full calibration."""
     seed: int = 0
@@ -72,9 +75,13 @@ def obtain_world(config: WorldConfig, folder: RunFolder) -> World:
     """The saved World, or one calibrated now and saved to ``world`` in the run's folder."""
     if config.folder is not None:
         return World.load(Path(config.folder))
-    tables = complete_journey(None if config.data is None else Path(config.data))
+    tables = view_of(complete_journey(None if config.data is None else Path(config.data)), config.view)
+    full = QUICK if config.quick else FULL
+    settings = replace(full, heldout_weeks=full.heldout_weeks // 2) if config.view in HALF_YEARS else full
     with folder.timed("calibration"):
-        world = calibrate(tables, seed=config.seed, quick=config.quick, progress=stage_progress())
+        world = calibrate(tables, seed=config.seed, settings=settings, progress=stage_progress())
+    for reason in world.uncalibrated_because:
+        say(f"{world.title}: {reason}")
     world.save(folder.path / "world")
     return world
 

@@ -1,8 +1,8 @@
 """Views of a shop's tables: some of its weeks, or some of its stores, as a shop of their own.
 
 A World calibrated from later weeks, or from other stores, is one on which a policy or a model has not been made: that
-is how it is tested whether what was learned carries over. Stores that share no customer's basket are as close to another
-platform as one table comes: customers, assortment and hours differ, while the products and their list prices are known.
+is how it is tested whether what was learned carries over. Other stores are as close to another platform as one table
+comes: baskets, assortment and hours differ, while the products and their list prices are known.
 Stores are dealt out by their sales, largest first, each to the half that has sold less so far, so that both are alike
 in size and none is in both.
 
@@ -16,12 +16,21 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from flashsim.data.clean import FUEL_PRODUCT_TYPE, first_whole_week, to_local_time
-from flashsim.data.panel import DAYS_OF_WEEK
+from flashsim.data.clean import (
+    FUEL_PRODUCT_TYPE,
+    RowAccount,
+    clean_promotions,
+    clean_transactions,
+    find_weighed_products,
+    first_whole_week,
+    to_local_time,
+)
+from flashsim.data.panel import DAYS_OF_WEEK, Panel, build_panel
 from flashsim.data.sources import ShopTables
 from flashsim.errors import InputError
 
-VIEWS: Final = ("all", "early_weeks", "later_weeks", "home_stores", "other_stores")
+HALF_YEARS: Final = ("early_weeks", "later_weeks")
+VIEWS: Final = ("all", *HALF_YEARS, "home_stores", "other_stores")
 """Names of :func:`view_of`."""
 HALVES: Final = 2
 
@@ -109,3 +118,50 @@ def _view(
 ) -> ShopView:
     view = ShopView(tables.folder, name, tables.time_zone, tables.currency, tables.notice)
     return replace(view, weeks=weeks, store_ids=store_ids)
+
+
+def shared_panels(home: ShopTables, other: ShopTables, *, count: int, held_out_weeks: int) -> tuple[Panel, Panel]:
+    """Panels of two shops over the same weeks and the same products: the ``count`` that sell well in both.
+
+    Ranked by the smaller of their shares of either shop's units before the last ``held_out_weeks``. InputError when no
+    week is left before these.
+    """
+    account = RowAccount()
+    products = home.read_products()
+    shops = [
+        clean_transactions(shop.read_transactions(), products, time_zone=shop.time_zone, account=account)
+        for shop in (home, other)
+    ]
+    start, end = max(lines["day"].min() for lines in shops), min(lines["day"].max() for lines in shops)
+    shops = [lines[(lines["day"] >= start) & (lines["day"] <= end)].reset_index(drop=True) for lines in shops]
+    ranking_weeks = int((end - start).days) // DAYS_OF_WEEK + 1 - held_out_weeks
+    if ranking_weeks < 1:
+        raise InputError(f"no week is left before the {held_out_weeks} held out; hold out fewer")
+    weighed = set.union(*(find_weighed_products(lines) for lines in shops))
+    early = start + pd.Timedelta(weeks=ranking_weeks)
+    sold = [lines[lines["day"] < early].groupby("product_id")["quantity"].sum() for lines in shops]
+    least = pd.concat([units / units.sum() for units in sold], axis=1).min(axis=1, skipna=False).dropna()
+    ranked = least[~least.index.isin(weighed)].sort_values(ascending=False, kind="stable").index[:count]
+    panels = []
+    for shop, lines in zip((home, other), shops, strict=True):
+        selected = lines[lines["product_id"].isin(ranked)].reset_index(drop=True)
+        promotions = clean_promotions(
+            shop.read_promotions(ranked.tolist()), rows_in_file=shop.count_promotions(), account=account
+        )
+        panel = build_panel(
+            selected, all_lines=lines, products=products, promotions=promotions, early_weeks=ranking_weeks
+        )
+        panels.append(_in_order(panel, [int(product) for product in ranked]))
+    return panels[0], panels[1]
+
+
+def _in_order(panel: Panel, product_ids: list[int]) -> Panel:
+    """``panel`` with its products in the order of ``product_ids``."""
+    place = np.array([panel.product_ids.index(product) for product in product_ids])
+    arrays = ("group_of", "units", "depth", "display", "mailer", "list_price", "clumping")
+    return replace(
+        panel,
+        product_ids=tuple(product_ids),
+        product_names=tuple(panel.product_names[p] for p in place),
+        **{name: getattr(panel, name)[place] for name in arrays},
+    )
