@@ -40,6 +40,7 @@ from flashsim.models.provenance import (
     describe_smoothing,
     describe_tables,
 )
+from flashsim.models.pull_forward import estimate_pull_forward
 from flashsim.models.response import respond
 from flashsim.models.segments import SEGMENTS, HouseholdSegments, segment_households
 from flashsim.models.site import SiteRecords, learn_site
@@ -146,13 +147,16 @@ def calibrate(
             seed=seed,
         ),
     )
+    pulled = estimate_pull_forward(
+        seen.observations.lines, panel, segments=seen.segments, generator=np.random.default_rng((seed, 5))
+    )
     card = _judge(tables, seen, evidence, settings=chosen, seed=seed, progress=report)
     report("compiling the World", 0, 1)
     facts = {
         "notice": tables.notice,
         "data": {"name": tables.name, "sha256": tables.checksums(), "time_zone": tables.time_zone},
         "calibration": dataclasses.asdict(chosen) | {"seed": seed},
-        "fidelity": card.as_json(),
+        "fidelity": card.as_json() | {"pulled_forward": None if pulled is None else pulled.as_json()},
     }
     world = _compile(tables, evidence, settings=chosen, generator=assuming, facts=facts)
     report("compiling the World", 1, 1)

@@ -61,6 +61,7 @@ NOT_IDENTIFIED: Final = (
     "unit costs",
     "the size of the shop",
     "what one product's discount does to another: it arises in the choice model of the simulated sale, not from data",
+    "demand pulled forward in substitutes: what follows a purchase is estimated for the product itself (see fidelity)",
     "some confounding of discounts with unrecorded support: prices were not random",
 )
 
