@@ -30,6 +30,7 @@ from flashsim.errors import InputError
 from flashsim.fidelity import FidelityCard, fidelity_card, first_weeks, held_out_weeks
 from flashsim.models.assumptions import CONVERSION_AT_LIST, CUSTOMERS, GROSS_MARGIN, TRAFFIC_SHARE
 from flashsim.models.backtest import Backtest, demand_table, run_backtest
+from flashsim.models.behavior import Behavior, describe_kinds, household_behavior
 from flashsim.models.demand import DISPLAY, MAILER, DemandModel, DemandTable, fit_demand
 from flashsim.models.display import StoreCells, contrast_displays, store_cells
 from flashsim.models.ensemble import Member, Observations, fit_ensemble
@@ -156,6 +157,7 @@ def calibrate(
         "notice": tables.notice,
         "data": {"name": tables.name, "sha256": tables.checksums(), "time_zone": tables.time_zone},
         "calibration": dataclasses.asdict(chosen) | {"seed": seed},
+        "kinds_of_households": describe_kinds(seen.behavior, seen.segments, generator=np.random.default_rng((seed, 6))),
         "fidelity": card.as_json() | {"pulled_forward": None if pulled is None else pulled.as_json()},
     }
     world = _compile(tables, evidence, settings=chosen, generator=assuming, facts=facts)
@@ -198,6 +200,7 @@ class _Seen(NamedTuple):
     cells: StoreCells
     account: RowAccount
     segments: HouseholdSegments
+    behavior: Behavior
     realized_price: float
 
 
@@ -249,7 +252,8 @@ def _observe(tables: ShopTables, *, settings: CalibrationSettings, progress: Pro
     cells = store_cells(selected, promotions, panel=panel)
     progress("reading and cleaning tables", steps, steps)
     realized_price = float(lines["sales_value"].sum() / lines["regular_value"].sum())
-    return _Seen(observations, cells, account, segments, realized_price)
+    behavior = household_behavior(lines, products)
+    return _Seen(observations, cells, account, segments, behavior, realized_price)
 
 
 def _score(

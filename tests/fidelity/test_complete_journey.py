@@ -9,11 +9,17 @@ import pytest
 from flashsim import calibrate as calibration
 from flashsim.calibrate import QUICK, calibrate
 from flashsim.data.sources import complete_journey
-from flashsim.fidelity import FidelityCard, HeldOut, fidelity_card
+from flashsim.fidelity import FidelityCard, HeldOut, fidelity_card, measures
+from flashsim.fidelity.replay import replay_days
 from flashsim.world import World
 from tests.worlds import without_frailty
 
-SPREAD = ("coverage", "coverage, busiest third", "dispersion", "dispersion, busiest third")
+SPREAD = {
+    "coverage": measures.interval_coverage,
+    "coverage, busiest third": measures.busy_coverage,
+    "dispersion": measures.dispersion,
+    "dispersion, busiest third": measures.busy_dispersion,
+}
 SEEDS = range(3)
 
 pytestmark = [
@@ -39,12 +45,14 @@ def judged() -> tuple[World, HeldOut, World]:
     return *seen[0], world
 
 
-def cards(world: World, held: HeldOut) -> list[FidelityCard]:
-    return [fidelity_card(world, held, seed=seed, draws=100) for seed in SEEDS]
-
-
-def mean_of(name: str, found: list[FidelityCard]) -> float:
-    return float(np.mean([card.line(name).value for card in found]))
+def spreads(world: World, held: HeldOut) -> dict[str, float]:
+    """Coverage and dispersion, averaged over simulations."""
+    every, found = np.arange(held.n_weeks), []
+    for seed in SEEDS:
+        days = replay_days(world, held, draws=100, seed=seed)
+        cells = measures.lay_out(world, held, days, generator=np.random.default_rng(seed))
+        found.append([measure(cells, every) for measure in SPREAD.values()])
+    return dict(zip(SPREAD, np.mean(found, axis=0).tolist(), strict=True))
 
 
 def test_the_world_passes_its_card(judged: tuple[World, HeldOut, World]) -> None:
@@ -55,13 +63,11 @@ def test_the_world_passes_its_card(judged: tuple[World, HeldOut, World]) -> None
 
 
 def test_dispersion_and_coverage_pass_with_frailties_and_fail_without(judged: tuple[World, HeldOut, World]) -> None:
-    """The card's own verdict, averaged over simulations; without frailties large counts are too alike."""
-    early, held, _ = judged
-    with_them, without = cards(early, held), cards(without_frailty(early), held)
-    for name in SPREAD:
-        line = with_them[0].line(name)
-        assert line.mark_low <= mean_of(name, with_them) <= line.mark_high, name
-    coverage, dispersion = (without[0].line(f"{name}, busiest third") for name in ("coverage", "dispersion"))
-    assert mean_of(coverage.name, without) < coverage.mark_low
-    assert mean_of(dispersion.name, without) > dispersion.mark_high
-    assert not any(card.passed for card in without)
+    """Held against the marks of the card itself; without frailties large counts are too alike."""
+    early, held, world = judged
+    marks = {line["name"]: (line["mark_low"], line["mark_high"]) for line in world.provenance["fidelity"]["lines"]}
+    with_them, without = spreads(early, held), spreads(without_frailty(early), held)
+    for name, value in with_them.items():
+        assert marks[name][0] <= value <= marks[name][1], name
+    assert without["coverage, busiest third"] < marks["coverage, busiest third"][0]
+    assert without["dispersion, busiest third"] > marks["dispersion, busiest third"][1]
