@@ -97,12 +97,13 @@ def lay_out(world: World, held: HeldOut, simulated: NDArray[np.int32], *, genera
     units = simulated * held.counted
     mean, variance = units.mean(axis=0), units.var(axis=0)
     below, up_to = Sample(units.astype(np.float64)).distribution(happened)
-    reach = np.arange(int(max(units.max(), happened.max())) + 1)
-    gap = np.zeros((world.n_products, held.n_weeks, reach.size))
+    most = np.maximum(units.max(axis=(0, 2)), happened.max(axis=1))
+    gap = np.zeros((world.n_products, held.n_weeks, int(most.max()) + 1))
     for product in range(world.n_products):
+        reach = np.arange(most[product] + 1)
         share = (units[:, product, :, None] <= reach).mean(axis=0)
         difference = ((happened[product, :, None] <= reach) - share) * held.counted[product, :, None]
-        gap[product] = difference.reshape(held.n_weeks, DAYS_OF_WEEK, -1).sum(axis=1)
+        gap[product, :, : reach.size] = difference.reshape(held.n_weeks, DAYS_OF_WEEK, -1).sum(axis=1)
     threshold = np.quantile(mean[held.counted], 1.0 - BUSIEST)
     return Cells(
         counted=held.counted.astype(np.float64).reshape(shape),

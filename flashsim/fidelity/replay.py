@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from flashsim.data.panel import DAYS_OF_WEEK
 from flashsim.fidelity.held_out import HeldOut, offered_rates
 from flashsim.sim import streams
+from flashsim.sim.cache import compiled
 from flashsim.sim.samplers import Workspace, gamma_factor, make_workspace, write_binomial, write_normal, write_poisson
 from flashsim.world import World
 
@@ -62,15 +63,21 @@ def draw_frailties(
     world: World, keys: NDArray[np.uint64], *, member: NDArray[np.int64], work: Workspace
 ) -> NDArray[np.float64]:
     """Factor (product, lane) of a day: the one that all products share times the product's own."""
-    factors = []
+    factors = np.ones((world.n_products + 1, member.size))
     variances = [world.frailty_common_variance, *world.frailty_product_variance.T]
     for product, variance in enumerate(variances, start=-1):
         stream = streams.COMMON_FRAILTY if product < 0 else streams.PRODUCT_FRAILTY
         streams.write_uniforms(keys, stream, max(product, 0), work.uniform)
         write_normal(work.uniform, work.normal, work)
-        pairs = zip(work.normal.tolist(), variance[member].tolist(), strict=True)
-        factors.append(np.array([gamma_factor(normal, spread) for normal, spread in pairs]))
-    return factors[0] * np.stack(factors[1:])
+        _write_factors(work.normal, variance[member], factors[product + 1])
+    drawn: NDArray[np.float64] = factors[0] * factors[1:]
+    return drawn
+
+
+@compiled
+def _write_factors(normal: NDArray[np.float64], variance: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    for lane in range(out.shape[0]):
+        out[lane] = gamma_factor(normal[lane], variance[lane])
 
 
 def _simulate(world: World, held: HeldOut, rates: NDArray[np.float64], *, draws: int, seed: int) -> NDArray[np.int32]:

@@ -11,7 +11,7 @@ from flashsim.models.validation import Interval
 from flashsim.world import DAYS_OF_WEEK, HOURS_OF_DAY, World
 from tests.worlds import DEPTH_GRID, make_world
 
-PRODUCTS, WEEKS = 8, 40
+PRODUCTS, WEEKS = 6, 32
 SLOPE = 2.5
 
 

@@ -14,7 +14,7 @@ from flashsim.world import World
 from tests.fidelity.made_weeks import PRODUCTS, SLOPE, true_weeks, true_world
 from tests.worlds import without_frailty
 
-DRAWS = 100
+DRAWS = 60
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_the_truth_passes_every_line(card: FidelityCard) -> None:
     assert len({line.name for line in card.lines}) == len(card.lines) == 13
 
 
-@pytest.mark.parametrize("seed", [11, 12, 13])
+@pytest.mark.parametrize("seed", [11, 12])
 def test_the_truth_passes_on_other_weeks_too(truth: World, seed: int) -> None:
     assert failures(truth, true_weeks(truth, seed=seed)) == set()
 
@@ -160,9 +160,9 @@ def test_hours_add_up_to_days_in_law(truth: World, weeks: HeldOut) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"level": np.ones((PRODUCTS, 3))}, r"level: expected \(8, 40\), got \(8, 3\)"),
+        ({"level": np.ones((PRODUCTS, 3))}, r"level: expected \(6, 32\), got \(6, 3\)"),
         ({"clumping": np.full(PRODUCTS, 0.5)}, "clumping: expected values >= 1, got 0.5"),
-        ({"counted": np.zeros((PRODUCTS, 280), dtype=bool)}, "none of the 8 products was on sale"),
+        ({"counted": np.zeros((PRODUCTS, 224), dtype=bool)}, "none of the 6 products was on sale"),
     ],
 )
 def test_misshapen_weeks_are_refused_in_words(weeks: HeldOut, changes: dict[str, np.ndarray], words: str) -> None:
