@@ -194,6 +194,7 @@ def test_a_report_refuses_what_is_no_evaluation(start: Start, tmp_path: Path) ->
 
 def test_missing_data_are_refused(start: Start, tmp_path: Path) -> None:
     assert "nowhere" in refusal(start, "calibrate", "world.data=nowhere")
+    assert "expected one of all, early_weeks" in refusal(start, "calibrate", "world.view=next_year", "world.data=.")
     (tmp_path / "empty").mkdir()
     assert "empty" in refusal(start, "train", "world.data=empty")
 

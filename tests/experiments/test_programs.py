@@ -89,6 +89,13 @@ def test_a_run_ends_with_the_verdict_and_where_the_report_is(finished: tuple[Pat
     assert written
 
 
+def test_a_run_on_a_world_without_a_card_calls_it_uncalibrated(finished: tuple[Path, Ended]) -> None:
+    folder, ended = finished
+    for told in (ended.stdout, (folder / "one" / "report.md").read_text(encoding="utf-8")):
+        assert "Uncalibrated World." in told
+        assert "never compared with weeks that it had not seen" in told
+
+
 def test_a_run_keeps_everything_in_one_folder(finished: tuple[Path, Ended]) -> None:
     folder, _ = finished
     found = files(folder / "one")
