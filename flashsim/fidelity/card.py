@@ -1,8 +1,8 @@
 """The fidelity card: how a World's simulation of weeks it has not seen compares with what happened.
 
 Each line asks one question, has a mark with its reason below, a value with a 90 % interval (bootstrap over blocks of
-two weeks), and passes when the value lies within its mark. (Resampling adds to a distance: the interval of a small one
-may lie above it.) A World whose card fails in any line, or that has none, is called uncalibrated wherever it is used.
+two weeks, less the bias of resampling, which adds to distances), and passes when the value lies within its mark. A
+World whose card fails in any line, or that has none, is called uncalibrated wherever it is used.
 
 Marks and their reasons:
 
@@ -188,7 +188,8 @@ class _Question(NamedTuple):
 
 def _line(seen: Cells | Together, question: _Question, *, drawn: NDArray[np.intp]) -> Line:
     value = question.of(seen, np.arange(drawn.shape[1]))
-    low, high = np.quantile([question.of(seen, weeks) for weeks in drawn], INTERVAL)
+    spread = np.array([question.of(seen, weeks) for weeks in drawn])
+    low, high = np.quantile(spread, INTERVAL) - (spread.mean() - value)
     numbers = (question.happened, question.simulated, value, float(low), float(high))
     return Line(question.name, question.words, *numbers, *question.mark)
 

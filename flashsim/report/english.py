@@ -132,6 +132,7 @@ PAGE: dict[str, str] = {
     "fidelity_products_caption": "The products of this sale on those weeks; too few days for marks of their own",
     "fidelity_passed": "The World passes all {count} lines of its fidelity card.",
     "fidelity_failed": "The World fails {failed} of the {count} lines of its fidelity card: {names}.",
+    "fidelity_narrow": "Not for sure: the intervals of {names} reach beyond their marks.",
     "fidelity_basis": "{what} {weeks} weeks from {first_day}, {products} products, {draws} simulations; intervals "
     "cover 90 %.",
     "fidelity_frozen": "Without following levels from week to week, sales would have been {frozen} of those expected.",
@@ -143,6 +144,7 @@ PAGE: dict[str, str] = {
     "simulated": "Simulated",
     "mark": "Mark",
     "passed": "passes",
+    "narrow": "passes, its interval not",
     "failed": "fails",
     "pulled_forward": "Pulled-forward demand, by household: {sentence}",
     "extrapolation": "Beyond the data",

@@ -45,6 +45,9 @@ def fidelity_passages(card: Mapping[str, Any] | None) -> FidelityPassages:
         basis,
         PAGE["fidelity_frozen"].format(frozen=f"{card['frozen_level']:.1%}"),
     ]
+    narrow = [line["name"] for line in card["lines"] if _is_narrow(line)]
+    if narrow:
+        sentences.insert(1, PAGE["fidelity_narrow"].format(names=", ".join(narrow)))
     if card.get("pulled_forward"):
         sentences.append(PAGE["pulled_forward"].format(sentence=card["pulled_forward"]["sentence"]))
     return FidelityPassages(tuple(sentences), tuple(card["not_identified"]))
@@ -85,15 +88,21 @@ def fidelity_grids(card: Mapping[str, Any] | None) -> dict[str, Grid]:
 
 def _line_cells(row: int, line: Mapping[str, Any]) -> tuple[Cell, ...]:
     low, high = (Cited(_short(line[end]), "fidelity", row, end) for end in ("low", "high"))
-    verdict = "passed" if line["passed"] else "failed"
+    verdict = "narrow" if _is_narrow(line) else "passed" if line["passed"] else "failed"
+    sign, kind = {"passed": ("✓", "kept"), "narrow": ("?", "uncertain"), "failed": ("✕", "broken")}[verdict]
     return (
         words(line["question"]),
         Cell(_short(line["happened"]), f"fidelity-{row}-happened", kind="number"),
         Cell(_short(line["simulated"]), f"fidelity-{row}-simulated", kind="number"),
         Cell(_short(line["value"]), f"fidelity-{row}-value", low=low, high=high, kind="number"),
         Cell(f"{_short(line['mark_low'])} – {_short(line['mark_high'])}", kind="number"),
-        Cell("✓" if line["passed"] else "✕", word=PAGE[verdict], kind="kept" if line["passed"] else "broken"),
+        Cell(sign, word=PAGE[verdict], kind=kind),
     )
+
+
+def _is_narrow(line: Mapping[str, Any]) -> bool:
+    """Whether a line passes though its interval reaches beyond the mark."""
+    return bool(line["passed"] and (line["low"] < line["mark_low"] or line["high"] > line["mark_high"]))
 
 
 def _short(value: float | None) -> str:

@@ -103,6 +103,15 @@ def test_each_line_stands_with_value_mark_and_verdict_and_lies_beside_the_page(t
     assert json.loads((tmp_path / "tables" / "fidelity_products.json").read_text(encoding="utf-8"))
 
 
+def test_a_line_that_passes_by_chance_perhaps_is_told_from_one_that_does_for_sure(tmp_path: Path) -> None:
+    narrow = PASSING | {"name": "level", "low": 0.80}
+    html, markdown = report_of(world_with(PASSING, narrow), tmp_path)
+    for text in (html, markdown):
+        assert "Not for sure: the intervals of level reach beyond their marks." in text
+        assert "passes, its interval not" in text
+    assert world_with(PASSING, narrow).uncalibrated_because == ()
+
+
 def test_names_from_the_data_are_escaped_in_the_section(tmp_path: Path) -> None:
     html, _ = report_of(world_with(PASSING), tmp_path)
     assert "<script>" not in html
