@@ -74,15 +74,20 @@ class ScenarioConfig:
 def obtain_world(config: WorldConfig, folder: RunFolder) -> World:
     """The saved World, or one calibrated now and saved to ``world`` in the run's folder."""
     if config.folder is not None:
-        return World.load(Path(config.folder))
+        return call_uncalibrated(World.load(Path(config.folder)))
     tables = view_of(complete_journey(None if config.data is None else Path(config.data)), config.view)
     full = QUICK if config.quick else FULL
     settings = replace(full, heldout_weeks=full.heldout_weeks // 2) if config.view in HALF_YEARS else full
     with folder.timed("calibration"):
         world = calibrate(tables, seed=config.seed, settings=settings, progress=stage_progress())
+    world.save(folder.path / "world")
+    return call_uncalibrated(world)
+
+
+def call_uncalibrated(world: World) -> World:
+    """Say why ``world`` is uncalibrated, if it is, and hand it on."""
     for reason in world.uncalibrated_because:
         say(f"{world.title}: {reason}")
-    world.save(folder.path / "world")
     return world
 
 
