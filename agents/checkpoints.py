@@ -1,13 +1,15 @@
-"""A training of PPO that was killed goes on as if it had not been: all that its next iteration depends on, in one file.
+"""A training that was killed goes on as if it had not been: all that its next iteration depends on, in one file.
 
-That is the networks, the optimizer, the generators of chance, what greedy play has earned so far, and how many sales
-each row of the batch has played. The last suffices to open the right sales again: a rollout is made of whole sales, and
-a sale is a function of its seed and its number. The file is written before every iteration, whole or not at all, and
-holds arrays and JSON, no code. Left out: DQN, whose memory would have to be written with it, and what TensorBoard would
-have shown of the update before the stop.
+That is the networks, the optimizer, the generators of chance, what greedy play has earned so far, of DQN its target
+network and every transition that it remembers, and how many sales each row of the batch has played. The last suffices
+to open the right sales again: a checkpoint is written where all rows open one, and a sale is a function of its seed and
+its number. PPO's rollouts are made of whole sales, so it writes before every iteration. DQN, whose memory takes a while
+to write, does so at most a twentieth of its time. The file is whole or absent, and holds arrays and JSON, no code. Left
+out: what TensorBoard would have shown of the update before the stop.
 """
 
 import json
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,11 +18,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from stable_baselines3 import PPO
+from stable_baselines3 import DQN
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from agents.callbacks import BestNetwork, CurvePoint
 from flashsim.envs.sb3 import FlashSaleVecEnv
@@ -28,13 +34,15 @@ from flashsim.envs.vector import consecutive_seeds
 from flashsim.errors import InputError
 from flashsim.files import write_bytes
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _FACTS = "facts"  # JSON, as bytes
 _AGAIN = "start the training again"
+_MEMORY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+_PAUSE = 19.0  # times as long as DQN's last checkpoint took, until the next: a twentieth of the time goes into them
 
 
 class Checkpoints(BaseCallback):
-    """Writes the checkpoint to ``path`` before every iteration; the first of the callbacks, so that others follow it.
+    """Keeps the checkpoint at ``path`` up to date; the first of the callbacks, so that others follow it.
 
     ``facts`` are JSON: what a training that goes on with it must share.
     """
@@ -42,17 +50,21 @@ class Checkpoints(BaseCallback):
     def __init__(self, path: Path, best: BestNetwork, *, facts: Mapping[str, Any]) -> None:
         super().__init__()
         self.path, self.best, self.facts = path, best, facts
+        self._next = 0.0  # moment before which none is due
 
     def _on_rollout_start(self) -> None:
-        assert isinstance(self.model, PPO)
-        write_bytes(self.path, checkpoint_bytes(self.model, self.best, facts=self.facts))
+        if self.model.num_timesteps % _steps_of_sales(self.model) == 0 and time.monotonic() >= self._next:
+            started = time.monotonic()
+            write_bytes(self.path, checkpoint_bytes(self.model, self.best, facts=self.facts))
+            pause = _PAUSE if isinstance(self.model, DQN) else 0.0
+            self._next = time.monotonic() + pause * (time.monotonic() - started)
 
     def _on_step(self) -> bool:
         return True
 
 
-def checkpoint_bytes(model: PPO, best: BestNetwork, *, facts: Mapping[str, Any]) -> bytes:
-    """The state between two iterations as a safetensors file."""
+def checkpoint_bytes(model: BaseAlgorithm, best: BestNetwork, *, facts: Mapping[str, Any]) -> bytes:
+    """The state between two iterations, where all sales open, as a safetensors file."""
     _, keys, place, has_normal, normal = np.random.get_state(legacy=True)  # noqa: NPY002  (SB3 draws from it)
     tensors = {f"policy.{name}": values for name, values in model.policy.state_dict().items()}
     for number, entries in model.policy.optimizer.state_dict()["state"].items():
@@ -74,8 +86,20 @@ def checkpoint_bytes(model: PPO, best: BestNetwork, *, facts: Mapping[str, Any])
         "best": None if best.best is None else best.best[0],
         "next": best.next,
     }
+    # Copies, for safetensors takes no two views of one memory.
+    tensors = {name: values.detach().cpu().contiguous().clone() for name, values in tensors.items()}
+    if isinstance(model, DQN):
+        tensors |= {f"memory.{name}": torch.from_numpy(values) for name, values in _remembered(model).items()}
+        told["dqn"] = {
+            "full": _memory(model).full,
+            "place": _memory(model).pos,
+            "calls": model._n_calls,
+            "exploration": model.exploration_rate,
+            "sales": model._episode_num,
+            "chance": model.action_space.np_random.bit_generator.state,
+        }
     tensors[_FACTS] = torch.frombuffer(bytearray(json.dumps(told).encode()), dtype=torch.uint8)
-    return save_tensors({name: values.detach().cpu().contiguous().clone() for name, values in tensors.items()})
+    return save_tensors(tensors)
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -93,14 +117,21 @@ def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
     return tensors, told
 
 
-def go_on(path: Path, model: PPO, best: BestNetwork, *, facts: Mapping[str, Any], first_seed: int) -> None:
+def go_on(path: Path, model: BaseAlgorithm, best: BestNetwork, *, facts: Mapping[str, Any], first_seed: int) -> None:
     """Put a new ``model`` and ``best`` where the checkpoint was written; ``first_seed`` is that of row 0 of the batch.
 
-    InputError when the two trainings differ in their ``facts``.
+    InputError when the two trainings differ in their ``facts``, or the file is not what such a training writes.
     """
     tensors, told = read_checkpoint(path)
-    _check_shared(path, told["shared"], json.loads(json.dumps(facts)))
+    _check_shared(path, told.get("shared"), json.loads(json.dumps(facts)))
+    try:
+        _take_over(tensors, told, model, best)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path} is not a checkpoint of this training ({error}); {_AGAIN}") from error
+    _open_sales(model, first_seed)
 
+
+def _take_over(tensors: dict[str, torch.Tensor], told: dict[str, Any], model: BaseAlgorithm, best: BestNetwork) -> None:
     def below(prefix: str) -> dict[str, torch.Tensor]:
         return {name.removeprefix(prefix): values for name, values in tensors.items() if name.startswith(prefix)}
 
@@ -118,7 +149,8 @@ def go_on(path: Path, model: PPO, best: BestNetwork, *, facts: Mapping[str, Any]
     model._current_progress_remaining = told["progress_left"]
     model.ep_info_buffer = deque(told["episodes"], maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)
-    _open_sales(model, first_seed)
+    if isinstance(model, DQN):
+        _remember(model, {name: values.numpy() for name, values in below("memory.").items()}, told["dqn"])
     keys = tensors["chance.numpy"].numpy().astype(np.uint32)
     np.random.set_state(("MT19937", keys, *told["numpy"]))  # noqa: NPY002
     torch.set_rng_state(tensors["chance.torch"])
@@ -126,14 +158,46 @@ def go_on(path: Path, model: PPO, best: BestNetwork, *, facts: Mapping[str, Any]
         torch.cuda.set_rng_state(tensors["chance.cuda"], model.device)
 
 
-def _open_sales(model: PPO, first_seed: int) -> None:
+def _memory(model: DQN) -> ReplayBuffer:
+    assert model.replay_buffer is not None
+    return model.replay_buffer
+
+
+def _remembered(model: DQN) -> dict[str, NDArray[Any]]:
+    """What the replay buffer holds so far, (vector step, sale, …): views."""
+    memory = _memory(model)
+    return {name: getattr(memory, name)[: None if memory.full else memory.pos] for name in _MEMORY}
+
+
+def _remember(model: DQN, arrays: dict[str, NDArray[Any]], told: dict[str, Any]) -> None:
+    """Fill the replay buffer and set what else DQN carries from step to step; ValueError where shapes differ."""
+    memory = _memory(model)
+    memory.full, memory.pos = bool(told["full"]), int(told["place"])
+    for name, own in _remembered(model).items():
+        if own.shape != arrays[name].shape or own.dtype != arrays[name].dtype:
+            raise ValueError(f"memory.{name}: expected {own.shape} of {own.dtype}, got {arrays[name].shape}")
+        own[:] = arrays[name]
+    model._n_calls, model.exploration_rate = told["calls"], told["exploration"]
+    model._episode_num = told["sales"]
+    model.action_space.np_random.bit_generator.state = told["chance"]
+
+
+def _steps_of_sales(model: BaseAlgorithm) -> int:
+    """Steps in which every row of the batch plays one sale."""
+    env = model.get_env()
+    assert isinstance(env, FlashSaleVecEnv)
+    return env.num_envs * (env.sales.plan.ticks // env.sales.codec.config.every)
+
+
+def _open_sales(model: BaseAlgorithm, first_seed: int) -> None:
     """Open the sales that follow those played."""
     env = model.get_env()
     assert isinstance(env, FlashSaleVecEnv)
-    played = model.num_timesteps // (model.n_steps * env.num_envs)
+    played = model.num_timesteps // _steps_of_sales(model)
     env.sales.seed(consecutive_seeds(first_seed, env.num_envs), episodes=played)
     model._last_obs = env.sales.observe()
-    model._last_episode_starts = np.ones(env.num_envs, np.bool_)
+    if isinstance(model, OnPolicyAlgorithm):
+        model._last_episode_starts = np.ones(env.num_envs, np.bool_)
 
 
 def _check_shared(path: Path, then: Any, now: Any, key: str = "") -> None:

@@ -85,8 +85,8 @@ def train(
 ) -> Trained:
     """Train on the training members of ``plan``; the same seed gives the same network at one thread count.
 
-    ``progress`` is told of env steps. PPO writes to ``checkpoint`` before every iteration, and goes on from ``resume``,
-    which such a training left behind, to the same network and curve as without the stop.
+    ``progress`` is told of env steps. The training keeps a ``checkpoint`` of itself, and goes on from ``resume``, which
+    such a one left behind, to the same network and curve as without the stop.
     InputError when cuda is asked for and absent, the config fits no algorithm, or ``resume`` does not fit.
     """
     check_training(config, seed=seed)
@@ -104,12 +104,10 @@ def train(
     facts = training_facts(model, plan, config, seed=seed, scale=scale)
     if isinstance(model, PPO) and isinstance(config, PPOConfig):
         callbacks.append(EntropySchedule(config.entropy, until=config.entropy_until))
-        if resume is not None:
-            go_on(resume, model, best, facts=facts, first_seed=first)
-        if checkpoint is not None:
-            callbacks.insert(0, Checkpoints(checkpoint, best, facts=facts))
-    elif resume is not None:
-        raise InputError(f"resume: {config.name} leaves no checkpoints behind; start the training again")
+    if resume is not None:
+        go_on(resume, model, best, facts=facts, first_seed=first)
+    if checkpoint is not None:
+        callbacks.insert(0, Checkpoints(checkpoint, best, facts=facts))
     left = config.steps - model.num_timesteps
     model.learn(left, callback=callbacks, log_interval=1, reset_num_timesteps=resume is None)
     best.restore()

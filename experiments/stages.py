@@ -162,7 +162,7 @@ def train_agent(
 ) -> NetworkPolicy:
     """Train, and write the bundle to ``policies/``, the curve to ``curves/`` and events to ``tensorboard/``.
 
-    PPO keeps a checkpoint in ``folder`` as long as it trains. ``resume`` is such a folder that was left unfinished.
+    A checkpoint lies in ``folder`` as long as it trains. ``resume`` is such a folder that was left unfinished.
     """
     label = config.name.lower()
     checkpoint = checkpoint_path(folder, config)

@@ -6,8 +6,8 @@ python -m experiments.train agent=ppo scenario=reference scenario.table=FILE
 python -m experiments.train experiment=reference/j1_lag1 agent=tensor_ppo seed=2
 python -m experiments.train resume=outputs/train/…
 
-The last takes up a training of PPO that was stopped, in the settings of its folder, and ends where that would have
-ended: with the same curve and network. Its results go to a folder of its own.
+The last takes up a training that was stopped, in the settings of its folder, and ends where that would have ended: with
+the same curve and network. Its results go to a folder of its own.
 """
 
 from dataclasses import dataclass, field, replace

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from agents import checkpoints
+from agents.checkpoints import read_checkpoint
 from agents.learners import train
 from agents.settings import AgentConfig
 from flashsim.errors import InputError
@@ -42,15 +45,18 @@ def left_behind(folder: Path, config: AgentConfig, *, steps: int = 1_300) -> Pat
     return path
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "tensor_ppo"])
-def test_ten_kills_change_neither_curve_nor_network(algorithm: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("algorithm", CONFIGS)
+def test_ten_kills_change_neither_curve_nor_network(
+    algorithm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "_PAUSE", 0.0)  # so that DQN, too, gets on however fast the machine is
     whole, config = trained(algorithm), CONFIGS[algorithm]
     path = tmp_path / "checkpoint"
     rng = np.random.default_rng(3)
     for _ in range(10):
         torch.manual_seed(int(rng.integers(1000)))  # a new process would have drawn something else before
         resume = path if path.exists() else None
-        progress = killed_after(int(rng.integers(1, 900)))
+        progress = killed_after(int(rng.integers(1, 250 if algorithm == "dqn" else 900)))
         with pytest.raises(Killed):
             train(small_plan(), config, seed=0, checkpoint=path, resume=resume, progress=progress)
     parted = train(small_plan(), config, seed=0, resume=path)
@@ -94,7 +100,7 @@ def test_another_version_or_file_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=words):
             train(small_plan(), CONFIGS["ppo"], seed=0, resume=path)
 
-    refused(r"format version 0, this flashsim reads 1", format_version=0)
+    refused(r"format version 0, this flashsim reads 2", format_version=0)
     other = told["shared"] | {"versions": {"stable_baselines3": "1.0", "torch": torch.__version__}}
     refused(r"versions\.stable_baselines3 was '1\.0' and is '2", shared=other)
     path.write_bytes(path.read_bytes()[:-100])
@@ -104,6 +110,45 @@ def test_another_version_or_file_is_refused(tmp_path: Path) -> None:
         train(small_plan(), CONFIGS["ppo"], seed=0, resume=tmp_path / "nowhere")
 
 
-def test_dqn_leaves_none_behind(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="resume: DQN leaves no checkpoints behind"):
-        train(small_plan(), dqn(), seed=0, resume=tmp_path / "checkpoint")
+def test_the_memory_of_dqn_goes_on_where_it_was_overwriting_the_oldest(tmp_path: Path) -> None:
+    """2 000 transitions fit, so that a kill after 2 600 finds it full, and the next place in its middle."""
+    path = left_behind(tmp_path, CONFIGS["dqn"], steps=2_600)
+    tensors, told = read_checkpoint(path)
+    assert told["dqn"]["full"]
+    rows = len(tensors["memory.rewards"])
+    assert rows == 2_000 // 16
+    assert 0 < told["dqn"]["place"] < rows
+    assert told["dqn"]["place"] == told["steps"] // 16 % rows
+    resumed = train(small_plan(), CONFIGS["dqn"], seed=0, resume=path)
+    assert resumed.curve == trained("dqn").curve
+
+
+def test_dqn_writes_a_small_share_of_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock on which a write takes six seconds and the rest of a vector step a second."""
+    now, written = 0.0, []
+
+    def write(_path: Path, data: bytes) -> None:
+        nonlocal now
+        now += 6.0
+        written.append(len(data))
+
+    def pass_second(_done: int) -> None:
+        nonlocal now
+        now += 1.0
+
+    monkeypatch.setattr(checkpoints, "write_bytes", write)
+    monkeypatch.setattr(checkpoints, "time", SimpleNamespace(monotonic=lambda: now))
+    train(small_plan(), dqn(steps=6_000), seed=0, checkpoint=tmp_path / "checkpoint", progress=pass_second)
+    assert len(written) >= 2
+    assert 6.0 * (len(written) - 1) <= 0.05 * now
+
+
+def test_a_memory_of_another_shape_is_refused(tmp_path: Path) -> None:
+    path = left_behind(tmp_path, CONFIGS["dqn"])
+    tensors = load_file(path)
+    save_file(tensors | {"memory.rewards": tensors["memory.rewards"][:-1].clone()}, path)
+    with pytest.raises(InputError, match=r"is not a checkpoint of this training \(memory.rewards: expected"):
+        train(small_plan(), CONFIGS["dqn"], seed=0, resume=path)
+    save_file({name: values for name, values in tensors.items() if not name.startswith("memory.")}, path)
+    with pytest.raises(InputError, match="is not a checkpoint of this training"):
+        train(small_plan(), CONFIGS["dqn"], seed=0, resume=path)

@@ -89,10 +89,11 @@ def test_a_finished_training_is_not_taken_up(start: Start) -> None:
 
 
 @pytest.mark.slow
-def test_a_training_that_was_killed_is_taken_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("agent", ["ppo", "dqn"])
+def test_a_training_that_was_killed_is_taken_up(agent: str, tmp_path: Path) -> None:
     """SIGKILL, at moments that nothing chooses, until it is through; about two minutes."""
     program = [sys.executable, "-W", "ignore", "-m", "experiments.train"]
-    settings = ["experiment=reference/j1_lag1", "agent.device=cpu", "agent.steps=150000"]
+    settings = [f"agent={agent}", "experiment=reference/j1_lag1", "agent.device=cpu", "agent.steps=150000"]
 
     def run(*arguments: str) -> None:
         subprocess.run([*program, *arguments], cwd=ROOT, check=True, capture_output=True)
@@ -110,5 +111,5 @@ def test_a_training_that_was_killed_is_taken_up(tmp_path: Path) -> None:
     kill(*settings, output=tmp_path / "0")
     kill(f"resume={tmp_path / '0'}", output=tmp_path / "1")
     run(f"resume={tmp_path / '1'}", f"output={tmp_path / 'resumed'}")
-    for name in ("curves/ppo.csv", "exact.json", "policies/ppo/policy.safetensors"):
+    for name in (f"curves/{agent}.csv", "exact.json", f"policies/{agent}/policy.safetensors"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "resumed" / name).read_bytes()
