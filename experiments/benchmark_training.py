@@ -1,14 +1,16 @@
-"""CPU time until PPO earns a fixed return: ours against Stable-Baselines3 as it comes, on the same sale.
+"""CPU time until PPO or DQN earns a fixed return: ours against Stable-Baselines3 as it comes, on the same sale.
 
     python -m experiments.benchmark training
+    python -m experiments.benchmark training agent=dqn
     python -m experiments.benchmark training sale=j1 seeds=3 profile=true
 
-*As it comes*: ``PPO("MlpPolicy", DummyVecEnv([…] * 8))`` with every setting at its default, on eight single envs.
-*Ours*: ``TensorPPO`` or ``PPO`` with the settings of ``agents.settings`` on the native batch. The return to reach is a
-share of what ours has converged to (greedy play at the end, median over the seeds). One greedy evaluator serves both,
-on the same sales; its time counts for neither. CPU time of all threads is compared, for wall time depends on what else
-the machine does; the load average stands beside it. A training that does not get there in ``most_cpu_s`` counts with
-that time: the ratio is then a lower bound, and is told as one.
+*As it comes*: ``PPO("MlpPolicy", DummyVecEnv([…] * 8))``, or DQN, with every setting at its default, on eight single
+envs. DQN's exploration falls with the length of its training, so it is given as many decisions as ours.
+*Ours*: ``TensorPPO``, ``PPO`` or ``DQN`` with the settings of ``agents.settings`` on the native batch. The return to
+reach is a share of what ours has converged to (greedy play at the end, median over the seeds). One greedy evaluator
+serves both, on the same sales; its time counts for neither. CPU time of all threads is compared, for wall time depends
+on what else the machine does; the load average stands beside it. A training that does not get there in ``most_cpu_s``,
+or in its decisions, counts with the time that it took: the ratio is then a lower bound, and is told as one.
 """
 
 import cProfile
@@ -22,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from stable_baselines3 import PPO
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch.distributions import Distribution
@@ -30,7 +32,7 @@ from torch.distributions import Distribution
 from agents.callbacks import EntropySchedule
 from agents.export import network_policy
 from agents.learners import SEEDS_PER_RUN, check_training, make_model, reward_scale
-from agents.settings import AgentConfig, PPOConfig, TensorPPOConfig
+from agents.settings import AgentConfig, DQNConfig, PPOConfig, TensorPPOConfig
 from experiments.entry import dated, entry
 from experiments.outputs import RunFolder, machine
 from flashsim.envs.single import FlashSaleEnv
@@ -42,9 +44,12 @@ from flashsim.plan import Plan
 from flashsim.reference import REFERENCE_SALES
 from flashsim.sim.parameters import check_range, check_whole
 
+RACERS = {"ppo": PPOConfig, "tensor_ppo": TensorPPOConfig, "dqn": DQNConfig}
 OURS, STOCK = "ours", "stock settings, 8 single envs"
 STOCK_ENVS = 8
 EVALUATION_SEED = 2**61
+_BETWEEN = 4_096
+"""Decisions between two evaluations, at least; PPO is evaluated after each of its rollouts, which are longer."""
 _FOREVER = 10**9
 
 
@@ -84,12 +89,15 @@ class TimedGreedy(BaseCallback):
         self.enough, self.most_cpu_s = enough, most_cpu_s
         self.curve: list[dict[str, float]] = []
         self._spent = 0.0  # CPU seconds of evaluations
+        self._next = 0  # decisions before the next evaluation
 
     def _on_training_start(self) -> None:
         self._started = time.process_time()
 
     def _on_rollout_start(self) -> None:
-        self.measure()
+        if self.num_timesteps >= self._next:
+            self.measure()
+            self._next = self.num_timesteps + _BETWEEN
 
     def _on_step(self) -> bool:
         last = self.curve[-1]
@@ -105,7 +113,7 @@ class TimedGreedy(BaseCallback):
         self._spent += time.process_time() - before
 
 
-def learn_ours(plan: Plan, config: PPOConfig, *, seed: int, sales: int) -> list[dict[str, float]]:
+def learn_ours(plan: Plan, config: AgentConfig, *, seed: int, sales: int) -> list[dict[str, float]]:
     """Train to the end; the curve of greedy play. The measuring of the reward's scale is on the clock."""
     first = seed * SEEDS_PER_RUN
     before = time.process_time()
@@ -113,20 +121,27 @@ def learn_ours(plan: Plan, config: PPOConfig, *, seed: int, sales: int) -> list[
     model = make_model(plan, config, seed=first, scale=scale)
     made = time.process_time() - before
     timed = TimedGreedy(plan, config.action(plan), sales=sales, enough=np.inf, most_cpu_s=np.inf)
-    model.learn(config.steps, callback=[timed, EntropySchedule(config.entropy, until=config.entropy_until)])
+    callbacks: list[BaseCallback] = [timed]
+    if isinstance(config, PPOConfig):
+        callbacks.append(EntropySchedule(config.entropy, until=config.entropy_until))
+    model.learn(config.steps, callback=callbacks)
     timed.measure()
     return [point | {"cpu_s": point["cpu_s"] + made} for point in timed.curve]
 
 
 def learn_stock(
-    plan: Plan, action: ActionConfig, *, seed: int, sales: int, enough: float, most_cpu_s: float
+    plan: Plan, config: AgentConfig, *, seed: int, sales: int, enough: float, most_cpu_s: float
 ) -> list[dict[str, float]]:
     """Train with stock settings until ``enough`` or ``most_cpu_s``; the curve of greedy play."""
+    action = config.action(plan)
     env = DummyVecEnv([lambda: FlashSaleEnv(plan, action=action)] * STOCK_ENVS)
-    model = PPO("MlpPolicy", env, seed=seed, device="cpu")
+    algorithm, steps = (DQN, config.steps) if isinstance(config, DQNConfig) else (PPO, _FOREVER)
+    model = algorithm("MlpPolicy", env, seed=seed, device="cpu")
     env.seed(seed * SEEDS_PER_RUN)
     timed = TimedGreedy(plan, action, sales=sales, enough=enough, most_cpu_s=most_cpu_s)
-    model.learn(_FOREVER, callback=timed)
+    model.learn(steps, callback=timed)
+    if model.num_timesteps >= steps:
+        timed.measure()
     return timed.curve
 
 
@@ -135,7 +150,7 @@ def cpu_to_reach(curve: list[dict[str, float]], enough: float) -> float | None:
     return next((point["cpu_s"] for point in curve if point["profit"] >= enough), None)
 
 
-def profile_of(plan: Plan, config: PPOConfig, *, sales: int) -> str:
+def profile_of(plan: Plan, config: AgentConfig, *, sales: int) -> str:
     """The 25 functions in which a training of ours spends most of its own time."""
     profiler = cProfile.Profile()
     profiler.runcall(learn_ours, plan, config, seed=0, sales=sales)
@@ -144,16 +159,15 @@ def profile_of(plan: Plan, config: PPOConfig, *, sales: int) -> str:
     return text.getvalue()
 
 
-def compare(plan: Plan, config: TrainingSpeedConfig, agent: PPOConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
+def compare(plan: Plan, config: TrainingSpeedConfig, agent: AgentConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A row for each training and seed, and what they say together."""
     sales = config.evaluation_sales
     ours = {seed: learn_ours(plan, agent, seed=seed, sales=sales) for seed in range(config.seeds)}
     converged = float(np.median([curve[-1]["profit"] for curve in ours.values()]))
     enough = config.share * converged
-    action = agent.action(plan)
     rows = []
     for seed, curve in ours.items():
-        stock = learn_stock(plan, action, seed=seed, sales=sales, enough=enough, most_cpu_s=config.most_cpu_s)
+        stock = learn_stock(plan, agent, seed=seed, sales=sales, enough=enough, most_cpu_s=config.most_cpu_s)
         for name, points in ((OURS, curve), (STOCK, stock)):
             if points[0]["profit"] >= enough:
                 raise InputError(
@@ -172,11 +186,10 @@ def compare(plan: Plan, config: TrainingSpeedConfig, agent: PPOConfig) -> tuple[
     return table, told | {"is_lower_bound": not bool(table["is_reached"].all())}
 
 
-@entry("benchmark_training", TrainingSpeedConfig, options={"agent": {"ppo": PPOConfig, "tensor_ppo": TensorPPOConfig}})
+@entry("benchmark_training", TrainingSpeedConfig, options={"agent": RACERS})
 def main(config: TrainingSpeedConfig, folder: RunFolder) -> None:
     """Measure, print and save."""
     check_training(config.agent, seed=config.seeds)
-    assert isinstance(config.agent, PPOConfig)
     torch.set_num_threads(config.agent.torch_threads)
     Distribution.set_default_validate_args(False)
     plan = REFERENCE_SALES[config.sale]().plan()
@@ -192,11 +205,11 @@ def main(config: TrainingSpeedConfig, folder: RunFolder) -> None:
     print(f"\nOurs takes {bound}{told['ratio']:.1f} times less CPU time (medians). Results: {folder.path}", flush=True)
 
 
-def _warm_up(plan: Plan, agent: PPOConfig) -> None:
+def _warm_up(plan: Plan, agent: AgentConfig) -> None:
     """Whatever happens only once: compiled code is loaded, libraries allocate."""
     model = make_model(plan, agent, seed=0, scale=1.0)
     model.learn(1)
-    learn_stock(plan, agent.action(plan), seed=0, sales=2, enough=-np.inf, most_cpu_s=0.0)
+    learn_stock(plan, agent, seed=0, sales=2, enough=-np.inf, most_cpu_s=0.0)
 
 
 if __name__ == "__main__":

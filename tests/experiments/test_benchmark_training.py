@@ -14,7 +14,7 @@ from experiments.benchmark_training import OURS, STOCK, TrainingSpeedConfig, cpu
 from experiments.outputs import start_run
 from flashsim.errors import InputError
 from flashsim.reference import g0
-from tests.agents.tiny import CHECKED, ON_POLICY
+from tests.agents.tiny import CHECKED, ON_POLICY, dqn
 
 Curve = list[dict[str, float]]
 AGENT = TensorPPOConfig(**{**CHECKED, **ON_POLICY, "steps": 2_000, "device": Device.cpu})
@@ -60,10 +60,23 @@ def test_a_return_that_luck_reaches_is_refused(tmp_path: Path, monkeypatch: pyte
 def test_stock_settings_are_those_of_the_library() -> None:
     """One rollout of 2 048 steps in each of eight envs; given up at once, it has been evaluated once."""
     plan = g0().plan()
-    curve = learn_stock(plan, AGENT.action(plan), seed=0, sales=64, enough=math.inf, most_cpu_s=0.0)
+    curve = learn_stock(plan, AGENT, seed=0, sales=64, enough=math.inf, most_cpu_s=0.0)
     assert [point["steps"] for point in curve] == [0]
-    longer = learn_stock(plan, AGENT.action(plan), seed=0, sales=64, enough=math.inf, most_cpu_s=1e-3)
+    longer = learn_stock(plan, AGENT, seed=0, sales=64, enough=math.inf, most_cpu_s=1e-3)
     assert [point["steps"] for point in longer] == [0, 8 * 2_048]
+
+
+def test_stock_dqn_explores_over_as_many_decisions_as_ours() -> None:
+    """And is evaluated at the end of them."""
+    plan, config = g0().plan(), dqn(steps=4_800)
+    curve = learn_stock(plan, config, seed=0, sales=64, enough=math.inf, most_cpu_s=math.inf)
+    assert [point["steps"] for point in curve] == [0, 4_096, 4_800]
+
+
+def test_dqn_is_evaluated_now_and_then_and_at_the_end() -> None:
+    plan = g0().plan()
+    curve = learn_ours(plan, dqn(steps=9_600), seed=0, sales=64)
+    assert [point["steps"] for point in curve] == [0, 4_096, 8_192, 9_600]
 
 
 def test_the_curve_tells_decisions_time_and_return() -> None:
