@@ -1,8 +1,8 @@
 """What happens beside learning: business quantities in TensorBoard, the entropy schedule, keeping the best network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.export import network_policy
+from agents.lagrangian import Spread
+from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
@@ -30,6 +32,19 @@ class CurvePoint:
     profit: float
     """Mean profit of a sale, currency."""
     standard_error: float
+    reward: float | None = None
+    """Mean reward of a sale, where that is not its profit."""
+    excess: Mapping[str, float] = field(default_factory=dict)
+    """Constraint -> mean excess of a sale; at most 0 where the mark is kept."""
+    multipliers: Mapping[str, float] = field(default_factory=dict)
+    """Constraint -> what training charged for a unit of excess, currency."""
+
+    def row(self) -> dict[str, float]:
+        """As a flat row of numbers, without those that this training has not."""
+        row: dict[str, float] = {"steps": self.steps, "profit": self.profit, "standard_error": self.standard_error}
+        row |= {} if self.reward is None else {"reward": self.reward}
+        row |= {f"{name}_excess": value for name, value in self.excess.items()}
+        return row | {f"{name}_multiplier": value for name, value in self.multipliers.items()}
 
 
 class SaleMetrics(BaseCallback):
@@ -147,14 +162,31 @@ class EntropySchedule(BaseCallback):
 
 
 class BestNetwork(BaseCallback):
-    """Measures greedy play on separate training sales now and then, and keeps the network that earned most."""
+    """Measures greedy play on separate training sales now and then, and keeps the network that earned most.
 
-    def __init__(self, plan: Plan, action: ActionConfig, *, every: int, sales: int, seed: int) -> None:
+    Under constraints, one that keeps them goes before one that does not, and less excess before more; ``spread`` tells
+    how much is much.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        action: ActionConfig,
+        *,
+        every: int,
+        sales: int,
+        seed: int,
+        spread: Spread,
+        reward: RewardConfig,
+        constraints: ConstraintConfig,
+    ) -> None:
         super().__init__()
+        self.spread, self.reward, self.constraints = spread, reward, constraints
         self.plan, self.action = plan.with_members(plan.training_members), asdict(action)
         self.every, self.sales, self.first_seed = every, sales, seed
         self.curve: list[CurvePoint] = []
-        self.best: tuple[float, dict[str, Any]] | None = None
+        self.best: tuple[tuple[float, float], dict[str, Any]] | None = None
+        """Excess, the less the larger, and worth of the best network, and its weights."""
         self.next = every
 
     def _on_step(self) -> bool:
@@ -168,14 +200,36 @@ class BestNetwork(BaseCallback):
     def measure(self) -> None:
         """Play greedily; remember the network if it is the best so far."""
         policy = network_policy(self.model, self.plan, name="candidate", action=self.action, training={})
-        profit = play(self.plan, policy, sales=self.sales, seed=self.first_seed, domain=TRAINING_DOMAIN).totals[
-            "profit"
-        ]
-        mean = float(profit.mean())
-        self.curve.append(CurvePoint(self.num_timesteps, mean, float(profit.std(ddof=1) / np.sqrt(profit.size))))
-        self.logger.record("greedy/profit", mean)
-        if self.best is None or mean > self.best[0]:
-            self.best = (mean, deepcopy(self.model.policy.state_dict()))
+        totals = play(
+            self.plan,
+            policy,
+            sales=self.sales,
+            seed=self.first_seed,
+            domain=TRAINING_DOMAIN,
+            reward=self.reward,
+            constraints=self.constraints,
+        ).totals
+        names = self.constraints.names
+        profit, error = float(totals["profit"].mean()), float(totals["profit"].std(ddof=1) / np.sqrt(self.sales))
+        reward = None if self.reward == RewardConfig() else float(totals["reward"].mean())
+        excess = {name: float(totals[f"{name}_excess"].mean()) for name in names}
+        multipliers = dict(zip(names, self._multipliers(), strict=True))
+        point = CurvePoint(self.num_timesteps, profit, error, reward, excess, multipliers)
+        self.curve.append(point)
+        for name, value in point.row().items():
+            if name not in ("steps", "standard_error"):
+                self.logger.record(f"greedy/{name}", value)
+        too_much = sum(
+            max(0.0, value / spread) for value, spread in zip(excess.values(), self.spread.excess, strict=True)
+        )
+        standing = (-too_much, profit if reward is None else reward)
+        if self.best is None or standing > self.best[0]:
+            self.best = (standing, deepcopy(self.model.policy.state_dict()))
+
+    def _multipliers(self) -> list[float]:
+        assert isinstance(self.training_env, FlashSaleVecEnv)
+        multipliers: list[float] = self.training_env.sales.multipliers.tolist()
+        return multipliers
 
     def restore(self) -> None:
         """Measure once more and give the model its best network."""

@@ -30,7 +30,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from agents.callbacks import BestNetwork, CurvePoint
 from flashsim.envs.sb3 import FlashSaleVecEnv
-from flashsim.envs.vector import consecutive_seeds
+from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
 from flashsim.files import write_bytes
 
@@ -84,6 +84,7 @@ def checkpoint_bytes(model: BaseAlgorithm, best: BestNetwork, *, facts: Mapping[
         "episodes": [{key: float(episode[key]) for key in ("r", "l")} for episode in model.ep_info_buffer or ()],
         "curve": [asdict(point) for point in best.curve],
         "best": None if best.best is None else best.best[0],
+        "multipliers": _sales(model).multipliers.tolist(),
         "next": best.next,
     }
     # Copies, for safetensors takes no two views of one memory.
@@ -143,8 +144,9 @@ def _take_over(tensors: dict[str, torch.Tensor], told: dict[str, Any], model: Ba
         state.setdefault(int(number), {})[key] = values
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     best.curve[:] = [CurvePoint(**point) for point in told["curve"]]
-    best.best = None if told["best"] is None else (told["best"], below("best."))
+    best.best = None if told["best"] is None else (tuple(told["best"]), below("best."))
     best.next = told["next"]
+    _sales(model).multipliers[:] = told["multipliers"]
     model.num_timesteps, model._n_updates = told["steps"], told["updates"]
     model._current_progress_remaining = told["progress_left"]
     model.ep_info_buffer = deque(told["episodes"], maxlen=model._stats_window_size)
@@ -184,20 +186,24 @@ def _remember(model: DQN, arrays: dict[str, NDArray[Any]], told: dict[str, Any])
 
 def _steps_of_sales(model: BaseAlgorithm) -> int:
     """Steps in which every row of the batch plays one sale."""
+    sales = _sales(model)
+    return sales.sales * (sales.plan.ticks // sales.codec.config.every)
+
+
+def _sales(model: BaseAlgorithm) -> SaleBatch:
     env = model.get_env()
     assert isinstance(env, FlashSaleVecEnv)
-    return env.num_envs * (env.sales.plan.ticks // env.sales.codec.config.every)
+    return env.sales
 
 
 def _open_sales(model: BaseAlgorithm, first_seed: int) -> None:
     """Open the sales that follow those played."""
-    env = model.get_env()
-    assert isinstance(env, FlashSaleVecEnv)
+    sales = _sales(model)
     played = model.num_timesteps // _steps_of_sales(model)
-    env.sales.seed(consecutive_seeds(first_seed, env.num_envs), episodes=played)
-    model._last_obs = env.sales.observe()
+    sales.seed(consecutive_seeds(first_seed, sales.sales), episodes=played)
+    model._last_obs = sales.observe()
     if isinstance(model, OnPolicyAlgorithm):
-        model._last_episode_starts = np.ones(env.num_envs, np.bool_)
+        model._last_episode_starts = np.ones(sales.sales, np.bool_)
 
 
 def _check_shared(path: Path, then: Any, now: Any, key: str = "") -> None:

@@ -9,6 +9,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from sb3_contrib import MaskablePPO
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
@@ -18,6 +19,7 @@ from flashsim.errors import InputError
 from flashsim.files import write_bytes
 from flashsim.plan import Plan
 from flashsim.policy import NetworkPolicy, save_policy
+from flashsim.rails import Rails
 
 PROBES = 64
 ONNX_FILE = "policy.onnx"
@@ -30,8 +32,11 @@ _ONNX_NODE = {"tanh": "Tanh", "relu": "Relu"}
 def network_policy(
     model: BaseAlgorithm, plan: Plan, *, name: str, action: Mapping[str, Any], training: Mapping[str, Any]
 ) -> NetworkPolicy:
-    """The greedy policy of ``model`` as plain arrays; InputError when the model is neither PPO nor DQN."""
-    if isinstance(model, PPO):
+    """The greedy policy of ``model`` as plain arrays; InputError when the model is neither PPO nor DQN.
+
+    Of MaskablePPO the masks go along: they follow from what it observes.
+    """
+    if isinstance(model, PPO | MaskablePPO):
         policy = model.policy
         modules = [*policy.mlp_extractor.policy_net, policy.action_net]
     elif isinstance(model, DQN):
@@ -43,15 +48,18 @@ def network_policy(
     used = {activations[type(module)] for module in modules if type(module) in activations}
     if len(used) != 1 or len(linear) * 2 - 1 != len(modules):
         raise InputError(f"export: expected linear layers with one kind of activation between, got {modules}")
+    codec = ActionCodec(plan, ActionConfig(**action))
     return NetworkPolicy(
         name=name,
         action=action,
-        head_sizes=ActionCodec(plan, ActionConfig(**action)).head_sizes,
+        head_sizes=codec.head_sizes,
         observation=tuple(feature.name for feature in observation_table(plan)),
         weights=tuple(layer.weight.detach().cpu().numpy().astype(np.float32) for layer in linear),
         biases=tuple(layer.bias.detach().cpu().numpy().astype(np.float32) for layer in linear),
         activation=used.pop(),
         training=training,
+        rails=Rails(**codec.rails(is_masked=isinstance(model, MaskablePPO))),
+        menu=codec.menu(),
     )
 
 

@@ -1,4 +1,4 @@
-"""PPO and DQN of Stable-Baselines3 on the native batch of sales.
+"""PPO, with and without masks, and DQN of Stable-Baselines3 on the native batch of sales.
 
 One config serves every sale: whole sales as rollouts, rewards divided by the spread of a random policy's return,
 features that an expert would compute, large batches. Greedy play on separate training sales decides which network is
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import stable_baselines3
 import torch
+from sb3_contrib import MaskablePPO
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -25,8 +26,10 @@ from torch.distributions import Distribution
 from agents.callbacks import BestNetwork, CurvePoint, EntropySchedule, FiniteRewards, SaleMetrics
 from agents.checkpoints import Checkpoints, go_on
 from agents.export import network_policy
-from agents.settings import AgentConfig, Device, DQNConfig, PPOConfig, TensorPPOConfig
+from agents.lagrangian import Lagrangian, Spread
+from agents.settings import AgentConfig, Device, DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
 from agents.tensor_ppo import TensorPPO
+from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.sb3 import FlashSaleVecEnv, make_sb3
 from flashsim.envs.spaces import ActionConfig
 from flashsim.errors import InputError
@@ -58,7 +61,7 @@ class Trained:
     def facts(self) -> dict[str, Any]:
         """JSON for the card of a bundle."""
         facts = training_facts(self.model, self.plan, self.config, seed=self.seed, scale=self.reward_scale)
-        return facts | {"curve": [asdict(point) for point in self.curve]}
+        return facts | {"curve": [point.row() for point in self.curve]}
 
 
 def training_facts(model: BaseAlgorithm, plan: Plan, config: AgentConfig, *, seed: int, scale: float) -> dict[str, Any]:
@@ -94,16 +97,29 @@ def train(
     Distribution.set_default_validate_args(False)
     first = seed * SEEDS_PER_RUN
     action = config.action(plan)
-    scale = reward_scale(plan, action, seed=first + _SCALE)
+    constraints = _constraints(config)
+    spread = random_spread(plan, action, seed=first + _SCALE, reward=config.reward, constraints=constraints)
+    scale = spread.reward
     model = make_model(plan, config, seed=first, scale=scale)
     if log_folder is not None:
         model.set_logger(configure(str(log_folder), ["tensorboard"]))
     every = max(1, config.steps // config.evaluations)
-    best = BestNetwork(plan, action, every=every, sales=config.evaluation_sales, seed=first + _SELECTION)
+    best = BestNetwork(
+        plan,
+        action,
+        every=every,
+        sales=config.evaluation_sales,
+        seed=first + _SELECTION,
+        spread=spread,
+        reward=config.reward,
+        constraints=constraints,
+    )
     callbacks: list[BaseCallback] = [FiniteRewards(), SaleMetrics(plan, progress), best]
     facts = training_facts(model, plan, config, seed=seed, scale=scale)
-    if isinstance(model, PPO) and isinstance(config, PPOConfig):
+    if isinstance(config, PPOConfig):
         callbacks.append(EntropySchedule(config.entropy, until=config.entropy_until))
+        if constraints.names:
+            callbacks.append(Lagrangian(spread, rate=config.multiplier_rate))
     if resume is not None:
         go_on(resume, model, best, facts=facts, first_seed=first)
     if checkpoint is not None:
@@ -130,19 +146,47 @@ def torch_device(device: Device) -> str:
 
 
 def reward_scale(plan: Plan, action: ActionConfig, *, seed: int, sales: int = 512) -> float:
-    """Standard deviation of a sale's reward under uniformly random actions; at least a cent."""
+    """Standard deviation of a sale's profit under uniformly random actions; at least a cent."""
+    return random_spread(
+        plan, action, seed=seed, sales=sales, reward=RewardConfig(), constraints=ConstraintConfig()
+    ).reward
+
+
+def random_spread(
+    plan: Plan,
+    action: ActionConfig,
+    *,
+    seed: int,
+    reward: RewardConfig,
+    constraints: ConstraintConfig,
+    sales: int = 512,
+) -> Spread:
+    """Standard deviations of a sale's reward, at least a cent, and of its excess, under uniformly random actions.
+
+    An excess that never varies has the spread 1.
+    """
     rng = np.random.default_rng(seed)
-    env = make_sb3(plan, num_envs=sales, seed=seed, action=action, members=plan.training_members)
+    env = make_sb3(
+        plan,
+        num_envs=sales,
+        seed=seed,
+        action=action,
+        members=plan.training_members,
+        reward=reward,
+        constraints=constraints,
+    )
     env.reset()
-    returns = np.zeros(sales)
+    returns, excess = np.zeros(sales), np.zeros((len(constraints.names), sales))
     is_open = np.ones(sales, np.bool_)
     sizes = env.sales.codec.head_sizes
     while is_open.any():
         drawn = rng.integers(sizes, size=(sales, len(sizes)))
-        _, reward, closed, _ = env.step(drawn[:, 0] if action.flat else drawn)
-        returns += reward * is_open
+        _, earned, closed, _ = env.step(drawn[:, 0] if action.flat else drawn)
+        returns += earned * is_open
+        excess += env.sales.decision_excess * is_open
         is_open &= ~closed
-    return max(float(returns.std()), 0.01)
+    deviation = excess.std(axis=1)
+    return Spread(max(float(returns.std()), 0.01), np.where(deviation > 0.0, deviation, 1.0))
 
 
 def make_model(plan: Plan, config: AgentConfig, *, seed: int, scale: float) -> BaseAlgorithm:
@@ -150,6 +194,7 @@ def make_model(plan: Plan, config: AgentConfig, *, seed: int, scale: float) -> B
     makers: dict[type, Callable[..., BaseAlgorithm]] = {
         PPOConfig: _make_ppo,
         TensorPPOConfig: _make_ppo,
+        MaskablePPOConfig: _make_ppo,
         DQNConfig: _make_dqn,
     }
     model = makers[type(config)](plan, config, seed=seed, scale=scale, device=torch_device(config.device))
@@ -163,15 +208,13 @@ def _falling(start: float, final: float) -> Callable[[float], float]:
     return lambda left: start * (final + (1.0 - final) * left)
 
 
-def _make_ppo(plan: Plan, config: PPOConfig, *, seed: int, scale: float, device: str) -> PPO:
+def _make_ppo(plan: Plan, config: PPOConfig, *, seed: int, scale: float, device: str) -> BaseAlgorithm:
     decisions = plan.ticks // config.action(plan).every
     minibatches = max(1, round(config.rollout_steps / config.batch_size))
     sales = minibatches * max(1, round(config.rollout_steps / (decisions * minibatches)))  # minibatches of equal size
-    env = make_sb3(
-        plan, num_envs=sales, seed=seed, action=config.action(plan), members=plan.training_members, reward_scale=scale
-    )
-    algorithm = TensorPPO if isinstance(config, TensorPPOConfig) else PPO
-    return algorithm(
+    env = _training_env(plan, config, sales=sales, seed=seed, scale=scale)
+    algorithms = {PPOConfig: PPO, TensorPPOConfig: TensorPPO, MaskablePPOConfig: MaskablePPO}
+    return algorithms[type(config)](
         "MlpPolicy",
         env,
         learning_rate=_falling(config.learning_rate, config.final_rate),
@@ -188,18 +231,27 @@ def _make_ppo(plan: Plan, config: PPOConfig, *, seed: int, scale: float, device:
     )
 
 
-def _make_dqn(plan: Plan, config: DQNConfig, *, seed: int, scale: float, device: str) -> DQN:
-    env: FlashSaleVecEnv = make_sb3(
+def _training_env(plan: Plan, config: AgentConfig, *, sales: int, seed: int, scale: float) -> FlashSaleVecEnv:
+    return make_sb3(
         plan,
-        num_envs=config.sales,
+        num_envs=sales,
         seed=seed,
         action=config.action(plan),
+        reward=config.reward,
         members=plan.training_members,
         reward_scale=scale,
+        constraints=_constraints(config),
     )
+
+
+def _constraints(config: AgentConfig) -> ConstraintConfig:
+    return config.constraints if isinstance(config, PPOConfig) else ConstraintConfig()
+
+
+def _make_dqn(plan: Plan, config: DQNConfig, *, seed: int, scale: float, device: str) -> DQN:
     return DQN(
         "MlpPolicy",
-        env,
+        _training_env(plan, config, sales=config.sales, seed=seed, scale=scale),
         learning_rate=_falling(config.learning_rate, config.final_rate),
         buffer_size=config.buffer,
         learning_starts=config.learning_starts,

@@ -6,8 +6,9 @@ Source: Schulman et al. (2017), arXiv:1707.06347; Mnih et al. (2015), Nature 518
 """
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.errors import InputError
 from flashsim.plan import Plan
@@ -60,6 +61,13 @@ class AgentConfig:
     """Ticks between decisions of an assisted agent: what a price does in one minute drowns in chance. A sale whose
     length it does not divide is decided every tick."""
 
+    max_discount: float = 1.0
+    """Guard-rail, share: no deeper discount, neither in training nor of the exported policy."""
+    min_servers: int = 0
+    """Guard-rail: no order leaves fewer servers; 0: the minimum of the sale alone."""
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    """What it learns to earn, and what the network to keep is chosen by; conf/reward holds others than profit."""
+
     def __post_init__(self) -> None:
         if not self.name or self.name.startswith(".") or set(self.name) & set("/\\"):
             raise InputError(f"name must be the name of a folder, without slashes, got {self.name!r}")
@@ -76,7 +84,13 @@ class AgentConfig:
 
     def action(self, plan: Plan) -> ActionConfig:
         """The actions that this agent takes in ``plan``."""
-        plain = ActionConfig(heads=self.heads, per_product=self.per_product, flat=self.flat)
+        plain = ActionConfig(
+            heads=self.heads,
+            per_product=self.per_product,
+            flat=self.flat,
+            max_discount=self.max_discount,
+            min_servers=self.min_servers,
+        )
         if plan.is_reference or not self.assisted:
             return plain
         every = self.decide_every if plan.ticks % self.decide_every == 0 else 1
@@ -106,6 +120,10 @@ class PPOConfig(AgentConfig):
     entropy: float = 0.01
     """Falls linearly to 0 at ``entropy_until`` of the training."""
     entropy_until: float = 0.8
+    constraints: ConstraintConfig = field(default_factory=ConstraintConfig)
+    """Marks that its sales shall keep on the whole; their multipliers are learned beside the policy."""
+    multiplier_rate: float = 0.3
+    """How far the multipliers move after a rollout, for an excess as large as its spread under a random policy."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -115,6 +133,7 @@ class PPOConfig(AgentConfig):
         check_range("clip_range", self.clip_range, 1e-6, 1e6)
         check_range("entropy", self.entropy, 0.0, 1e6)
         check_range("entropy_until", self.entropy_until, 1e-6, 1.0)
+        check_range("multiplier_rate", self.multiplier_rate, 0.0, 1e6)
 
 
 @dataclass(frozen=True)
@@ -122,6 +141,14 @@ class TensorPPOConfig(PPOConfig):
     """Proximal policy optimization with rollouts that stay on the device."""
 
     name: str = "TensorPPO"
+
+
+@dataclass(frozen=True)
+class MaskablePPOConfig(PPOConfig):
+    """Proximal policy optimization that never tries what is not feasible. Source: Huang & Ontañón (2022),
+    arXiv:2006.14171."""
+
+    name: str = "MaskablePPO"
 
 
 @dataclass(frozen=True)

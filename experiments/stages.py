@@ -178,7 +178,7 @@ def train_agent(
         )
     policy = trained.policy()
     export(policy, trained.model, folder / "policies" / label, plan=plan, seed=SEARCH_SEED)
-    curve = pd.DataFrame([asdict(point) for point in trained.curve])
+    curve = pd.DataFrame([point.row() for point in trained.curve])
     write_text(folder / "curves" / f"{label}.csv", curve.to_csv(index=False, lineterminator="\n"))
     checkpoint.unlink(missing_ok=True)
     return policy

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from agents.checkpoints import read_checkpoint
 from agents.learners import check_training
-from agents.settings import AgentConfig, DQNConfig, PPOConfig, TensorPPOConfig
+from agents.settings import AgentConfig, DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
 from experiments.config import build, schema
 from experiments.entry import dated, entry
 from experiments.outputs import CONFIG, RunFolder
@@ -51,7 +51,7 @@ class TrainConfig:
     output: str = dated("train")
 
 
-AGENTS = {"ppo": PPOConfig, "tensor_ppo": TensorPPOConfig, "dqn": DQNConfig}
+AGENTS = {"ppo": PPOConfig, "tensor_ppo": TensorPPOConfig, "maskable_ppo": MaskablePPOConfig, "dqn": DQNConfig}
 
 
 @entry("train", TrainConfig, options={"agent": AGENTS})

@@ -4,14 +4,18 @@ A bundle is a folder with ``policy.safetensors`` (weights and probes) and ``card
 observations and actions, how it was trained). Loading it runs no code and needs neither torch nor the training library:
 the network is evaluated with numpy. At load the checksums are compared and the probes (observations with the actions
 the trainer chose) are replayed, so a bundle that loads decides as it was exported.
+
+A bundle carries guard-rails: a deepest discount and a least number of servers that its choices keep to, whatever the
+network prefers. :meth:`NetworkPolicy.decide` tells where they acted.
 """
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +23,9 @@ from safetensors.numpy import save as save_tensors
 
 from flashsim.errors import InputError
 from flashsim.files import read_json, read_tensors, replace_folder, write_bytes, write_json
+from flashsim.rails import Rails
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 WEIGHTS_FILE: Final = "policy.safetensors"
 CARD_FILE: Final = "card.json"
 _CARD_KEYS: Final = frozenset(
@@ -32,6 +37,8 @@ _CARD_KEYS: Final = frozenset(
         "observation",
         "activation",
         "layers",
+        "rails",
+        "menu",
         "training",
         "sha256",
         "seal",
@@ -61,6 +68,13 @@ class Policy(Protocol):
         ...
 
 
+class Decision(NamedTuple):
+    """What a policy chose, and where a guard-rail chose otherwise than the network."""
+
+    actions: NDArray[np.int64]  # sale, head; (sale,) if flat
+    is_guarded: NDArray[np.bool_]  # sale
+
+
 @dataclass(frozen=True, eq=False)
 class NetworkPolicy:
     """A fully connected network whose largest output decides, head by head."""
@@ -79,6 +93,10 @@ class NetworkPolicy:
     """Between layers: tanh or relu."""
     training: Mapping[str, Any]
     """How it was made: algorithm, config, seeds, versions, curve, metrics; JSON."""
+    rails: Rails
+    """What its choices keep to."""
+    menu: Mapping[str, Any]
+    """What the choices of each head stand for: ``ActionCodec.menu``."""
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
@@ -104,6 +122,13 @@ class NetworkPolicy:
             width = weight.shape[0]
         if width != sum(self.head_sizes):
             raise InputError(f"head_sizes: expected {width} outputs in all, got {self.head_sizes}; export again")
+        sizes = (math.prod(self.rails.sizes),) if self.action.get("flat", False) else self.rails.sizes
+        if sizes != self.head_sizes:
+            raise InputError(f"rails: expected heads of {self.head_sizes} choices, got {sizes}; export again")
+        needed = {*self.rails.run_out, *self.rails.spent} | ({"servers_ordered"} if self.rails.changes else set())
+        if not needed <= set(self.observation):
+            unseen = sorted(needed - set(self.observation))[0]
+            raise InputError(f"rails: need the feature {unseen!r}, which the policy does not see; export it again")
 
     def outputs(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores (sale, output) of every choice of every head.
@@ -118,12 +143,38 @@ class NetworkPolicy:
         return _affine(values, self.weights[-1], self.biases[-1])
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
-        """The best choice of each head."""
-        scores = self.outputs(observation)
+        """The best choice of each head that keeps to the guard-rails."""
+        return self.decide(observation).actions
+
+    def decide(self, observation: NDArray[np.float32]) -> Decision:
+        """The best choice of each head that keeps to the guard-rails, and where those acted."""
+        seen = np.asarray(observation, np.float32)
+
+        def shown(feature: str) -> NDArray[np.float64]:
+            return seen[:, self.observation.index(feature)].astype(np.float64)
+
+        scores = self.outputs(seen)
+        if not self.rails.can_act:
+            return Decision(
+                self._best(scores, np.ones((1, sum(self.rails.sizes)), np.bool_)), np.zeros(len(seen), np.bool_)
+            )
+        feasible = self.rails.feasible(shown, len(seen))
+        wished = self._best(scores, feasible)
+        actions = self._best(scores, feasible & self.rails.within(shown, len(seen)))
+        return Decision(actions, (actions != wished).reshape(len(seen), -1).any(axis=1))
+
+    def _best(self, scores: NDArray[np.float32], allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The allowed choices of largest score, by head, or the combination if flat."""
+        ends = np.cumsum(self.rails.sizes)[:-1]
         if self.action.get("flat", False):
-            return scores.argmax(axis=1)
-        parts = np.split(scores, np.cumsum(self.head_sizes)[:-1], axis=1)
-        return np.stack([part.argmax(axis=1) for part in parts], axis=1)
+            combinations = np.unravel_index(np.arange(scores.shape[1]), self.rails.sizes)
+            heads = np.split(allowed, ends, axis=1)
+            together = np.logical_and.reduce(
+                [head[:, choice] for head, choice in zip(heads, combinations, strict=True)]
+            )
+            return np.where(together, scores, -np.inf).argmax(axis=1)
+        kept = np.split(np.where(allowed, scores, -np.inf), ends, axis=1)
+        return np.stack([part.argmax(axis=1) for part in kept], axis=1)
 
 
 def _affine(values: NDArray[np.float32], weight: NDArray[np.float32], bias: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -146,6 +197,8 @@ def save_policy(policy: NetworkPolicy, folder: Path, *, probes: NDArray[np.float
         "activation": policy.activation,
         "layers": len(policy.weights),
         "training": dict(policy.training),
+        "rails": asdict(policy.rails),
+        "menu": dict(policy.menu),
         "sha256": hashlib.sha256(data).hexdigest(),
     }
     with replace_folder(Path(folder)) as temporary:
@@ -168,6 +221,8 @@ def load_policy(folder: Path | str) -> NetworkPolicy:
             biases=tuple(tensors[f"bias_{i}"] for i in range(card["layers"])),
             activation=str(card["activation"]),
             training=dict(card["training"]),
+            rails=Rails(**card["rails"]),
+            menu=dict(card["menu"]),
         )
         probes, expected = tensors["probe_observations"], tensors["probe_actions"]
     except (KeyError, TypeError, ValueError) as error:

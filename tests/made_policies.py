@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders, observation_table
 from flashsim.plan import Plan
 from flashsim.policy import NetworkPolicy
+from flashsim.rails import Rails
 from flashsim.reference import JointPolicy
 
 DISCOUNT = {"heads": ("discount",)}
@@ -23,10 +24,12 @@ def random_network(
     activation: str = "tanh",
     seed: int = 0,
     training: Mapping[str, Any] | None = None,
+    is_masked: bool = False,
 ) -> NetworkPolicy:
     """A network for ``plan`` with normal weights, so that its choices vary from observation to observation."""
     rng = np.random.default_rng(seed)
     codec = ActionCodec(plan, action or ActionConfig())
+    rails = Rails(**codec.rails(is_masked=is_masked))
     names = tuple(feature.name for feature in observation_table(plan))
     widths = [len(names), *layers, sum(codec.head_sizes)]
     shapes = list(zip(widths[1:], widths[:-1], strict=True))
@@ -39,6 +42,8 @@ def random_network(
         biases=tuple(rng.normal(0.0, 0.3, shape[0]).astype(np.float32) for shape in shapes),
         activation=activation,
         training=training or {"algorithm": "none", "seed": seed, "curve": [{"steps": 10, "profit": 1.5}]},
+        rails=rails,
+        menu=codec.menu(),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices
 
-from flashsim.envs.reward import RewardConfig
+from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, as_plan, checked_seed, consecutive_seeds
 from flashsim.errors import InputError
@@ -117,6 +117,7 @@ def make_sb3(
     domain: int = TRAINING_DOMAIN,
     reward_scale: float = 1.0,
     threads: int = 1,
+    constraints: ConstraintConfig | None = None,
 ) -> FlashSaleVecEnv:
     """A native VecEnv of ``num_envs`` sales of ``scenario``; arguments as for ``FlashSaleVectorEnv``."""
     sales = SaleBatch(
@@ -126,5 +127,6 @@ def make_sb3(
         reward=reward or RewardConfig(),
         domain=domain,
         threads=threads,
+        constraints=constraints,
     )
     return FlashSaleVecEnv(sales, seed=seed, reward_scale=reward_scale)

@@ -7,7 +7,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.envs.reward import RewardConfig
+from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SEED_LIMIT, SaleBatch, as_plan, checked_seed
 from flashsim.errors import InputError
@@ -39,7 +39,7 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
 
     Arguments: scenario (a Scenario, a reference sale, or a compiled Plan; none: the grocery evening on the World that
     comes with the package), action (ActionConfig), reward (RewardConfig), members ("training", "heldout" or numbers),
-    domain (training or evaluation streams).
+    domain (training or evaluation streams), constraints (ConstraintConfig, whose excess ``info["cost"]`` then tells).
 
     Versions: v0.
     """
@@ -54,6 +54,7 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
         reward: RewardConfig | None = None,
         members: str | Sequence[int] = "training",
         domain: int = TRAINING_DOMAIN,
+        constraints: ConstraintConfig | None = None,
     ) -> None:
         self.sales = SaleBatch(
             as_plan(scenario, members),
@@ -61,6 +62,7 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
             action=action or ActionConfig(),
             reward=reward or RewardConfig(),
             domain=domain,
+            constraints=constraints,
         )
         self.observation_space = self.sales.observation_space
         self.action_space = self.sales.codec.space

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from flashsim.envs.rules import Dashboard, TargetTracking
 from flashsim.errors import InputError
 from flashsim.plan import Plan
-from flashsim.sim.parameters import check_whole
+from flashsim.sim.parameters import check_range, check_whole
 from flashsim.sim.state import CLOSE, HOLD, PUSH, RELEASE, REORDER
 
 HEADS = ("discount", "timing", "capacity", "admission")
@@ -110,10 +110,16 @@ class ActionConfig:
     around the run-out price and servers at a target follow what is seen each tick."""
     flat: bool = False
     """True: one Discrete over all combinations (for DQN, with per_product=False); False: MultiDiscrete."""
+    max_discount: float = 1.0
+    """Guard-rail, share: deeper discounts are cut to the deepest of the menu that it allows."""
+    min_servers: int = 0
+    """Guard-rail: orders never bring the servers below it; 0: the minimum of the sale alone."""
 
     def __post_init__(self) -> None:
         check_whole("action around_run_out", self.around_run_out, 0, 100)
         check_whole("action every", self.every, 1, 100_000)
+        check_range("action max_discount", self.max_discount, 0.0, 1.0)
+        check_whole("action min_servers", self.min_servers, 0, 10**9)
         if self.every > 1 and "close" in self.timing:
             raise InputError(f"action every: a decision that can close the sale stands for 1 tick, got {self.every}")
         object.__setattr__(self, "scaler_targets", tuple(self.scaler_targets))
@@ -153,6 +159,18 @@ class ActionCodec:
             raise InputError(
                 f"action every: {config.every} ticks do not divide the {plan.ticks} ticks of {plan.name!r}; "
                 "choose a divisor"
+            )
+        self._deepest = (plan.depths <= config.max_discount + 1e-9).sum(axis=1) - 1
+        if (self._deepest < 0).any():
+            raise InputError(
+                f"action max_discount: {plan.name!r} has no discount of at most {config.max_discount:g}; raise it"
+            )
+        servers = plan.tables.servers
+        self._least_servers = max(int(servers.min_servers), config.min_servers)
+        if self._least_servers > servers.max_servers:
+            raise InputError(
+                f"action min_servers: {plan.name!r} has at most {servers.max_servers} servers, "
+                f"got {config.min_servers}; lower it"
             )
         sizes: list[int] = []
         self._slices: dict[str, slice] = {}
@@ -250,10 +268,53 @@ class ActionCodec:
             change = self._changes[_nearest(self._changes, self._scaler.change(observation, menu, target))]
         elif "capacity" in self._slices and is_first:
             change = self._changes[heads[:, self._slices["capacity"].start]]
+        np.minimum(menu, self._deepest, out=menu)
+        if self.config.min_servers:
+            change = np.maximum(change, self._least_servers - self._ordered(observation))
         cap = np.full(sales, self._caps[0])
         if "admission" in self._slices:
             cap = self._caps[heads[:, self._slices["admission"].start]]
         return Orders(menu, timing, change, cap)
+
+    def _ordered(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Servers last ordered, (sale,)."""
+        share = self.dashboard.share(observation, "servers_ordered")
+        return np.rint(share * self.plan.tables.servers.max_servers).astype(np.int64)
+
+    def menu(self) -> dict[str, Any]:
+        """What the choices of the heads stand for, as JSON: a policy made for another menu would order other things."""
+        orders = {number: name for name, number in TIMING.items()}
+        meanings: dict[str, Any] = {
+            "discount": self.plan.depths.tolist(),
+            "timing": [orders[int(order)] for order in self._orders],
+            "capacity": self._changes.tolist() if self._scaler is None else list(self.config.scaler_targets),
+            "admission": self._caps.tolist(),
+        }
+        return {head: meanings[head] for head in self._slices}
+
+    def rails(self, *, is_masked: bool) -> dict[str, Any]:
+        """What a policy of such actions needs to keep to the guard-rails, as JSON (see ``rails.Rails``); masked: also
+        to what is feasible."""
+        around, discount = self.config.around_run_out, self._slices.get("discount", slice(0, 0))
+        servers = self.plan.tables.servers
+        capacity = self._scaler is None and "capacity" in self._slices
+        left = {RELEASE: "waves_left", PUSH: "pushes_left", REORDER: "lots_left"}
+        spent = {left[order]: place for order, place in self._limited.items() if order in left}
+        return {
+            "sizes": [int(size) for size in self.sizes],
+            "max_discount": self.config.max_discount,
+            "deepest": [int(index) for index in self._deepest],
+            "discount_heads": list(range(discount.start, discount.stop)),
+            "around": around,
+            "run_out": [f"product_{p}_run_out" for p in range(self.plan.products)] if around else [],
+            "menu": self.plan.menu,
+            "min_servers": self._least_servers if self.config.min_servers else 0,
+            "capacity_head": self._slices["capacity"].start if capacity else -1,
+            "changes": [int(change) for change in self._changes] if capacity else [],
+            "server_range": [int(servers.min_servers), int(servers.max_servers)],
+            "is_masked": is_masked,
+            "spent": spent if is_masked else {},
+        }
 
     def encode(self, orders: Orders) -> NDArray[np.int64]:
         """Action whose decoding is nearest to ``orders`` (heads left out are dropped, one-for-all: the first)."""
@@ -286,8 +347,14 @@ class ActionCodec:
             servers = self.plan.tables.servers
             level = ordered[:, None] + self._changes
             first = self._starts[self._slices["capacity"].start]
-            possible = (level >= servers.min_servers) & (level <= servers.max_servers)
+            possible = (level >= self._least_servers) & (level <= servers.max_servers)
+            possible |= (level == level.max(axis=1, keepdims=True)) & ~possible.any(axis=1, keepdims=True)
             masks[:, first : first + self._changes.size] = possible
+        if "discount" in self._slices and not self.config.around_run_out:  # steps are cut, and always feasible
+            heads = self._starts[self._slices["discount"]]
+            deepest = self._deepest if self.config.per_product else np.array([self._deepest.min()])
+            for first, last in zip(heads, deepest, strict=True):
+                masks[:, first + last + 1 : first + self.plan.menu] = False
         if not self.config.flat:
             return masks
         return np.logical_and.reduce([masks[:, choice] for choice in (self._starts[:-1] + self._menu).T])

@@ -9,7 +9,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from flashsim.envs.observation import forget_tiles, make_memory, make_sight, observe_tiles, pass_tick
-from flashsim.envs.reward import RewardConfig, RewardConfigArguments, constraint_costs
+from flashsim.envs.reward import ConstraintConfig, RateRewards, RewardConfig, RewardConfigArguments, constraint_costs
 from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders, observation_space
 from flashsim.errors import InputError
 from flashsim.plan import Plan, Sale
@@ -27,7 +27,15 @@ class SaleBatch:
     """Simulated sales with what the operator sees and earns; restarts each sale that ends."""
 
     def __init__(
-        self, plan: Plan, sales: int, *, action: ActionConfig, reward: RewardConfig, domain: int, threads: int = 1
+        self,
+        plan: Plan,
+        sales: int,
+        *,
+        action: ActionConfig,
+        reward: RewardConfig,
+        domain: int,
+        threads: int = 1,
+        constraints: ConstraintConfig | None = None,
     ) -> None:
         self.plan, self.codec = plan, ActionCodec(plan, action)
         self.batch = Batch(plan.tables, sales, domain=domain, threads=threads)
@@ -36,6 +44,18 @@ class SaleBatch:
         self._memory = make_memory(batch.tiles, plan.products, batch.lanes)
         self._weights = as_arguments(reward, RewardConfigArguments)
         self._reward = np.zeros((batch.tiles, batch.lanes))
+        has_rates = reward.conversion != 0.0 or reward.revenue_conversion_gain != 0.0
+        self._rates = RateRewards(reward, sales) if has_rates else None
+        self.constraints = constraints or ConstraintConfig()
+        if (self.constraints.latency_p95_s or 0.0) >= plan.tables.servers.timeout_s:
+            raise InputError(
+                f"constraints latency_p95_s must be below the time-out of {plan.tables.servers.timeout_s:g} s, after "
+                f"which visits count as errors, got {self.constraints.latency_p95_s!r}"
+            )
+        bounded = len(self.constraints.names)
+        self.multipliers = np.zeros(bounded)  # constraint; taken off the reward for each unit of excess
+        self.excess = np.zeros((bounded, sales))  # constraint, sale; of the last tick
+        self.decision_excess = np.zeros((bounded, sales))
         self.observation_space = observation_space(plan)
         (width,) = self.observation_space.shape
         self._observation = np.zeros((batch.tiles * batch.lanes, width), np.float32)
@@ -57,6 +77,8 @@ class SaleBatch:
         batch.fill(batch.episode, self._episodes)
         marks = batch.open(rows)
         forget_tiles(self._memory, marks, self.plan.tables.servers.unloaded_latency_s)
+        if self._rates is not None:
+            self._rates.open(rows)
         self._episodes[rows] += np.uint64(1)
 
     def observe(self) -> NDArray[np.float32]:
@@ -81,8 +103,15 @@ class SaleBatch:
         orders = self.codec.check(actions, self.sales)
         total = np.zeros(self.sales)
         closed = np.zeros(self.sales, np.bool_)
+        self.decision_excess[:] = 0.0
         for tick in range(self.codec.config.every):
             reward, closed = self._step(self.codec.decode(orders, self._observation[: self.sales], is_first=tick == 0))
+            if self.constraints.names:
+                self._bound(reward)
+            if self._rates is not None:
+                self._rates.add(self.batch.ledger, self.batch.rows)
+                if tick == self.codec.config.every - 1:
+                    reward += self._rates.close()
             total += reward
             for listener in self.listeners:
                 listener(self, reward, closed)
@@ -114,6 +143,13 @@ class SaleBatch:
         )
         return batch.rows(self._reward).copy(), batch.rows(batch.ledger.is_closed).copy()
 
+    def _bound(self, reward: NDArray[np.float64]) -> None:
+        """Note what the last tick adds to the constraints, and take what it costs off ``reward`` (sale,)."""
+        unloaded = self.plan.tables.servers.unloaded_latency_s
+        self.excess = self.constraints.excess(self.batch.ledger, self.batch.rows, unloaded_latency_s=unloaded)
+        self.decision_excess += self.excess
+        reward -= self.multipliers @ self.excess
+
     def masks(self) -> NDArray[np.bool_]:
         """Feasible choices now (see ``ActionCodec.masks``)."""
         state, rows = self.batch.state, self.batch.rows
@@ -126,8 +162,10 @@ class SaleBatch:
         )
 
     def costs(self) -> dict[str, NDArray[np.float64]]:
-        """Constraint costs of the last tick (see ``reward.constraint_costs``)."""
-        return constraint_costs(self.batch.ledger, self.batch.rows)
+        """Costs of the last tick (see ``reward.constraint_costs``), and ``…_excess`` of each constraint that is asked
+        for, summed over the ticks of the decision (see ``reward.ConstraintConfig``)."""
+        excess = zip((f"{name}_excess" for name in self.constraints.names), self.decision_excess.copy(), strict=True)
+        return constraint_costs(self.batch.ledger, self.batch.rows) | dict(excess)
 
 
 def as_plan(scenario: Sale | Plan | None, members: str | Sequence[int]) -> Plan:
@@ -176,6 +214,7 @@ class FlashSaleVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[An
         members: str | Sequence[int] = "training",
         domain: int = TRAINING_DOMAIN,
         threads: int = 1,
+        constraints: ConstraintConfig | None = None,
     ) -> None:
         self.sales = SaleBatch(
             as_plan(scenario, members),
@@ -184,6 +223,7 @@ class FlashSaleVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[An
             reward=reward or RewardConfig(),
             domain=domain,
             threads=threads,
+            constraints=constraints,
         )
         self.num_envs = num_envs
         self.single_observation_space = self.sales.observation_space

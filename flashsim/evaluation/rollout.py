@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.envs.reward import RewardConfig
+from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.spaces import ActionCodec, ActionConfig, observation_table
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
@@ -50,25 +50,29 @@ def play(
     domain: int = EVALUATION_DOMAIN,
     threads: int = 1,
     progress: Callable[[int], object] = lambda _ticks: None,
+    reward: RewardConfig | None = None,
+    constraints: ConstraintConfig | None = None,
 ) -> Rollout:
     """Play ``policy`` through ``sales`` sales of ``plan`` (with the members it may draw).
 
     Sale i has seed ``seed + i``: the same people for every policy. In the evaluation domain, the default, it is never a
-    sale that was trained on. ``progress`` is told of each tick. InputError when the policy was made for other
+    sale that was trained on. ``progress`` is told of each tick. The total "reward" is by ``reward``; of ``constraints``
+    there is the total of their excess, as "…_excess". InputError when the policy was made for other
     observations or actions.
     """
     batch = SaleBatch(
         plan,
         sales,
         action=action_config(policy),
-        reward=RewardConfig(),
+        reward=reward or RewardConfig(),
         domain=domain,
         threads=threads,
+        constraints=constraints,
     )
     check_policy(plan, policy)
     batch.seed(consecutive_seeds(seed, sales))
     members = batch.batch.rows(batch.batch.state.member).copy()
-    books = _Books(plan, sales)
+    books = _Books(plan, sales, constraints=batch.constraints.names)
     batch.listeners.append(books.add)
     observation = batch.observe()
     while books.is_open.any():
@@ -104,12 +108,20 @@ def check_policy(plan: Plan, policy: Policy) -> None:
             f"policy {policy.name!r} was trained on {len(names)} features, the sale {plan.name!r} has {len(here)} "
             f"(first difference: {odd}); train it on this sale"
         )
-    sizes = ActionCodec(plan, action_config(policy)).head_sizes
+    codec = ActionCodec(plan, action_config(policy))
+    sizes = codec.head_sizes
     if sizes != getattr(policy, "head_sizes", sizes):
         raise InputError(
             f"policy {policy.name!r} chooses among {policy.head_sizes}, the sale {plan.name!r} offers {sizes}; "  # type: ignore[attr-defined]
             "train it on this sale"
         )
+    menu = codec.menu()
+    for head, then in getattr(policy, "menu", menu).items():
+        if menu.get(head) != then:
+            raise InputError(
+                f"policy {policy.name!r} chose its {head} from {then}, the sale {plan.name!r} offers "
+                f"{menu.get(head)}; train it on this sale"
+            )
 
 
 _SUMMED = (
@@ -147,9 +159,10 @@ _HALVINGS = 50  # 2^-50 of the first interval, about 1e-15
 class _Books:
     """Adds up the ledgers of the first sale of every row."""
 
-    def __init__(self, plan: Plan, sales: int) -> None:
+    def __init__(self, plan: Plan, sales: int, *, constraints: tuple[str, ...]) -> None:
         self.plan, self.sales, self.steps = plan, sales, 0
-        names = (*_SUMMED, *_SUMMED_AS.values(), "utilization", "reward", "ticks")
+        self.excess = tuple(f"{name}_excess" for name in constraints)
+        names = (*_SUMMED, *_SUMMED_AS.values(), "utilization", "reward", "ticks", *self.excess)
         self.totals = {name: np.zeros(sales) for name in names}
         self.products = {name: np.zeros((sales, plan.products)) for name in (*_PRODUCT_SUMS, "lost_sales", "depth")}
         ticks = plan.ticks
@@ -184,6 +197,8 @@ class _Books:
         self.totals["utilization"] += rows(ledger.utilization) * is_open
         self.totals["reward"] += reward * is_open
         self.totals["ticks"] += is_open
+        for name, excess in zip(self.excess, batch.excess, strict=True):
+            self.totals[name] += excess * is_open
         for name in _PRODUCT_SUMS:
             self.products[name] += rows(getattr(ledger, name)) * is_open[:, None]
         self.products["lost_sales"] += (rows(ledger.requests) - rows(ledger.reserved)) * is_open[:, None]

@@ -28,7 +28,7 @@ from flashsim.reference import REFERENCE_SALES, g0, solve
 from flashsim.sim.streams import TRAINING_DOMAIN
 from tests.agents.tiny import CONFIGS, dqn, ppo, small_plan, tensor_ppo, trained
 
-ALGORITHMS = ["ppo", "tensor_ppo", "dqn"]
+ALGORITHMS = list(CONFIGS)
 
 
 def parameters(result: Trained) -> Mapping[str, torch.Tensor]:

@@ -4,7 +4,7 @@ import functools
 from typing import Any
 
 from agents.learners import Trained, train
-from agents.settings import AgentConfig, Device, DQNConfig, PPOConfig, TensorPPOConfig
+from agents.settings import AgentConfig, Device, DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
 from flashsim.plan import Plan
 from tests.worlds import make_scenario, make_world
 
@@ -30,13 +30,23 @@ def tensor_ppo(**changes: Any) -> TensorPPOConfig:
     return TensorPPOConfig(**({**CHECKED, **ON_POLICY} | changes))
 
 
+def maskable_ppo(**changes: Any) -> MaskablePPOConfig:
+    """The same, never trying what is not feasible."""
+    return MaskablePPOConfig(**({**CHECKED, **ON_POLICY} | changes))
+
+
 def dqn(**changes: Any) -> DQNConfig:
     """Some hundred vector steps."""
     small: dict[str, Any] = {"steps": 3_000, "sales": 16, "buffer": 2_000, "learning_starts": 200, "batch_size": 64}
     return DQNConfig(**({**CHECKED, **small, "gradient_steps": 1} | changes))
 
 
-CONFIGS: dict[str, AgentConfig] = {"ppo": ppo(), "tensor_ppo": tensor_ppo(), "dqn": dqn()}
+CONFIGS: dict[str, AgentConfig] = {
+    "ppo": ppo(),
+    "tensor_ppo": tensor_ppo(),
+    "maskable_ppo": maskable_ppo(),
+    "dqn": dqn(),
+}
 
 
 @functools.cache

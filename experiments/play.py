@@ -1,0 +1,184 @@
+"""Play sales with an exported policy, and tell what it earns, what it does when, and where its guard-rails acted.
+
+python -m experiments.play bundle=BUNDLE scenario=grocery_evening world.folder=outputs/train/…/world
+python -m experiments.play bundle=outputs/train/…/policies/tensorppo scenario=j1_lag1 sales=10000
+
+Every sale of a scenario is on a held-out member. Leaves ``kpis.csv`` (mean and interval of each KPI), ``sales.csv``
+(the ledger of each sale, summed), ``profile.csv`` (the mean of each tick), ``rollouts/``, ``rails.json`` and
+``course.svg``; on a reference sale also the exact value, in ``exact.json``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from experiments.entry import dated, entry
+from experiments.outputs import RunFolder
+from experiments.progress import progress_meter
+from experiments.stages import (
+    ScenarioConfig,
+    WorldConfig,
+    is_reference,
+    make_reference,
+    make_scenario,
+    obtain_world,
+    report_exactly,
+)
+from flashsim.errors import InputError
+from flashsim.evaluation.contest import Contest
+from flashsim.evaluation.kpis import KPIS, kpi_values, show
+from flashsim.evaluation.records import save_rollouts
+from flashsim.evaluation.rollout import Rollout, check_policy, play
+from flashsim.evaluation.stats import bootstrap_means
+from flashsim.evaluation.tables import profile_table
+from flashsim.files import write_json, write_text
+from flashsim.plan import Plan
+from flashsim.policy import NetworkPolicy, load_policy
+from flashsim.report.figures import LEAD, course, render
+from flashsim.sim.parameters import check_range, check_whole
+
+SHOWN = {
+    "depth": "Discount",
+    "servers_online": "Servers in force",
+    "visitors": "Visitors a minute",
+    "utilization": "Utilization",
+    "latency_p95_s": "95th percentile of latency (s)",
+    "stock_left_share": "Stock left",
+}
+
+
+@dataclass(frozen=True)
+class PlayConfig:
+    """What is played."""
+
+    bundle: str | None = None
+    """Folder of an exported policy."""
+    world: WorldConfig = field(default_factory=WorldConfig)
+    scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
+    sales: int = 1_000
+    seed: int = 0
+    """First seed of the sales."""
+    confidence: float = 0.95
+    resamples: int = 10_000
+    """Of the bootstrap behind the intervals."""
+    output: str = dated("play")
+
+    def __post_init__(self) -> None:
+        check_whole("sales", self.sales, 2, 10**9)
+        check_whole("seed", self.seed, 0, 2**62)
+        check_whole("resamples", self.resamples, 100, 10**9)
+        check_range("confidence", self.confidence, 0.01, 0.9999)
+
+
+@dataclass
+class CountedPolicy:
+    """A policy that counts its decisions, and those in which a guard-rail chose otherwise than the network."""
+
+    policy: NetworkPolicy
+    decisions: int = 0
+    guarded: int = 0
+
+    @property
+    def name(self) -> str:
+        """Display name."""
+        return self.policy.name
+
+    @property
+    def action(self) -> Mapping[str, Any]:
+        """Arguments of the ``ActionConfig``."""
+        return self.policy.action
+
+    def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        """What the policy decides."""
+        actions, is_guarded = self.policy.decide(observation)
+        self.decisions += is_guarded.size
+        self.guarded += int(is_guarded.sum())
+        return actions
+
+
+@entry("play", PlayConfig)
+def main(config: PlayConfig, folder: RunFolder) -> None:
+    """Load, play, tell."""
+    if config.bundle is None:
+        raise InputError("bundle: expected the folder of an exported policy, got none; set bundle=FOLDER")
+    policy = load_policy(config.bundle)
+    folder.record(seeds={"sales": config.seed})
+    if is_reference(config.scenario):
+        sale = make_reference(config.scenario)
+        plan = sale.plan()
+        check_policy(plan, policy)
+        report_exactly(sale, policy, folder=folder.path)
+    else:
+        world = obtain_world(config.world, folder)
+        folder.record(data={"world": world.fingerprint()})
+        plan = make_scenario(config.scenario, world).plan()
+        check_policy(plan, policy)
+        plan = plan.with_members(plan.heldout_members)
+    counted = CountedPolicy(policy)
+    with progress_meter("playing sales", total=plan.ticks) as advance:
+        rollout = play(plan, counted, sales=config.sales, seed=config.seed, progress=advance)
+    rails = {"decisions": counted.decisions, "guarded": counted.guarded}
+    write_json(folder.path / "rails.json", rails)
+    kpis = kpi_frame(rollout, config)
+    save(rollout, kpis, plan, folder=folder)
+    _tell(policy, plan, kpis, rails=rails)
+    print(f"Results: {folder.path}", flush=True)
+
+
+def kpi_frame(rollout: Rollout, config: PlayConfig) -> pd.DataFrame:
+    """Mean and interval of each KPI, one row each."""
+    found = bootstrap_means(kpi_values(rollout.totals), rollout.members, resamples=config.resamples, seed=config.seed)
+    low, high = found.interval(config.confidence)
+    return pd.DataFrame({"kpi": [kpi.name for kpi in KPIS], "mean": found.mean, "low": low, "high": high})
+
+
+def save(rollout: Rollout, kpis: pd.DataFrame, plan: Plan, *, folder: RunFolder) -> None:
+    """Write tables, rollout and picture."""
+    sales = pd.DataFrame({"seed": rollout.seeds, "member": rollout.members} | rollout.totals)
+    alone = Contest(
+        (rollout,),
+        roles={},
+        values=kpi_values(rollout.totals)[:, None],
+        best=0,
+        primary=KPIS[0],
+        limits={},
+        confidence=0.95,
+        tail_share=0.1,
+        product_names=plan.product_names,
+    )
+    profile = profile_table(alone)
+    for name, table in (("kpis", kpis), ("sales", sales), ("profile", profile)):
+        write_text(folder.path / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    save_rollouts([rollout], folder.path / "rollouts")
+    picture = render(
+        course,
+        profile,
+        series=SHOWN,
+        bold=[rollout.policy],
+        colors={rollout.policy: LEAD},
+        minutes=plan.tables.servers.seconds_per_tick / 60.0,
+        words={"tick": "Minutes since the opening"},
+    )
+    write_text(folder.path / "course.svg", picture)
+
+
+def _tell(policy: NetworkPolicy, plan: Plan, kpis: pd.DataFrame, *, rails: Mapping[str, int]) -> None:
+    """Print the table, and what the guard-rails did."""
+    trained = policy.training.get("scenario")
+    elsewhere = f", trained on {trained}" if trained not in (None, plan.name) else ""
+    print(f"{policy.name} on {plan.name}{elsewhere}: mean of a sale, and its interval\n")
+    for kpi, row in zip(KPIS, kpis.to_dict("records"), strict=True):
+        mean, low, high = (show(row[key], kpi.unit, currency=plan.currency) for key in ("mean", "low", "high"))
+        print(f"{kpi.label:<36}{mean:>16}   [{low}, {high}]")
+    limits = [f"discounts of at most {policy.rails.max_discount:.0%}"] if policy.rails.max_discount < 1.0 else []
+    limits += [f"at least {policy.rails.min_servers} servers"] if policy.rails.min_servers else []
+    told = f"{rails['guarded']:,} of {rails['decisions']:,} decisions"
+    print(f"\nGuard-rails: {' and '.join(limits)}; they acted in {told}" if limits else "\nNo guard-rails were set")
+
+
+if __name__ == "__main__":
+    main()

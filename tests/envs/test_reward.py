@@ -1,0 +1,148 @@
+"""Rewards that are no sums over ticks, and the excess of constraints, against the totals of whole sales."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from flashsim.envs.reward import ConstraintConfig, RewardConfig
+from flashsim.envs.sb3 import make_sb3
+from flashsim.envs.single import FlashSaleEnv
+from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.vector import FlashSaleVectorEnv, SaleBatch
+from flashsim.errors import InputError
+from flashsim.evaluation.kpis import find_kpi
+from flashsim.evaluation.rollout import Rollout, play
+from flashsim.plan import Plan
+from flashsim.sim.servers import ServerParams
+from tests.made_policies import random_network
+from tests.worlds import make_scenario, make_world
+
+NOTHING = {"revenue": 0.0, "goods_cost": 0.0, "server_cost": 0.0, "penalty": 0.0, "salvage": 0.0}
+CROWDED = make_scenario(
+    make_world(products=2, population=2.0), servers=ServerParams(start_servers=3, max_servers=12)
+).plan()
+SLOW = make_scenario(
+    make_world(products=2, population=1.0), servers=ServerParams(start_servers=4, max_servers=8)
+).plan()
+
+
+def decisions(every: int, **weights: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Reward, revenue a visitor and units a visit served, each (decision, sale), of three sales played at random."""
+    action = ActionConfig(every=every)
+    batch = SaleBatch(SLOW, 3, action=action, reward=RewardConfig(**(NOTHING | weights)), domain=0)
+    batch.seed(np.arange(3, dtype=np.uint64))
+    sums: dict[str, NDArray[np.float64]] = {}
+
+    def add(sales: SaleBatch, *_: Any) -> None:
+        rows, ledger = sales.batch.rows, sales.batch.ledger
+        visitors = rows(ledger.exogenous_visitors) + rows(ledger.attracted_visitors)
+        amounts = {"revenue": rows(ledger.revenue).sum(1), "paid": rows(ledger.paid).sum(1)}
+        for name, amount in (amounts | {"visitors": visitors, "served": rows(ledger.served)}).items():
+            sums[name] = sums.get(name, np.zeros(3)) + amount
+
+    batch.listeners.append(add)
+    rng = np.random.default_rng(0)
+    rewards, rates, conversions = [], [], []
+    for _ in range(SLOW.ticks // every):
+        sums.clear()
+        rewards.append(batch.step(rng.integers(batch.codec.sizes, size=(3, batch.codec.sizes.size)))[0])
+        rates.append(sums["revenue"] / np.maximum(1.0, sums["visitors"]))
+        conversions.append(sums["paid"] / np.maximum(1.0, sums["served"]))
+    return np.array(rewards), np.array(rates), np.array(conversions)
+
+
+@pytest.mark.parametrize("every", [1, 5])
+def test_conversion_is_units_paid_over_visits_served(every: int) -> None:
+    rewards, _, conversions = decisions(every, conversion=2.0)
+    np.testing.assert_allclose(rewards, 2.0 * conversions)
+    assert conversions.max() > 0.0
+
+
+@pytest.mark.parametrize("every", [1, 5])
+def test_the_gain_in_revenue_conversion_telescopes(every: int) -> None:
+    """Equation of Liu et al.: each decision's rate less that before; a whole sale, the last less the first."""
+    rewards, rates, _ = decisions(every, revenue_conversion_gain=1.0)
+    np.testing.assert_array_equal(rewards[0], 0.0)
+    np.testing.assert_allclose(rewards[1:], np.diff(rates, axis=0), atol=1e-12)
+    np.testing.assert_allclose(rewards.sum(axis=0), rates[-1] - rates[0], atol=1e-12)
+    assert np.ptp(rates) > 0.0
+
+
+def test_a_new_sale_does_not_remember_the_last_rate() -> None:
+    env = make_sb3(SLOW, num_envs=2, reward=RewardConfig(**(NOTHING | {"revenue_conversion_gain": 1.0})))
+    env.reset()
+    action = np.zeros((2, env.sales.codec.sizes.size), np.int64)
+    rewards = [env.step(action)[1] for _ in range(SLOW.ticks + 1)]
+    assert np.any(rewards[1])
+    np.testing.assert_array_equal(rewards[SLOW.ticks], 0.0)
+
+
+def played(plan: Plan, constraints: ConstraintConfig) -> Rollout:
+    return play(plan, random_network(plan), sales=64, seed=1, constraints=constraints)
+
+
+@pytest.mark.parametrize("plan", [CROWDED, SLOW], ids=["crowded", "slow"])
+def test_the_excess_of_a_sale_is_zero_at_what_it_measures(plan: Plan) -> None:
+    """A mark set to what a sale had (its own share of errors, percentile, margin) is kept just so."""
+    totals = played(plan, ConstraintConfig()).totals
+    margin = (totals["revenue"] - totals["goods_cost"] + totals["salvage"]) / np.maximum(totals["revenue"], 1e-9)
+    measured = {
+        "error_share": find_kpi("error_share").value(totals),
+        "latency_p95_s": totals["latency_p95_s"],
+        "margin": margin,
+    }
+    checked = 0
+    for sale in range(8):
+        for name, values in measured.items():
+            mark = float(values[sale])
+            if name == "latency_p95_s" and mark >= plan.tables.servers.timeout_s - 1e-6:
+                continue
+            excess = played(plan, ConstraintConfig(**{name: mark})).totals[f"{name}_excess"]
+            assert excess[sale] == pytest.approx(0.0, abs=1e-6 * max(1.0, np.abs(excess).max()))
+            clear = np.abs(values - mark) > 1e-6
+            sign = -1.0 if name == "margin" else 1.0  # of a margin, less is worse
+            np.testing.assert_array_equal((excess > 0.0)[clear], (sign * (values - mark) > 0.0)[clear])
+            checked += 1
+    assert checked >= 16
+
+
+def test_all_views_tell_the_excess_of_a_decision() -> None:
+    constraints = ConstraintConfig(error_share=0.01, margin=0.3)
+    action = ActionConfig(every=5)
+    vector = FlashSaleVectorEnv(CROWDED, num_envs=2, action=action, constraints=constraints)
+    single = FlashSaleEnv(CROWDED, action=action, constraints=constraints)
+    batch = make_sb3(CROWDED, num_envs=2, action=action, constraints=constraints, seed=4)
+    vector.reset(seed=4)
+    single.reset(seed=4)
+    batch.reset()
+    orders = np.zeros((2, batch.sales.codec.sizes.size), np.int64)
+    ticks: list[NDArray[np.float64]] = []
+    batch.sales.listeners.append(lambda sales, *_: ticks.append(sales.excess))
+    cost, own = vector.step(orders)[4]["cost"], single.step(orders[0])[4]["cost"]
+    batch.step(orders)
+    assert set(cost) == {"latency_p95_s", "error_share", "error_share_excess", "margin_excess"}
+    assert own == {name: values[0] for name, values in cost.items()}
+    np.testing.assert_allclose([cost["error_share_excess"], cost["margin_excess"]], np.sum(ticks, axis=0))
+
+
+def test_multipliers_are_taken_off_the_reward() -> None:
+    envs = [make_sb3(CROWDED, num_envs=2, constraints=ConstraintConfig(error_share=0.01)) for _ in range(2)]
+    for env in envs:
+        env.reset()
+    envs[1].sales.multipliers[:] = 0.25
+    orders = np.zeros((2, envs[0].sales.codec.sizes.size), np.int64)
+    free, charged = (env.step(orders)[1] for env in envs)
+    np.testing.assert_allclose(free - charged, 0.25 * envs[0].sales.decision_excess[0], rtol=1e-5)
+
+
+def test_marks_that_mean_nothing_are_refused() -> None:
+    with pytest.raises(InputError, match=r"constraints error_share must be between 0 and 1, got 1\.5"):
+        ConstraintConfig(error_share=1.5)
+    with pytest.raises(InputError, match="constraints latency_p95_s must be between"):
+        ConstraintConfig(latency_p95_s=0.0)
+    with pytest.raises(InputError, match=r"latency_p95_s must be below the time-out of 8 s, .* got 8\.0"):
+        make_sb3(CROWDED, num_envs=1, constraints=ConstraintConfig(latency_p95_s=8.0))
+    with pytest.raises(InputError, match="reward conversion must be a finite number, got inf"):
+        RewardConfig(conversion=np.inf)
