@@ -274,7 +274,7 @@ def test_a_policy_of_another_sale_is_refused_with_what_differs() -> None:
         check_policy(make_scenario(make_world(products=2), lookahead=(0, 4, 15)).plan(), policy)
     with pytest.raises(InputError, match="trained on"):
         check_policy(g1().plan(), policy)
-    with pytest.raises(InputError, match=r"chose its capacity from \[-2, .*\], the sale 'small_sale' offers \[-3, "):
+    with pytest.raises(InputError, match=r"chose its capacity from \[-4, .*\], the sale 'small_sale' offers \[-3, "):
         check_policy(replace(PLAN, server_changes=(-3, -1, 0, 1, 3)), policy)
     with pytest.raises(InputError, match=r"chose its discount from .*, the sale 'small_sale' offers"):
         check_policy(replace(PLAN, depths=PLAN.depths * 0.5), policy)
