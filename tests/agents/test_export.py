@@ -11,24 +11,27 @@ import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
+from sb3_contrib import MaskablePPO
 from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.export import ONNX_FILE, PROBES, ZIP_FILE, collect_probes, export, network_policy, onnx_bytes
 from agents.learners import train
 from agents.settings import AgentConfig
 from flashsim.envs.sb3 import make_sb3
 from flashsim.errors import InputError
+from flashsim.evaluation.rollout import play
 from flashsim.policy import CARD_FILE, WEIGHTS_FILE, NetworkPolicy, load_policy
 from flashsim.reference import g0
 from tests.agents.tiny import dqn, ppo, small_plan, trained
 from tests.made_policies import random_network, random_observations
 
-ALGORITHMS = ("ppo", "dqn")
+ALGORITHMS = {"ppo": "PPO", "tensor_ppo": "TensorPPO", "maskable_ppo": "MaskablePPO", "dqn": "DQN"}
 
 
 def observations() -> NDArray[np.float32]:
     """Points of the whole space, and what sales really show."""
-    seen = [random_observations(small_plan(), 1_500)]
+    seen = [random_observations(small_plan(), 10_000)]
     network = trained("ppo").policy()
     seen += [collect_probes(small_plan(), network, seed=seed) for seed in range(40)]
     return np.concatenate(seen)
@@ -41,13 +44,23 @@ def clear(policy: NetworkPolicy, seen: NDArray[np.float32]) -> NDArray[np.bool_]
     return np.all([top[:, 1] - top[:, 0] > 1e-5 for top in tops], axis=0)
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def chosen_by(model: BaseAlgorithm, policy: NetworkPolicy, seen: NDArray[np.float32]) -> NDArray[np.int64]:
+    """What the model itself decides; a masked one is told what is feasible."""
+    if not isinstance(model, MaskablePPO):
+        return np.asarray(model.predict(seen, deterministic=True)[0])
+    columns = {name: place for place, name in enumerate(policy.observation)}
+    masks = policy.rails.feasible(lambda name: seen[:, columns[name]].astype(np.float64), len(seen))
+    return np.asarray(model.predict(seen, deterministic=True, action_masks=masks)[0])
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_exported_policy_decides_as_the_model_does(algorithm: str) -> None:
+    """Ties aside, on ten thousand observations of the whole space and on those of sales."""
     result = trained(algorithm)
     policy = result.policy()
     seen = observations()
-    assert len(seen) >= 2_000
-    chosen, _ = result.model.predict(seen, deterministic=True)
+    assert len(seen) >= 10_000
+    chosen = chosen_by(result.model, policy, seen)
     sure = clear(policy, seen)
     assert sure.mean() > 0.99
     np.testing.assert_array_equal(policy.act(seen)[sure], chosen[sure])
@@ -63,7 +76,21 @@ def test_onnx_gives_the_same_scores(algorithm: str) -> None:
         np.testing.assert_allclose(scores, policy.outputs(seen), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_a_masked_policy_decides_as_its_model_does_along_sales() -> None:
+    """The model is told the masks of the sale, the policy sees its observations alone."""
+    result = trained("maskable_ppo")
+    assert isinstance(result.model, MaskablePPO)
+    policy = result.policy()
+    env = make_sb3(small_plan(), num_envs=64, seed=11, action=result.config.action(small_plan()))
+    seen = env.reset()
+    for _ in range(small_plan().ticks // env.sales.codec.config.every):
+        chosen, _ = result.model.predict(seen, deterministic=True, action_masks=env.action_masks())
+        sure = clear(policy, seen)
+        np.testing.assert_array_equal(policy.act(seen)[sure], chosen[sure])
+        seen = env.step(chosen)[0]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_an_exported_folder_holds_everything_and_loads(algorithm: str, tmp_path: Path) -> None:
     result = trained(algorithm)
     policy = result.policy()
@@ -73,7 +100,9 @@ def test_an_exported_folder_holds_everything_and_loads(algorithm: str, tmp_path:
     loaded = load_policy(tmp_path / "bundle")
     np.testing.assert_array_equal(loaded.act(observations()), policy.act(observations()))
     card = json.loads((tmp_path / "bundle" / CARD_FILE).read_text())
-    assert card["training"]["algorithm"] == algorithm.upper()
+    assert card["training"]["algorithm"] == ALGORITHMS[algorithm]
+    assert card["rails"]["is_masked"] == (algorithm == "maskable_ppo")
+    assert card["menu"]["discount"] == small_plan().depths.tolist()
     assert card["training"]["config"]["device"] == "cpu"
     assert [point["steps"] for point in card["training"]["curve"]] == [point.steps for point in result.curve]
     assert "agents" not in json.dumps(card)  # nothing on disk refers to the checkout
@@ -88,8 +117,10 @@ def test_the_zips_can_be_trained_on_in_a_process_without_agents(tmp_path: Path) 
     code = (
         "import sys, numpy\n"
         "sys.modules['agents'] = sys.modules['experiments'] = None\n"
+        "from sb3_contrib import MaskablePPO\n"
         "from stable_baselines3 import DQN, PPO\n"
-        "for name, algorithm in {'ppo': PPO, 'dqn': DQN}.items():\n"
+        "kinds = {'ppo': PPO, 'tensor_ppo': PPO, 'maskable_ppo': MaskablePPO, 'dqn': DQN}\n"
+        "for name, algorithm in kinds.items():\n"
         f"    model = algorithm.load(f'{{name}}/{ZIP_FILE}', device='cpu')\n"
         "    model.lr_schedule(0.5)\n"
         "    chosen, _ = model.predict(numpy.load('seen.npy'), deterministic=True)\n"
@@ -139,6 +170,22 @@ def test_a_network_of_other_layers_is_refused() -> None:
     elu = PPO("MlpPolicy", env, n_steps=8, batch_size=16, device="cpu", policy_kwargs={"activation_fn": torch.nn.ELU})
     with pytest.raises(InputError, match="one kind of activation"):
         network_policy(elu, small_plan(), name="elu", action={}, training={})
+
+
+def test_guard_rails_of_the_config_go_into_the_bundle(tmp_path: Path) -> None:
+    """And hold in training: no sale saw a deeper discount or fewer servers than they allow."""
+    result = train(small_plan(), ppo(steps=600, max_discount=0.2, min_servers=5, assisted=False), seed=0)
+    export(result.policy(), result.model, tmp_path / "bundle", plan=small_plan(), seed=5)
+    card = json.loads((tmp_path / "bundle" / CARD_FILE).read_text())
+    assert (card["rails"]["max_discount"], card["rails"]["min_servers"]) == (0.2, 5)
+    assert (card["action"]["max_discount"], card["action"]["min_servers"]) == (0.2, 5)
+    policy = load_policy(tmp_path / "bundle")
+    allowed = int((small_plan().depths[0] <= 0.2).sum())
+    chosen = policy.act(observations())
+    assert chosen[:, 0].max() < allowed < small_plan().menu
+    profile = play(small_plan(), policy, sales=16, seed=0).profile
+    assert profile["depth"].max() <= 0.2
+    assert profile["servers_online"].min() >= 5.0
 
 
 @pytest.mark.parametrize("config", [ppo(layers=(8,)), dqn(layers=(8, 4, 6))])
