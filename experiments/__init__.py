@@ -1,4 +1,4 @@
-"""Programs: ``python -m experiments.{run,calibrate,train,evaluate,report,benchmark,price_truth,scoreboard}``."""
+"""Programs: ``python -m experiments.{run,calibrate,train,play,evaluate,report,benchmark,price_truth,scoreboard}``."""
 
 import sys
 from importlib import metadata

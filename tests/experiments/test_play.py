@@ -1,0 +1,103 @@
+"""Playing sales with a bundle: what is told and left behind, and which bundles a sale refuses."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flashsim.envs.spaces import ActionConfig
+from flashsim.evaluation.kpis import KPIS
+from flashsim.evaluation.records import load_rollouts
+from flashsim.plan import Plan
+from flashsim.policy import CARD_FILE, save_policy
+from flashsim.reference import g0
+from flashsim.scenarios import scenario_named
+from tests.experiments.programs import SMALL_SALE, Start, files, small_world, starter
+from tests.made_policies import random_network, random_observations
+
+SETTINGS = ("scenario=grocery_evening", "world.folder=world", *SMALL_SALE, "sales=24", "resamples=200")
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Start:
+    return starter(monkeypatch, capsys, tmp_path)
+
+
+def small_plan(folder: Path) -> Plan:
+    """The sale of ``SETTINGS``; its World is saved to ``folder/world``."""
+    world = small_world()
+    world.save(folder / "world")
+    return replace(scenario_named("grocery_evening", world), ticks=65).plan()
+
+
+def save(plan: Plan, folder: Path, **action: float) -> None:
+    policy = random_network(plan, action=ActionConfig(**action))  # type: ignore[arg-type]
+    save_policy(policy, folder, probes=random_observations(plan, 8))
+
+
+def test_a_bundle_plays_a_scenario(start: Start, tmp_path: Path) -> None:
+    plan = small_plan(tmp_path)
+    save(plan, tmp_path / "bundle", max_discount=0.2, min_servers=4)
+    ended = start("play", "bundle=bundle", *SETTINGS, "output=one")
+    assert ended.code == 0, ended.stderr
+    for kpi in KPIS:
+        assert kpi.label in ended.stdout
+    rails = json.loads((tmp_path / "one" / "rails.json").read_text())
+    assert 0 < rails["guarded"] <= rails["decisions"] == 24 * 65
+    told = f"discounts of at most 20% and at least 4 servers; they acted in {rails['guarded']:,} of 1,560 decisions"
+    assert told in ended.stdout
+    assert ended.stdout.splitlines()[-1] == "Results: one"
+    expected = {"config.yaml", "run.json", "kpis.csv", "sales.csv", "profile.csv", "rails.json", "course.svg"}
+    assert files(tmp_path / "one") == expected | {"rollouts/0000.safetensors"}
+    kpis = pd.read_csv(tmp_path / "one" / "kpis.csv", index_col="kpi")
+    sales = pd.read_csv(tmp_path / "one" / "sales.csv")
+    assert kpis.loc["profit", "low"] <= kpis.loc["profit", "mean"] <= kpis.loc["profit", "high"]
+    assert kpis.loc["profit", "mean"] == pytest.approx(sales.groupby("member")["profit"].mean().mean())
+    assert set(sales["member"]) <= set(plan.heldout_members)
+    (rollout,) = load_rollouts(tmp_path / "one" / "rollouts")
+    np.testing.assert_array_equal(rollout.totals["revenue"], sales["revenue"])
+    assert (tmp_path / "one" / "course.svg").read_text().startswith("<?xml")
+
+
+def test_the_same_sales_are_played_again(start: Start, tmp_path: Path) -> None:
+    save(small_plan(tmp_path), tmp_path / "bundle")
+    for output in ("one", "two"):
+        assert start("play", "bundle=bundle", *SETTINGS, f"output={output}").code == 0
+    for name in ("kpis.csv", "sales.csv", "profile.csv", "rollouts/0000.safetensors", "course.svg"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_reference_sale_is_told_exactly_and_played(start: Start, tmp_path: Path) -> None:
+    save(g0().plan(), tmp_path / "bundle")
+    ended = start("play", "bundle=bundle", "scenario=g0", "sales=4000", "resamples=200", "output=one")
+    assert ended.code == 0, ended.stderr
+    exact = json.loads((tmp_path / "one" / "exact.json").read_text())
+    profit = pd.read_csv(tmp_path / "one" / "sales.csv")["profit"]
+    assert profit.mean() == pytest.approx(exact["value"], abs=4.0 * profit.std() / np.sqrt(profit.size))
+    assert "No guard-rails were set" in ended.stdout
+    assert "they acted" not in ended.stdout
+
+
+def test_what_cannot_be_played_is_refused(start: Start, tmp_path: Path) -> None:
+    save(small_plan(tmp_path), tmp_path / "bundle")
+    changed = tmp_path / "changed"
+    save(g0().plan(), changed)
+    card = json.loads((changed / CARD_FILE).read_text())
+    (changed / CARD_FILE).write_text(json.dumps(card | {"name": "another"}))
+    for arguments, words in (
+        (["scenario=g0"], "bundle: expected the folder of an exported policy, got none; set bundle=FOLDER"),
+        (["bundle=nowhere", "scenario=g0"], "cannot read nowhere/card.json"),
+        (["bundle=changed", "scenario=g0"], "was changed after it was written"),
+        (["bundle=bundle", "scenario=g0"], "was trained on"),
+        (["bundle=bundle", *SETTINGS, "scenario.depths=[0,0.05,0.1,0.2,0.25,0.3,0.35]"], "chose its discount from"),
+        (["bundle=bundle", "scenario=g9"], "there is no option scenario=g9; choose from clearance"),
+        (["bundle=bundle", "scenario=g0", "sales=1"], "sales must be between 2"),
+    ):
+        ended = start("play", *arguments, "output=refused")
+        assert ended.code == 2, ended.stdout
+        assert words in ended.stderr
+        assert ended.stderr.count("\n") == 1
+        assert not (tmp_path / "refused").exists()
