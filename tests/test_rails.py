@@ -95,10 +95,8 @@ def test_masks_follow_from_what_is_observed(kind: str) -> None:
         masks = batch.masks()
         infeasible += int((~masks).sum())
         if not action.flat:
-            found = policy.rails.feasible(
-                lambda name, seen=observation: seen[:, columns[name]].astype(np.float64), len(observation)
-            )
-            np.testing.assert_array_equal(found, masks)
+            shown = {name: observation[:, column].astype(np.float64) for name, column in columns.items()}
+            np.testing.assert_array_equal(policy.rails.feasible(shown.__getitem__, len(observation)), masks)
         chosen = policy.act(observation)
         starts = [0] if action.flat else np.cumsum([0, *policy.head_sizes[:-1]])
         assert np.take_along_axis(masks, chosen.reshape(len(chosen), -1) + np.array(starts), axis=1).all()

@@ -82,12 +82,12 @@ def test_a_masked_policy_decides_as_its_model_does_along_sales() -> None:
     assert isinstance(result.model, MaskablePPO)
     policy = result.policy()
     env = make_sb3(small_plan(), num_envs=64, seed=11, action=result.config.action(small_plan()))
-    seen = env.reset()
+    seen: NDArray[np.float32] = env.reset()
     for _ in range(small_plan().ticks // env.sales.codec.config.every):
         chosen, _ = result.model.predict(seen, deterministic=True, action_masks=env.action_masks())
         sure = clear(policy, seen)
         np.testing.assert_array_equal(policy.act(seen)[sure], chosen[sure])
-        seen = env.step(chosen)[0]
+        seen = np.asarray(env.step(chosen)[0])
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
