@@ -4,6 +4,9 @@ python -m experiments.train agent=dqn world.folder=outputs/run/…/world
 python -m experiments.train agent=ppo scenario.name=g1 agent.steps=500000
 python -m experiments.train agent=ppo scenario=reference scenario.table=FILE
 python -m experiments.train experiment=reference/j1_lag1 agent=tensor_ppo seed=2
+python -m experiments.train agent=maskable_ppo scenario=seckill agent.max_discount=0.3 agent.min_servers=4
+python -m experiments.train agent=tensor_ppo agent.constraints.latency_p95_s=2 agent.constraints.error_share=0.01
+python -m experiments.train reward=revenue_conversion_gain agent.gamma=0.99
 python -m experiments.train resume=outputs/train/…
 
 The last takes up a training that was stopped, in the settings of its folder, and ends where that would have ended: with
