@@ -116,7 +116,7 @@ class SaleMetrics(BaseCallback):
                     record(f"{name}/quarter_{part + 1}", float(table[part, 0] / table[part, 1]))
 
 
-def check_rewards(rewards: NDArray[np.float64]) -> None:
+def check_rewards(rewards: NDArray[np.floating[Any]]) -> None:
     """InputError unless all ``rewards`` (sale,) are finite: one NaN would make every weight of a network NaN."""
     if not np.isfinite(rewards).all():
         row = int(np.flatnonzero(~np.isfinite(rewards))[0])

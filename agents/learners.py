@@ -23,7 +23,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from torch.distributions import Distribution
 
-from agents.callbacks import BestNetwork, CurvePoint, EntropySchedule, FiniteRewards, SaleMetrics
+from agents.callbacks import BestNetwork, CurvePoint, EntropySchedule, FiniteRewards, SaleMetrics, check_rewards
 from agents.checkpoints import Checkpoints, go_on
 from agents.export import network_policy
 from agents.lagrangian import Lagrangian, Spread
@@ -163,7 +163,7 @@ def random_spread(
 ) -> Spread:
     """Standard deviations of a sale's reward, at least a cent, and of its excess, under uniformly random actions.
 
-    An excess that never varies has the spread 1.
+    An excess that never varies has the spread 1. InputError on a reward that is no number.
     """
     rng = np.random.default_rng(seed)
     env = make_sb3(
@@ -182,6 +182,7 @@ def random_spread(
     while is_open.any():
         drawn = rng.integers(sizes, size=(sales, len(sizes)))
         _, earned, closed, _ = env.step(drawn[:, 0] if action.flat else drawn)
+        check_rewards(earned)
         returns += earned * is_open
         excess += env.sales.decision_excess * is_open
         is_open &= ~closed

@@ -15,6 +15,7 @@ from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch.distributions import Distribution
 
+from agents.lagrangian import Spread
 from agents.learners import train
 from agents.tensor_ppo import MEASURED, TensorPPO
 from agents.tensor_rollout import TensorRollout
@@ -207,8 +208,9 @@ def test_a_checkpoint_goes_on_as_either(tmp_path: Path, goes_on_with: type[PPO])
 
 @pytest.mark.parametrize("config", [ppo(), tensor_ppo(), dqn()], ids=["ppo", "tensor_ppo", "dqn"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("is_scaled", [False, True], ids=["at once", "while it learns"])
 def test_a_reward_that_is_no_number_ends_the_training(
-    config: Any, value: float, monkeypatch: pytest.MonkeyPatch
+    config: Any, value: float, is_scaled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = SaleBatch._step
 
@@ -217,7 +219,8 @@ def test_a_reward_that_is_no_number_ends_the_training(
         reward[3] = value
         return reward, closed
 
-    monkeypatch.setattr("agents.learners.reward_scale", lambda *_, **__: 1.0)
+    if is_scaled:
+        monkeypatch.setattr("agents.learners.random_spread", lambda *_, **__: Spread(1.0, np.zeros(0)))
     monkeypatch.setattr(SaleBatch, "_step", broken)
     with pytest.raises(InputError, match=rf"reward: expected finite numbers, got {value} for sale 3 of the batch"):
         train(small_plan(), config, seed=0)
