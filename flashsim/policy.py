@@ -239,12 +239,12 @@ def load_policy(folder: Path | str) -> NetworkPolicy:
 
 def _read_card(path: Path) -> dict[str, Any]:
     card = read_json(path)
+    if isinstance(card, dict) and card.get("format_version", FORMAT_VERSION) != FORMAT_VERSION:
+        seen = card["format_version"]  # before its keys, which may be others
+        raise InputError(f"{path} has format version {seen!r}, this flashsim reads {FORMAT_VERSION}; export it again")
     if not isinstance(card, dict) or set(card) != _CARD_KEYS:
         odd = sorted(_CARD_KEYS ^ set(card))[:1] if isinstance(card, dict) else [type(card).__name__]
         raise InputError(f"{path} is not the card of a policy bundle (see {odd[0]!r}); export the policy again")
-    if card["format_version"] != FORMAT_VERSION:
-        seen = card["format_version"]
-        raise InputError(f"{path} has format version {seen!r}, this flashsim reads {FORMAT_VERSION}; export it again")
     seal = card.pop("seal")
     if not _is_sealed(card, seal):
         raise InputError(f"{path} was changed after it was written; restore it or export the policy again")
