@@ -1,5 +1,6 @@
 """From a trained model to a bundle that runs without torch: weights, card, probes, ONNX, and the SB3 zip beside it."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from flashsim.envs.sb3 import make_sb3
 from flashsim.envs.spaces import ActionCodec, ActionConfig, observation_table
 from flashsim.errors import InputError
-from flashsim.files import write_bytes
 from flashsim.plan import Plan
 from flashsim.policy import NetworkPolicy, save_policy
 from flashsim.rails import Rails
@@ -65,9 +65,10 @@ def network_policy(
 
 def export(policy: NetworkPolicy, model: BaseAlgorithm, folder: Path, *, plan: Plan, seed: int) -> None:
     """Write the bundle of ``policy`` to ``folder``: weights and card, ONNX, and the model's zip for training on."""
-    save_policy(policy, folder, probes=collect_probes(plan, policy, seed=seed))
-    write_bytes(folder / ONNX_FILE, onnx_bytes(policy))
-    model.save(folder / ZIP_FILE)
+    packed = io.BytesIO()
+    model.save(packed)
+    beside = {ONNX_FILE: onnx_bytes(policy), ZIP_FILE: packed.getvalue()}
+    save_policy(policy, folder, probes=collect_probes(plan, policy, seed=seed), beside=beside)
 
 
 def collect_probes(plan: Plan, policy: NetworkPolicy, *, seed: int) -> NDArray[np.float32]:

@@ -44,9 +44,14 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+def json_text(value: Any) -> str:
+    """``value`` as indented JSON with sorted keys; NaN and infinities raise ValueError."""
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON with sorted keys; NaN and infinities raise ValueError."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+    """Write ``value`` as :func:`json_text`."""
+    write_text(path, json_text(value))
 
 
 def read_json(path: Path) -> Any:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save as save_tensors
 
 from flashsim.errors import InputError
-from flashsim.files import read_json, read_tensors, replace_folder, write_bytes, write_json
+from flashsim.files import json_text, read_json, read_tensors, replace_folder, sha256, write_bytes, write_json
 from flashsim.rails import Rails
 
 FORMAT_VERSION: Final = 2
@@ -41,6 +41,7 @@ _CARD_KEYS: Final = frozenset(
         "menu",
         "training",
         "sha256",
+        "beside",
         "seal",
     )
 )
@@ -182,8 +183,14 @@ def _affine(values: NDArray[np.float32], weight: NDArray[np.float32], bias: NDAr
     return product + bias
 
 
-def save_policy(policy: NetworkPolicy, folder: Path, *, probes: NDArray[np.float32]) -> None:
-    """Write a bundle, whole or not at all; ``probes`` are observations whose actions are replayed at every load."""
+def save_policy(
+    policy: NetworkPolicy, folder: Path, *, probes: NDArray[np.float32], beside: Mapping[str, bytes] | None = None
+) -> None:
+    """Write a bundle, whole or not at all; ``probes`` are observations whose actions are replayed at every load.
+
+    ``beside`` are files by name that go along for other readers; loading needs none, and refuses those that changed.
+    """
+    others = dict(beside or {})
     tensors: dict[str, NDArray[Any]] = {f"weight_{i}": np.ascontiguousarray(w) for i, w in enumerate(policy.weights)}
     tensors |= {f"bias_{i}": np.ascontiguousarray(b) for i, b in enumerate(policy.biases)}
     tensors |= {"probe_observations": np.ascontiguousarray(probes, np.float32), "probe_actions": policy.act(probes)}
@@ -200,14 +207,19 @@ def save_policy(policy: NetworkPolicy, folder: Path, *, probes: NDArray[np.float
         "rails": asdict(policy.rails),
         "menu": dict(policy.menu),
         "sha256": hashlib.sha256(data).hexdigest(),
+        "beside": {name: hashlib.sha256(content).hexdigest() for name, content in others.items()},
     }
     with replace_folder(Path(folder)) as temporary:
-        write_bytes(temporary / WEIGHTS_FILE, data)
+        for name, content in {WEIGHTS_FILE: data, **others}.items():
+            write_bytes(temporary / name, content)
         write_json(temporary / CARD_FILE, card | {"seal": _seal(card)})
 
 
 def load_policy(folder: Path | str) -> NetworkPolicy:
-    """Read a bundle; InputError when a file is missing, truncated, changed, of another version or decides otherwise."""
+    """Read a bundle; InputError when a file is missing, truncated, changed, of another version or decides otherwise.
+
+    One byte that changed is enough, also of the files beside that are not read; those may be absent.
+    """
     folder = Path(folder)
     card = _read_card(folder / CARD_FILE)
     tensors = read_tensors(folder / WEIGHTS_FILE, sha256=card["sha256"], advice="restore it or export the policy again")
@@ -225,7 +237,7 @@ def load_policy(folder: Path | str) -> NetworkPolicy:
             menu=dict(card["menu"]),
         )
         probes, expected = tensors["probe_observations"], tensors["probe_actions"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{folder} is not a complete policy bundle ({error}); export the policy again") from error
     if probes.ndim != 2 or probes.shape[0] == 0 or probes.shape[1] != len(policy.observation):
         expected_shape = f"(at least 1, {len(policy.observation)})"
@@ -245,20 +257,28 @@ def _read_card(path: Path) -> dict[str, Any]:
     if not isinstance(card, dict) or set(card) != _CARD_KEYS:
         odd = sorted(_CARD_KEYS ^ set(card))[:1] if isinstance(card, dict) else [type(card).__name__]
         raise InputError(f"{path} is not the card of a policy bundle (see {odd[0]!r}); export the policy again")
-    seal = card.pop("seal")
-    if not _is_sealed(card, seal):
+    if not _is_as_written(path, card):
         raise InputError(f"{path} was changed after it was written; restore it or export the policy again")
+    beside = card["beside"]
+    if not isinstance(beside, dict):
+        raise InputError(f"{path}: expected files and checksums as beside, got {beside!r}; export the policy again")
+    for name, digest in beside.items():
+        other = path.parent / Path(name).name
+        if other.exists() and sha256(other) != digest:
+            raise InputError(f"{other} was changed after it was written; restore it, remove it or export again")
     return card
 
 
-def _is_sealed(card: Mapping[str, Any], seal: object) -> bool:
+def _is_as_written(path: Path, card: dict[str, Any]) -> bool:
+    """Whether the content fits its seal, and the file is that content to the last byte."""
+    content = {key: value for key, value in card.items() if key != "seal"}
     try:
-        return _seal(card) == seal
+        return _seal(content) == card["seal"] and path.read_bytes() == json_text(card).encode()
     except ValueError:  # NaN, which no card is written with
         return False
 
 
 def _seal(card: Mapping[str, Any]) -> str:
-    """SHA-256 over the content of a card; white space and the spelling of a number are no part of it."""
+    """SHA-256 over the content of a card."""
     text = json.dumps(card, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

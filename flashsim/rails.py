@@ -54,9 +54,13 @@ class Rails:
     def __post_init__(self) -> None:
         for name in ("sizes", "deepest", "discount_heads", "run_out", "changes", "server_range"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        numbers = (*self.sizes, *self.deepest, *self.discount_heads, *self.changes, *self.server_range)
+        numbers += (self.around, self.menu, self.min_servers, self.capacity_head, *self.spent.values())
+        if not all(type(number) is int for number in numbers):
+            raise InputError(f"rails: expected whole numbers, got {numbers}; export the policy again")
         places, heads = sum(self.sizes), len(self.sizes)
         fits = (
-            all(type(size) is int and size >= 1 for size in self.sizes)
+            all(size >= 1 for size in self.sizes)
             and all(0 <= head < heads for head in self.discount_heads)
             and len(self.discount_heads) in (0, 1, len(self.deepest))
             and -1 <= self.capacity_head < heads
