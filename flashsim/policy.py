@@ -28,6 +28,7 @@ from flashsim.rails import Rails
 FORMAT_VERSION: Final = 2
 WEIGHTS_FILE: Final = "policy.safetensors"
 CARD_FILE: Final = "card.json"
+BESIDE_FILE: Final = "beside.json"  # checksums of the files that go along
 _CARD_KEYS: Final = frozenset(
     (
         "format_version",
@@ -41,7 +42,6 @@ _CARD_KEYS: Final = frozenset(
         "menu",
         "training",
         "sha256",
-        "beside",
         "seal",
     )
 )
@@ -207,11 +207,13 @@ def save_policy(
         "rails": asdict(policy.rails),
         "menu": dict(policy.menu),
         "sha256": hashlib.sha256(data).hexdigest(),
-        "beside": {name: hashlib.sha256(content).hexdigest() for name, content in others.items()},
     }
     with replace_folder(Path(folder)) as temporary:
         for name, content in {WEIGHTS_FILE: data, **others}.items():
             write_bytes(temporary / name, content)
+        if others:
+            files = {name: hashlib.sha256(content).hexdigest() for name, content in others.items()}
+            write_json(temporary / BESIDE_FILE, {"files": files, "seal": _seal(files)})
         write_json(temporary / CARD_FILE, card | {"seal": _seal(card)})
 
 
@@ -222,6 +224,7 @@ def load_policy(folder: Path | str) -> NetworkPolicy:
     """
     folder = Path(folder)
     card = _read_card(folder / CARD_FILE)
+    _check_beside(folder)
     tensors = read_tensors(folder / WEIGHTS_FILE, sha256=card["sha256"], advice="restore it or export the policy again")
     try:
         policy = NetworkPolicy(
@@ -259,14 +262,23 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not the card of a policy bundle (see {odd[0]!r}); export the policy again")
     if not _is_as_written(path, card):
         raise InputError(f"{path} was changed after it was written; restore it or export the policy again")
-    beside = card["beside"]
-    if not isinstance(beside, dict):
-        raise InputError(f"{path}: expected files and checksums as beside, got {beside!r}; export the policy again")
-    for name, digest in beside.items():
-        other = path.parent / Path(name).name
+    return card
+
+
+def _check_beside(folder: Path) -> None:
+    """InputError when one of the files beside changed. Their checksums are not in the card, for of two equal trainings
+    the cards are equal, and the zips are not: they hold the moment of the start."""
+    path = folder / BESIDE_FILE
+    if not path.exists():
+        return
+    told = read_json(path)
+    is_whole = isinstance(told, dict) and set(told) == {"files", "seal"} and isinstance(told["files"], dict)
+    if not is_whole or _seal(told["files"]) != told["seal"] or path.read_bytes() != json_text(told).encode():
+        raise InputError(f"{path} was changed after it was written; restore it, remove it or export again")
+    for name, digest in told["files"].items():
+        other = folder / Path(name).name
         if other.exists() and sha256(other) != digest:
             raise InputError(f"{other} was changed after it was written; restore it, remove it or export again")
-    return card
 
 
 def _is_as_written(path: Path, card: dict[str, Any]) -> bool:
@@ -278,7 +290,7 @@ def _is_as_written(path: Path, card: dict[str, Any]) -> bool:
         return False
 
 
-def _seal(card: Mapping[str, Any]) -> str:
-    """SHA-256 over the content of a card."""
-    text = json.dumps(card, sort_keys=True, ensure_ascii=False, allow_nan=False)
+def _seal(content: Mapping[str, Any]) -> str:
+    """SHA-256 over the content of a card, or of the checksums of the files beside."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -20,7 +20,7 @@ import flashsim
 from flashsim.envs.spaces import ActionConfig
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import check_policy
-from flashsim.policy import CARD_FILE, WEIGHTS_FILE, NetworkPolicy, _seal, load_policy, save_policy
+from flashsim.policy import BESIDE_FILE, CARD_FILE, WEIGHTS_FILE, NetworkPolicy, _seal, load_policy, save_policy
 from flashsim.reference import g0, g1
 from tests.made_policies import random_network, random_observations
 from tests.worlds import make_scenario, make_world
@@ -133,6 +133,12 @@ def test_a_changed_byte_of_a_file_beside_is_refused_and_its_absence_is_not(
         assert "policy.onnx was changed" in refusal(folder)
     (folder / "policy.onnx").unlink()
     load_policy(folder)
+    checksums = (folder / BESIDE_FILE).read_bytes()
+    for place in range(len(checksums)):
+        (folder / BESIDE_FILE).write_bytes(
+            checksums[:place] + bytes([checksums[place] ^ 0x01]) + checksums[place + 1 :]
+        )
+        assert BESIDE_FILE in refusal(folder)
 
 
 def test_a_changed_byte_of_the_weights_is_refused(bundle: Path) -> None:
@@ -228,7 +234,6 @@ def test_a_changed_card_is_refused(bundle: Path, change: Callable[[dict[str, Any
         lambda card: card.update(training="none"),
         lambda card: card.update(training=None),
         lambda card: card.update(sha256=5),
-        lambda card: card.update(beside=3),
         lambda card: card.update(menu=3),
         lambda card: card.update(rails=None),
         lambda card: card["rails"].update(sizes="abcd"),

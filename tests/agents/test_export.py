@@ -21,7 +21,7 @@ from agents.settings import AgentConfig
 from flashsim.envs.sb3 import make_sb3
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import play
-from flashsim.policy import CARD_FILE, WEIGHTS_FILE, NetworkPolicy, load_policy
+from flashsim.policy import BESIDE_FILE, CARD_FILE, WEIGHTS_FILE, NetworkPolicy, load_policy
 from flashsim.reference import g0
 from tests.agents.tiny import dqn, ppo, small_plan, trained
 from tests.made_policies import random_network, random_observations
@@ -96,7 +96,7 @@ def test_an_exported_folder_holds_everything_and_loads(algorithm: str, tmp_path:
     policy = result.policy()
     export(policy, result.model, tmp_path / "bundle", plan=small_plan(), seed=5)
     names = sorted(path.name for path in (tmp_path / "bundle").iterdir())
-    assert names == sorted([CARD_FILE, WEIGHTS_FILE, ONNX_FILE, ZIP_FILE])
+    assert names == sorted([BESIDE_FILE, CARD_FILE, WEIGHTS_FILE, ONNX_FILE, ZIP_FILE])
     loaded = load_policy(tmp_path / "bundle")
     np.testing.assert_array_equal(loaded.act(observations()), policy.act(observations()))
     card = json.loads((tmp_path / "bundle" / CARD_FILE).read_text())

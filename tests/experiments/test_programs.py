@@ -148,7 +148,8 @@ def test_a_second_run_with_the_same_seed_is_the_same(finished: tuple[Path, Ended
     folder, _ = finished
     assert _run(folder, "two").code == 0
     one, two = folder / "one", folder / "two"
-    moments = {"timings.json"} | {f"policies/{name}/sb3.zip" for name in ("ppo", "dqn")}
+    moments = {f"policies/{name}/{file}" for name in ("ppo", "dqn") for file in ("sb3.zip", "beside.json")}
+    moments.add("timings.json")
     names = {name for name in files(one) if not name.startswith("tensorboard/")}
     assert names == {name for name in files(two) if not name.startswith("tensorboard/")}
     for name in names - moments:
