@@ -2,6 +2,7 @@
 
     sales        menu sales and joint sales, compiled to a plan
     solution     their optimum and the exact value of any policy, by backward induction
+    planned      what simpler plans earn (announced prices, markdowns, two teams), and the fluid bound
     continuous   closed forms of the same problem in continuous time
     named        the reference sales by name, and sales from a file
 
@@ -10,6 +11,7 @@ Every public name is importable from here.
 
 from flashsim.reference.continuous import best_fixed_price, fluid_bound, optimal_price, optimal_value
 from flashsim.reference.named import REFERENCE_SALES, g0, g1, g3, j1, table_file
+from flashsim.reference.planned import PricePath, best_markdown, best_price_path, fluid_value, siloed
 from flashsim.reference.sales import JointSale, MenuSale, ReferenceSale, joint_sale, menu_sale
 from flashsim.reference.solution import (
     JointPolicy,
@@ -27,11 +29,15 @@ __all__ = [
     "JointSale",
     "JointSolution",
     "MenuSale",
+    "PricePath",
     "ReferenceSale",
     "Solution",
     "best_fixed_price",
+    "best_markdown",
+    "best_price_path",
     "evaluate_exactly",
     "fluid_bound",
+    "fluid_value",
     "g0",
     "g1",
     "g3",
@@ -41,6 +47,7 @@ __all__ = [
     "menu_sale",
     "optimal_price",
     "optimal_value",
+    "siloed",
     "solve",
     "table_file",
     "tabulate",

@@ -71,14 +71,14 @@ def solve(sale: MenuSale) -> Solution: ...
 def solve(sale: JointSale) -> JointSolution: ...
 def solve(sale: ReferenceSale) -> Solution | JointSolution:
     """Optimum by backward induction, exact up to rounding; InputError where states are too many."""
-    model = _model(sale)
+    model = as_model(sale)
     policy = np.zeros((model.ticks, *model.states), np.int64)
 
     def best(tick: int, worth: NDArray[np.float64]) -> NDArray[np.int64]:
         policy[tick] = worth.argmax(axis=0)
         return policy[tick]
 
-    values = _induct(model, best)
+    values = induct(model, best)
     value = float(values[model.start])
     if isinstance(sale, MenuSale):
         return Solution(value, values[..., 0], policy[..., 0])
@@ -95,7 +95,7 @@ def evaluate_exactly(sale: ReferenceSale, policy: NDArray[np.int64] | JointPolic
 
     InputError when shape, menu indices or changes do not fit the sale.
     """
-    model = _model(sale)
+    model = as_model(sale)
     table = tabulate(sale, policy) if callable(policy) else policy
     if isinstance(sale, JointSale) != isinstance(table, JointPolicy):
         wanted = "a JointPolicy" if isinstance(sale, JointSale) else "an array (tick, stock)"
@@ -114,7 +114,7 @@ def evaluate_exactly(sale: ReferenceSale, policy: NDArray[np.int64] | JointPolic
             raise InputError(f"policy: expected {shape} {axes}, got {np.shape(orders)}")
         _check_orders(orders, name, low, high)
     chosen = (menu * (2 * model.step + 1) + change + model.step).reshape(model.ticks, *model.states)
-    return float(_induct(model, lambda tick, _: chosen[tick])[model.start])
+    return float(induct(model, lambda tick, _: chosen[tick])[model.start])
 
 
 def _check_orders(table: NDArray[np.int64], name: str, low: int, high: int) -> None:
@@ -131,7 +131,7 @@ def tabulate(sale: MenuSale, decide: Decide) -> NDArray[np.int64]: ...
 def tabulate(sale: JointSale, decide: Decide) -> JointPolicy: ...
 def tabulate(sale: ReferenceSale, decide: Decide) -> NDArray[np.int64] | JointPolicy:
     """The table of a policy that is given as a function; it is called once for every state, one by one."""
-    model = _model(sale)
+    model = as_model(sale)
     places = itertools.product(*(range(size) for size in (model.ticks, *model.states)))
     if isinstance(sale, MenuSale):
         answers = [decide(tick, stock, ()) for tick, stock, _ in places]
@@ -158,7 +158,7 @@ def hold(sale: MenuSale, menu: int) -> NDArray[np.int64]: ...
 def hold(sale: JointSale, menu: int, *, servers: int) -> JointPolicy: ...
 def hold(sale: ReferenceSale, menu: int, *, servers: int = 0) -> NDArray[np.int64] | JointPolicy:
     """The policy that holds one menu index and, in a joint sale, goes to a level of servers as fast as it can."""
-    model = _model(sale)
+    model = as_model(sale)
     if isinstance(sale, MenuSale):
         return np.full((model.ticks, model.stock + 1), menu, np.int64)
     shape = (model.ticks, *model.states)
@@ -166,7 +166,7 @@ def hold(sale: ReferenceSale, menu: int, *, servers: int = 0) -> NDArray[np.int6
     return JointPolicy(np.full(shape, menu, np.int64), np.broadcast_to(change, shape).copy())
 
 
-class _Model(NamedTuple):
+class SaleModel(NamedTuple):
     """What both kinds of sale are to the induction."""
 
     rates: NDArray[np.float64]  # tick, menu
@@ -199,7 +199,8 @@ class _Model(NamedTuple):
         return (0, self.stock, *[self.start_level] * max(1, self.lag))
 
 
-def _model(sale: ReferenceSale) -> _Model:
+def as_model(sale: ReferenceSale) -> SaleModel:
+    """What the induction needs of ``sale``; InputError where its states are too many."""
     if isinstance(sale, JointSale):
         levels = np.arange(sale.max_servers + 1)
         capacities, costs = np.minimum(sale.capacities, sale.stock), np.asarray(sale.server_cost * levels, np.float64)
@@ -207,7 +208,7 @@ def _model(sale: ReferenceSale) -> _Model:
     else:
         capacities, costs = np.array([sale.stock]), np.zeros(1)
         servers = (0.0, 0, 0, 0)
-    model = _Model(sale.rates, sale.prices, sale.stock, sale.salvage, capacities, costs, *servers)
+    model = SaleModel(sale.rates, sale.prices, sale.stock, sale.salvage, capacities, costs, *servers)
     states = float(model.ticks) * np.prod([float(size) for size in model.states])
     if states > _MOST_STATES:
         raise InputError(
@@ -217,19 +218,19 @@ def _model(sale: ReferenceSale) -> _Model:
     return model
 
 
-def _induct(model: _Model, choose: Callable[[int, NDArray[np.float64]], NDArray[np.int64]]) -> NDArray[np.float64]:
+def induct(model: SaleModel, choose: Callable[[int, NDArray[np.float64]], NDArray[np.int64]]) -> NDArray[np.float64]:
     """Values (tick, state) when ``choose`` turns action values (action, state) of a tick into actions (state)."""
     values = np.zeros((model.ticks + 1, *model.states))
     left = np.arange(model.stock + 1).reshape(-1, *[1] * (len(model.states) - 1))
     values[model.ticks] = model.salvage * left
     for tick in range(model.ticks - 1, -1, -1):
-        worth = np.concatenate([_worth(model, tick, k, values[tick + 1]) for k in range(model.prices.size)])
+        worth = np.concatenate([price_worth(model, tick, k, values[tick + 1]) for k in range(model.prices.size)])
         chosen = choose(tick, worth)
         values[tick] = np.take_along_axis(worth, chosen[None], axis=0)[0]
     return values
 
 
-def _worth(model: _Model, tick: int, k: int, after: NDArray[np.float64]) -> NDArray[np.float64]:
+def price_worth(model: SaleModel, tick: int, k: int, after: NDArray[np.float64]) -> NDArray[np.float64]:
     """Expected reward-to-go (change, state) of price k; ``after`` (state) is that of the next tick."""
     units = np.arange(model.stock + 1)
     rate = model.rates[tick, k]
@@ -247,7 +248,7 @@ def _worth(model: _Model, tick: int, k: int, after: NDArray[np.float64]) -> NDAr
     return np.stack([_ordered(model, kept, change) for change in range(-model.step, model.step + 1)])
 
 
-def _ordered(model: _Model, kept: NDArray[np.float64], change: int) -> NDArray[np.float64]:
+def _ordered(model: SaleModel, kept: NDArray[np.float64], change: int) -> NDArray[np.float64]:
     """From ``kept`` (stock, levels …, level chosen now) what ``change`` leads to, (stock, levels …)."""
     last = np.arange(model.levels)
     now = np.clip(last + change, 0, model.levels - 1)
@@ -255,7 +256,7 @@ def _ordered(model: _Model, kept: NDArray[np.float64], change: int) -> NDArray[n
 
 
 def _expected_after(
-    model: _Model, chance: NDArray[np.float64], at_least: NDArray[np.float64], after: NDArray[np.float64]
+    model: SaleModel, chance: NDArray[np.float64], at_least: NDArray[np.float64], after: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """E[after(n - min(D, n, capacity))], (stock, level in force, *levels of ``after``).
 

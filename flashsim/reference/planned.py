@@ -1,0 +1,163 @@
+"""What simpler ways of planning earn on a reference sale, and a bound: functions of the sale alone.
+
+    price path    menu indices k_0 … k_{T-1} announced beforehand, whatever sells
+    markdown      the optimum when a price, once lowered, may not be raised again
+    siloed        prices optimised as if capacity were no matter, then servers optimised given those prices
+    fluid         demand is its mean: a linear program, and a bound
+
+**The fluid bound.** Let z_tkc be the probability that a policy, in tick t, shows price k while level c is in force, and
+s_tkc the expected units sold then. Each unit is sold once: Σ s <= stock. Given t, k and c demand D is Poisson(rate_tk)
+whatever has happened before, and neither more than D nor more than the capacity is sold: s_tkc <= E[min(D_tk,
+capacity_c)]·z_tkc (menu sales: rate_tk·z_tk). In the first ``lag`` ticks the level is ``start_servers``. The reward is
+Σ prices_k·s - cost_c·z - penalties + salvage·(stock - Σ s) with penalties >= 0. So no policy earns more than
+
+    max  Σ (prices_k - salvage)·s_tkc - cost_c·z_tkc + salvage·stock
+    s.t. Σ s <= stock,   0 <= s_tkc <= E[min(D_tk, capacity_c)]·z_tkc,   Σ_kc z_tkc = 1 for each t,   z >= 0.
+
+It leaves out penalties and that levels change by at most ``step``; for menu sales it is the textbook's fluid bound.
+
+Source: Gallego & van Ryzin (1994), Management Science 40(8), theorem 1; Puterman (1994), Markov Decision Processes,
+section 4.5, for the inductions. The best price path is what a local search finds: a lower bound on the best there is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, sparse, special
+
+from flashsim.reference.sales import JointSale, MenuSale, ReferenceSale, menu_sale
+from flashsim.reference.solution import (
+    JointPolicy,
+    SaleModel,
+    as_model,
+    evaluate_exactly,
+    induct,
+    price_worth,
+    solve,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class PricePath:
+    """A price for each tick, whatever sells."""
+
+    value: float
+    """Expected reward, exactly."""
+    menu: NDArray[np.int64]  # tick; menu index
+
+
+def fluid_value(sale: ReferenceSale) -> float:
+    """The most that any policy can earn if demand were its mean: at least the optimum (proof in the module)."""
+    if isinstance(sale, JointSale):
+        levels = np.arange(sale.max_servers + 1)
+        most = _expected_sales(sale.rates, sale.capacities)
+        costs = sale.server_cost * levels
+    else:
+        most, costs = sale.rates[:, :, None], np.zeros(1)
+    ticks, menu, count = most.shape
+    size = most.size
+    gain = np.broadcast_to((sale.prices - sale.salvage)[None, :, None], most.shape).ravel()
+    objective = np.concatenate([-gain, np.tile(costs, ticks * menu)])
+    within = sparse.hstack([sparse.eye_array(size), sparse.diags_array(-most.ravel())])
+    total = sparse.csr_array(np.concatenate([np.ones(size), np.zeros(size)])[None, :])
+    one_each = sparse.hstack(
+        [sparse.csr_array((ticks, size)), sparse.kron(sparse.eye_array(ticks), np.ones((1, menu * count)))]
+    )
+    upper = np.full((ticks, menu, count), np.inf)
+    if isinstance(sale, JointSale):
+        upper[: sale.lag, :, levels != sale.start_servers] = 0.0
+    found = optimize.linprog(
+        objective,
+        A_ub=sparse.vstack([within, total]),
+        b_ub=np.concatenate([np.zeros(size), [float(sale.stock)]]),
+        A_eq=one_each,
+        b_eq=np.ones(ticks),
+        bounds=np.stack([np.zeros(2 * size), np.concatenate([np.full(size, np.inf), upper.ravel()])], axis=1),
+        method="highs",
+    )
+    return float(sale.salvage * sale.stock - found.fun)
+
+
+def _expected_sales(rates: NDArray[np.float64], capacities: NDArray[np.int64]) -> NDArray[np.float64]:
+    """E[min(D, capacity)] (tick, menu, level) for D ~ Poisson(rates): rate·P(D < capacity) + capacity·P(D > capacity).
+
+    (E[D; D <= c] = rate·P(D <= c - 1).)
+    """
+    rate, most = rates[:, :, None], capacities.astype(np.float64)[None, None, :]
+    below = np.where(most >= 1.0, special.pdtr(np.maximum(most - 1.0, 0.0), rate), 0.0)
+    return rate * below + most * special.pdtrc(most, rate)
+
+
+def best_markdown(sale: MenuSale) -> float:
+    """The optimum when prices may only fall: by induction over stock and the lowest price shown so far."""
+    order = np.argsort(-sale.prices, kind="stable")
+    model = as_model(sale)
+    left = np.arange(model.stock + 1, dtype=np.float64)
+    values = np.tile((model.salvage * left)[:, None], (1, order.size))  # stock, place in the order of the last price
+    for tick in range(model.ticks - 1, -1, -1):
+        worth = np.stack(
+            [price_worth(model, tick, int(k), values[:, place, None])[0, :, 0] for place, k in enumerate(order)], axis=1
+        )
+        values = np.flip(np.maximum.accumulate(np.flip(worth, axis=1), axis=1), axis=1)
+    return float(values[model.stock, 0])
+
+
+def best_price_path(sale: MenuSale) -> PricePath:
+    """The best price path that a local search finds, tick by tick, from every held price and from falling ones."""
+    model, menu = as_model(sale), sale.prices.size
+    order = np.argsort(-sale.prices, kind="stable")
+    ramp = order[np.minimum(np.arange(model.ticks) * menu // model.ticks, menu - 1)]
+    starts = [np.full(model.ticks, k) for k in range(menu)] + [ramp]
+    paths = [_climb(model, start) for start in starts]
+    values = [evaluate_exactly(sale, np.repeat(path[:, None], model.stock + 1, axis=1)) for path in paths]
+    best = int(np.argmax(values))
+    return PricePath(values[best], paths[best])
+
+
+def _climb(model: SaleModel, start: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Change one tick at a time for the better, given all others, until nothing is better."""
+    path = start.copy()
+    while True:
+        before = path.copy()
+        after = induct(model, lambda tick, worth: np.full(worth.shape[1:], path[tick]))
+        chance = np.zeros(model.stock + 1)  # of each stock at the tick, on this path
+        chance[model.stock] = 1.0
+        for tick in range(model.ticks):
+            worth = [chance @ price_worth(model, tick, k, after[tick + 1])[0, :, 0] for k in range(model.prices.size)]
+            if max(worth) > worth[path[tick]] * (1.0 + 1e-12):
+                path[tick] = int(np.argmax(worth))
+            chance = _next_stock(chance, float(model.rates[tick, path[tick]]))
+        if (path == before).all():
+            return path
+
+
+def _next_stock(chance: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
+    """Chances (stock) after a tick in which Poisson(rate) ask."""
+    size = chance.size
+    units = np.arange(size)
+    sold = np.exp(special.xlogy(units, rate) - special.gammaln(units + 1.0) - rate)
+    after = np.flip(np.convolve(np.flip(chance), sold)[:size])
+    after[0] += max(0.0, 1.0 - after.sum())
+    return after
+
+
+def siloed(sale: JointSale) -> JointPolicy:
+    """What two teams do: prices by the optimum without capacity, then servers by the optimum given those prices."""
+    prices = solve(menu_sale(rates=sale.rates, prices=sale.prices, stock=sale.stock, salvage=sale.salvage)).policy
+    model = as_model(sale)
+    choices = 2 * model.step + 1
+    shape = (model.ticks, *model.states)
+    change = np.zeros(shape, np.int64)
+
+    def best(tick: int, worth: NDArray[np.float64]) -> NDArray[np.int64]:
+        by_price = worth.reshape(model.prices.size, choices, *worth.shape[1:])  # menu, change, stock, levels
+        given = np.stack([by_price[k, :, n] for n, k in enumerate(prices[tick])], axis=1)
+        best_change = given.argmax(axis=0)  # stock, levels
+        change[tick] = best_change - model.step
+        column = prices[tick].reshape(-1, *[1] * (best_change.ndim - 1))
+        return column * choices + best_change
+
+    induct(model, best)
+    menu = np.broadcast_to(prices.reshape(*prices.shape, *[1] * (len(shape) - 2)), shape).copy()
+    return JointPolicy(menu, change)
