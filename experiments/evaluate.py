@@ -6,7 +6,7 @@ python -m experiments.evaluate world.folder=WORLD 'bundles=[outputs/train/…/po
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.baselines import DESCRIPTIONS
+from agents.baselines import DEFAULT_FIELD, DESCRIPTIONS, check_field
 from experiments.entry import dated, entry
 from experiments.judging import EvaluationConfig, check_names, evaluate, report, sale_context, world_context
 from experiments.outputs import RunFolder
@@ -25,6 +25,8 @@ class EvaluateConfig:
     """Folders of exported policies."""
     world: WorldConfig = field(default_factory=WorldConfig)
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
+    baselines: tuple[str, ...] = DEFAULT_FIELD
+    """Rivals by name; scheduled scaler, LinUCB and Thompson sampling play on request."""
     search_ticks: int = 10_000_000
     """Simulated ticks spent on the search for the best fixed policy, at least."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -32,6 +34,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         check_whole("search_ticks", self.search_ticks, 0, 10**12)
+        check_field(self.baselines)
 
 
 @entry("evaluate", EvaluateConfig)
@@ -48,7 +51,7 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
     for policy in learners:
         check_policy(plan, policy)
     folder.record(seeds={"evaluation": config.evaluation.seed}, data={"world": world.fingerprint()})
-    policies = [*learners, *make_baselines(plan, ticks=config.search_ticks, folder=folder.path)]
+    policies = [*learners, *make_baselines(plan, config.baselines, ticks=config.search_ticks, folder=folder.path)]
     names = [policy.name for policy in learners]
     context = {
         **world_context(world, plan),

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.baselines import DESCRIPTIONS
+from agents.baselines import DEFAULT_FIELD, DESCRIPTIONS, check_field
 from agents.learners import check_training
 from agents.settings import DQNConfig, PPOConfig
 from experiments.entry import dated, entry
@@ -47,6 +47,8 @@ class RunConfig:
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
     dqn: DQNConfig = field(default_factory=DQNConfig)
+    baselines: tuple[str, ...] = DEFAULT_FIELD
+    """Rivals by name; scheduled scaler, LinUCB and Thompson sampling play on request."""
     search_ticks: int = 10_000_000
     """Simulated ticks spent on the search for the best fixed policy, at least; no fewer than a learner trains on."""
     closure_sales: int = 1_024
@@ -56,6 +58,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check_whole("closure_sales", self.closure_sales, 2, 10**9)
+        check_field(self.baselines)
 
 
 @entry("run", RunConfig)
@@ -117,7 +120,7 @@ def make_policies(plan: Plan, config: RunConfig, folder: RunFolder) -> list[Poli
             pool.submit(train_agent, plan, settings, seed=config.seed, folder=folder.path)
             for settings in (config.ppo, config.dqn)
         ]
-        baselines = make_baselines(plan, ticks=config.search_ticks, folder=folder.path)
+        baselines = make_baselines(plan, config.baselines, ticks=config.search_ticks, folder=folder.path)
         return [*(job.result() for job in learning), *baselines]
 
 

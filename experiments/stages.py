@@ -1,21 +1,13 @@
 """The stages before an evaluation: World, sale, trained policies, baselines; and their configs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from agents.baselines import (
-    Rule,
-    best_fixed,
-    best_operations,
-    ladder,
-    list_price,
-    run_out_price,
-    search_fixed,
-)
+from agents.baselines import Field
 from agents.export import export
 from agents.learners import train
 from agents.settings import AgentConfig
@@ -201,12 +193,10 @@ def training_row(config: AgentConfig, *, seed: int) -> dict[str, Any]:
     }
 
 
-def make_baselines(plan: Plan, *, ticks: int, folder: Path) -> list[Policy]:
-    """What a good team does today, with what the searches on the training members found, saved to ``search.json``."""
+def make_baselines(plan: Plan, names: Sequence[str], *, ticks: int, folder: Path) -> list[Policy]:
+    """The baselines called ``names``; what the searches on the training members found goes to ``search.json``."""
     with progress_meter("searching baselines", total=None) as advance:
-        found = search_fixed(plan, ticks=ticks, seed=SEARCH_SEED, progress=advance)
-        rules: dict[str, Rule] = {"ladder 15/30/45": ladder, "run-out price": run_out_price, "list price": list_price}
-        suited = {name: best_operations(plan, rule, seed=SEARCH_SEED, progress=advance) for name, rule in rules.items()}
-    facts = {"best fixed": asdict(found)} | {name: {"operations": asdict(how)} for name, how in suited.items()}
-    write_json(folder / "search.json", facts)
-    return [best_fixed(plan, found), *(rule(plan, suited[name]) for name, rule in rules.items())]
+        field = Field(plan, ticks=ticks, seed=SEARCH_SEED, progress=advance)
+        policies = field.make(names)
+    write_json(folder / "search.json", field.facts)
+    return policies

@@ -10,7 +10,6 @@ import pytest
 from numpy.typing import NDArray
 
 from agents.baselines import (
-    DESCRIPTIONS,
     LADDER,
     OPERATIONS,
     Operations,
@@ -200,10 +199,16 @@ def test_a_search_with_one_seed_has_one_result() -> None:
 
 
 @pytest.mark.parametrize("rule", [ladder, run_out_price, list_price])
-def test_the_operations_found_are_those_that_earn_most(rule: Callable[[Plan, Operations], RulePolicy]) -> None:
+def test_the_operations_found_are_the_best_of_those_that_reach_the_final(
+    rule: Callable[[Plan, Operations], RulePolicy],
+) -> None:
+    """A heat on an eighth of the sales leaves one in six; all meet the same sales."""
     plan = one_product()
-    profit = {how: training_profit(plan, rule(plan, how), sales=64) for how in OPERATIONS}
-    assert best_operations(plan, rule, seed=11, sales=64) == max(profit, key=profit.__getitem__)
+    heat, final = (
+        {how: training_profit(plan, rule(plan, how), sales=sales) for how in OPERATIONS} for sales in (8, 64)
+    )
+    finalists = sorted(OPERATIONS, key=lambda how: -heat[how])[: len(OPERATIONS) // 6]
+    assert best_operations(plan, rule, seed=11, sales=64) == max(finalists, key=final.__getitem__)
 
 
 def test_baselines_are_searched_on_training_members_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,12 +240,6 @@ def test_a_rule_reads_the_observation_alone() -> None:
         whole = policy.act(seen)
         np.testing.assert_array_equal(policy.act(seen[::-1])[::-1], whole)
         np.testing.assert_array_equal(np.concatenate([policy.act(row[None]) for row in seen]), whole)
-
-
-def test_every_baseline_is_described() -> None:
-    plan = one_product()
-    names = {rule(plan, Operations()).name for rule in (ladder, run_out_price, list_price)} | {"best fixed"}
-    assert set(DESCRIPTIONS) == names
 
 
 def test_a_rule_waits_at_list_price_while_servers_boot() -> None:

@@ -1,0 +1,165 @@
+"""Pricing rules with their operations: a depth for each product, held; the human ladder; the run-out price.
+
+* best fixed: a depth for each product, searched by simulation;
+* ladder: 15, 30, 45 % off in the three thirds of the sale;
+* run-out price: each product at the menu price at which its stock lasts just to the end, by forecast and what was
+  learned of its level.
+
+Each comes with the operations that suit it best: how its servers are scaled, and for which utilization, whether its
+pushes are sent, evenly spread, and how long it stays at list price while the servers ordered at the opening boot. A
+*tracking* scaler follows the larger of present and forecast visits, as cloud providers offer it; a *scheduled* one is
+planned ahead from the forecast, corrected by the level learned so far: servers for the visits of the tick in which an
+order comes into force, whatever comes now.
+
+Source: Gallego & van Ryzin (1994), Management Science 40(8), for fixed and run-out prices.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim.envs.rules import Dashboard
+from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders
+from flashsim.plan import Plan
+from flashsim.sim.state import HOLD, PUSH
+
+LADDER = (0.15, 0.30, 0.45)
+
+
+def dashboard_of(plan: Plan) -> Dashboard:
+    """What reads the observations of ``plan``."""
+    return ActionCodec(plan, ActionConfig()).dashboard
+
+
+class EvenPushes:
+    """Sends the budgeted pushes in the middle of equal parts of the sale; waves are released as planned."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.dashboard, self.budget = dashboard_of(plan), plan.tables.traffic.push_budget
+
+    def order(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        """PUSH or HOLD (sale,)."""
+        past = 1.0 - self.dashboard.share(observation, "time_left")
+        left = self.dashboard.share(observation, "pushes_left") * self.budget
+        due = (self.budget - left + 0.5) / max(1, self.budget)
+        return np.where((past >= due - 1e-6) & (left > 0.5), PUSH, HOLD)
+
+
+@dataclass(frozen=True)
+class Operations:
+    """How a rule is run beside its prices."""
+
+    target: float = 0.7
+    """Utilization that the scaler aims at; 0.7 is what cloud providers use in their examples."""
+    pushes: bool = False
+    """Whether the budgeted pushes are sent."""
+    opening_ticks: int = 0
+    """Ticks at list price before the rule begins, while the servers ordered at the opening boot."""
+    scaler: Literal["tracking", "scheduled"] = "tracking"
+    """Whether servers follow what is seen or a plan made from the forecast; a reference sale shows nothing to track."""
+
+
+USUAL = Operations()
+"""As they are where nothing is searched."""
+
+OPERATIONS = tuple(
+    Operations(target, pushes, opening_ticks)
+    for target in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    for pushes in (False, True)
+    for opening_ticks in (0, 3, 5)
+)
+"""What is searched."""
+
+
+class ScheduledScaler:
+    """Servers planned ahead: those that the forecast visits need when an order comes into force."""
+
+    def __init__(self, plan: Plan, target: float) -> None:
+        self.plan, self.dashboard, self.target = plan, dashboard_of(plan), target
+
+    def change(self, observation: NDArray[np.float32], menu: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Servers more or fewer (sale,), given the menu indices (sale, product) about to be set."""
+        plan, servers = self.plan, self.plan.tables.servers
+        then = np.minimum(tick_of(self.dashboard, observation) + servers.lag, plan.ticks - 1)
+        visitors = plan.forecast.visitors[then, np.rint(menu.mean(axis=1)).astype(np.int64)]
+        if not plan.is_reference:
+            visitors = visitors * self.dashboard.ratio(observation, "level")
+        wanted = np.ceil(visitors / (servers.service_rate * self.target) - 1e-9)
+        ordered = np.rint(self.dashboard.share(observation, "servers_ordered") * servers.max_servers)
+        return (np.clip(wanted, servers.min_servers, servers.max_servers) - ordered).astype(np.int64)
+
+
+def tick_of(dashboard: Dashboard, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The tick about to pass, (sale,)."""
+    ticks = dashboard.plan.ticks
+    past = np.rint((1.0 - dashboard.share(observation, "time_left")) * ticks).astype(np.int64)
+    return np.clip(past, 0, ticks - 1)
+
+
+class RulePolicy:
+    """A pricing rule with its operations. It reads the observation only."""
+
+    def __init__(
+        self,
+        name: str,
+        plan: Plan,
+        price: Callable[[NDArray[np.float32]], NDArray[np.int64]],
+        *,
+        operations: Operations,
+    ) -> None:
+        """``price`` gives menu indices (sale, product) for observations."""
+        self.name, self.price = name, price
+        is_tracking = operations.scaler == "tracking"
+        config = ActionConfig(scaler_targets=(operations.target,) if is_tracking else ())
+        self.action = asdict(config)
+        self._codec = ActionCodec(plan, config)
+        self._scheduled = None if is_tracking else ScheduledScaler(plan, operations.target)
+        self._pushes = EvenPushes(plan) if operations.pushes else None
+        self._first_cap = plan.admission_caps[0]
+        self._opening_share = (operations.opening_ticks - 0.5) / plan.ticks
+
+    def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Actions (sale, head)."""
+        menu = self.price(observation)
+        past = 1.0 - self._codec.dashboard.share(observation, "time_left")
+        menu = np.where((past < self._opening_share)[:, None], 0, menu)
+        hold = np.full(menu.shape[0], HOLD, np.int64)
+        timing = hold if self._pushes is None else self._pushes.order(observation)
+        change = np.zeros_like(hold) if self._scheduled is None else self._scheduled.change(observation, menu)
+        doors = np.full(menu.shape[0], self._first_cap)
+        return self._codec.encode(Orders(menu, timing, change, doors))
+
+
+Rule = Callable[[Plan, Operations], RulePolicy]
+
+
+def fixed(plan: Plan, menu: Sequence[int], *, operations: Operations, name: str = "fixed") -> RulePolicy:
+    """The menu index ``menu`` (product,) for the whole sale."""
+    row = np.array(menu, np.int64)
+    return RulePolicy(name, plan, lambda seen: np.tile(row, (seen.shape[0], 1)), operations=operations)
+
+
+def list_price(plan: Plan, operations: Operations = USUAL) -> RulePolicy:
+    """No discount at all."""
+    return fixed(plan, [0] * plan.products, operations=operations, name="list price")
+
+
+def ladder(plan: Plan, operations: Operations = USUAL) -> RulePolicy:
+    """15, 30, 45 % off in the three thirds of the sale, at the nearest depths of the menu."""
+    board = dashboard_of(plan)
+    steps = np.stack([np.abs(plan.depths - depth).argmin(axis=1) for depth in LADDER])
+
+    def price(observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        past = 1.0 - board.share(observation, "time_left")
+        third = np.minimum((past * len(LADDER) + 1e-6).astype(np.int64), len(LADDER) - 1)
+        return steps[third]
+
+    return RulePolicy("ladder 15/30/45", plan, price, operations=operations)
+
+
+def run_out_price(plan: Plan, operations: Operations = USUAL) -> RulePolicy:
+    """Each product at the menu index at which its stock runs out just at the end, by forecast and learned level."""
+    return RulePolicy("run-out price", plan, dashboard_of(plan).run_out, operations=operations)
