@@ -13,10 +13,13 @@ from typing import Any
 from agents.baselines import DESCRIPTIONS
 from experiments.progress import progress_meter
 from flashsim.errors import InputError
+from flashsim.evaluation.bounds import relaxation
 from flashsim.evaluation.comparison import Comparison, compare
+from flashsim.evaluation.hindsight import best_plans
+from flashsim.evaluation.possible import possible_table, told
 from flashsim.evaluation.records import load_rollouts, save_rollouts
-from flashsim.evaluation.rollout import play
-from flashsim.files import read_json, write_json
+from flashsim.evaluation.rollout import Rollout, play
+from flashsim.files import read_json, write_json, write_text
 from flashsim.plan import Plan
 from flashsim.policy import Policy
 from flashsim.report import write_report
@@ -43,6 +46,8 @@ class EvaluationConfig:
     resamples: int = 10_000
     """Of the bootstrap."""
     confidence: float = 0.95
+    bounded_sales: int = 64
+    """Of the sales, the first ones, for which it is computed what was possible; 0: none."""
 
     def __post_init__(self) -> None:
         check_whole("sales", self.sales, 2, 10**9)
@@ -50,6 +55,7 @@ class EvaluationConfig:
         check_whole("threads", self.threads, 1, 10_000)
         check_whole("resamples", self.resamples, 1, 10**9)
         check_range("confidence", self.confidence, 0.01, 0.9999)
+        check_whole("bounded_sales", self.bounded_sales, 0, 10**6)
 
 
 def check_names(learners: Sequence[str]) -> None:
@@ -82,6 +88,7 @@ def evaluate(
             for policy in policies
         ]
     save_rollouts(rollouts, folder / ROLLOUTS)
+    possible = what_was_possible(judged, rollouts, config, learners=learners, folder=folder)
     baselines = [p.name for p in policies if p.name not in (*learners, *REFERENCES)]
     facts = {
         "learners": list(learners),
@@ -92,7 +99,35 @@ def evaluate(
         "resamples": config.resamples,
         "seed": config.seed,
     }
-    write_json(folder / EVALUATION_FILE, {"comparison": facts, "context": dict(context)})
+    write_json(folder / EVALUATION_FILE, {"comparison": facts, "context": {**context, "possible": possible}})
+
+
+def what_was_possible(
+    plan: Plan, rollouts: Sequence[Rollout], config: EvaluationConfig, *, learners: Sequence[str], folder: Path
+) -> list[dict[str, str]]:
+    """Who earned what and how much of what was possible: rows for the report; in full precision in ``possible.csv``."""
+    sales = min(config.bounded_sales, config.sales)
+    if sales < 2:
+        return []
+    try:
+        bound = relaxation(plan, sales=sales, seed=config.seed).value
+    except InputError as refusal:
+        print(f"· no bound: {refusal}", flush=True)
+        bound = None
+    with progress_meter("planning in hindsight", total=None) as advance:
+        plans = best_plans(plan, sales=sales, seed=config.seed, progress=advance)
+    roles = {rollout.policy: "learner" if rollout.policy in learners else "baseline" for rollout in rollouts}
+    table = possible_table(
+        rollouts,
+        relaxation=bound,
+        best_plan=plans,
+        roles=roles | dict.fromkeys(REFERENCES, "reference"),
+        confidence=config.confidence,
+        resamples=config.resamples,
+        seed=config.seed,
+    )
+    write_text(folder / "possible.csv", table.to_csv(index=False, lineterminator="\n"))
+    return told(table)
 
 
 def report(evaluation: Path, folder: Path) -> Comparison:

@@ -91,7 +91,7 @@ class Field:
 
     @cached_property
     def _fixed(self) -> FixedSearch:
-        return search_fixed(self.plan, ticks=self.ticks, seed=self.seed, progress=self.progress)
+        return search_fixed(self.plan, ticks=self.ticks, seed=self.seed, operations=OPERATIONS, progress=self.progress)
 
     def _as_scheduled(self) -> Rule:
         """The best fixed prices, pushes and opening with a schedule of servers."""

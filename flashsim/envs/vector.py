@@ -41,7 +41,7 @@ class SaleBatch:
         self.batch = Batch(plan.tables, sales, domain=domain, threads=threads)
         self.sales = sales
         batch = self.batch
-        self._memory = make_memory(batch.tiles, plan.products, batch.lanes)
+        self.memory = make_memory(batch.tiles, plan.products, batch.lanes)
         self._weights = as_arguments(reward, RewardConfigArguments)
         self._reward = np.zeros((batch.tiles, batch.lanes))
         has_rates = reward.conversion != 0.0 or reward.revenue_conversion_gain != 0.0
@@ -76,7 +76,7 @@ class SaleBatch:
         batch = self.batch
         batch.fill(batch.episode, self._episodes)
         marks = batch.open(rows)
-        forget_tiles(self._memory, marks, self.plan.tables.servers.unloaded_latency_s)
+        forget_tiles(self.memory, marks, self.plan.tables.servers.unloaded_latency_s)
         if self._rates is not None:
             self._rates.open(rows)
         self._episodes[rows] += np.uint64(1)
@@ -86,7 +86,7 @@ class SaleBatch:
         batch = self.batch
         batch.each(
             lambda part, first, last: observe_tiles(
-                *self._view, batch.state, self._memory, self._sights[part], self._observation, first, last
+                *self._view, batch.state, self.memory, self._sights[part], self._observation, first, last
             )
         )
         return self.seen()
@@ -132,7 +132,7 @@ class SaleBatch:
                 batch.decisions,
                 batch.state,
                 batch.ledger,
-                self._memory,
+                self.memory,
                 batch.scratch[part],
                 self._sights[part],
                 self._reward,

@@ -18,11 +18,11 @@ with latency factor a <= 1, reference factor r <= F (the reference depth is >= 0
 Its value R satisfies R·v = Σ_p u_p·(R + g_p·(m_p - R)). The right side is convex in R, so with 0 <= R <= R̄ and
 0 <= g <= F, F >= 1, it is at most Σ_p u_p·max(F_p·m_p⁺, R̄) =: Σ_p u_p·H_p; with one product at most u·F·m⁺, as there is
 nobody to turn from. As x^σ is concave, v >= Σ_p l_p·(u_p/l_p)^σ/c_0: hence R <= λ as soon as Σ_p max_k [u_pk·H_pk -
-λ·l_p·(u_pk/l_p)^σ/c_0] <= 0. R̄ is the least λ that this shows for all ticks and segments, from R̄ = Σ... at the start a
-bound that holds with g = F for all (line by line in ``_value_of_a_visit``).
+λ·l_p·(u_pk/l_p)^σ/c_0] <= 0. R̄ is the least λ that this shows, for the tick and all later ones of the segment; as a
+visit makes one buyer at most, the largest F·m⁺ is an R̄ to begin with.
 
 3. *Visits served later.* One that is not served in its tick is served later with probability ψ at most (patience;
-retries), and is then worth R̄ at most: each visit is worth max(R, ψ·R̄) when it comes.
+retries), and is then worth R̄ at most: each visit is worth max(R, ψ·R̄) when it comes. (With a waiting room ψ = 1.)
 
 4. *People who watch* leave, return with probability ω at most, and are visits again: ŵ = R̄/(1 - ω) bounds the worth of
 a visit with all that follows, and ω·ŵ is added to that of 3.
@@ -105,14 +105,19 @@ def _check_claim(plan: Plan) -> None:
     if traffic.has_exogenous_visitors and (np.diff(rate, axis=3) < -1e-6 * rate.max(initial=0.0)).any():
         raise InputError(f"{plan.name!r}: a deeper discount sells fewer units; the bound is not proven for it")
     if not traffic.has_exogenous_visitors and (traffic.goodwill_share > 0.0 or traffic.sharing_ratio > 0.0):
-        raise InputError(f"{plan.name!r}: all visitors come for the offer and talk of it; the bound is not proven for it")
+        raise InputError(
+            f"{plan.name!r}: all visitors come for the offer and talk of it; the bound is not proven for it"
+        )
     units = rate.max(axis=3).sum(axis=2)  # tick, segment, member
     listed = rate[:, :, :, 0].sum(axis=2)
+    if ((listed <= 0.0) & (units > 0.0)).any():
+        raise InputError(f"{plan.name!r}: a segment buys nothing at list price; the bound is not proven for it")
     uplift = np.divide(units, listed, out=np.ones_like(units), where=listed > 0.0)
     share, at_list = tables.traffic_share[tables.members], tables.conversion[tables.members]
     if (at_list * uplift ** (1.0 - share) > traffic.highest_conversion * (1.0 + 1e-9)).any():
         raise InputError(
-            f"{plan.name!r}: conversion reaches its cap of {traffic.highest_conversion:g}; the bound is not proven for it"
+            f"{plan.name!r}: conversion reaches its cap of {traffic.highest_conversion:g}; "
+            "the bound is not proven for it"
         )
 
 
@@ -233,7 +238,7 @@ class _MemberBound:
         return traffic.push_budget * traffic.push_uplift * largest
 
     def _of_the_family_that_comes_anyway(self, visits: Array, full: Array) -> float:
-        """Step 5: what sharing adds to the exogenous ``visits`` (tick, segment), less what is counted for them above."""
+        """Step 5: what sharing adds to the exogenous ``visits`` (tick, segment), less what was counted for them."""
         traffic = self.plan.tables.traffic
         if traffic.sharing_ratio == 0.0 or not traffic.has_exogenous_visitors:
             return 0.0

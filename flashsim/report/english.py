@@ -165,6 +165,12 @@ PAGE: dict[str, str] = {
     "statistics": "Statistics",
     "tables_text": "Each number in the text leads to its cell; every table is also a CSV and a JSON file in",
     "training": "Training",
+    "possible": "Who earns what, and how much of what was possible",
+    "possible_text": (
+        "Of the first sales of this evaluation. No policy can earn more than the proven bound on average; it may lie "
+        "far above what can be reached. The best plan known in hindsight is the most that a search with full knowledge "
+        "of a sale, or any policy here, has earned in it: luck is part of it."
+    ),
     "simulated_steps": "Simulated steps of this evaluation",
     "role": "Role",
     "role learner": "learner",

@@ -26,7 +26,7 @@ from flashsim.report.grids import Shelf, given_grid, plain
 from flashsim.report.narrative import MarkdownText, Narrator, as_markdown
 
 TEMPLATES = Path(__file__).parent / "templates"
-GIVEN_TABLES = ("demand_scores", "dropped_rows", "assumptions", "training")
+GIVEN_TABLES = ("demand_scores", "dropped_rows", "assumptions", "training", "possible")
 MOST_DEPTH_PANELS = 4
 
 
@@ -53,6 +53,8 @@ class ReportContext:
     """Table; a boolean column ``identified`` says whether the data bear on the assumption."""
     training: Any = None
     """Table of how the learners were trained (steps, seconds belong elsewhere)."""
+    possible: Any = None
+    """Table of what every policy earned and how much of what was possible that is."""
     extrapolations: Sequence[str] = ()
     """Sentences on where the simulation leaves what the data support."""
     supported_depth: float | None = None

@@ -58,8 +58,8 @@ def _run(folder: Path, output: str) -> Ended:
     """Start a run in a process of its own, as ``python -m experiments.run`` does, with a shorter search."""
     code = (
         "import sys\n"
-        "from agents import baselines\n"
-        "baselines.OPERATIONS = (baselines.Operations(0.7), baselines.Operations(0.9, pushes=True))\n"
+        "from agents.baselines import Operations, field, teams\n"
+        "field.OPERATIONS = teams.OPERATIONS = (Operations(0.7), Operations(0.9, pushes=True))\n"
         "from experiments.run import main\n"
         "if __name__ == '__main__':\n"
         "    main()\n"
@@ -100,12 +100,13 @@ def test_a_run_keeps_everything_in_one_folder(finished: tuple[Path, Ended]) -> N
     folder, _ = finished
     found = files(folder / "one")
     expected = {"config.yaml", "run.json", "timings.json", "report.html", "report.md", "search.json", "closure.csv"}
+    expected |= {"possible.csv"}
     expected |= {f"tables/{name}.{kind}" for name in TABLES for kind in ("csv", "json")}
     expected |= {
         f"policies/{name}/{file}" for name in ("ppo", "dqn") for file in ("card.json", "policy.onnx", "sb3.zip")
     }
     expected |= {f"curves/{name}.csv" for name in ("ppo", "dqn")}
-    expected |= {f"rollouts/{place:04d}.safetensors" for place in range(6)}
+    expected |= {f"rollouts/{place:04d}.safetensors" for place in range(9)}
     assert expected <= found
     assert sum(name.startswith("tensorboard/") for name in found) == 2
     assert files(folder) == {f"one/{name}" for name in found} | {
