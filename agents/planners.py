@@ -10,9 +10,9 @@ decision. The budget counts simulated ticks a decision, never seconds.
 judged or that learners train on), so the world member, from the training members, and the frailties are drawn from
 their prior and the people to come are others. Then the state is set to what the operator sees: tick, stock on sale and
 to come, servers in force and ordered, backlog, room, budgets, the last offer for what people remember of prices and
-news. The frailty of each product is moved from the prior draw towards the learned level over the forecast, in logarithms
-and by the weight of evidence m/(m + 1/v), with m units expected so far and v the prior variance of that level. Carts,
-people who watch and who will try again, and a collapsed pool are not seen, and imagined to be none.
+news. The frailty of each product is moved from the prior draw towards the learned level over the forecast, in
+logarithms and by the weight of evidence m/(m + 1/v), with m units expected so far and v the prior variance of that
+level. Carts, people who watch and who will try again, and a collapsed pool are not seen, and imagined to be none.
 
 In a reference sale the observation is the state, so that only the people to come are imagined.
 
@@ -140,7 +140,7 @@ def _search(
 
 
 def imagine(batch: SaleBatch, observation: NDArray[np.float32], tick: int) -> None:
-    """Set the sales of ``batch``, just opened, to what an operator sees in ``observation`` (sale, feature) at ``tick``."""
+    """Set the sales of ``batch``, just opened, to what is seen at ``tick``: ``observation`` (sale, feature)."""
     plan, fill, state = batch.plan, batch.batch.fill, batch.batch.state
     outlook = Outlook(plan)
     board, tables = outlook.dashboard, plan.tables
@@ -235,7 +235,7 @@ def _imagine_the_level(batch: SaleBatch, observation: NDArray[np.float32], tick:
 
 
 def _seen(level: Any, expected: Any, variance: Any) -> NDArray[np.float64]:
-    """What was seen if ``expected`` and the prior ``variance`` made ``level`` of it; as expected where nothing varies."""
+    """What was seen if with ``expected`` and the prior ``variance`` ``level`` came of it; where none: as expected."""
     prior = np.asarray(variance, np.float64)
     count = (level * (1.0 + prior * expected) - 1.0) / np.maximum(prior, 1e-12)
     return np.where(prior > 0.0, count, expected)
