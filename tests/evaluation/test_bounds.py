@@ -80,7 +80,7 @@ def test_no_policy_earns_more_than_the_relaxation_with_any_feedback(feedback: st
     for seed in range(2):
         policy = BusyPolicy(plan, action={"timing": ("hold", "push", "reorder")}, closes=False)
         assert_above(plan, profit(plan, policy, 128 * (seed + 1)))
-    assert (best_plans(plan, sales=8, seed=0, rounds=6) <= relaxation(plan, sales=8, seed=0).value * 1.5 + 50.0).all()
+    assert_above(plan, best_plans(plan, sales=32, seed=0, rounds=8, children=8))  # though it knows what is to come
 
 
 def test_the_relaxation_is_nearly_reached_where_nothing_but_chance_is_left_out() -> None:
