@@ -182,6 +182,7 @@ def test_an_agent_is_trained_then_evaluated(start: Start, tmp_path: Path) -> Non
         *SMALL_SALE,
         *FEW_SALES,
         "search_ticks=1",
+        "baselines=[best fixed,ladder 15/30/45,list price]",
         "bundles=[train/policies/dqn]",
         "output=evaluate",
     )
@@ -189,8 +190,9 @@ def test_an_agent_is_trained_then_evaluated(start: Start, tmp_path: Path) -> Non
     assert ended.stdout.splitlines()[-1] == "Report: evaluate/report.html"
     assert {f"tables/{name}.csv" for name in TABLES} <= files(tmp_path / "evaluate")
     policies = (tmp_path / "evaluate" / "tables" / "policies.csv").read_text()
-    for name in ("DQN", "best fixed", "ladder 15/30/45", "run-out price", "list price"):
+    for name in ("DQN", "best fixed", "ladder 15/30/45", "list price"):
         assert name in policies
+    assert "fluid LP" not in policies
 
 
 @pytest.mark.parametrize(("agent", "label"), [("ppo", "PPO"), ("tensor_ppo", "TensorPPO")])
