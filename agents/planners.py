@@ -35,6 +35,9 @@ from flashsim.plan import Plan
 from flashsim.sim.parameters import check_whole
 from flashsim.sim.streams import TRAINING_DOMAIN
 
+DESCRIPTIONS = {"MPC": "plans the rest of the sale on the simulator at every decision, as far as its budget goes"}
+"""One line on each planner, for reports."""
+
 IMAGINED_SEED = 3 * 2**61  # beyond those of learners and of searches
 ROUNDS = 3
 STEPS = 1  # around the run-out price, in a scenario

@@ -6,11 +6,19 @@ python -m experiments.evaluate world.folder=WORLD 'bundles=[outputs/train/…/po
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.baselines import DEFAULT_FIELD, DESCRIPTIONS, check_field
+from agents.baselines import DEFAULT_FIELD, check_field
 from experiments.entry import dated, entry
-from experiments.judging import EvaluationConfig, check_names, evaluate, report, sale_context, world_context
+from experiments.judging import (
+    DESCRIPTIONS,
+    EvaluationConfig,
+    check_names,
+    evaluate,
+    report,
+    sale_context,
+    world_context,
+)
 from experiments.outputs import RunFolder
-from experiments.stages import ScenarioConfig, WorldConfig, is_reference, make_baselines, make_scenario, obtain_world
+from experiments.stages import ScenarioConfig, WorldConfig, is_reference, make_rivals, make_scenario, obtain_world
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import check_policy
 from flashsim.policy import load_policy
@@ -27,6 +35,8 @@ class EvaluateConfig:
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
     baselines: tuple[str, ...] = DEFAULT_FIELD
     """Rivals by name; scheduled scaler, LinUCB and Thompson sampling play on request."""
+    planner_budget: int = 0
+    """Simulated ticks a decision for a planner (MPC) that plays as well; 0: none. 10 000 take minutes."""
     search_ticks: int = 10_000_000
     """Simulated ticks spent on the search for the best fixed policy, at least."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -35,6 +45,7 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         check_whole("search_ticks", self.search_ticks, 0, 10**12)
         check_field(self.baselines)
+        check_whole("planner_budget", self.planner_budget, 0, 10**12)
 
 
 @entry("evaluate", EvaluateConfig)
@@ -51,7 +62,12 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
     for policy in learners:
         check_policy(plan, policy)
     folder.record(seeds={"evaluation": config.evaluation.seed}, data={"world": world.fingerprint()})
-    policies = [*learners, *make_baselines(plan, config.baselines, ticks=config.search_ticks, folder=folder.path)]
+    policies = [
+        *learners,
+        *make_rivals(
+            plan, config.baselines, ticks=config.search_ticks, planner_budget=config.planner_budget, folder=folder.path
+        ),
+    ]
     names = [policy.name for policy in learners]
     context = {
         **world_context(world, plan),

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.baselines import DESCRIPTIONS
+from agents.baselines import DESCRIPTIONS as BASELINES
+from agents.planners import DESCRIPTIONS as PLANNERS
 from experiments.progress import progress_meter
 from flashsim.errors import InputError
 from flashsim.evaluation.bounds import relaxation
@@ -29,6 +30,8 @@ from flashsim.world import World
 
 EVALUATION_FILE = "evaluation.json"
 ROLLOUTS = "rollouts"
+DESCRIPTIONS = BASELINES | PLANNERS
+"""One line on every rival of the learners."""
 REFERENCES = ("list price",)
 """Policies that are shown beside the others and never in the verdict."""
 

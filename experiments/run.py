@@ -11,18 +11,26 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.baselines import DEFAULT_FIELD, DESCRIPTIONS, check_field
+from agents.baselines import DEFAULT_FIELD, check_field
 from agents.learners import check_training
 from agents.settings import DQNConfig, PPOConfig
 from experiments.entry import dated, entry
-from experiments.judging import EvaluationConfig, check_names, evaluate, report, sale_context, world_context
+from experiments.judging import (
+    DESCRIPTIONS,
+    EvaluationConfig,
+    check_names,
+    evaluate,
+    report,
+    sale_context,
+    world_context,
+)
 from experiments.outputs import RunFolder
 from experiments.stages import (
     ScenarioConfig,
     WorldConfig,
     check_closure,
     is_reference,
-    make_baselines,
+    make_rivals,
     make_scenario,
     obtain_world,
     say,
@@ -49,6 +57,8 @@ class RunConfig:
     dqn: DQNConfig = field(default_factory=DQNConfig)
     baselines: tuple[str, ...] = DEFAULT_FIELD
     """Rivals by name; scheduled scaler, LinUCB and Thompson sampling play on request."""
+    planner_budget: int = 0
+    """Simulated ticks a decision for a planner (MPC) that plays as well; 0: none. 10 000 take minutes."""
     search_ticks: int = 10_000_000
     """Simulated ticks spent on the search for the best fixed policy, at least; no fewer than a learner trains on."""
     closure_sales: int = 1_024
@@ -59,6 +69,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         check_whole("closure_sales", self.closure_sales, 2, 10**9)
         check_field(self.baselines)
+        check_whole("planner_budget", self.planner_budget, 0, 10**12)
 
 
 @entry("run", RunConfig)
@@ -120,7 +131,9 @@ def make_policies(plan: Plan, config: RunConfig, folder: RunFolder) -> list[Poli
             pool.submit(train_agent, plan, settings, seed=config.seed, folder=folder.path)
             for settings in (config.ppo, config.dqn)
         ]
-        baselines = make_baselines(plan, config.baselines, ticks=config.search_ticks, folder=folder.path)
+        baselines = make_rivals(
+            plan, config.baselines, ticks=config.search_ticks, planner_budget=config.planner_budget, folder=folder.path
+        )
         return [*(job.result() for job in learning), *baselines]
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from agents.baselines import Field
 from agents.export import export
 from agents.learners import train
+from agents.planners import Planner
 from agents.settings import AgentConfig
 from experiments.outputs import RunFolder
 from experiments.progress import progress_meter
@@ -193,10 +194,13 @@ def training_row(config: AgentConfig, *, seed: int) -> dict[str, Any]:
     }
 
 
-def make_baselines(plan: Plan, names: Sequence[str], *, ticks: int, folder: Path) -> list[Policy]:
-    """The baselines called ``names``; what the searches on the training members found goes to ``search.json``."""
+def make_rivals(plan: Plan, names: Sequence[str], *, ticks: int, planner_budget: int, folder: Path) -> list[Policy]:
+    """The baselines called ``names``, and a planner if it has a budget (simulated ticks a decision).
+
+    What the searches on the training members found goes to ``search.json``.
+    """
     with progress_meter("searching baselines", total=None) as advance:
         field = Field(plan, ticks=ticks, seed=SEARCH_SEED, progress=advance)
         policies = field.make(names)
     write_json(folder / "search.json", field.facts)
-    return policies
+    return [*policies, Planner(plan, planner_budget)] if planner_budget else policies

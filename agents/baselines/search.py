@@ -3,8 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from agents.baselines.rules import OPERATIONS, Operations, Rule, RulePolicy, fixed
-from flashsim.evaluation.rollout import play
+from flashsim.envs.reward import RewardConfig
+from flashsim.envs.vector import SaleBatch, consecutive_seeds
+from flashsim.evaluation.rollout import action_config
 from flashsim.plan import Plan
 from flashsim.policy import Policy
 from flashsim.sim.streams import TRAINING_DOMAIN
@@ -17,7 +21,7 @@ def _silent(_ticks: int) -> None:
 
 
 class Trials:
-    """Mean profit of policies on common sales of the training members; counts the simulated ticks."""
+    """Mean profit of policies that close no sale early, on common sales of training members; counts simulated ticks."""
 
     def __init__(self, plan: Plan, *, seed: int, progress: Callable[[int], object] = _silent) -> None:
         self.plan, self.seed, self.progress = plan.with_members(plan.training_members), seed, progress
@@ -25,10 +29,16 @@ class Trials:
 
     def profit(self, policy: Policy, *, sales: int) -> float:
         """Mean profit of a sale, currency."""
-        played = play(self.plan, policy, sales=sales, seed=self.seed, domain=TRAINING_DOMAIN)
-        self.ticks += played.steps
-        self.progress(played.steps)
-        return float(played.totals["profit"].mean())
+        config = action_config(policy)
+        batch = SaleBatch(self.plan, sales, action=config, reward=RewardConfig(), domain=TRAINING_DOMAIN)
+        batch.seed(consecutive_seeds(self.seed, sales))
+        seen, profit = batch.observe(), np.zeros(sales)
+        for _ in range(self.plan.ticks // config.every):
+            profit += batch.step(policy.act(seen))[0]
+            seen = batch.seen()
+        self.ticks += sales * self.plan.ticks
+        self.progress(sales * self.plan.ticks)
+        return float(profit.mean())
 
 
 @dataclass(frozen=True)

@@ -157,10 +157,10 @@ def training_profit(plan: Plan, policy: RulePolicy, *, sales: int = 128, seed: i
 def test_the_search_finds_the_best_depth_and_operations_of_one_product() -> None:
     """Against every depth with all operations, on the same sales of the training members."""
     plan = one_product()
-    found = search_fixed(plan, ticks=1, seed=11)
+    some = OPERATIONS[::5]
+    found = search_fixed(plan, ticks=1, seed=11, operations=some)
     profit = {
-        (k, how): training_profit(plan, fixed(plan, (k,), operations=how))
-        for k, how in product(range(plan.menu), OPERATIONS)
+        (k, how): training_profit(plan, fixed(plan, (k,), operations=how)) for k, how in product(range(plan.menu), some)
     }
     best = max(profit, key=profit.__getitem__)
     assert (found.menu[0], found.operations) == best
@@ -195,7 +195,8 @@ def test_the_search_finds_a_depth_for_each_product() -> None:
 
 def test_a_search_with_one_seed_has_one_result() -> None:
     plan = one_product()
-    assert search_fixed(plan, ticks=50_000, seed=5, sales=16) == search_fixed(plan, ticks=50_000, seed=5, sales=16)
+    one, other = (search_fixed(plan, ticks=20_000, seed=5, sales=16, operations=OPERATIONS[:3]) for _ in range(2))
+    assert one == other
 
 
 @pytest.mark.parametrize("rule", [ladder, run_out_price, list_price])
@@ -223,8 +224,8 @@ def test_baselines_are_searched_on_training_members_alone(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(SaleBatch, "seed", seed)
     plan = one_product()
-    search_fixed(plan, ticks=1, seed=0, sales=16)
-    best_operations(plan, ladder, seed=0, sales=16)
+    search_fixed(plan, ticks=1, seed=0, sales=16, operations=OPERATIONS[:3])
+    best_operations(plan, ladder, seed=0, sales=64, operations=OPERATIONS[:6])
     assert drawn == set(plan.training_members)
     assert domains == {TRAINING_DOMAIN}
 

@@ -183,6 +183,7 @@ def test_an_agent_is_trained_then_evaluated(start: Start, tmp_path: Path) -> Non
         *FEW_SALES,
         "search_ticks=1",
         "baselines=[best fixed,ladder 15/30/45,list price]",
+        "planner_budget=50",
         "bundles=[train/policies/dqn]",
         "output=evaluate",
     )
@@ -190,7 +191,7 @@ def test_an_agent_is_trained_then_evaluated(start: Start, tmp_path: Path) -> Non
     assert ended.stdout.splitlines()[-1] == "Report: evaluate/report.html"
     assert {f"tables/{name}.csv" for name in TABLES} <= files(tmp_path / "evaluate")
     policies = (tmp_path / "evaluate" / "tables" / "policies.csv").read_text()
-    for name in ("DQN", "best fixed", "ladder 15/30/45", "list price"):
+    for name in ("DQN", "best fixed", "ladder 15/30/45", "list price", "MPC"):
         assert name in policies
     assert "fluid LP" not in policies
 
