@@ -16,6 +16,7 @@ from flashsim.evaluation.possible import possible_table, told
 from flashsim.evaluation.rollout import Rollout, play
 from flashsim.plan import Plan
 from flashsim.reference import REFERENCE_SALES, MenuSale, fluid_value, j1, menu_sale, solve
+from flashsim.scenarios import SCENARIOS, scenario_named
 from flashsim.sim.choice import ChoiceParams
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams
@@ -98,6 +99,16 @@ def test_the_relaxation_is_nearly_reached_where_nothing_but_chance_is_left_out()
     bound = relaxation(plan, sales=128, seed=0).value
     goods = float((plan.tables.unit_cost * plan.stock).sum())
     assert float(best.mean()) + goods == pytest.approx(float(bound.mean()) + goods, rel=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_no_policy_earns_more_than_the_relaxation_of_a_named_scenario(name: str) -> None:
+    plan = scenario_named(name, make_world(products=3)).plan()
+    for policy in (Held(plan, 0), Held(plan, 2), Held(plan, plan.menu - 1), BusyPolicy(plan)):
+        assert_above(plan, profit(plan, policy, 24))
+    if plan.ticks <= 120:
+        assert_above(plan, best_plans(plan, sales=8, seed=0, rounds=3, children=8))
 
 
 class Held:
