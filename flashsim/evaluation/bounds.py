@@ -2,7 +2,7 @@
 
 For sales that drew member and frailties (f_p) as given, no policy that sees the past only has a larger expected profit
 than ``Relaxation.value``; averaged over sales it bounds the mean profit of every policy. It is a Lagrangian relaxation
-of stock with servers that cost nothing and answer at once, where whatever the past can do for a tick is bounded.
+of stock, with servers that answer at once, where all that the past can do for a tick is bounded.
 
 **Notation.** Tick t, segment s, product p, menu index k. u = f_p·rate·units a buyer·(share paid) are paid units at
 index k, l those at list price, summed over products o and L; c_0 conversion at list, σ the traffic share, e = L/c_0
@@ -10,8 +10,9 @@ visitors at list price, v(o) = e·(o/L)^σ those of an offer; μ_p >= 0 any pric
 salvage_p - μ_p, F_pk = e^(gain·depth_pk), γ the goodwill share, δ its decay, ā the largest σ·ln(o/L) of the segment.
 
 **Proof.** 1. *Stock.* Each unit is paid once, so adding Σ_p μ_p·(stock_p + ordered_p - paid_p) >= 0 to the profit never
-lowers it. What remains is Σ m_pk·paid + Σ_p (μ_p + salvage_p - cost_p)·(stock_p + ordered_p) - servers - penalties; the
-last two are dropped, and lots are ordered only where that pays.
+lowers it. What remains is Σ m_pk·paid + Σ_p (μ_p + salvage_p - cost_p)·(stock_p + ordered_p) - servers -
+penalties. Lots are ordered only where that pays, penalties dropped, and as c servers answer c·service_rate visits a
+tick on average at most, a visit that is served costs ξ = cost/service_rate at least.
 
 2. *A visit that is served* buys p with probability u_p·g_p/(v - o + Σ_q u_q·g_q), g_q = 0 where sold out and else a·r·c
 with latency factor a <= 1, reference factor r <= F (the reference depth is >= 0) and scarcity factor c, put off to 7.
@@ -22,10 +23,11 @@ nobody to turn from. As x^σ is concave, v >= Σ_p l_p·(u_p/l_p)^σ/c_0: hence 
 visit makes one buyer at most, the largest F·m⁺ is an R̄ to begin with.
 
 3. *Visits served later.* One that is not served in its tick is served later with probability ψ at most (patience;
-retries), and is then worth R̄ at most: each visit is worth max(R, ψ·R̄) when it comes. (With a waiting room ψ = 1.)
+retries), and is then worth R̄ at most: each visit is worth max(R - ξ, ψ·(R̄ - ξ)⁺) when it comes. (With a waiting room
+ψ = 1.)
 
-4. *People who watch* leave, return with probability ω at most, and are visits again: ŵ = R̄/(1 - ω) bounds the worth of
-a visit with all that follows, and ω·ŵ is added to that of 3.
+4. *People who watch* leave, return with probability ω at most, and are visits again: ŵ = (R̄ - ξ)⁺/(1 - ω) bounds the
+worth of a visit with all that follows, and ω·ŵ is added to that of 3.
 
 5. *How many come.* The exogenous family does not depend on the policy; its mean ē and the standard deviation of its
 deviation d from the mean that its past explains follow from their recursions. As E[d] = 0 and a visit is worth between
@@ -140,6 +142,7 @@ class _MemberBound:
             keeps.append(1.0)  # in service or in the room nobody is lost from one tick to the next
         self.kept = 0.0 if servers.hard_cap else max(keeps)  # ψ
         self.watching = choice.watch_share if plan.menu > 1 else 0.0  # ω
+        self.service = servers.cost / servers.service_rate  # of a visit, at least; ξ
         self.descendants = traffic.sharing_ratio / (1.0 - traffic.sharing_ratio)
         usual = np.ones(plan.products)
         start, end = self._fluid_multipliers(usual), self.worth.max(axis=1).clip(0.0)
@@ -170,14 +173,16 @@ class _MemberBound:
         buyers = self.buyers * frailty[:, None]
         gain = self.reference * margin
         highest = self._value_of_a_visit(buyers, gain)[..., None, None]  # R̄ of this tick and all later ones
-        full = highest / (1.0 - self.watching)  # ŵ
+        served = np.maximum(highest - self.service, 0.0)
+        full = served / (1.0 - self.watching)  # ŵ
         listed = buyers[..., :1]
-        further = (self.watching + self.descendants) * full
+        brought = (self.watching + self.descendants) * full
+        further = brought - self.service
         worth = buyers * (gain if self.plan.products == 1 else np.maximum(gain, highest))
         share, shown = self.traffic_share, further / self.conversion
-        now = np.min(  # each tangent of v bounds what a tick earns
+        now = np.min(  # each tangent of v bounds what a tick earns; where visits cost more than they bring, v >= e does
             [
-                (worth + shown * at ** (share - 1.0) * (share * buyers + (1.0 - share) * at * listed))
+                (worth + shown * np.where(shown >= 0.0, _tangent(buyers, listed, share, at=at), listed))
                 .max(axis=3)
                 .sum(axis=2)
                 for at in (_TANGENTS if self.plan.menu > 1 else (1.0,))
@@ -186,7 +191,7 @@ class _MemberBound:
         )
         people = listed.sum(axis=(2, 3)) / self.conversion  # tick, segment; e
         attracted = people * np.exp(self._attractions(buyers))
-        later = (self.kept * highest + further)[..., 0, 0] * attracted
+        later = (self.kept * served + brought)[..., 0, 0] * attracted
         best = np.maximum(now, later)  # tick, segment; B*
         total = self._with_goodwill(best, buyers) + self._with_pushes(best, buyers)
         total += self._of_the_family_that_comes_anyway(people, full[..., 0, 0])
@@ -274,6 +279,11 @@ class _MemberBound:
         net = multipliers + tables.salvage_value - tables.unit_cost
         lots = tables.stock.lots * tables.lot_units
         return float((net * self.plan.stock + np.maximum(net, 0.0) * lots).sum())
+
+
+def _tangent(buyers: Array, listed: Array, share: float, *, at: float) -> Array:
+    """What the tangent of (Σ buyers)^share·(Σ listed)^(1 - share) at the uplift ``at`` gives each product."""
+    return np.asarray(at ** (share - 1.0) * (share * buyers + (1.0 - share) * at * listed))
 
 
 def _largest_ratios(worth: Array, visits: Array) -> Array:
