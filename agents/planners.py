@@ -1,9 +1,9 @@
 """Planning on the simulator: cross-entropy search over plans for the rest of the sale, at every decision.
 
 At a decision the planner imagines the rest of the sale some times over. A plan names a choice of every head for blocks
-of decisions, the first of one decision, each later one longer; in each round ``candidates`` plans are drawn from one
-distribution a (block, head), every plan is played on the same ``scenarios`` imagined sales, and the distribution moves
-towards the best plans. The first choice that is likeliest in the end is taken, and all is planned anew at the next
+of decisions, the first of one decision, each later one longer; in each round ``candidates`` plans (some that hold one
+choice, the others drawn from a distribution a block and head) are played on the same ``scenarios`` imagined sales, and
+the distribution moves towards the best plans. Each round and each decision imagines other sales. The first choice that is likeliest in the end is taken, and all is planned anew at the next
 decision. The budget counts simulated ticks a decision, never seconds.
 
 **What the planner knows** is the observation. An imagined sale is opened on a seed of its own (none of a sale that is
@@ -95,8 +95,8 @@ class Planner:
     def _shape(self, tick: int, every: int) -> _Shape:
         left = -(-(self.plan.ticks - tick) // every)
         plays = max(1, self.budget // (left * every * ROUNDS))
-        scenarios = max(1, int(np.sqrt(plays / 2.0)))
-        ends = np.cumsum([1, 1, 1, 1, *(2 ** (1 + n // 2) for n in range(left))])
+        scenarios = max(1, int(np.sqrt(2.0 * plays)))
+        ends = np.cumsum([1, *(2**n for n in range(left.bit_length()))])
         return _Shape(max(1, plays // scenarios), scenarios, np.searchsorted(ends, np.arange(left), side="right"))
 
 
@@ -113,21 +113,20 @@ def _search(
         plan, sales * candidates * scenarios, action=config, reward=RewardConfig(), domain=TRAINING_DOMAIN
     )
     sizes, blocks = batch.codec.sizes, int(shape.blocks[-1]) + 1
-    seeds = np.tile(consecutive_seeds(IMAGINED_SEED, scenarios), sales * candidates)
+    first_seed = IMAGINED_SEED + tick * ROUNDS * scenarios  # others at each decision and in each round
     seen = np.repeat(observation, candidates * scenarios, axis=0)
     random = np.random.default_rng(tick)  # the same for every sale: a decision depends on what is seen alone
     width = int(sizes.max())
     is_choice = np.arange(width) < sizes[:, None]  # head, choice
     likely = np.broadcast_to(is_choice / sizes[:, None], (sales, blocks, sizes.size, width)).copy()
+    held = np.arange(candidates)[:, None] % sizes  # one choice for all blocks is a candidate in each round
+    is_held = np.arange(candidates) < width
     for turn in range(ROUNDS):
         drawn = random.random((candidates, blocks, sizes.size, 1))
         plans = (drawn[None] > np.cumsum(likely, axis=-1)[:, None]).sum(axis=-1)
         plans = np.minimum(plans, sizes - 1)  # sale, candidate, block, head
-        if turn == 0:
-            held = np.arange(candidates)[:, None] % sizes
-            is_held = np.arange(candidates) < min(width, candidates)
-            plans = np.where(is_held[:, None, None], held[:, None], plans)
-        batch.seed(seeds)
+        plans = np.where(is_held[:, None, None], held[:, None], plans)
+        batch.seed(np.tile(consecutive_seeds(first_seed + turn * scenarios, scenarios), sales * candidates))
         imagine(batch, seen, tick)
         batch.observe()
         earned = np.zeros(sales * candidates * scenarios)
