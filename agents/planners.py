@@ -1,10 +1,11 @@
 """Planning on the simulator: cross-entropy search over plans for the rest of the sale, at every decision.
 
 At a decision the planner imagines the rest of the sale some times over. A plan names a choice of every head for blocks
-of decisions, the first of one decision, each later one longer; in each round ``candidates`` plans (some that hold one
+of decisions, the first of one decision, each later one longer. In each round ``candidates`` plans (some that hold one
 choice, the others drawn from a distribution a block and head) are played on the same ``scenarios`` imagined sales, and
-the distribution moves towards the best plans. Each round and each decision imagines other sales. The first choice that is likeliest in the end is taken, and all is planned anew at the next
-decision. The budget counts simulated ticks a decision, never seconds.
+the distribution moves towards the best plans. Each round and each decision imagines other sales. The first choice that
+is likeliest in the end is taken, and all is planned anew at the next decision. The budget counts simulated ticks a
+decision, never seconds.
 
 **What the planner knows** is the observation. An imagined sale is opened on a seed of its own (none of a sale that is
 judged or that learners train on), so the world member, from the training members, and the frailties are drawn from
