@@ -94,10 +94,11 @@ def store_schemas(name: str, config_type: type, *, options: Mapping[str, Mapping
     }
     no_logging = [{"override /hydra/job_logging": "none"}, {"override /hydra/hydra_logging": "none"}]
     store = ConfigStore.instance()
+    for group in [name for name, node in store.repo.items() if isinstance(node, dict) and name != "hydra"]:
+        del store.repo[group]  # those of another program that was started in this process
     store.store(name="schema", node=schema(config_type))
     store.store(name="program", node={"defaults": ["schema", *no_logging, "_self_"], "hydra": quiet})
     for group, types in options.items():
-        store.repo.pop(group, None)  # those of another program that was started in this process
         for option, option_type in types.items():
             store.store(group=group, name=option, node=schema(option_type))
 

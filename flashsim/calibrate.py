@@ -44,7 +44,7 @@ from flashsim.models.provenance import (
 from flashsim.models.pull_forward import estimate_pull_forward
 from flashsim.models.response import respond
 from flashsim.models.segments import SEGMENTS, HouseholdSegments, segment_households
-from flashsim.models.site import SiteRecords, learn_site
+from flashsim.models.site import Site, SiteRecords, learn_site
 from flashsim.surface import ResponseModel, SmoothedSteps, tabulate
 from flashsim.world import World
 
@@ -140,13 +140,7 @@ def calibrate(
         center=center,
         members=members,
         realized_price=seen.realized_price,
-        site=learn_site(
-            site or SiteRecords(),
-            currency=tables.currency,
-            margin=GROSS_MARGIN.low,
-            assumed={name: getattr(World, name) for name in ("service_rate", "unloaded_latency_s")},
-            seed=seed,
-        ),
+        site=_site(tables, site or SiteRecords(), seed=seed),
     )
     pulled = estimate_pull_forward(
         seen.observations.lines, panel, segments=seen.segments, generator=np.random.default_rng((seed, 5))
@@ -163,6 +157,12 @@ def calibrate(
     world = _compile(tables, evidence, settings=chosen, generator=assuming, facts=facts)
     report("compiling the World", 1, 1)
     return world
+
+
+def _site(tables: ShopTables, records: SiteRecords, *, seed: int) -> Site:
+    """What a World takes from the shop's web site, or from elsewhere."""
+    assumed = {name: getattr(World, name) for name in ("service_rate", "unloaded_latency_s")}
+    return learn_site(records, currency=tables.currency, margin=GROSS_MARGIN.low, assumed=assumed, seed=seed)
 
 
 def with_demand(world: World, models: Sequence[ResponseModel], *, source: str, seed: int) -> World:

@@ -93,7 +93,7 @@ class Scenario:
         for product in self.products:
             if product not in self.world.product_ids:
                 known = ", ".join(self.world.product_ids[:8])
-                raise InputError(f"products: the World {self.world.title!r} has no {product!r}; it has {known}, …")
+                raise InputError(f"products: the World {self.world.name!r} has no {product!r}; it has {known}, …")
         if len(set(self.products)) < len(self.products):
             raise InputError(f"products: each may be named once, got {self.products!r}")
 

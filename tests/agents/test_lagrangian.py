@@ -69,11 +69,11 @@ def test_with_the_constraint_the_mark_is_kept_and_without_it_is_not(
 ) -> None:
     plan = crowded_plan().with_members(crowded_plan().training_members)
     free, bound = crowded(ConstraintConfig()), crowded(ConstraintConfig(**{constraint: mark}), log=tmp_path)
-    shares = [
-        find_kpi(kpi).value(play(plan, result.policy(), sales=512, seed=7).totals).mean() for result in (free, bound)
-    ]
-    assert shares[0] > 3.0 * mark
-    assert shares[1] <= mark
+    unbound, kept_to = (
+        find_kpi(kpi).value(play(plan, result.policy(), sales=512, seed=7).totals) for result in (free, bound)
+    )
+    assert unbound.mean() > 3.0 * mark
+    assert kept_to.mean() <= mark + 4.0 * kept_to.std() / math.sqrt(kept_to.size)  # it was kept on other sales
     kept = [point.profit for point in bound.curve if point.excess[constraint] <= 0.0]
     profit = play(plan, bound.policy(), sales=512, seed=7).totals["profit"]
     assert profit.mean() == pytest.approx(max(kept), abs=8.0 * profit.std() / math.sqrt(profit.size))
