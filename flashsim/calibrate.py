@@ -30,10 +30,11 @@ from flashsim.errors import InputError
 from flashsim.fidelity import FidelityCard, fidelity_card, first_weeks, held_out_weeks
 from flashsim.models.assumptions import CONVERSION_AT_LIST, CUSTOMERS, GROSS_MARGIN, TRAFFIC_SHARE
 from flashsim.models.backtest import Backtest, demand_table, run_backtest
-from flashsim.models.behavior import Behavior, describe_kinds, household_behavior
+from flashsim.models.behavior import household_behavior
 from flashsim.models.demand import DISPLAY, MAILER, DemandModel, DemandTable, fit_demand
 from flashsim.models.display import StoreCells, contrast_displays, store_cells
 from flashsim.models.ensemble import Member, Observations, fit_ensemble
+from flashsim.models.kinds import Kinds, find_kinds
 from flashsim.models.provenance import (
     Evidence,
     describe,
@@ -43,7 +44,6 @@ from flashsim.models.provenance import (
 )
 from flashsim.models.pull_forward import estimate_pull_forward
 from flashsim.models.response import respond
-from flashsim.models.segments import SEGMENTS, HouseholdSegments, segment_households
 from flashsim.models.site import Site, SiteRecords, learn_site
 from flashsim.surface import ResponseModel, SmoothedSteps, tabulate
 from flashsim.world import World
@@ -77,6 +77,8 @@ class CalibrationSettings:
     """Of these, the ones that policies may be trained on; the others judge."""
     block_weeks: int = 4
     """Length of the blocks of weeks that are drawn together."""
+    kinds: int | None = None
+    """Segments of households; none: the smallest number within one standard error of the best held-out likelihood."""
     resamples: int = 5000
     """Bootstrap resamples behind the intervals of the scores."""
     estimate_spread: bool = True
@@ -91,6 +93,8 @@ class CalibrationSettings:
         for name in ("modelled_products", "heldout_weeks", "horizon_weeks", "block_weeks", "resamples"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be >= 1, got {getattr(self, name)}")
+        if self.kinds is not None and self.kinds < 1:
+            raise InputError(f"kinds must be >= 1 or none, got {self.kinds}")
 
 
 FULL: Final = CalibrationSettings()
@@ -117,7 +121,7 @@ def calibrate(
         raise InputError(f"seed must be an integer >= 0, got {seed!r}")
     chosen = settings if settings is not None else (QUICK if quick else FULL)
     report = progress if progress is not None else _silent
-    seen = _observe(tables, settings=chosen, progress=report)
+    seen = _observe(tables, settings=chosen, seed=seed, progress=report)
     panel = seen.observations.panel
     scoring, drawing, assuming = (np.random.default_rng((seed, use)) for use in range(3))
     backtest = _score(seen, settings=chosen, generator=scoring, progress=report)
@@ -134,7 +138,7 @@ def calibrate(
     evidence = Evidence(
         account=seen.account,
         panel=panel,
-        segments=seen.segments,
+        kinds=seen.kinds,
         display=display,
         backtest=backtest,
         center=center,
@@ -143,7 +147,7 @@ def calibrate(
         site=_site(tables, site or SiteRecords(), seed=seed),
     )
     pulled = estimate_pull_forward(
-        seen.observations.lines, panel, segments=seen.segments, generator=np.random.default_rng((seed, 5))
+        seen.observations.lines, panel, segments=seen.kinds.segments, generator=np.random.default_rng((seed, 5))
     )
     card = _judge(tables, seen, evidence, settings=chosen, seed=seed, progress=report)
     report("compiling the World", 0, 1)
@@ -151,7 +155,6 @@ def calibrate(
         "notice": tables.notice,
         "data": {"name": tables.name, "sha256": tables.checksums(), "time_zone": tables.time_zone},
         "calibration": dataclasses.asdict(chosen) | {"seed": seed},
-        "kinds_of_households": describe_kinds(seen.behavior, seen.segments, generator=np.random.default_rng((seed, 6))),
         "fidelity": card.as_json() | {"pulled_forward": None if pulled is None else pulled.as_json()},
     }
     world = _compile(tables, evidence, settings=chosen, generator=assuming, facts=facts)
@@ -199,12 +202,11 @@ class _Seen(NamedTuple):
     observations: Observations
     cells: StoreCells
     account: RowAccount
-    segments: HouseholdSegments
-    behavior: Behavior
+    kinds: Kinds
     realized_price: float
 
 
-def _observe(tables: ShopTables, *, settings: CalibrationSettings, progress: Progress) -> _Seen:
+def _observe(tables: ShopTables, *, settings: CalibrationSettings, seed: int, progress: Progress) -> _Seen:
     """Read and clean the tables, choose products, and lay out the panel."""
     steps = 4
     progress("reading and cleaning tables", 0, steps)
@@ -234,7 +236,9 @@ def _observe(tables: ShopTables, *, settings: CalibrationSettings, progress: Pro
     )
     progress("reading and cleaning tables", 2, steps)
     panel = build_panel(selected, all_lines=lines, products=products, promotions=promotions, early_weeks=early_weeks)
-    segments = segment_households(lines, block_weeks=settings.block_weeks)
+    behavior = household_behavior(lines, products, block_weeks=settings.block_weeks)
+    kinds = find_kinds(behavior, kinds=settings.kinds, generator=np.random.default_rng((seed, 6)))
+    segments = kinds.segments
     progress("reading and cleaning tables", 3, steps)
     positions = sale_lines(
         selected,
@@ -247,13 +251,13 @@ def _observe(tables: ShopTables, *, settings: CalibrationSettings, progress: Pro
         table=demand_table(panel, weeks=panel.n_weeks),
         lines=positions,
         segment=segments.of_lines(positions.household, positions.week),
+        segment_names=segments.names,
         households=len(segments.household_ids),
     )
     cells = store_cells(selected, promotions, panel=panel)
     progress("reading and cleaning tables", steps, steps)
     realized_price = float(lines["sales_value"].sum() / lines["regular_value"].sum())
-    behavior = household_behavior(lines, products)
-    return _Seen(observations, cells, account, segments, behavior, realized_price)
+    return _Seen(observations, cells, account, kinds, realized_price)
 
 
 def _score(
@@ -334,7 +338,7 @@ def _compile(
         product_ids=tuple(str(product) for product in settings.product_ids),
         product_names=tuple(panel.product_names[product] for product in products),
         product_groups=tuple(panel.groups[panel.group_of[product]] for product in products),
-        segment_names=SEGMENTS,
+        segment_names=evidence.kinds.segments.names,
         list_price=list_price,
         unit_cost=np.round(list_price * cost_share, 4),
         depth_grid=np.array(DEPTH_GRID),

@@ -114,6 +114,26 @@ def test_the_record_tells_how_far_tables_are_from_their_models(world: World) -> 
     assert world.provenance["segments_held"]["moved"] >= 0.0
 
 
+def test_segments_are_kinds_of_households_and_the_record_describes_each(world: World) -> None:
+    record = world.provenance["segments"]
+    assert [segment["segment"] for segment in record["segments"]] == list(world.segment_names)
+    assert record["number"]["used"] == len(world.segment_names)
+    assert sum(segment["share_of_households"] for segment in record["segments"]) == pytest.approx(1.0)
+    assert all(segment["visits_a_week"] > 0.0 for segment in record["segments"])
+    assert world.provenance["calibration"]["kinds"] is None
+
+
+def test_one_kind_sells_what_several_sell_together(tables: ShopTables, world: World) -> None:
+    """How demand is shared out changes nothing of its sum."""
+    one = calibrate(tables, seed=3, settings=dataclasses.replace(SETTINGS, kinds=1))
+    several = calibrate(tables, seed=3, settings=dataclasses.replace(SETTINGS, kinds=3))
+    assert one.segment_names == ("everybody",)
+    assert several.provenance["segments"]["number"]["why"] == "asked for"
+    daily = [made.units_per_minute.sum(axis=(1, 4), dtype=np.float64) for made in (one, several, world)]
+    assert daily[0] == pytest.approx(daily[1], rel=1e-4)
+    assert daily[0] == pytest.approx(daily[2], rel=1e-4)
+
+
 def test_trees_can_feed_a_world_smoothed_with_the_loss_in_its_record() -> None:
     """One segment, one product: steps as they are refused, smoothed they are tabulated and told."""
     base = make_world(segments=1, products=1, members=2, depth_grid=np.array(DEPTH_GRID), units_per_minute=FLAT)
@@ -199,6 +219,7 @@ def test_impossible_requests_are_refused_in_words(tables: ShopTables, changes: d
         ({"product_ids": (1, 1)}, "product_ids must be unique"),
         ({"training_members": 21}, r"training_members must be in 1 … 20, got 21"),
         ({"block_weeks": 0}, "block_weeks must be >= 1, got 0"),
+        ({"kinds": 0}, "kinds must be >= 1 or none, got 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes: dict[str, object], words: str) -> None:

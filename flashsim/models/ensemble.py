@@ -26,7 +26,7 @@ from flashsim.models.demand import (
     fit_demand,
 )
 from flashsim.models.dispersion import Dispersion, estimate_dispersion
-from flashsim.models.segments import SEGMENTS, SegmentShares, fit_shares, hour_profiles
+from flashsim.models.segments import SegmentShares, fit_shares, hour_profiles
 from flashsim.surface import HOURS_OF_DAY
 
 WARM_UP_WEEKS = 8
@@ -55,7 +55,8 @@ class Observations:
     panel: Panel
     table: DemandTable
     lines: SaleLines
-    segment: NDArray[np.intp]  # line; index into SEGMENTS
+    segment: NDArray[np.intp]  # line; index into segment_names
+    segment_names: tuple[str, ...]
     households: int
 
 
@@ -81,12 +82,12 @@ def fit_member(
 
     repeated = weight * week_weight[lines.week]
     by_segment = _sum_cells(
-        repeated, (lines.product, lines.week, seen.segment), (panel.n_products, panel.n_weeks, len(SEGMENTS))
+        repeated, (lines.product, lines.week, seen.segment), (panel.n_products, panel.n_weeks, len(seen.segment_names))
     )
     by_hour = _sum_cells(
         repeated,
         (panel.group_of[lines.product], seen.segment, lines.hour),
-        (len(panel.groups), len(SEGMENTS), HOURS_OF_DAY),
+        (len(panel.groups), len(seen.segment_names), HOURS_OF_DAY),
     )
     days = slice(WARM_UP_WEEKS * DAYS_OF_WEEK, None)
     return Member(

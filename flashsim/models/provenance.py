@@ -14,8 +14,8 @@ from flashsim.models.assumptions import ASSUMPTIONS
 from flashsim.models.backtest import Backtest
 from flashsim.models.demand import COVARIATES, DEPTH, DISPLAY, WEEK_SD, WEEK_STEP_SD, DisplayContrast
 from flashsim.models.ensemble import Member
+from flashsim.models.kinds import Kinds
 from flashsim.models.response import MemberResponse
-from flashsim.models.segments import SEGMENTS, HouseholdSegments
 from flashsim.models.site import Site
 from flashsim.models.validation import INTERVAL, Interval
 from flashsim.surface import FLOOR, LARGEST_ERROR, PROBES, SmoothedSteps, Table
@@ -28,7 +28,7 @@ FIELD_SOURCES: Final = {
     "product_ids": "chosen from the product table for how often and how widely their depth varied",
     "product_names": "product_type and package_size of the product table",
     "product_groups": "product_category; small categories pooled by department",
-    "segment_names": "behavior in the other half of the weeks (flashsim/models/segments.py)",
+    "segment_names": "kinds of households, from how they shop in the other half of the weeks: see segments",
     "list_price": "median of (sales_value + retail_disc + coupon_match_disc) / quantity over the product's lines",
     "unit_cost": "assumption: see assumptions",
     "depth_grid": "steps of 5 % to 60 %, fine enough for the bound of interpolation",
@@ -72,7 +72,7 @@ class Evidence:
 
     account: RowAccount
     panel: Panel
-    segments: HouseholdSegments
+    kinds: Kinds
     display: DisplayContrast
     backtest: Backtest
     center: Member
@@ -85,7 +85,7 @@ class Evidence:
     @property
     def households(self) -> int:
         """Households of the panel."""
-        return len(self.segments.household_ids)
+        return len(self.kinds.segments.household_ids)
 
 
 def describe(evidence: Evidence, *, products: NDArray[np.intp], facts: dict[str, Any]) -> dict[str, Any]:
@@ -217,18 +217,19 @@ def _describe_products(evidence: Evidence, products: NDArray[np.intp]) -> list[d
 
 
 def _describe_segments(evidence: Evidence) -> dict[str, Any]:
-    counts = np.bincount(evidence.segments.segment.ravel(), minlength=len(SEGMENTS))
+    segments = evidence.kinds.segments
+    counts = np.bincount(segments.segment.ravel(), minlength=len(segments.names))
     shares = evidence.center.shares
     return {
-        "deal_share_threshold": evidence.segments.deal_share_threshold,
-        "visits_a_week_threshold": evidence.segments.visits_threshold,
+        "number": evidence.kinds.record,
         "segments": [
             {
                 "segment": name,
                 "share_of_households": float(counts[s] / counts.sum()),
                 "slope_against_last_segment": float(shares.common_slope[s]),
             }
-            for s, name in enumerate(SEGMENTS)
+            | evidence.kinds.described[s]
+            for s, name in enumerate(segments.names)
         ],
     }
 

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.data.panel import Panel, SaleLines
-from flashsim.models.segments import HALVES, SEGMENTS, HouseholdSegments, half_of_week
+from flashsim.models.segments import HALVES, HouseholdSegments, half_of_week
 from flashsim.models.validation import INTERVAL, Interval
 
 WEEKS_AFTER: Final = 4
@@ -126,11 +126,11 @@ class _Rates:
         products, weeks = bought.shape[1:]
         self.bought, self.segment = bought, segments.segment
         self.half = half_of_week(np.arange(weeks), block_weeks=segments.block_weeks)
-        self.buyers = np.zeros((len(SEGMENTS), products, weeks))
-        self.size = np.zeros((len(SEGMENTS), weeks))
+        self.buyers = np.zeros((len(segments.names), products, weeks))
+        self.size = np.zeros((len(segments.names), weeks))
         for half in range(HALVES):
             inside = self.half == half
-            for s in range(len(SEGMENTS)):
+            for s in range(len(segments.names)):
                 mine = segments.segment[:, half] == s
                 self.buyers[s][:, inside] = bought[mine][:, :, inside].sum(axis=0)
                 self.size[s, inside] = mine.sum()

@@ -1,9 +1,11 @@
-"""Three kinds of household, told apart by how they shop, and how each divides the demand of the panel.
+"""Segments of households, and how they divide the demand of the panel; three of them by rule, for a shop's own buyers.
 
-A household is a *deal seeker* when its share of regular value bought at 10 % off or more lies in the top third, else a
-*regular* when it visits more often than the median of the rest, else *occasional*. Someone who happened to buy much on
-deal in a week would both look like a deal seeker and seem to respond strongly in that same week; so the weeks are dealt
-into two halves (even and odd blocks), and in each half a household counts as what it did in the *other* half.
+Where a shop tells what households bought by department and over many weeks, segments are kinds that the data choose
+(:mod:`flashsim.models.kinds`). People of a shop's own tables, who are few and seen briefly, are divided by rule: one is
+a *deal seeker* when the share of regular value bought at 10 % off or more lies in the top third, else a *regular* when
+visits are more frequent than the median of the rest, else *occasional*. Someone who happened to buy much on deal in a
+week would both look like a deal seeker and seem to respond strongly in that same week; so the weeks are dealt into two
+halves (even and odd blocks), and in each half people count as what they did in the *other* half.
 
 Given the units y(p, w) of the panel, those of the segments are multinomial:
 
@@ -38,10 +40,9 @@ class HouseholdSegments(NamedTuple):
     """Segment of each household in each half of the weeks."""
 
     household_ids: NDArray[np.int64]  # household; sorted
-    segment: NDArray[np.intp]  # household, half; index into SEGMENTS, from behavior in the other half
+    segment: NDArray[np.intp]  # household, half; index into names, from behavior in the other half
     block_weeks: int
-    deal_share_threshold: float  # households at or above it seek deals
-    visits_threshold: float  # visits a week, of those who do not seek deals
+    names: tuple[str, ...]  # segment
 
     def of_lines(self, household: NDArray[np.intp], week: NDArray[np.intp]) -> NDArray[np.intp]:
         """Segment of each line, from its household (index) and week (index)."""
@@ -75,7 +76,7 @@ def segment_households(lines: pd.DataFrame, *, block_weeks: int = 4) -> Househol
     others = active & ~seeks
     visits_threshold = float(np.median(visits[others])) if others.any() else 0.0
     behavior = np.where(seeks, 0, np.where(visits > visits_threshold, 1, 2))
-    return HouseholdSegments(ids, behavior[:, ::-1].astype(np.intp), block_weeks, deal_threshold, visits_threshold)
+    return HouseholdSegments(ids, behavior[:, ::-1].astype(np.intp), block_weeks, SEGMENTS)
 
 
 class SegmentShares(NamedTuple):

@@ -1,75 +1,62 @@
-"""The number of kinds is found where it is known, and behavior says what it should of households."""
-
-import json
+"""Behavior says of households what it should, in each half of the weeks from that half alone."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from flashsim.errors import InputError
-from flashsim.models.behavior import choose_kinds, describe_kinds, household_behavior
-from flashsim.models.segments import segment_households
+from flashsim.models.behavior import household_behavior
+from flashsim.models.segments import half_of_week
 from tests.models.test_segments import make_lines
 
 PRODUCTS = pd.DataFrame({"product_id": [1, 2, 3], "department": ["GROCERY", "PRODUCE", "MEAT"]})
 
 
-def made_kinds(centers: list[tuple[float, ...]], *, each: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(seed)
-    values = np.concatenate([generator.normal(center, 0.5, (each, len(center))) for center in centers])
-    return values, np.repeat(np.arange(len(centers)), each)
-
-
-@pytest.mark.parametrize(
-    "centers",
-    [[(0.0, 0.0, 0.0)], [(-2.0, 0.0, 1.0), (2.0, 0.0, -1.0)], [(-3.0, 0.0, 0.0), (0.0, 3.0, 0.0), (3.0, 0.0, 3.0)]],
-)
-def test_the_number_of_kinds_is_found(centers: list[tuple[float, ...]]) -> None:
-    values, truth = made_kinds(centers, each=200, seed=1)
-    found = choose_kinds(values, most=5, by_rule=truth.astype(np.intp), generator=np.random.default_rng(0))
-    assert found.chosen == len(centers)
-    assert found.by_rule == pytest.approx(found.log_likelihood[len(centers) - 1], abs=0.03)
-
-
-def test_a_rule_that_has_nothing_to_do_with_behavior_gains_nothing() -> None:
-    values, _ = made_kinds([(-3.0, 0.0), (3.0, 0.0)], each=200, seed=2)
-    anything = np.arange(400) % 3
-    found = choose_kinds(values, most=3, by_rule=anything.astype(np.intp), generator=np.random.default_rng(0))
-    record = json.loads(json.dumps(found.as_json(used=3), allow_nan=False))
-    assert record["share_of_the_gain_by_rule"] < 0.05
-    assert record["chosen_by_heldout_likelihood"] == 2
-    assert len(record["log_likelihood"]) == 3
-
-
-def test_equal_seeds_choose_alike() -> None:
-    values, _ = made_kinds([(-2.0, 0.0), (2.0, 1.0)], each=100, seed=3)
-    first, again = (choose_kinds(values, most=3, generator=np.random.default_rng(5)) for _ in range(2))
-    np.testing.assert_array_equal(first.log_likelihood, again.log_likelihood)
-    assert np.isnan(first.by_rule)
-    assert first.as_json(used=3)["by_rule"] is None
+def lines_of_three_products() -> pd.DataFrame:
+    return make_lines().assign(product_id=lambda table: 1 + table["household_id"] % 3)
 
 
 def test_behavior_knows_who_comes_often_who_buys_on_deal_and_what() -> None:
-    lines = make_lines().assign(product_id=lambda table: 1 + table["household_id"] % 3)
-    behavior = household_behavior(lines, PRODUCTS)
+    behavior = household_behavior(lines_of_three_products(), PRODUCTS, block_weeks=4)
     values = dict(zip(behavior.names, behavior.values.T, strict=True))
-    assert (values["frequency"][10:20] > np.delete(values["frequency"], slice(10, 20)).max()).all()
-    assert (values["price sensitivity"][:10] > values["price sensitivity"][10:].max()).all()
+    daily, seekers = (behavior.household >= 10) & (behavior.household < 20), behavior.household < 10
+    assert values["frequency"][daily].min() > values["frequency"][~daily].max()
+    assert values["price sensitivity"][seekers].min() > values["price sensitivity"][~seekers].max()
     assert {name for name in behavior.names if name.startswith("category mix")}
     assert behavior.values.mean(axis=0) == pytest.approx(np.zeros(len(behavior.names)), abs=1e-9)
     assert behavior.values.std(axis=0) == pytest.approx(np.ones(len(behavior.names)))
 
 
-def test_too_few_households_are_told() -> None:
+def test_facts_are_in_plain_units_and_skip_the_other_half() -> None:
+    facts = household_behavior(lines_of_three_products(), PRODUCTS, block_weeks=4).facts
+    assert facts.visits_a_week.reshape(30, 2)[[0, 15, 25]] == pytest.approx(np.array([[1, 1], [7, 7], [1, 1]]))
+    assert facts.deal_share.reshape(30, 2)[[0, 15]] == pytest.approx(np.array([[1, 1], [0, 0]]))
+    assert facts.days_since.reshape(30, 2)[[0, 15]] == pytest.approx(np.array([[6, 6], [0, 0]]))
+    assert facts.departments == ("grocery", "meat", "produce")
+    assert facts.mix.reshape(30, 2, 3)[1, 0] == pytest.approx([0.0, 0.0, 1.0])
+
+
+def test_a_half_is_told_from_its_own_weeks_alone() -> None:
+    lines = lines_of_three_products()
+    even = half_of_week(((lines["day"] - lines["day"].min()).dt.days // 7).to_numpy(), block_weeks=4) == 0
+    someone = (lines["household_id"] == 25).to_numpy()
+    changed = lines.assign(depth=np.where(even & someone, 0.5, lines["depth"]))
+    facts = household_behavior(changed, PRODUCTS, block_weeks=4).facts
+    assert facts.deal_share.reshape(30, 2)[25] == pytest.approx([1.0, 0.0])
+    rare = household_behavior(lines[~(even & someone)], PRODUCTS, block_weeks=4)
+    assert rare.half[rare.household == 25].tolist() == [1]
+
+
+def test_few_purchases_tell_less_of_a_taste_than_many() -> None:
+    """Two visits on deal alone are drawn further towards everybody's share than eight."""
+    lines = make_lines(weeks=16).assign(product_id=1)
+    week = (lines["day"] - lines["day"].min()).dt.days // 7
+    kept = household_behavior(lines[(lines["household_id"] != 0) | (week % 4 < 1)], PRODUCTS, block_weeks=4)
+    sensitivity = kept.values[:, kept.names.index("price sensitivity")]
+    assert sensitivity[kept.household == 0].max() < sensitivity[kept.household == 1].min()
+
+
+def test_too_few_visits_are_told() -> None:
     lines = make_lines().assign(product_id=1)
     with pytest.raises(InputError, match="0 households came at least 2 times"):
-        household_behavior(lines.drop_duplicates("household_id"), PRODUCTS)
-    with pytest.raises(InputError, match="8 households with 3 features are too few"):
-        choose_kinds(np.zeros((8, 3)), generator=np.random.default_rng(0))
-    record = describe_kinds(
-        household_behavior(lines[lines["household_id"] < 12], PRODUCTS),
-        segment_households(lines),
-        generator=np.random.default_rng(0),
-    )
-    assert record["chosen_by_heldout_likelihood"] is None
-    assert "households came often enough" in record["why"]
+        household_behavior(lines.drop_duplicates("household_id"), PRODUCTS, block_weeks=4)

@@ -48,7 +48,7 @@ def made_shop(after: tuple[float, ...], *, seed: int) -> tuple[SaleLines, Panel,
         clumping=np.ones(PRODUCTS),
     )
     kind = np.where(seeker, 0, 1)
-    segments = HouseholdSegments(np.arange(HOUSEHOLDS), np.stack([kind, kind], axis=1), 4, 0.3, 1.0)
+    segments = HouseholdSegments(np.arange(HOUSEHOLDS), np.stack([kind, kind], axis=1), 4, ("seekers", "others"))
     return lines, panel, segments
 
 
