@@ -11,7 +11,7 @@ from flashsim.calibrate import FULL, calibrate
 from flashsim.data.sources import complete_journey
 from flashsim.world import SHIPPED
 
-SETTINGS = replace(FULL, members=12, training_members=8)
+SETTINGS = replace(FULL, members=8, training_members=5)
 SEED = 0
 
 
