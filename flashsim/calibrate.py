@@ -144,7 +144,7 @@ def calibrate(
         center=center,
         members=members,
         realized_price=seen.realized_price,
-        site=_site(tables, site or SiteRecords(), seed=seed),
+        site=_learn_site(tables, site or SiteRecords(), seed=seed),
     )
     pulled = estimate_pull_forward(
         seen.observations.lines, panel, segments=seen.kinds.segments, generator=np.random.default_rng((seed, 5))
@@ -160,12 +160,6 @@ def calibrate(
     world = _compile(tables, evidence, settings=chosen, generator=assuming, facts=facts)
     report("compiling the World", 1, 1)
     return world
-
-
-def _site(tables: ShopTables, records: SiteRecords, *, seed: int) -> Site:
-    """What a World takes from the shop's web site, or from elsewhere."""
-    assumed = {name: getattr(World, name) for name in ("service_rate", "unloaded_latency_s")}
-    return learn_site(records, currency=tables.currency, margin=GROSS_MARGIN.low, assumed=assumed, seed=seed)
 
 
 def with_demand(world: World, models: Sequence[ResponseModel], *, source: str, seed: int) -> World:
@@ -278,6 +272,17 @@ def _score(
         generator=generator,
         fit=fit,
         progress=progress,
+    )
+
+
+def _learn_site(tables: ShopTables, records: SiteRecords, *, seed: int) -> Site:
+    """What ``records`` tell of the web site; the World's own defaults stand in for servers that they do not tell of."""
+    return learn_site(
+        records,
+        currency=tables.currency,
+        margin=GROSS_MARGIN.low,
+        assumed={name: getattr(World, name) for name in ("service_rate", "unloaded_latency_s")},
+        seed=seed,
     )
 
 
