@@ -19,6 +19,7 @@ from flashsim.evaluation.comparison import Comparison, compare
 from flashsim.evaluation.hindsight import best_plans
 from flashsim.evaluation.possible import possible_table, told
 from flashsim.evaluation.records import load_rollouts, save_rollouts
+from flashsim.evaluation.response_maps import RESPONSE_SALES, response_maps
 from flashsim.evaluation.rollout import Rollout, play
 from flashsim.files import read_json, write_json, write_text
 from flashsim.plan import Plan
@@ -92,6 +93,7 @@ def evaluate(
         ]
     save_rollouts(rollouts, folder / ROLLOUTS)
     possible = what_was_possible(judged, rollouts, config, learners=learners, folder=folder)
+    answers = what_they_decide(judged, [policy for policy in policies if policy.name in learners], config)
     baselines = [p.name for p in policies if p.name not in (*learners, *REFERENCES)]
     facts = {
         "learners": list(learners),
@@ -102,7 +104,7 @@ def evaluate(
         "resamples": config.resamples,
         "seed": config.seed,
     }
-    write_json(folder / EVALUATION_FILE, {"comparison": facts, "context": {**context, "possible": possible}})
+    write_json(folder / EVALUATION_FILE, {"comparison": facts, "context": {**context, "possible": possible, **answers}})
 
 
 def what_was_possible(
@@ -131,6 +133,16 @@ def what_was_possible(
     )
     write_text(folder / "possible.csv", table.to_csv(index=False, lineterminator="\n"))
     return told(table)
+
+
+def what_they_decide(plan: Plan, policies: Sequence[Policy], config: EvaluationConfig) -> dict[str, Any]:
+    """Against time and stock left, utilization and visitors: rows for the report."""
+    rows: dict[str, list[Any]] = {"response_map": [], "response_curves": []}
+    for policy in policies:
+        maps = response_maps(plan, policy, sales=min(config.sales, RESPONSE_SALES), seed=config.seed)
+        for name, table in (("response_map", maps.stock_map), ("response_curves", maps.curves)):
+            rows[name] += table.assign(policy=policy.name).to_dict("records")
+    return rows
 
 
 def report(evaluation: Path, folder: Path) -> Comparison:

@@ -5,7 +5,10 @@ python -m experiments.play bundle=outputs/train/…/policies/tensorppo scenario=
 
 Every sale of a scenario is on a held-out member. Leaves ``kpis.csv`` (mean and interval of each KPI), ``sales.csv``
 (the ledger of each sale, summed), ``profile.csv`` (the mean of each tick), ``rollouts/``, ``rails.json`` and
-``course.svg``; on a reference sale also the exact value, in ``exact.json``.
+``course.svg``; what the policy decides against time and stock left, utilization and visitors, in ``response_map.csv``,
+``response_curves.csv`` and ``responses.svg``; on a reference sale also the exact value, in ``exact.json``. With
+``importance=true`` the sales are played again without each part of the observation, and ``importance.csv`` tells what
+that costs.
 """
 
 from collections.abc import Mapping
@@ -30,15 +33,19 @@ from experiments.stages import (
 )
 from flashsim.errors import InputError
 from flashsim.evaluation.contest import Contest
+from flashsim.evaluation.importance import importance_table
 from flashsim.evaluation.kpis import KPIS, kpi_values, show
 from flashsim.evaluation.records import save_rollouts
+from flashsim.evaluation.response_maps import RESPONSE_SALES, response_maps
 from flashsim.evaluation.rollout import Rollout, check_policy, play
 from flashsim.evaluation.stats import bootstrap_means
 from flashsim.evaluation.tables import profile_table
 from flashsim.files import write_json, write_text
 from flashsim.plan import Plan
 from flashsim.policy import NetworkPolicy, load_policy
+from flashsim.report.english import FIGURES
 from flashsim.report.figures import LEAD, course, render
+from flashsim.report.response_figures import responses
 from flashsim.sim.parameters import check_range, check_whole
 
 SHOWN = {
@@ -65,6 +72,8 @@ class PlayConfig:
     confidence: float = 0.95
     resamples: int = 10_000
     """Of the bootstrap behind the intervals."""
+    importance: bool = False
+    """Also measure what each part of the observation is worth: as many sales again for each of up to eight parts."""
     output: str = dated("play")
 
     def __post_init__(self) -> None:
@@ -125,7 +134,10 @@ def main(config: PlayConfig, folder: RunFolder) -> None:
     write_json(folder.path / "rails.json", rails)
     kpis = kpi_frame(rollout, config)
     save(rollout, kpis, plan, folder=folder)
+    save_responses(plan, policy, config, folder=folder)
     _tell(policy, plan, kpis, rails=rails)
+    if config.importance:
+        _tell_importance(measure_importance(plan, policy, rollout, config, folder=folder), plan.currency)
     print(f"Results: {folder.path}", flush=True)
 
 
@@ -164,6 +176,37 @@ def save(rollout: Rollout, kpis: pd.DataFrame, plan: Plan, *, folder: RunFolder)
         words={"tick": "Minutes since the opening"},
     )
     write_text(folder.path / "course.svg", picture)
+
+
+def save_responses(plan: Plan, policy: NetworkPolicy, config: PlayConfig, *, folder: RunFolder) -> None:
+    """Write what the policy decides when: the tables and their picture."""
+    maps = response_maps(plan, policy, sales=min(config.sales, RESPONSE_SALES), seed=config.seed)
+    for name, table in (("response_map", maps.stock_map), ("response_curves", maps.curves)):
+        if len(table):
+            write_text(folder.path / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    picture = render(responses, maps.stock_map, maps.curves, words=FIGURES)
+    write_text(folder.path / "responses.svg", picture)
+
+
+def measure_importance(
+    plan: Plan, policy: NetworkPolicy, rollout: Rollout, config: PlayConfig, *, folder: RunFolder
+) -> pd.DataFrame:
+    """Profit lost without each part of the observation, also written to ``importance.csv``."""
+    with progress_meter("playing without parts of the observation", total=None) as advance:
+        table = importance_table(
+            plan, policy, rollout, resamples=config.resamples, confidence=config.confidence, progress=advance
+        )
+    write_text(folder.path / "importance.csv", table.to_csv(index=False, lineterminator="\n"))
+    return table
+
+
+def _tell_importance(table: pd.DataFrame, currency: str) -> None:
+    print("\nProfit lost a sale when a part of the observation is that of another sale at the same tick\n")
+    for row in table.to_dict("records"):
+        lost, low, high = (
+            show(row[key], "currency", currency=currency, signed=True) for key in ("lost", "low", "high")
+        )
+        print(f"{row['group']:<36}{lost:>16}   [{low}, {high}]")
 
 
 def _tell(policy: NetworkPolicy, plan: Plan, kpis: pd.DataFrame, *, rails: Mapping[str, int]) -> None:

@@ -171,6 +171,14 @@ PAGE: dict[str, str] = {
         "far above what can be reached. The best plan known in hindsight is the most that a search with full knowledge "
         "of a sale, or any policy here, has earned in it: luck is part of it."
     ),
+    "responses": "What each learner decides when",
+    "responses_text": (
+        "Asked at observations of sales that it played, with one thing set and all that follows from it moved along: "
+        "stock, level of visitors, or what was measured of the servers in the last minute. Lines are means, bands hold "
+        "the middle four fifths. A dot says how much of its sales really was there; without a dot it is extrapolated. "
+        "These are answers of a policy, not effects of a discount."
+    ),
+    "responses_caption": "Discount and servers of {policy} by time and stock left, utilization and visitors",
     "simulated_steps": "Simulated steps of this evaluation",
     "role": "Role",
     "role learner": "learner",
@@ -205,5 +213,13 @@ FIGURES: dict[str, str] = {
     "worlds_alt": "Difference in {kpi} of {policy} to {baseline} in each of {count} worlds, with intervals.",
     "course_alt": "Small charts of the mean course of the sale under each policy: {series}.",
     "depth_alt": "Heat map of the mean discount of every product over the sale, one panel for each of: {policies}.",
+    "discount": "Discount",
+    "servers": "Servers ordered",
+    "by time": "time left",
+    "by stock": "stock left",
+    "by utilization": "utilization, last minute",
+    "by visitors": "visitors, times the forecast",
+    "responses_alt": "What {policy} decides: maps of discount and servers against time and stock left, and lines "
+    "against utilization and visitors where it sees them.",
 }
 """Words in figures, and what a person reads who cannot see them."""

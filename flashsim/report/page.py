@@ -24,9 +24,11 @@ from flashsim.report.english import FIGURES, PAGE, PASSAGES, SERIES
 from flashsim.report.fidelity import fidelity_grids, fidelity_passages, fidelity_tables, uncalibrated_passage
 from flashsim.report.grids import Shelf, given_grid, plain
 from flashsim.report.narrative import MarkdownText, Narrator, as_markdown
+from flashsim.report.response_figures import responses
 
 TEMPLATES = Path(__file__).parent / "templates"
 GIVEN_TABLES = ("demand_scores", "dropped_rows", "assumptions", "training", "possible")
+PICTURED_TABLES = ("response_map", "response_curves")
 MOST_DEPTH_PANELS = 4
 
 
@@ -55,6 +57,11 @@ class ReportContext:
     """Table of how the learners were trained (steps, seconds belong elsewhere)."""
     possible: Any = None
     """Table of what every policy earned and how much of what was possible that is."""
+    response_map: Any = None
+    """Table of what each learner decides against time and stock left (``evaluation.response_maps``), with a column
+    ``policy``."""
+    response_curves: Any = None
+    """Likewise against utilization and visitors."""
     extrapolations: Sequence[str] = ()
     """Sentences on where the simulation leaves what the data support."""
     supported_depth: float | None = None
@@ -87,11 +94,13 @@ def write_report(folder: Path, comparison: Comparison, *, context: Mapping[str, 
     told = report_context(context or {})
     given = {name: given_table(name, getattr(told, name)) for name in GIVEN_TABLES}
     extra = {name: table for name, table in given.items() if table is not None}
+    answers = {name: given_table(name, getattr(told, name)) for name in PICTURED_TABLES}
+    pictured = {name: table for name, table in answers.items() if table is not None}
     card = fidelity_tables(told.fidelity)
-    view = page_view(comparison, told, given=extra)
+    view = page_view(comparison, told, given=extra, pictured=pictured)
     html, markdown = render_html(view), render_markdown(view)
     folder = Path(folder)
-    dataclasses.replace(comparison, tables=comparison.tables | extra | card).save(folder / "tables")
+    dataclasses.replace(comparison, tables=comparison.tables | extra | pictured | card).save(folder / "tables")
     write_text(folder / "report.md", markdown)
     write_text(folder / "report.html", html)
     return folder / "report.html"
@@ -126,7 +135,13 @@ def policy_order(comparison: Comparison) -> list[str]:
     return list(dict.fromkeys([*first, *rest]))
 
 
-def page_view(comparison: Comparison, context: ReportContext, *, given: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+def page_view(
+    comparison: Comparison,
+    context: ReportContext,
+    *,
+    given: Mapping[str, pd.DataFrame],
+    pictured: Mapping[str, pd.DataFrame],
+) -> dict[str, Any]:
     """Everything that the templates need, as passages, grids and pictures."""
     order = policy_order(comparison)
     narrator = Narrator(comparison, texts=PASSAGES)
@@ -144,6 +159,7 @@ def page_view(comparison: Comparison, context: ReportContext, *, given: Mapping[
         "members": shelf.worlds(unit=unit),
         "risk": shelf.risk(unit=unit),
     }
+    answers = response_pictures(pictured)
     grids |= {name: given_grid(name, table, caption=PAGE[name], page=PAGE) for name, table in given.items()}
     return {
         "t": PAGE,
@@ -158,7 +174,8 @@ def page_view(comparison: Comparison, context: ReportContext, *, given: Mapping[
         "grids": {name: grid for name, grid in (grids | fidelity_grids(context.fidelity)).items() if grid.rows},
         "fidelity": fidelity_passages(context.fidelity),
         "uncalibrated": uncalibrated_passage(context.world, context.uncalibrated_because),
-        "pictures": pictures(comparison, context, order=order),
+        "pictures": pictures(comparison, context, order=order) | answers,
+        "responses": list(answers),
         "extrapolations": [*context.extrapolations, *deep_discounts(comparison, context)],
         "scenario": flat(context.scenario),
         "statistics": flat(comparison.settings),
@@ -216,6 +233,21 @@ def pictures(comparison: Comparison, context: ReportContext, *, order: Sequence[
         "depth": FIGURES["depth_alt"].format(policies=", ".join(panels)),
     }
     return {name: Picture(data_uri(svg), alts[name], PAGE[f"{name}_caption"]) for name, svg in drawn.items()}
+
+
+def response_pictures(pictured: Mapping[str, pd.DataFrame]) -> dict[str, Picture]:
+    """One picture for each policy of the response tables: what it decides when."""
+    if "response_map" not in pictured:
+        return {}
+    stock_map = pictured["response_map"]
+    curves = pictured.get("response_curves", pd.DataFrame({"policy": []}))
+    drawn = {}
+    for place, policy in enumerate(dict.fromkeys(stock_map["policy"])):
+        mine = (table[table["policy"] == policy] for table in (stock_map, curves))
+        svg = figures.render(responses, *mine, words=FIGURES)
+        alt, caption = (text.format(policy=policy) for text in (FIGURES["responses_alt"], PAGE["responses_caption"]))
+        drawn[f"responses_{place}"] = Picture(data_uri(svg), alt, caption)
+    return drawn
 
 
 def data_uri(svg: str) -> str:

@@ -51,7 +51,8 @@ def test_a_bundle_plays_a_scenario(start: Start, tmp_path: Path) -> None:
     assert told in ended.stdout
     assert ended.stdout.splitlines()[-1] == "Results: one"
     expected = {"config.yaml", "run.json", "kpis.csv", "sales.csv", "profile.csv", "rails.json", "course.svg"}
-    assert files(tmp_path / "one") == expected | {"rollouts/0000.safetensors"}
+    expected |= {"response_map.csv", "response_curves.csv", "responses.svg", "rollouts/0000.safetensors"}
+    assert files(tmp_path / "one") == expected
     kpis = {row["kpi"]: row for row in pd.read_csv(tmp_path / "one" / "kpis.csv").to_dict("records")}
     sales = pd.read_csv(tmp_path / "one" / "sales.csv")
     profit = kpis["profit"]
@@ -61,14 +62,31 @@ def test_a_bundle_plays_a_scenario(start: Start, tmp_path: Path) -> None:
     (rollout,) = load_rollouts(tmp_path / "one" / "rollouts")
     np.testing.assert_array_equal(rollout.totals["revenue"], sales["revenue"])
     assert (tmp_path / "one" / "course.svg").read_text().startswith("<?xml")
+    curves = pd.read_csv(tmp_path / "one" / "response_curves.csv")
+    assert set(curves["feature"]) == {"utilization", "visitors"}
+    picture = (tmp_path / "one" / "responses.svg").read_text()
+    for label in ("Discount", "Servers ordered", "stock left", "visitors, times the forecast"):
+        assert f">{label}</text>" in picture
 
 
 def test_the_same_sales_are_played_again(start: Start, tmp_path: Path) -> None:
     save(small_plan(tmp_path), tmp_path / "bundle")
     for output in ("one", "two"):
         assert start("play", "bundle=bundle", *SETTINGS, f"output={output}").code == 0
-    for name in ("kpis.csv", "sales.csv", "profile.csv", "rollouts/0000.safetensors", "course.svg"):
+    for name in ("kpis.csv", "sales.csv", "profile.csv", "rollouts/0000.safetensors", "course.svg", "responses.svg"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_the_worth_of_what_it_sees_is_told(start: Start, tmp_path: Path) -> None:
+    save(g0().plan(), tmp_path / "bundle")
+    ended = start("play", "bundle=bundle", "scenario=g0", "sales=400", "resamples=200", "importance=true", "output=one")
+    assert ended.code == 0, ended.stderr
+    table = pd.read_csv(tmp_path / "one" / "importance.csv")
+    assert not (tmp_path / "one" / "response_curves.csv").exists()
+    told = ended.stdout.partition("Profit lost a sale")[2].splitlines()
+    for place, row in enumerate(table.to_dict("records")):
+        assert told[2 + place].startswith(row["group"])
+        assert row["low"] <= row["lost"] <= row["high"]
 
 
 def test_a_reference_sale_is_told_exactly_and_played(start: Start, tmp_path: Path) -> None:

@@ -24,7 +24,18 @@ from tests.experiments.programs import (
     starter,
 )
 
-TABLES = ("kpis", "pairs", "differences", "guardrails", "policies", "members", "phases", "profile", "products")
+TABLES = (
+    "kpis",
+    "pairs",
+    "differences",
+    "guardrails",
+    "policies",
+    "members",
+    "phases",
+    "profile",
+    "products",
+    "response_map",
+)
 
 
 @pytest.fixture

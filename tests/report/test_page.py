@@ -39,6 +39,9 @@ def made_comparison(*, effect: float = 50.0, name: str = "PPO", latency_s: float
     )
 
 
+ANSWER = {
+    f"{name}{end}": value for name, value in (("discount", 0.1), ("servers", 4.0)) for end in ("", "_low", "_high")
+}
 CONTEXT: dict[str, Any] = {
     "title": "Which policy should run the coffee sale?",
     "scenario": {"minutes": 40, "servers": {"start": 4, "most": 12}},
@@ -47,6 +50,17 @@ CONTEXT: dict[str, Any] = {
     "demand_scores": [{"model": "negative binomial", "WAPE": 0.4}, {"model": "lag 7", "WAPE": 0.5}],
     "dropped_rows": pd.DataFrame({"reason": ["zero sales"], "rows": [1234]}),
     "assumptions": [{"name": "conversion", "value": "0.05 – 0.15", "identified": False}],
+    "response_map": [
+        {"policy": policy, "time_left": time, "stock_left": stock, "met": stock, **ANSWER}
+        for policy in ("PPO", NASTY)
+        for time in (1.0, 0.5)
+        for stock in (0.0, 0.5, 1.0)
+    ],
+    "response_curves": [
+        {"policy": "PPO", "feature": feature, "value": value, "met": 0.5, **ANSWER}
+        for feature in ("utilization", "visitors")
+        for value in (0.5, 1.0)
+    ],
     "supported_depth": 0.25,
     "provenance": {"command": "python -m experiments.run", "config": "a: 1\nb: 2", "seeds": [0, 1]},
 }
@@ -169,7 +183,7 @@ def test_page_can_be_read_without_seeing_it(page: Page) -> None:
     headings = [int(name[1]) for name in names if re.fullmatch(r"h[1-6]", name)]
     assert all(after - before <= 1 for before, after in itertools.pairwise(headings))
     pictures = [given for tag, given in page.tags if tag == "img"]
-    assert len(pictures) == 5
+    assert len(pictures) == 7
     assert all(len(str(given["alt"])) > 30 for given in pictures)
     assert all(given.get("scope") for tag, given in page.tags if tag == "th")
 
@@ -233,6 +247,19 @@ def test_policy_whose_sales_end_early_is_drawn(tmp_path: Path) -> None:
     rollouts = [make_rollout("PPO"), dataclasses.replace(fixed, profile=early)]
     comparison = compare(rollouts, learners=["PPO"], baselines=["fixed depth"], resamples=500)
     assert "<img" in write_report(tmp_path, comparison).read_text(encoding="utf-8")
+
+
+def test_each_learner_has_a_picture_of_what_it_decides(written: Path, comparison: Comparison, tmp_path: Path) -> None:
+    text = written.read_text(encoding="utf-8")
+    assert text.count("Asked at observations of sales that it played") == 1
+    pictures = [base64.b64decode(uri).decode("utf-8") for uri in re.findall(r"svg\+xml;base64,([A-Za-z0-9+/=]+)", text)]
+    with_map = [picture for picture in pictures if ">stock left</text>" in picture]
+    assert [">visitors, times the forecast</text>" in picture for picture in with_map] == [True, False]
+    for name in ("response_map", "response_curves"):
+        stored = pd.read_csv(written.parent / "tables" / f"{name}.csv")
+        pd.testing.assert_frame_equal(stored, pd.DataFrame(CONTEXT[name]))
+    without = write_report(tmp_path, comparison).read_text(encoding="utf-8")
+    assert "Asked at observations" not in without
 
 
 def test_context_tables_are_saved_beside_the_others(written: Path) -> None:
