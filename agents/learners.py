@@ -26,6 +26,7 @@ from torch.distributions import Distribution
 from agents.callbacks import BestNetwork, CurvePoint, EntropySchedule, FiniteRewards, SaleMetrics, check_rewards
 from agents.checkpoints import Checkpoints, go_on
 from agents.export import network_policy
+from agents.feature_sets import show_only
 from agents.lagrangian import Lagrangian, Spread
 from agents.settings import AgentConfig, Device, DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
 from agents.tensor_ppo import TensorPPO
@@ -199,6 +200,7 @@ def make_model(plan: Plan, config: AgentConfig, *, seed: int, scale: float) -> B
         DQNConfig: _make_dqn,
     }
     model = makers[type(config)](plan, config, seed=seed, scale=scale, device=torch_device(config.device))
+    show_only(model, plan, config.observation)
     env = model.get_env()
     assert env is not None
     env.seed(seed)  # SB3 has given it the small seed of the network

@@ -8,6 +8,7 @@ Source: Schulman et al. (2017), arXiv:1707.06347; Mnih et al. (2015), Nature 518
 import enum
 from dataclasses import dataclass, field, replace
 
+from flashsim.envs.feature_groups import feature_set
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.errors import InputError
@@ -61,6 +62,9 @@ class AgentConfig:
     """Ticks between decisions of an assisted agent: what a price does in one minute drowns in chance. A sale whose
     length it does not divide is decided every tick."""
 
+    observation: str = "engineered"
+    """What its networks see: raw (what is counted), basic (and what is learned during the sale) or engineered (all: and
+    what joins these with the forecast); see ``flashsim.envs.feature_groups``."""
     max_discount: float = 1.0
     """Guard-rail, share: no deeper discount, neither in training nor of the exported policy."""
     min_servers: int = 0
@@ -77,6 +81,7 @@ class AgentConfig:
         check_range("learning_rate", self.learning_rate, 0.0, 1.0)
         check_range("final_rate", self.final_rate, 0.0, 1.0)
         check_range("gamma", self.gamma, 0.0, 1.0)
+        feature_set((), self.observation)
         if not self.layers:
             raise InputError(f"layers must name at least one width, got {self.layers!r}")
         for width in self.layers:

@@ -1,0 +1,98 @@
+"""Agents that see less: their networks cannot tell what hidden columns hold, and train as if these were 0."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from agents.export import export, network_policy
+from agents.learners import make_model, train
+from agents.settings import AgentConfig
+from flashsim.envs.feature_groups import feature_set
+from flashsim.envs.sb3 import FlashSaleVecEnv
+from flashsim.envs.spaces import observation_table
+from flashsim.errors import InputError
+from flashsim.evaluation.exact import exact_value
+from flashsim.plan import Plan
+from flashsim.policy import load_policy
+from flashsim.reference import g0
+from tests.agents.tiny import CONFIGS, ppo, small_plan
+from tests.made_policies import random_observations
+
+
+def hidden_columns(plan: Plan, chosen: str) -> NDArray[np.intp]:
+    names = [feature.name for feature in observation_table(plan)]
+    seen = set(feature_set(names, chosen))
+    return np.array([column for column, name in enumerate(names) if name not in seen], np.intp)
+
+
+@pytest.mark.parametrize("algorithm", CONFIGS)
+def test_a_bundle_sees_the_columns_of_its_training_alone(algorithm: str, tmp_path: Path) -> None:
+    plan = small_plan()
+    config = replace(CONFIGS[algorithm], observation="basic", steps=1_200, evaluations=1)
+    trained = train(plan, config, seed=0)
+    export(trained.policy(), trained.model, tmp_path / "bundle", plan=plan, seed=0)
+    policy = load_policy(tmp_path / "bundle")
+    assert policy.training["config"]["observation"] == "basic"
+    hidden = hidden_columns(plan, "basic")
+    used = np.flatnonzero(np.abs(policy.weights[0]).sum(axis=0))
+    np.testing.assert_array_equal(np.sort(np.concatenate([hidden, used])), np.arange(len(policy.observation)))
+    observation, other = random_observations(plan, 500), random_observations(plan, 500, seed=1)
+    changed = observation.copy()
+    changed[:, hidden] = other[:, hidden]
+    np.testing.assert_array_equal(policy.outputs(changed), policy.outputs(observation))
+    if not policy.rails.can_act:
+        predicted, _ = trained.model.predict(changed, deterministic=True)
+        assert (predicted == policy.act(observation)).mean() > 0.99  # ties aside
+
+
+def test_training_is_the_same_as_on_observations_without_the_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = small_plan()
+    hidden = hidden_columns(plan, "raw")
+
+    def learned(config: AgentConfig) -> dict[str, Any]:
+        model = make_model(plan, config, seed=0, scale=10.0)
+        model.learn(1_500)
+        return {name: values.numpy().copy() for name, values in model.policy.state_dict().items()}
+
+    blind = learned(ppo(observation="raw"))
+
+    def without(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(env: FlashSaleVecEnv) -> Any:
+            found = method(env)
+            (found[0] if isinstance(found, tuple) else found)[:, hidden] = 0.0
+            return found
+
+        return call
+
+    for name in ("reset", "step_wait"):
+        monkeypatch.setattr(FlashSaleVecEnv, name, without(getattr(FlashSaleVecEnv, name)))
+    masked = learned(ppo())
+    for name, values in blind.items():
+        if values.ndim == 2 and values.shape[1] == len(observation_table(plan)):
+            assert not values[:, hidden].any()
+            kept, expected = (np.delete(weights, hidden, axis=1) for weights in (values, masked[name]))
+        else:
+            kept, expected = values, masked[name]
+        np.testing.assert_allclose(kept, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_reference_sale_is_learned_from_raw_observations() -> None:
+    sale = g0()
+    plan = sale.plan()
+    config = ppo(observation="raw")
+    model = make_model(plan, config, seed=0, scale=1.0)
+    policy = network_policy(model, plan, name="raw", action={"heads": ("discount",)}, training={})
+    assert policy.observation == tuple(feature.name for feature in observation_table(plan))
+    used = {policy.observation[column] for column in np.flatnonzero(np.abs(policy.weights[0]).sum(axis=0))}
+    assert used == {"time_left", "servers_ordered", "product_0_stock", "product_0_available"}
+    assert np.isfinite(exact_value(sale, policy))
+
+
+def test_an_unknown_set_is_refused() -> None:
+    with pytest.raises(InputError, match="observation: expected one of raw, basic, engineered, got 'cooked'"):
+        ppo(observation="cooked")
