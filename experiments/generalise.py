@@ -1,0 +1,118 @@
+"""Does a trained policy keep its lead where it was not trained? Play its bundle on other worlds, beside a rule.
+
+python -m experiments.generalise bundle=BUNDLE scenario=grocery_evening world.folder=WORLD
+python -m experiments.generalise bundle=BUNDLE world.folder=WORLD 'elsewhere=[LATER_WEEKS,OTHER_STORES]'
+
+The sale is played on the World's training members, on its held-out members, on a deliberately misspecified World whose
+operator believes in the first (discounts work half as well, twice as many come), and on the held-out members of the
+Worlds ``elsewhere`` (``experiments.calibrate`` makes them), whose operator knows their forecast. Levels differ
+from place to place, so what is compared is the lead over the run-out price, a rule that reads the same observation and
+needs no training, on the same sales. Leaves ``generalisation.csv``.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from agents.baselines import run_out_price
+from experiments.entry import dated, entry
+from experiments.outputs import RunFolder
+from experiments.progress import progress_meter
+from experiments.stages import ScenarioConfig, WorldConfig, call_uncalibrated, is_reference, make_scenario, obtain_world
+from flashsim.errors import InputError
+from flashsim.evaluation.misspecified import misspecified, surprised
+from flashsim.evaluation.rollout import check_policy, play
+from flashsim.evaluation.stats import bootstrap_means
+from flashsim.files import write_text
+from flashsim.plan import Plan
+from flashsim.policy import Policy, load_policy
+from flashsim.sim.parameters import check_range, check_whole
+from flashsim.world import World
+
+
+@dataclass(frozen=True)
+class GeneraliseConfig:
+    """Who is played, and where."""
+
+    bundle: str | None = None
+    """Folder of an exported policy."""
+    world: WorldConfig = field(default_factory=WorldConfig)
+    """The World that it was trained on."""
+    elsewhere: tuple[str, ...] = ()
+    """Folders of other saved Worlds with as many products."""
+    scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
+    sales: int = 1_000
+    seed: int = 0
+    """First seed of the sales, and of the bootstrap."""
+    confidence: float = 0.95
+    resamples: int = 10_000
+    output: str = dated("generalise")
+
+    def __post_init__(self) -> None:
+        check_whole("sales", self.sales, 2, 10**9)
+        check_whole("seed", self.seed, 0, 2**62)
+        check_whole("resamples", self.resamples, 100, 10**9)
+        check_range("confidence", self.confidence, 0.01, 0.9999)
+
+
+def places(world: World, config: GeneraliseConfig) -> Iterator[tuple[str, Plan]]:
+    """Where the policy is played: a name and the sale on the members that may be drawn there."""
+    plan = make_scenario(config.scenario, world).plan()
+    yield "training members", plan.with_members(plan.training_members)
+    yield "held-out members", plan.with_members(plan.heldout_members)
+    truth = make_scenario(config.scenario, misspecified(world)).plan()
+    yield "misspecified", surprised(plan, truth).with_members(plan.heldout_members)
+    for folder in config.elsewhere:
+        other = call_uncalibrated(World.load(Path(folder)))
+        there = make_scenario(config.scenario, other).plan()
+        yield other.name, there.with_members(there.heldout_members)
+
+
+def lead_row(place: str, plan: Plan, policy: Policy, config: GeneraliseConfig) -> dict[str, Any]:
+    """Profit of ``policy`` and its lead over the run-out price on the same sales, with intervals."""
+    with progress_meter(f"playing on {place}", total=2 * plan.ticks) as advance:
+        mine, rule = (
+            play(plan, player, sales=config.sales, seed=config.seed, progress=advance)
+            for player in (policy, run_out_price(plan))
+        )
+    profit, rival = mine.totals["profit"], rule.totals["profit"]
+    found = bootstrap_means(
+        np.stack([profit, rival, profit - rival], axis=1), mine.members, resamples=config.resamples, seed=config.seed
+    )
+    row: dict[str, Any] = {"place": place, "members": int(np.unique(mine.members).size), "sales": config.sales}
+    for name, mean, low, high in zip(
+        ("profit", "rule", "lead"), found.mean, *found.interval(config.confidence), strict=True
+    ):
+        row |= {name: float(mean), f"{name}_low": float(low), f"{name}_high": float(high)}
+    return row
+
+
+@entry("generalise", GeneraliseConfig)
+def main(config: GeneraliseConfig, folder: RunFolder) -> None:
+    """Play everywhere, then print the table."""
+    if config.bundle is None:
+        raise InputError("bundle: expected the folder of an exported policy, got none; set bundle=FOLDER")
+    if is_reference(config.scenario):
+        raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; name a scenario on a World")
+    policy = load_policy(config.bundle)
+    world = obtain_world(config.world, folder)
+    folder.record(seeds={"sales": config.seed}, data={"world": world.fingerprint()})
+    where = list(places(world, config))
+    for _, plan in where:
+        check_policy(plan, policy)
+    rows = [lead_row(place, plan, policy, config) for place, plan in where]
+    table = pd.DataFrame(rows)
+    write_text(folder.path / "generalisation.csv", table.to_csv(index=False, lineterminator="\n"))
+    print(f"{policy.name}: profit of a sale ({where[0][1].currency}), and its lead over the run-out price\n")
+    for row in rows:
+        lead = f"{row['lead']:+,.1f} [{row['lead_low']:+,.1f}, {row['lead_high']:+,.1f}]"
+        print(f"{row['place']:<28}{row['profit']:>12,.1f}{row['rule']:>12,.1f}   {lead}")
+    print(f"\nTable: {folder.path / 'generalisation.csv'}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
