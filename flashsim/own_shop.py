@@ -23,7 +23,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
 
 from flashsim.data.own_tables import OwnTables
 from flashsim.errors import InputError
@@ -44,7 +43,7 @@ from flashsim.models.response import MemberResponse, rising_parts
 from flashsim.models.segments import SEGMENTS
 from flashsim.models.site import SiteRecords, learn_site
 from flashsim.own_record import BASE, Record, describe_own
-from flashsim.surface import FINE_STEP, FLOOR, tabulate
+from flashsim.surface import FINE_STEP, FLOOR, read_depths, tabulate
 from flashsim.world import HOURS_OF_DAY, World
 
 Array = NDArray[np.float64]
@@ -201,7 +200,7 @@ def _responses(demand: OwnDemand, base: World, *, likes: Likes, told: _Told, rec
     deepest = float(base.depth_grid[-1])
     fine = np.linspace(0.0, deepest, round(deepest / FINE_STEP) + 1)
     like = np.maximum(likes.total(np.moveaxis(base.units_per_minute.astype(np.float64), 2, 0)), 1e-12)
-    by_depth = PchipInterpolator(base.depth_grid, like.sum(axis=4), axis=3)(fine)  # product, member, segment, fine
+    by_depth = read_depths(like.sum(axis=4), base.depth_grid, fine)  # product, member, segment, fine
     total = by_depth.sum(axis=2, keepdims=True)
     own = np.exp(np.nan_to_num(demand.elasticity).T[:, :, None] * np.log1p(-fine))
     unknown = np.isnan(demand.elasticity).T[:, :, None]

@@ -34,13 +34,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
 from scipy.stats import nbinom
 
 from flashsim.data.own_tables import OwnTables
 from flashsim.errors import InputError
 from flashsim.models.forecast_view import LEVEL_MEMORY
 from flashsim.own_shop import with_hours
+from flashsim.surface import read_depths
 from flashsim.world import HOURS_OF_DAY, World
 
 Array = NDArray[np.float64]
@@ -114,9 +114,8 @@ def expected_units(world: World, sales: pd.DataFrame) -> Array:
     daily = world.units_per_minute.astype(np.float64).sum(axis=(1, 4)) * 60.0
     depth = np.clip(1.0 - sales["price"].to_numpy() / world.list_price[product], 0.0, world.depth_grid[-1])
     asked, place = np.unique(depth, return_inverse=True)
-    if world.depth_grid.size > 1:
-        daily = PchipInterpolator(world.depth_grid, daily, axis=2)(asked)
-    units: Array = daily[:, product, place] * world.weekday_factor[:, sales["date"].dt.day_of_week.to_numpy()]
+    at_depth = read_depths(daily, world.depth_grid, asked)
+    units: Array = at_depth[:, product, place] * world.weekday_factor[:, sales["date"].dt.day_of_week.to_numpy()]
     if "promotion" in sales.columns:
         units = units * np.exp(world.display_effect[:, product] * sales["promotion"].to_numpy(dtype=np.float64))
     return units

@@ -65,8 +65,16 @@ def read_surface(table: ArrayLike, depth_grid: ArrayLike, *, depths: ArrayLike, 
     wanted = np.asarray(depths, dtype=np.float64)
     if not (wanted.size and (np.diff(wanted) >= 0.0).all() and wanted[0] >= grid[0] and wanted[-1] <= grid[-1]):
         raise InputError(f"depths must ascend within {grid[0]:g} … {grid[-1]:g}, got {wanted.tolist()}; correct them")
-    at_depth = PchipInterpolator(grid, values, axis=-2)(wanted) if grid.size > 1 else values[..., [0] * wanted.size, :]
+    at_depth = np.moveaxis(read_depths(np.moveaxis(values, -2, -1), grid, wanted), -1, -2)
     return np.asarray(np.maximum.accumulate(read_day(at_depth, minutes), axis=-2))
+
+
+def read_depths(values: Array, depth_grid: Array, depths: Array) -> Array:
+    """``values`` (..., grid) at ``depths`` (depth,) within the grid, by the monotone cubic; what one depth tells holds
+    at all."""
+    if depth_grid.size == 1:
+        return np.repeat(values, depths.size, axis=-1)
+    return np.asarray(PchipInterpolator(depth_grid, values, axis=-1)(depths))
 
 
 def read_day(hours: ArrayLike, minutes: ArrayLike) -> Array:
