@@ -25,7 +25,7 @@ from flashsim.sim.samplers import Workspace, write_exp, write_log
 from flashsim.sim.servers import level_at
 from flashsim.sim.state import Decisions, SaleState, SaleTables, Scratch, decisions_tile, sale_tile
 
-_BLOCK = 16  # lanes copied at a time, for the sake of the nearest cache
+_LINE = 16  # float32 in a line of the cache
 PACE_MEMORY = 0.8  # weight of the past in the smoothed rate of requests
 
 
@@ -47,18 +47,24 @@ class OperatorMemory(NamedTuple):
 class Sight(NamedTuple):
     """What one thread needs to observe a tile."""
 
-    columns: NDArray[np.float32]  # column, lane; the observation
+    columns: NDArray[np.float32]  # column, lane and padding; the observation
     level: NDArray[np.float64]  # lane; scratch: learned level of demand over the forecast, all products
     own: NDArray[np.float64]  # lane; scratch: that of one product
     stock: NDArray[np.float64]  # lane; scratch: units
     before: NDArray[np.float64]  # lane; scratch: demand at the menu index before
     run_out: NDArray[np.float64]  # lane; scratch
-    place: NDArray[np.int64]  # lane; scratch: row of the forecast
+    ahead: NDArray[np.float64]  # lane; scratch: what the forecast says of units or visitors
+    place: NDArray[np.int64]  # lane; scratch: where that stands in the flat forecast
 
 
 def make_sight(columns: int, lanes: int) -> Sight:
-    """Allocate the sight of a tile."""
-    arrays: list[Any] = [np.zeros((columns, lanes), np.float32), *(np.zeros(lanes) for _ in range(5))]
+    """Allocate the sight of a tile.
+
+    Rows of ``columns`` are an odd number of cache lines apart: a power of two would put them all in a few of its sets.
+    """
+    lines = -(-lanes // _LINE)
+    padded = (lines + 1 - lines % 2) * _LINE
+    arrays: list[Any] = [np.zeros((columns, padded), np.float32), *(np.zeros(lanes) for _ in range(6))]
     return Sight(*(arrays + [np.zeros(lanes, np.int64)]))  # noqa: RUF005  (mypy counts starred arguments)
 
 
@@ -120,7 +126,7 @@ def remember(
             offer += forecast.units[tick, product, ledger.menu[product, lane]]
             listed += forecast.units[tick, product, 0]
         work.mean[lane] = offer / listed if (listed > 0.0) & (offer > 0.0) else 1.0
-    write_log(work.mean, work.cumulative, work)
+    write_log(work.mean, work.cumulative)
     _follow_goodwill(tables, forecast.traffic_share, state.tick, memory.goodwill, work.cumulative)
     write_exp(work.cumulative, work.mean)
     for lane in range(lanes):
@@ -135,17 +141,20 @@ def remember(
         memory.load[lane] = visits / capacity
         memory.utilization[lane] = ledger.utilization[lane]
         memory.latency_s[lane] = ledger.latency_mean_s[lane]
-        answered = np.float64(ledger.served[lane]) / max(visits, 1.0)
-        for product in range(products):
-            menu = ledger.menu[product, lane]
+        work.probability[lane] = level
+        work.chance[lane] = min(1.0, np.float64(ledger.served[lane]) / max(visits, 1.0))
+        work.odds[lane] = pushed
+    for product in range(products):
+        for lane in range(lanes):
+            work.mean[lane] = forecast.units[state.tick[lane] - 1, product, ledger.menu[product, lane]]
+        for lane in range(lanes):
+            memory.menu[product, lane] = ledger.menu[product, lane]
             asked = np.float64(ledger.requests[product, lane])
-            memory.menu[product, lane] = menu
             memory.pace[product, lane] = PACE_MEMORY * memory.pace[product, lane] + (1.0 - PACE_MEMORY) * asked
-            if ledger.opening[product, lane] > ledger.requests[product, lane]:
-                memory.requests_seen[product, lane] += asked
-                memory.requests_expected[product, lane] += (
-                    forecast.units[tick, product, menu] * level * min(1.0, answered) * pushed
-                )
+            is_seen = ledger.opening[product, lane] > ledger.requests[product, lane]
+            expected = work.mean[lane] * work.probability[lane] * work.chance[lane] * work.odds[lane]
+            memory.requests_seen[product, lane] += asked if is_seen else 0.0
+            memory.requests_expected[product, lane] += expected if is_seen else 0.0
 
 
 @compiled_inline
@@ -275,18 +284,21 @@ def _observe_ahead(
     ticks, menu = tables.rate.shape[0], tables.rate.shape[3]
     most = np.float64(max(1, tables.servers.max_servers))
     usual = max(forecast.visitors[0, 0], 1e-9)
+    visitors_ahead = forecast.visitors.flat
     for ahead in lookahead:
         for lane in range(level.shape[0]):
             now = state.tick[lane]
             in_force = np.float64(
                 level_at(state.servers.orders, state.servers.ordered[lane], lane, now, now + ahead, tables.servers.lag)
             )
-            sight.place[lane] = min(now + ahead, ticks)
+            sight.place[lane] = min(now + ahead, ticks) * menu
             sight.own[lane] = max(tables.servers.service_rate * in_force, 1e-9)
             out[column, lane] = np.float32(in_force / most)
         for index in range(menu):
             for lane in range(level.shape[0]):
-                visitors = forecast.visitors[sight.place[lane], index] * level[lane]
+                sight.ahead[lane] = visitors_ahead[sight.place[lane] + index]
+            for lane in range(level.shape[0]):
+                visitors = sight.ahead[lane] * level[lane]
                 out[column + 1 + 2 * index, lane] = np.float32(visitors / (sight.own[lane] + visitors))
                 out[column + 2 + 2 * index, lane] = np.float32(visitors / (usual + visitors))
         column += 1 + 2 * menu
@@ -301,14 +313,17 @@ def _observe_cover(
 
     ``future`` (tick, product, menu).
     """
-    menu = future.shape[2]
+    ticks, products, menu = future.shape
     before, run_out, stock, own, out = sight.before, sight.run_out, sight.stock, sight.own, sight.columns
+    flat = future.flat
     for lane in range(stock.shape[0]):
         before[lane], run_out[lane] = -1.0, np.float64(menu - 1)
-        sight.place[lane] = min(tick[lane], future.shape[0] - 1)
+        sight.place[lane] = (min(tick[lane], ticks - 1) * products + product) * menu
     for index in range(menu):
         for lane in range(stock.shape[0]):
-            demand = max(future[sight.place[lane], product, index] * own[lane], 1e-9)
+            sight.ahead[lane] = flat[sight.place[lane] + index]
+        for lane in range(stock.shape[0]):
+            demand = max(sight.ahead[lane] * own[lane], 1e-9)
             out[column + index, lane] = np.float32(stock[lane] / (demand + stock[lane]))
             step = 0.0 if index == 0 else (stock[lane] - before[lane]) / max(demand - before[lane], 1e-9)
             is_met = (demand >= stock[lane]) & (before[lane] < stock[lane])
@@ -347,21 +362,11 @@ def observe_tiles(
 def _show(
     is_frozen: NDArray[np.bool_], tick: NDArray[np.int64], columns: NDArray[np.float32], out: NDArray[np.float32]
 ) -> None:
-    """Copy ``columns`` (column, lane) to ``out`` (lane, column) where the screen is not frozen, block by block."""
-    width, lanes = columns.shape
-    any_frozen = False
-    for lane in range(lanes):
-        any_frozen |= tick[lane] > 0 and is_frozen[tick[lane] - 1]
-    for block in range(0, lanes, _BLOCK):
-        end = min(block + _BLOCK, lanes)
-        for column in range(width):
-            if any_frozen:
-                for lane in range(block, end):
-                    is_shown = tick[lane] == 0 or not is_frozen[tick[lane] - 1]
-                    out[lane, column] = columns[column, lane] if is_shown else out[lane, column]
-            else:
-                for lane in range(block, end):
-                    out[lane, column] = columns[column, lane]
+    """Copy ``columns`` (column, lane) to ``out`` (lane, column) where the screen is not frozen, row by row."""
+    for lane in range(out.shape[0]):
+        if tick[lane] == 0 or not is_frozen[tick[lane] - 1]:
+            for column in range(out.shape[1]):
+                out[lane, column] = columns[column, lane]
 
 
 @compiled

@@ -187,6 +187,8 @@ class ActionCodec:
         self._starts = np.concatenate([[0], np.cumsum(self.sizes)])
         self._changes = np.array(plan.server_changes, np.int64)
         self._caps = np.array(plan.admission_caps)
+        self._can_stay = 0 in plan.server_changes
+        self._always = self._within_menu()
         self._limited: dict[int, int] = {}  # orders that may be infeasible, and where they stand in a mask
         if "timing" in self._slices:
             first = int(self._starts[self._slices["timing"].start])
@@ -223,6 +225,16 @@ class ActionCodec:
             return [len(self.plan.admission_caps)]
         return [len(self.config.scaler_targets) or len(self.plan.server_changes)]
 
+    def _within_menu(self) -> NDArray[np.bool_]:
+        """Choices (sum of head sizes) that the deepest discount allows; whatever else is feasible changes in a sale."""
+        within = np.ones(self._starts[-1], np.bool_)
+        if "discount" in self._slices and not self.config.around_run_out:  # steps are cut, and always feasible
+            heads = self._starts[self._slices["discount"]]
+            deepest = self._deepest if self.config.per_product else np.array([self._deepest.min()])
+            for first, last in zip(heads, deepest, strict=True):
+                within[first + last + 1 : first + self.plan.menu] = False
+        return within
+
     def _can_happen(self, order: int) -> bool:
         """Whether a timing order can ever do something in this plan."""
         tables = self.plan.tables
@@ -243,7 +255,7 @@ class ActionCodec:
             raise InputError(f"action: expected whole numbers, got {array.dtype} such as {array.flat[0]!r}")
         whole = array.astype(np.int64)
         limit = np.array(len(self._menu)) if self.config.flat else self.sizes
-        outside = (whole < 0) | (whole >= limit)
+        outside = whole.view(np.uint64) >= limit.astype(np.uint64)  # negative numbers become the largest
         if outside.any():
             raise InputError(f"action: expected numbers from 0 to {(limit - 1).tolist()}, got {whole[outside][0]}")
         return whole
@@ -339,22 +351,20 @@ class ActionCodec:
         lots_left: NDArray[np.int64],
     ) -> NDArray[np.bool_]:
         """Feasible choices (sale, sum of head sizes or flat action): others are projected when taken."""
-        masks = np.ones((ordered.shape[0], self._starts[-1]), np.bool_)
+        masks = np.repeat(self._always[None], ordered.shape[0], axis=0)
         for order, left in ((RELEASE, waves_left), (PUSH, pushes_left), (REORDER, lots_left)):
             if order in self._limited:
                 masks[:, self._limited[order]] = left > 0
         if "capacity" in self._slices and self._scaler is None:  # targets are always feasible
             servers = self.plan.tables.servers
-            level = ordered[:, None] + self._changes
             first = self._starts[self._slices["capacity"].start]
-            possible = (level >= self._least_servers) & (level <= servers.max_servers)
-            possible |= (level == level.max(axis=1, keepdims=True)) & ~possible.any(axis=1, keepdims=True)
-            masks[:, first : first + self._changes.size] = possible
-        if "discount" in self._slices and not self.config.around_run_out:  # steps are cut, and always feasible
-            heads = self._starts[self._slices["discount"]]
-            deepest = self._deepest if self.config.per_product else np.array([self._deepest.min()])
-            for first, last in zip(heads, deepest, strict=True):
-                masks[:, first + last + 1 : first + self.plan.menu] = False
+            possible = masks[:, first : first + self._changes.size]
+            level = ordered[:, None]
+            np.greater_equal(level, self._least_servers - self._changes, out=possible)
+            possible &= level <= servers.max_servers - self._changes
+            if ordered.min() < self._least_servers or not self._can_stay:
+                stuck = ~possible.any(axis=1, keepdims=True)
+                possible |= (self._changes == self._changes.max()) & stuck
         if not self.config.flat:
             return masks
         return np.logical_and.reduce([masks[:, choice] for choice in (self._starts[:-1] + self._menu).T])

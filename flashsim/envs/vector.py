@@ -14,7 +14,7 @@ from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders, observation_
 from flashsim.errors import InputError
 from flashsim.plan import Plan, Sale
 from flashsim.scenarios import grocery_evening
-from flashsim.sim.cache import announce_compiling
+from flashsim.sim.cache import announce_compiling, bound
 from flashsim.sim.engine import Batch
 from flashsim.sim.parameters import as_arguments
 from flashsim.sim.streams import TRAINING_DOMAIN
@@ -62,8 +62,13 @@ class SaleBatch:
         self._sights = [make_sight(width, batch.lanes) for _ in batch.scratch]
         self._view = (plan.tables, plan.forecast, np.array(plan.lookahead, np.int64), not plan.is_reference)
         self._episodes = np.zeros(sales, np.uint64)
+        self._pass: Callable[..., None] | None = None
         announce_compiling(pass_tick)
         self.listeners: list[Callable[[SaleBatch, NDArray[np.float64], NDArray[np.bool_]], object]] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy is made of: everything but the compiled function, which is bound anew."""
+        return self.__dict__ | {"_pass": None}
 
     def seed(self, seeds: NDArray[np.uint64], episodes: int = 0) -> None:
         """Open new sales: row i is episode ``episodes`` of seed ``seeds[i]``."""
@@ -125,21 +130,13 @@ class SaleBatch:
         batch.fill(batch.decisions.change, orders.change)
         batch.fill(batch.decisions.cap, orders.cap)
         batch.check_open()
+        before = (*self._view, self._weights, batch.decisions, batch.state, batch.ledger, self.memory)
+        after = (self._reward, self._observation)
+        if self._pass is None:
+            self._pass = bound(pass_tick, (*before, batch.scratch[0], self._sights[0], *after, 0, batch.tiles))
+        run = self._pass
         batch.each(
-            lambda part, first, last: pass_tick(
-                *self._view,
-                self._weights,
-                batch.decisions,
-                batch.state,
-                batch.ledger,
-                self.memory,
-                batch.scratch[part],
-                self._sights[part],
-                self._reward,
-                self._observation,
-                first,
-                last,
-            )
+            lambda part, first, last: run(*before, batch.scratch[part], self._sights[part], *after, first, last)
         )
         return batch.rows(self._reward).copy(), batch.rows(batch.ledger.is_closed).copy()
 

@@ -8,10 +8,10 @@ import functools
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numba
 from numba import njit
@@ -42,6 +42,18 @@ def announce_compiling(function: Any) -> None:
     source = Path(function.py_func.__code__.co_filename).stem
     if not any(Path(function.stats.cache_path).glob(f"{source}.{function.__name__}-*.nbi")):
         print("flashsim: compiling the simulator, about a minute, once", file=sys.stderr, flush=True)
+
+
+def bound(function: Any, arguments: tuple[Any, ...]) -> Callable[..., Any]:
+    """``function`` as it is compiled for the types of ``arguments``: it takes no others, and does not look.
+
+    At every call numba finds out the types of all arguments, which for tables, states and ledgers of some two hundred
+    arrays takes longer than a step of one sale. They stay what they are as long as a batch lives: bind once.
+    """
+    config: Any = numba.config
+    if config.DISABLE_JIT:
+        return cast(Callable[..., Any], function)
+    return cast(Callable[..., Any], function.compile(tuple(function.typeof_pyval(value) for value in arguments)))
 
 
 @contextmanager

@@ -81,6 +81,9 @@ class StockFlow(NamedTuple):
     leftover: NDArray[np.int64]  # product, lane; units unsold at the close, else 0
     chance: NDArray[np.float64]  # lane; scratch
     drawn: NDArray[np.int64]  # lane; scratch
+    lots: NDArray[np.int64]  # lane; scratch: lots ordered
+    come: NDArray[np.int64]  # lane; scratch: lots that have come
+    back_now: NDArray[np.int64]  # lane; scratch: place in StockState.expiring of this tick
     pays_now: NDArray[np.int64]  # lane; scratch: place in StockState.paying of this tick
     pays_then: NDArray[np.int64]  # lane; scratch: that of carts that open now
     back_then: NDArray[np.int64]  # lane; scratch: place in StockState.expiring of carts that open now
@@ -102,7 +105,7 @@ def make_stock_flow(products: int, lanes: int) -> StockFlow:
     cell = (products, lanes)
     arrays: list[NDArray[Any]] = [np.zeros(cell, np.int64) for _ in range(6)]
     arrays += [np.zeros(cell), np.zeros(cell, np.int64), np.zeros(lanes)]
-    arrays += [np.zeros(lanes, np.int64) for _ in range(4)]
+    arrays += [np.zeros(lanes, np.int64) for _ in range(7)]
     return StockFlow(*arrays)
 
 
@@ -166,12 +169,14 @@ def replenish(
         lots = 1 if wanted[lane] and state.lots_left[lane] > 0 else 0
         state.lots_left[lane] -= lots
         state.coming[(tick[lane] + params.lead_time) % ring, lane] += lots
-        come = state.coming[tick[lane] % ring, lane]
+        flow.lots[lane] = lots
+        flow.come[lane] = state.coming[tick[lane] % ring, lane]
         state.coming[tick[lane] % ring, lane] = 0
-        for product in range(products):
-            flow.ordered[product, lane] = lots * lot_units[product]
-            arrived = come * lot_units[product]
-            state.unreleased[product, lane] += flow.ordered[product, lane] - arrived
+    for product in range(products):
+        for lane in range(lanes):
+            ordered, arrived = flow.lots[lane] * lot_units[product], flow.come[lane] * lot_units[product]
+            flow.ordered[product, lane] = ordered
+            state.unreleased[product, lane] += ordered - arrived
             state.available[product, lane] += arrived
             flow.released[product, lane] += arrived
 
@@ -241,17 +246,17 @@ def fulfill(
         write_uniforms(keys, PAYMENT, product, work.uniform)
         write_binomial(flow.reserved[product], flow.chance, work.uniform, flow.drawn, work)
         for lane in range(lanes):
-            will_pay, reserved = flow.drawn[lane], flow.reserved[product, lane]
-            pay_slot, now = flow.pays_then[lane], flow.pays_now[lane]
-            state.paying[pay_slot, product, lane] = will_pay
-            state.paying_value[pay_slot, product, lane] = np.float64(will_pay) * price[product, menu[product, lane]]
-            state.expiring[flow.back_then[lane], product, lane] = reserved - will_pay
-            paid = state.paying[now, product, lane]
-            flow.paid[product, lane] = paid
+            will_pay, then, now = flow.drawn[lane], flow.pays_then[lane], flow.pays_now[lane]
+            state.paying[then, product, lane] = will_pay
+            state.paying_value[then, product, lane] = np.float64(will_pay) * price[product, menu[product, lane]]
+            state.expiring[flow.back_then[lane], product, lane] = flow.reserved[product, lane] - will_pay
+            flow.paid[product, lane] = state.paying[now, product, lane]
             flow.revenue[product, lane] = state.paying_value[now, product, lane]
             state.paying[now, product, lane] = 0
             state.paying_value[now, product, lane] = 0.0
-            state.in_carts[product, lane] += reserved - paid
+        for lane in range(lanes):
+            paid = flow.paid[product, lane]
+            state.in_carts[product, lane] += flow.reserved[product, lane] - paid
             state.sold[product, lane] += paid
             flow.leftover[product, lane] = 0
 
@@ -261,12 +266,14 @@ def return_expired(state: StockState, tick: NDArray[np.int64], flow: StockFlow) 
     """Put the units of carts whose time is out on sale again; writes flow.expired and flow.opening."""
     products, lanes = state.available.shape
     back = state.expiring.shape[0]
+    for lane in range(lanes):
+        flow.back_now[lane] = tick[lane] % back
     for product in range(products):
         for lane in range(lanes):
-            slot = tick[lane] % back
-            expired = state.expiring[slot, product, lane]
-            state.expiring[slot, product, lane] = 0
-            flow.expired[product, lane] = expired
+            flow.expired[product, lane] = state.expiring[flow.back_now[lane], product, lane]
+            state.expiring[flow.back_now[lane], product, lane] = 0
+        for lane in range(lanes):
+            expired = flow.expired[product, lane]
             state.in_carts[product, lane] -= expired
             state.available[product, lane] += expired
             flow.opening[product, lane] = state.available[product, lane]

@@ -189,6 +189,14 @@ def book_latency(params: Any, queue: queueing.QueueFlow, ledger: Ledger) -> None
 
 
 @compiled_inside
+def _book_counts(counts: NDArray[np.int64], out: NDArray[np.int64]) -> None:
+    """Copy ``counts`` (product, lane) to ``out``: one array at a time, for a loop over many is not vectorized."""
+    for product in range(counts.shape[0]):
+        for lane in range(counts.shape[1]):
+            out[product, lane] = counts[product, lane]
+
+
+@compiled_inside
 def book_units(
     list_price: NDArray[np.float64],
     unit_cost: NDArray[np.float64],
@@ -200,23 +208,23 @@ def book_units(
     ledger: Ledger,
 ) -> None:
     """Write what the ledger says of units and the money they bring; prices (product), counts (product, lane)."""
+    _book_counts(menu, ledger.menu)
+    _book_counts(asked.buyers, ledger.buyers)
+    _book_counts(asked.requests, ledger.requests)
+    _book_counts(units.opening, ledger.opening)
+    _book_counts(units.reserved, ledger.reserved)
+    _book_counts(units.paid, ledger.paid)
+    _book_counts(units.expired, ledger.expired)
+    _book_counts(units.released, ledger.released)
+    _book_counts(units.ordered, ledger.ordered)
+    _book_counts(in_carts, ledger.in_carts)
+    _book_counts(units.leftover, ledger.leftover)
     products, lanes = asked.requests.shape
     for lane in range(lanes):
         ledger.salvage[lane] = 0.0
     for product in range(products):
         for lane in range(lanes):
             paid, revenue = units.paid[product, lane], units.revenue[product, lane]
-            ledger.menu[product, lane] = menu[product, lane]
-            ledger.buyers[product, lane] = asked.buyers[product, lane]
-            ledger.requests[product, lane] = asked.requests[product, lane]
-            ledger.opening[product, lane] = units.opening[product, lane]
-            ledger.reserved[product, lane] = units.reserved[product, lane]
-            ledger.paid[product, lane] = paid
-            ledger.expired[product, lane] = units.expired[product, lane]
-            ledger.released[product, lane] = units.released[product, lane]
-            ledger.ordered[product, lane] = units.ordered[product, lane]
-            ledger.in_carts[product, lane] = in_carts[product, lane]
-            ledger.leftover[product, lane] = units.leftover[product, lane]
             ledger.revenue[product, lane] = revenue
             ledger.discount_given[product, lane] = np.float64(paid) * list_price[product] - revenue
             bought = np.float64(paid + units.leftover[product, lane])

@@ -246,7 +246,7 @@ def _write_wait_chance(in_force: NDArray[np.int64], flow: QueueFlow, work: Works
     lanes = in_force.shape[0]
     for lane in range(lanes):
         work.mean[lane] = max(min(1.0, flow.expected_load[lane]), _TINY)
-    write_log(work.mean, work.cumulative, work)
+    write_log(work.mean, work.cumulative)
     for lane in range(lanes):
         excess = min(0.0, 1.0 - work.mean[lane] + work.cumulative[lane])
         work.cumulative[lane] = -np.float64(in_force[lane]) * excess  # α²/2
@@ -328,7 +328,7 @@ def _endure(params: Any, flow: QueueFlow, work: Workspace) -> None:
         work.odds[lane] = -max(0.0, limit - flow.wait_floor_s[lane]) / tail
         work.chance[lane] = max(flow.wait_chance[lane], 1e-300)
     write_exp(work.odds, flow.chance)
-    write_log(work.chance, flow.log_chance, work)
+    write_log(work.chance, flow.log_chance)
     for lane in range(lanes):
         is_late = flow.wait_floor_s[lane] >= limit
         beyond = flow.wait_tail_s[lane] * (1.0 - flow.chance[lane]) * flow.wait_chance[lane]

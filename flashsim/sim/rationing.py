@@ -22,19 +22,27 @@ def ration(
     """
     segments, lanes = waiting.shape
     for lane in range(lanes):
-        people = 0
-        for segment in range(segments):
-            people += waiting[segment, lane]
-        take = min(people, limit[lane])
-        before, upto = 0, 0
-        for segment in range(segments):
-            before += waiting[segment, lane]
-            share = np.float64(before) * np.float64(take) / np.float64(max(people, 1))
-            goal = take if before == people else min(take, np.int64(np.floor(share + uniform[lane])))
-            goal = max(upto, min(goal, upto + waiting[segment, lane]))
-            taken[segment, lane] = goal - upto
-            waiting[segment, lane] -= goal - upto
-            upto = goal
+        taken[0, lane] = waiting[0, lane]
+    for segment in range(1, segments):
+        for lane in range(lanes):
+            taken[segment, lane] = taken[segment - 1, lane] + waiting[segment, lane]  # people up to this segment
+    people = taken[segments - 1]
+    for segment in range(segments - 1):
+        for lane in range(lanes):
+            before, take = taken[segment, lane], min(people[lane], limit[lane])
+            share = np.float64(before) * np.float64(take) / np.float64(max(people[lane], 1))
+            goal = take if before == people[lane] else min(take, np.int64(np.floor(share + uniform[lane])))
+            upto = taken[segment - 1, lane] if segment > 0 else 0
+            taken[segment, lane] = max(upto, min(goal, upto + waiting[segment, lane]))  # taken up to this segment
+    for lane in range(lanes):
+        upto = taken[segments - 2, lane] if segments > 1 else 0
+        people[lane] = max(upto, min(people[lane], limit[lane], upto + waiting[segments - 1, lane]))
+    for segment in range(segments - 1, 0, -1):
+        for lane in range(lanes):
+            taken[segment, lane] -= taken[segment - 1, lane]
+            waiting[segment, lane] -= taken[segment, lane]
+    for lane in range(lanes):
+        waiting[0, lane] -= taken[0, lane]
 
 
 @compiled_inline

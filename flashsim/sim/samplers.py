@@ -35,7 +35,7 @@ _NEGLIGIBLE = 1e-17  # a walk ends here: rounded sums of probabilities may stay 
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH = 0.693147180369123816490
 _LN2_LOW = 1.90821492927058770002e-10
-_POWERS_OF_TWO = 2.0 ** np.arange(-1022, 1024, dtype=np.float64)
+_EXPONENT_BIAS = 1023
 _EXPONENT_SHIFT = 52
 _MANTISSA = 0x000FFFFFFFFFFFFF
 _ONE_BITS = 0x3FF0000000000000
@@ -45,7 +45,6 @@ _SQRT_2 = 1.4142135623730951
 class Workspace(NamedTuple):
     """Scratch of one tile; every array has one entry a lane. Samplers leave ``uniform`` and ``number`` alone."""
 
-    real: NDArray[np.float64]
     uniform: NDArray[np.float64]
     mean: NDArray[np.float64]
     odds: NDArray[np.float64]
@@ -64,44 +63,45 @@ def make_workspace(lanes: int) -> Workspace:
     return Workspace(*arrays)
 
 
+@compiled_inline
+def _exp(x: float) -> float:
+    """e^x, relative error below 1e-15; x is clipped to [-700, 700]. exp(0) is exactly 1."""
+    value = min(max(x, -700.0), 700.0)
+    power = np.floor(value * _LOG2_E + 0.5)
+    r = (value - power * _LN2_HIGH) - power * _LN2_LOW
+    p = 1.0 / 6227020800.0
+    p = p * r + 1.0 / 479001600.0
+    p = p * r + 1.0 / 39916800.0
+    p = p * r + 1.0 / 3628800.0
+    p = p * r + 1.0 / 362880.0
+    p = p * r + 1.0 / 40320.0
+    p = p * r + 1.0 / 5040.0
+    p = p * r + 1.0 / 720.0
+    p = p * r + 1.0 / 120.0
+    p = p * r + 1.0 / 24.0
+    p = p * r + 1.0 / 6.0
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    return p * np.int64((np.int64(power) + _EXPONENT_BIAS) << _EXPONENT_SHIFT).view(np.float64)
+
+
 @compiled
 def write_exp(x: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-    """Write e^x to ``out``, relative error below 1e-15; x is clipped to [-700, 700]. exp(0) is exactly 1."""
+    """Write e^x to ``out`` (see ``_exp``)."""
     for lane in range(out.shape[0]):
-        value = min(max(x[lane], -700.0), 700.0)
-        power = np.floor(value * _LOG2_E + 0.5)
-        r = (value - power * _LN2_HIGH) - power * _LN2_LOW
-        p = 1.0 / 6227020800.0
-        p = p * r + 1.0 / 479001600.0
-        p = p * r + 1.0 / 39916800.0
-        p = p * r + 1.0 / 3628800.0
-        p = p * r + 1.0 / 362880.0
-        p = p * r + 1.0 / 40320.0
-        p = p * r + 1.0 / 5040.0
-        p = p * r + 1.0 / 720.0
-        p = p * r + 1.0 / 120.0
-        p = p * r + 1.0 / 24.0
-        p = p * r + 1.0 / 6.0
-        p = p * r + 0.5
-        p = p * r + 1.0
-        p = p * r + 1.0
-        out[lane] = p * _POWERS_OF_TWO[np.int64(power) + 1022]
+        out[lane] = _exp(x[lane])
 
 
 @compiled
-def write_log(x: NDArray[np.float64], out: NDArray[np.float64], work: Workspace) -> None:
-    """Write ln x to ``out`` for normal x > 0, error below 1e-15; uses ``work.real``."""
-    bits = work.real.view(np.int64)
+def write_log(x: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """Write ln x to ``out`` for normal x > 0, error below 1e-15."""
     for lane in range(out.shape[0]):
-        work.real[lane] = x[lane]
-    for lane in range(out.shape[0]):
-        out[lane] = np.float64((bits[lane] >> _EXPONENT_SHIFT) - 1023)
-    for lane in range(out.shape[0]):
-        bits[lane] = (bits[lane] & _MANTISSA) | _ONE_BITS
-    for lane in range(out.shape[0]):
-        high = work.real[lane] > _SQRT_2
-        mantissa = work.real[lane] * (0.5 if high else 1.0)
-        power = out[lane] + (1.0 if high else 0.0)
+        bits = np.float64(x[lane]).view(np.int64)
+        scaled = np.int64((bits & _MANTISSA) | _ONE_BITS).view(np.float64)
+        high = scaled > _SQRT_2
+        mantissa = scaled * (0.5 if high else 1.0)
+        power = np.float64((bits >> _EXPONENT_SHIFT) - _EXPONENT_BIAS) + (1.0 if high else 0.0)
         s = (mantissa - 1.0) / (mantissa + 1.0)
         z = s * s
         p = 1.0 / 21.0
@@ -159,7 +159,7 @@ def write_normal(uniform: NDArray[np.float64], out: NDArray[np.float64], work: W
     """Write the standard normal quantile of ``uniform`` in (0, 1) to ``out`` (AS 241, relative error 1e-15)."""
     for lane in range(out.shape[0]):
         out[lane] = min(uniform[lane], 1.0 - uniform[lane])
-    write_log(out, out=work.logarithm, work=work)
+    write_log(out, work.logarithm)
     for lane in range(out.shape[0]):
         q = uniform[lane] - 0.5
         r = np.sqrt(-work.logarithm[lane])
@@ -199,13 +199,13 @@ def write_poisson(
     lanes = out.shape[0]
     any_large = np.int64(0)
     for lane in range(lanes):
-        work.mean[lane] = _exact_part(mean[lane])
+        exact = _exact_part(mean[lane])
         any_large += np.int64(mean[lane] > EXACT_MEAN)
-        work.real[lane] = -work.mean[lane]
+        none = _exp(-exact)
+        work.mean[lane] = exact
+        work.probability[lane] = none
+        work.cumulative[lane] = none
         out[lane] = 0
-    write_exp(work.real, out=work.probability)
-    for lane in range(lanes):
-        work.cumulative[lane] = work.probability[lane]
     for count in range(1, _LARGEST_WALK):
         inverse = 1.0 / count
         waiting = np.int64(0)
@@ -272,13 +272,12 @@ def write_binomial(
     for lane in range(lanes):
         p = work.odds[lane]
         inverse = 1.0 / ((2.0 - p) * (1.0 - p))
+        none = _exp(work.mean[lane] * _log_complement(p * (1.0 - p) * inverse))
         work.odds[lane] = p * (2.0 - p) * inverse
-        work.real[lane] = work.mean[lane] * _log_complement(p * (1.0 - p) * inverse)
+        work.probability[lane] = none
+        work.cumulative[lane] = none
         work.chance[lane] = uniform[lane] if chance[lane] <= 0.5 else 1.0 - uniform[lane]
         out[lane] = 0
-    write_exp(work.real, out=work.probability)
-    for lane in range(lanes):
-        work.cumulative[lane] = work.probability[lane]
     for count in range(1, _LARGEST_WALK):
         inverse = 1.0 / count
         waiting = np.int64(0)

@@ -113,6 +113,8 @@ class TrafficFlow(NamedTuple):
     exogenous: NDArray[np.int64]  # segment, lane; people
     attracted: NDArray[np.int64]  # segment, lane; people
     expected: NDArray[np.float64]  # lane; mean of all who come, given what came before
+    conversion: NDArray[np.float64]  # lane; scratch: conversion at list price
+    share: NDArray[np.float64]  # lane; scratch: share of the uplift that comes as visitors
     headroom: NDArray[np.float64]  # lane; scratch: ln(highest conversion / conversion at list price)
     uplift: NDArray[np.float64]  # lane; scratch: L
     attraction: NDArray[np.float64]  # lane; scratch: a
@@ -139,7 +141,7 @@ def make_traffic_flow(segments: int, products: int, lanes: int) -> TrafficFlow:
     """Allocate the flow of one tile."""
     means: list[NDArray[Any]] = [np.zeros((segments, lanes)) for _ in range(3)]
     counts: list[NDArray[Any]] = [np.zeros((segments, lanes), np.int64) for _ in range(2)]
-    scratch: list[NDArray[Any]] = [np.zeros(lanes) for _ in range(6)]
+    scratch: list[NDArray[Any]] = [np.zeros(lanes) for _ in range(8)]
     scratch += [np.zeros(lanes, np.int64) for _ in range(2)]
     return TrafficFlow(np.zeros((segments, products, lanes)), *(means + counts + scratch))
 
@@ -212,11 +214,13 @@ def write_expected_units(
         for segment in range(segments):
             shift = segment * products * block
             for lane in range(lanes):
-                factor = frailty[product, lane]
-                units = np.float64(flat[flow.offered_at[lane] + shift]) * factor
+                flow.units[segment, product, lane] = np.float64(flat[flow.offered_at[lane] + shift])
+                flow.factor[lane] = np.float64(flat[flow.listed_at[lane] + shift])
+            for lane in range(lanes):
+                units = flow.units[segment, product, lane] * frailty[product, lane]
                 flow.units[segment, product, lane] = units
                 flow.offer_units[segment, lane] += units
-                flow.list_units[segment, lane] += np.float64(flat[flow.listed_at[lane] + shift]) * factor
+                flow.list_units[segment, lane] += flow.factor[lane] * frailty[product, lane]
 
 
 @compiled
@@ -238,18 +242,21 @@ def arrive(
     """
     segments, lanes = flow.exogenous.shape
     for lane in range(lanes):
+        flow.conversion[lane] = conversion[member[lane]]
+        flow.share[lane] = traffic_share[member[lane]]
+    for lane in range(lanes):
         flow.expected[lane] = 0.0
-        work.mean[lane] = params.highest_conversion / conversion[member[lane]]
-    write_log(work.mean, flow.headroom, work)
+        work.mean[lane] = params.highest_conversion / flow.conversion[lane]
+    write_log(work.mean, flow.headroom)
     for segment in range(segments):
-        _write_uplift(traffic_share, member, flow, segment, work)
+        _write_uplift(flow, segment, work)
         for lane in range(lanes):
-            work.mean[lane] = flow.offer_units[segment, lane] / conversion[member[lane]]
+            work.mean[lane] = flow.offer_units[segment, lane] / flow.conversion[lane]
             flow.visitors_mean[segment, lane] = work.mean[lane] * flow.factor[lane]
         _follow_goodwill(params, tick, state.goodwill[segment], flow, work)
         for lane in range(lanes):
             came_for = flow.visitors_mean[segment, lane] * flow.factor[lane]
-            at_list = flow.list_units[segment, lane] / conversion[member[lane]]
+            at_list = flow.list_units[segment, lane] / flow.conversion[lane]
             exogenous = at_list if params.has_exogenous_visitors else 0.0
             pushed = params.push_uplift * state.push_goodwill[lane] * came_for
             flow.people_mean[lane] = exogenous
@@ -263,18 +270,16 @@ def arrive(
 
 
 @compiled_inline
-def _write_uplift(
-    traffic_share: NDArray[np.float64], member: NDArray[np.int64], flow: TrafficFlow, segment: int, work: Workspace
-) -> None:
+def _write_uplift(flow: TrafficFlow, segment: int, work: Workspace) -> None:
     """Write flow.attraction (a) and flow.factor (e^(a - L)) of a segment."""
     lanes = flow.uplift.shape[0]
     for lane in range(lanes):
         offer, listed = flow.offer_units[segment, lane], flow.list_units[segment, lane]
         work.mean[lane] = offer / listed if (listed > 0.0) & (offer > 0.0) else 1.0
-    write_log(work.mean, flow.uplift, work)
+    write_log(work.mean, flow.uplift)
     for lane in range(lanes):
         uplift = flow.uplift[lane]
-        flow.attraction[lane] = max(traffic_share[member[lane]] * uplift, uplift - flow.headroom[lane])
+        flow.attraction[lane] = max(flow.share[lane] * uplift, uplift - flow.headroom[lane])
         work.mean[lane] = flow.attraction[lane] - uplift
     write_exp(work.mean, flow.factor)
 

@@ -20,7 +20,7 @@ def exponentials(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def logarithms(x: NDArray[np.float64]) -> NDArray[np.float64]:
     out = np.zeros_like(x)
-    write_log(x, out, make_workspace(x.size))
+    write_log(x, out)
     return out
 
 
