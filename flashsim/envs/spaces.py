@@ -214,6 +214,11 @@ class ActionCodec:
         """Choices of each head; one number if the action is flat."""
         return (len(self._menu),) if self.config.flat else tuple(int(size) for size in self.sizes)
 
+    @property
+    def reads_observation(self) -> bool:
+        """Whether the meaning of an action depends on what is seen."""
+        return bool(self.config.around_run_out or self.config.scaler_targets or self.config.min_servers)
+
     def _head_sizes(self, head: str) -> list[int]:
         if head == "discount":
             around = self.config.around_run_out

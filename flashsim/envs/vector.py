@@ -59,6 +59,7 @@ class SaleBatch:
         self.observation_space = observation_space(plan)
         (width,) = self.observation_space.shape
         self._observation = np.zeros((batch.tiles * batch.lanes, width), np.float32)
+        self._is_reread = self.codec.reads_observation or bool(plan.tables.is_frozen.any())
         self._sights = [make_sight(width, batch.lanes) for _ in batch.scratch]
         self._view = (plan.tables, plan.forecast, np.array(plan.lookahead, np.int64), not plan.is_reference)
         self._episodes = np.zeros(sales, np.uint64)
@@ -88,17 +89,24 @@ class SaleBatch:
 
     def observe(self) -> NDArray[np.float32]:
         """Fresh observations (sale, feature) of the present state."""
-        batch = self.batch
+        batch, out = self.batch, self._page()
         batch.each(
             lambda part, first, last: observe_tiles(
-                *self._view, batch.state, self.memory, self._sights[part], self._observation, first, last
+                *self._view, batch.state, self.memory, self._sights[part], out, first, last
             )
         )
         return self.seen()
 
     def seen(self) -> NDArray[np.float32]:
-        """A copy of the observations (sale, feature) that the last step or :meth:`observe` left behind."""
-        return self._observation[: self.sales].copy()
+        """The observations (sale, feature) that the last step or :meth:`observe` left behind: the caller's own."""
+        rows = self._observation[: self.sales]
+        return rows.copy() if self._is_reread else rows
+
+    def _page(self) -> NDArray[np.float32]:
+        """Where the next observations are written: a new array, but over the last ones where those are still needed."""
+        if not self._is_reread:
+            self._observation = np.empty_like(self._observation)
+        return self._observation
 
     def step(self, actions: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Let the ticks of one decision pass; returns reward (sale,) and whether the sale ended (sale,).
@@ -131,7 +139,7 @@ class SaleBatch:
         batch.fill(batch.decisions.cap, orders.cap)
         batch.check_open()
         before = (*self._view, self._weights, batch.decisions, batch.state, batch.ledger, self.memory)
-        after = (self._reward, self._observation)
+        after = (self._reward, self._page())
         if self._pass is None:
             self._pass = bound(pass_tick, (*before, batch.scratch[0], self._sights[0], *after, 0, batch.tiles))
         run = self._pass

@@ -229,7 +229,9 @@ def _write_factors(
     for product in range(products):
         few = max(params.scarcity_threshold * np.float64(planned[product]), 1e-9)
         for lane in range(lanes):
-            shown = depth[product, menu[product, lane]]
+            flow.depth[lane] = depth[product, menu[product, lane]]
+        for lane in range(lanes):
+            shown = flow.depth[lane]
             known = shown if tick[lane] == 0 else state.reference[product, lane]
             better = shown - known
             work.odds[lane] = (params.reference_gain if better >= 0.0 else params.reference_loss) * better

@@ -138,12 +138,14 @@ class Batch:
             raise RuntimeError("a sale has ended: open it again before the next step")
 
     def each(self, work: Callable[[int, int, int], None]) -> None:
-        """Call ``work(part, first, last)`` for each thread's part of the tiles; its scratch is ``scratch[part]``."""
-        parts = list(zip(range(len(self.scratch)), self._bounds[:-1], self._bounds[1:], strict=True))
-        if len(parts) == 1:
-            work(*parts[0])
-            return
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(len(parts))
-        for done in [self._pool.submit(work, *part) for part in parts]:
+        """Call ``work(part, first, last)`` for each thread's part of the tiles; its scratch is ``scratch[part]``.
+
+        The first part is the caller's own.
+        """
+        own, *others = zip(range(len(self.scratch)), self._bounds[:-1], self._bounds[1:], strict=True)
+        if others and self._pool is None:
+            self._pool = ThreadPoolExecutor(len(others))
+        pending = [self._pool.submit(work, *part) for part in others] if self._pool else []
+        work(*own)
+        for done in pending:
             done.result()

@@ -235,7 +235,7 @@ def _serve_many(
         flow.wait_floor_s[lane] = floor * params.seconds_per_tick
         flow.wait_tail_s[lane] = tail * params.seconds_per_tick
     write_uniforms(keys, ADMISSION_ORDER, ONLY, work.uniform)
-    ration(flow.waiting, flow.services, work.uniform, flow.served)
+    ration(flow.waiting, flow.services, work.uniform, flow.served, work)
     _refuse(params, in_force, keys, flow, work)
     _abandon(params, keys, flow, work)
 
@@ -275,7 +275,7 @@ def _refuse(
                 left += flow.waiting[segment, lane]
             flow.limit[lane] = max(0, left - params.queue_limit * in_force[lane])
         write_uniforms(keys, QUEUE_ORDER, ONLY, work.uniform)
-        ration(flow.waiting, flow.limit, work.uniform, flow.failed)
+        ration(flow.waiting, flow.limit, work.uniform, flow.failed, work)
 
 
 @compiled_inline
@@ -311,11 +311,11 @@ def _serve_events(
     for lane in range(lanes):
         play_events(params, lane, in_force[lane], capacity[lane], keys[lane], flow)
     write_uniforms(keys, QUEUE_ORDER, ONLY, work.uniform)
-    ration(flow.waiting, flow.limit, work.uniform, flow.failed)
+    ration(flow.waiting, flow.limit, work.uniform, flow.failed, work)
     write_uniforms(keys, ADMISSION_ORDER, ONLY, work.uniform)
-    ration(flow.waiting, flow.services, work.uniform, flow.served)
+    ration(flow.waiting, flow.services, work.uniform, flow.served, work)
     write_uniforms(keys, ABANDONMENT, ONLY, work.uniform)
-    ration(flow.waiting, flow.abandoned, work.uniform, flow.drawn)
+    ration(flow.waiting, flow.abandoned, work.uniform, flow.drawn, work)
 
 
 @compiled_inline

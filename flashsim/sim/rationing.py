@@ -12,37 +12,34 @@ _HOW_MANY, _ORDER = np.int64(0), np.int64(1)  # cells of the uniforms that say h
 
 @compiled
 def ration(
-    waiting: NDArray[np.int64], limit: NDArray[np.int64], uniform: NDArray[np.float64], taken: NDArray[np.int64]
+    waiting: NDArray[np.int64],
+    limit: NDArray[np.int64],
+    uniform: NDArray[np.float64],
+    taken: NDArray[np.int64],
+    work: Workspace,
 ) -> None:
     """Take ``limit`` (lane) of those ``waiting`` (segment, lane): writes ``taken`` (likewise), lowers ``waiting``.
 
     People of the segments arrive interleaved, so that each stretch of the queue holds all of them in proportion:
     systematic sampling with one uniform start. The counts add up to ``limit`` and each has its proportional mean.
-    Source: Madow & Madow (1944), Ann. Math. Stat. 15(1).
+    Uses people, before and upto of ``work``. Source: Madow & Madow (1944), Ann. Math. Stat. 15(1).
     """
     segments, lanes = waiting.shape
     for lane in range(lanes):
-        taken[0, lane] = waiting[0, lane]
-    for segment in range(1, segments):
+        work.people[lane], work.before[lane], work.upto[lane] = 0, 0, 0
+    for segment in range(segments):
         for lane in range(lanes):
-            taken[segment, lane] = taken[segment - 1, lane] + waiting[segment, lane]  # people up to this segment
-    people = taken[segments - 1]
-    for segment in range(segments - 1):
+            work.people[lane] += waiting[segment, lane]
+    for segment in range(segments):
         for lane in range(lanes):
-            before, take = taken[segment, lane], min(people[lane], limit[lane])
-            share = np.float64(before) * np.float64(take) / np.float64(max(people[lane], 1))
-            goal = take if before == people[lane] else min(take, np.int64(np.floor(share + uniform[lane])))
-            upto = taken[segment - 1, lane] if segment > 0 else 0
-            taken[segment, lane] = max(upto, min(goal, upto + waiting[segment, lane]))  # taken up to this segment
-    for lane in range(lanes):
-        upto = taken[segments - 2, lane] if segments > 1 else 0
-        people[lane] = max(upto, min(people[lane], limit[lane], upto + waiting[segments - 1, lane]))
-    for segment in range(segments - 1, 0, -1):
-        for lane in range(lanes):
-            taken[segment, lane] -= taken[segment - 1, lane]
-            waiting[segment, lane] -= taken[segment, lane]
-    for lane in range(lanes):
-        waiting[0, lane] -= taken[0, lane]
+            before, people, upto = work.before[lane] + waiting[segment, lane], work.people[lane], work.upto[lane]
+            take = min(people, limit[lane])
+            share = np.float64(before) * np.float64(take) / np.float64(max(people, 1))
+            goal = take if before == people else min(take, np.int64(np.floor(share + uniform[lane])))
+            goal = max(upto, min(goal, upto + waiting[segment, lane]))
+            taken[segment, lane] = goal - upto
+            waiting[segment, lane] -= goal - upto
+            work.before[lane], work.upto[lane] = before, goal
 
 
 @compiled_inline
@@ -83,4 +80,4 @@ def draw_some(
             total[lane] = work.number[lane]
         if has_any(total):
             write_uniforms(keys, stream, _ORDER, work.uniform)
-            ration(waiting, total, work.uniform, taken)
+            ration(waiting, total, work.uniform, taken, work)

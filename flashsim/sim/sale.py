@@ -115,9 +115,10 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
 
     # Close: at the last tick or on order, carts are settled and those who wait leave
     _write_closed(tables.rate.shape[0], tick, decisions.timing, ledger.is_closed)
-    inventory.settle(stock, ledger.is_closed, units)
-    waiting_room.close_room(state.room, ledger.is_closed, doors)
-    queueing.dismiss(state.queue, ledger.is_closed, queue)
+    if np.any(ledger.is_closed):
+        inventory.settle(stock, ledger.is_closed, units)
+        waiting_room.close_room(state.room, ledger.is_closed, doors)
+        queueing.dismiss(state.queue, ledger.is_closed, queue)
 
     # Ledger: the facts of this tick; then the pool wears and time goes on
     _book(tables, state, menu, ledger, scratch)

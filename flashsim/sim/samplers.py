@@ -54,12 +54,15 @@ class Workspace(NamedTuple):
     logarithm: NDArray[np.float64]
     chance: NDArray[np.float64]
     number: NDArray[np.int64]
+    people: NDArray[np.int64]
+    before: NDArray[np.int64]
+    upto: NDArray[np.int64]
 
 
 def make_workspace(lanes: int) -> Workspace:
     """Allocate the scratch of a tile of ``lanes`` lanes."""
-    arrays: list[Any] = [np.zeros(lanes) for _ in Workspace._fields]
-    arrays[-1] = np.zeros(lanes, np.int64)
+    whole = ("number", "people", "before", "upto")
+    arrays: list[Any] = [np.zeros(lanes, np.int64 if name in whole else np.float64) for name in Workspace._fields]
     return Workspace(*arrays)
 
 
@@ -272,8 +275,10 @@ def write_binomial(
     for lane in range(lanes):
         p = work.odds[lane]
         inverse = 1.0 / ((2.0 - p) * (1.0 - p))
-        none = _exp(work.mean[lane] * _log_complement(p * (1.0 - p) * inverse))
         work.odds[lane] = p * (2.0 - p) * inverse
+        work.cumulative[lane] = work.mean[lane] * _log_complement(p * (1.0 - p) * inverse)
+    for lane in range(lanes):  # apart from the loop before: the processor runs ahead of one such chain, not of two
+        none = _exp(work.cumulative[lane])
         work.probability[lane] = none
         work.cumulative[lane] = none
         work.chance[lane] = uniform[lane] if chance[lane] <= 0.5 else 1.0 - uniform[lane]

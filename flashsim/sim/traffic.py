@@ -214,13 +214,11 @@ def write_expected_units(
         for segment in range(segments):
             shift = segment * products * block
             for lane in range(lanes):
-                flow.units[segment, product, lane] = np.float64(flat[flow.offered_at[lane] + shift])
-                flow.factor[lane] = np.float64(flat[flow.listed_at[lane] + shift])
-            for lane in range(lanes):
-                units = flow.units[segment, product, lane] * frailty[product, lane]
+                factor = frailty[product, lane]
+                units = np.float64(flat[flow.offered_at[lane] + shift]) * factor
                 flow.units[segment, product, lane] = units
                 flow.offer_units[segment, lane] += units
-                flow.list_units[segment, lane] += flow.factor[lane] * frailty[product, lane]
+                flow.list_units[segment, lane] += np.float64(flat[flow.listed_at[lane] + shift]) * factor
 
 
 @compiled

@@ -119,13 +119,13 @@ def admit(
             flow.expected[lane] += np.float64(state.room[segment, lane])
         flow.expected[lane] = min(places, flow.expected[lane])
     write_uniforms(keys, ROOM_ORDER, ONLY, work.uniform)
-    ration(state.room, flow.places, work.uniform, flow.entering)
+    ration(state.room, flow.places, work.uniform, flow.entering, work)
     for segment in range(segments):
         for lane in range(lanes):
             flow.places[lane] -= flow.entering[segment, lane]
     _lose_patience(params, state, keys, flow, work)
     write_uniforms(keys, ROOM_ARRIVAL_ORDER, ONLY, work.uniform)
-    ration(flow.arriving, flow.places, work.uniform, flow.taken)
+    ration(flow.arriving, flow.places, work.uniform, flow.taken, work)
     for segment in range(segments):
         for lane in range(lanes):
             flow.entering[segment, lane] += flow.taken[segment, lane]

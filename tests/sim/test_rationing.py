@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from flashsim.sim.rationing import ration
+from flashsim.sim.samplers import make_workspace
 
 
 def shared(
@@ -13,7 +14,7 @@ def shared(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Those taken and those left of ``waiting`` (segment, lane)."""
     left, taken = waiting.copy(), np.zeros_like(waiting)
-    ration(left, limit, uniform, taken)
+    ration(left, limit, uniform, taken, make_workspace(limit.size))
     return taken, left
 
 
