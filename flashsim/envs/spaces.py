@@ -161,6 +161,7 @@ class ActionCodec:
                 "choose a divisor"
             )
         self._deepest = (plan.depths <= config.max_discount + 1e-9).sum(axis=1) - 1
+        self._is_cut = bool((self._deepest < plan.menu - 1).any())
         if (self._deepest < 0).any():
             raise InputError(
                 f"action max_discount: {plan.name!r} has no discount of at most {config.max_discount:g}; raise it"
@@ -187,8 +188,6 @@ class ActionCodec:
         self._starts = np.concatenate([[0], np.cumsum(self.sizes)])
         self._changes = np.array(plan.server_changes, np.int64)
         self._caps = np.array(plan.admission_caps)
-        self._can_stay = 0 in plan.server_changes
-        self._always = self._within_menu()
         self._limited: dict[int, int] = {}  # orders that may be infeasible, and where they stand in a mask
         if "timing" in self._slices:
             first = int(self._starts[self._slices["timing"].start])
@@ -196,6 +195,7 @@ class ActionCodec:
         self.dashboard = Dashboard(plan, {f.name: column for column, f in enumerate(observation_table(plan))})
         self._targets = np.array(config.scaler_targets)
         self._scaler = TargetTracking(self.dashboard) if config.scaler_targets else None
+        self._choices = self._possible()
         self.space: spaces.Space[Any]
         if config.flat:
             count = int(np.prod(self.sizes, dtype=np.float64))
@@ -230,15 +230,26 @@ class ActionCodec:
             return [len(self.plan.admission_caps)]
         return [len(self.config.scaler_targets) or len(self.plan.server_changes)]
 
-    def _within_menu(self) -> NDArray[np.bool_]:
-        """Choices (sum of head sizes) that the deepest discount allows; whatever else is feasible changes in a sale."""
-        within = np.ones(self._starts[-1], np.bool_)
+    def _possible(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Levels of servers from which other choices are possible, ascending, and those choices (level, sum of head
+        sizes), below the first level, then from each on; orders that can run out are taken as possible."""
+        servers, levels = self.plan.tables.servers, np.zeros(0, np.int64)
+        has_limits = "capacity" in self._slices and self._scaler is None  # targets are always feasible
+        if has_limits:
+            levels = np.unique([self._least_servers - self._changes, servers.max_servers + 1 - self._changes])
+        masks = np.ones((levels.size + 1, self._starts[-1]), np.bool_)
+        if has_limits:
+            level = np.concatenate([levels[:1] - 1, levels])[:, None] + self._changes
+            first = self._starts[self._slices["capacity"].start]
+            possible = (level >= self._least_servers) & (level <= servers.max_servers)
+            possible |= (level == level.max(axis=1, keepdims=True)) & ~possible.any(axis=1, keepdims=True)
+            masks[:, first : first + self._changes.size] = possible
         if "discount" in self._slices and not self.config.around_run_out:  # steps are cut, and always feasible
             heads = self._starts[self._slices["discount"]]
             deepest = self._deepest if self.config.per_product else np.array([self._deepest.min()])
             for first, last in zip(heads, deepest, strict=True):
-                within[first + last + 1 : first + self.plan.menu] = False
-        return within
+                masks[:, first + last + 1 : first + self.plan.menu] = False
+        return levels, masks
 
     def _can_happen(self, order: int) -> bool:
         """Whether a timing order can ever do something in this plan."""
@@ -258,7 +269,7 @@ class ActionCodec:
             raise InputError(f"action: expected shape {expected}, got {array.shape}")
         if array.dtype.kind not in "iu":
             raise InputError(f"action: expected whole numbers, got {array.dtype} such as {array.flat[0]!r}")
-        whole = array.astype(np.int64)
+        whole = array.astype(np.int64, copy=False)
         limit = np.array(len(self._menu)) if self.config.flat else self.sizes
         outside = whole.view(np.uint64) >= limit.astype(np.uint64)  # negative numbers become the largest
         if outside.any():
@@ -285,7 +296,8 @@ class ActionCodec:
             change = self._changes[_nearest(self._changes, self._scaler.change(observation, menu, target))]
         elif "capacity" in self._slices and is_first:
             change = self._changes[heads[:, self._slices["capacity"].start]]
-        np.minimum(menu, self._deepest, out=menu)
+        if self._is_cut:
+            np.minimum(menu, self._deepest, out=menu)
         if self.config.min_servers:
             change = np.maximum(change, self._least_servers - self._ordered(observation))
         cap = np.full(sales, self._caps[0])
@@ -356,20 +368,11 @@ class ActionCodec:
         lots_left: NDArray[np.int64],
     ) -> NDArray[np.bool_]:
         """Feasible choices (sale, sum of head sizes or flat action): others are projected when taken."""
-        masks = np.repeat(self._always[None], ordered.shape[0], axis=0)
+        levels, choices = self._choices
+        masks = choices.take(np.searchsorted(levels, ordered, side="right"), axis=0)
         for order, left in ((RELEASE, waves_left), (PUSH, pushes_left), (REORDER, lots_left)):
             if order in self._limited:
                 masks[:, self._limited[order]] = left > 0
-        if "capacity" in self._slices and self._scaler is None:  # targets are always feasible
-            servers = self.plan.tables.servers
-            first = self._starts[self._slices["capacity"].start]
-            possible = masks[:, first : first + self._changes.size]
-            level = ordered[:, None]
-            np.greater_equal(level, self._least_servers - self._changes, out=possible)
-            possible &= level <= servers.max_servers - self._changes
-            if ordered.min() < self._least_servers or not self._can_stay:
-                stuck = ~possible.any(axis=1, keepdims=True)
-                possible |= (self._changes == self._changes.max()) & stuck
         if not self.config.flat:
             return masks
         return np.logical_and.reduce([masks[:, choice] for choice in (self._starts[:-1] + self._menu).T])

@@ -143,9 +143,7 @@ class SaleBatch:
         if self._pass is None:
             self._pass = bound(pass_tick, (*before, batch.scratch[0], self._sights[0], *after, 0, batch.tiles))
         run = self._pass
-        batch.each(
-            lambda part, first, last: run(*before, batch.scratch[part], self._sights[part], *after, first, last)
-        )
+        batch.each(lambda part, first, last: run(*before, batch.scratch[part], self._sights[part], *after, first, last))
         return batch.rows(self._reward).copy(), batch.rows(batch.ledger.is_closed).copy()
 
     def _bound(self, reward: NDArray[np.float64]) -> None:

@@ -1,6 +1,6 @@
-"""Batches of sales: tiles of up to 64 lanes, stepped one after another or by a stated number of threads.
+"""Batches of sales: tiles of up to 128 lanes, stepped one after another or by a stated number of threads.
 
-A batch of n sales becomes ⌈n/64⌉ tiles of equal width; lanes beyond the n-th are sales of their own that nobody reads.
+A batch of n sales becomes ⌈n/128⌉ tiles of equal width; lanes beyond the n-th are sales of their own that nobody reads.
 As every draw is addressed by its sale and tick, row i of a batch equals that sale run alone, whatever the width or
 threads.
 """
@@ -28,7 +28,7 @@ from flashsim.sim.state import (
     sale_tile,
 )
 
-WIDEST_TILE = 64
+WIDEST_TILE = 128
 Number = TypeVar("Number", bound=np.generic)
 
 
