@@ -129,9 +129,11 @@ def test_sb3_is_told_return_and_length_of_each_sale_unscaled() -> None:
     np.testing.assert_allclose([info["episode"]["r"] for info in infos], total, rtol=1e-12)
 
 
-def test_observations_are_fresh_copies() -> None:
-    vector = FlashSaleVectorEnv(PLANS["default"], num_envs=2)
-    single = FlashSaleEnv(PLANS["default"])
+@pytest.mark.parametrize("config", [ActionConfig(), ActionConfig(around_run_out=3)])
+def test_observations_are_the_callers_own(config: ActionConfig) -> None:
+    """Also where the meaning of the next action depends on what was seen."""
+    vector = FlashSaleVectorEnv(PLANS["default"], num_envs=2, action=config)
+    single = FlashSaleEnv(PLANS["default"], action=config)
     action = still(PLANS["default"])
     given: list[tuple[Any, NDArray[np.int64]]] = [(vector, np.stack([action, action])), (single, action)]
     for env, orders_given in given:

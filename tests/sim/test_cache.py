@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from flashsim.reference import g0
-from flashsim.sim.cache import compiled_code_of
-from flashsim.sim.engine import Batch
+from flashsim.sim.cache import bound, compiled_code_of
+from flashsim.sim.engine import Batch, step_tiles
 
 
 def folder_for(*places: Path) -> str:
@@ -79,6 +79,25 @@ def test_compiling_is_announced_once_and_only_where_nothing_is_cached(tmp_path: 
     assert [done.stdout for done in said] == ["", ""]
     assert said[0].stderr == "flashsim: compiling the simulator, about a minute, once\n"
     assert said[1].stderr == ""
+
+
+def test_a_bound_function_is_the_compiled_one_for_the_types_of_its_arguments() -> None:
+    batch = Batch(g0().plan().tables, 1, domain=0)
+    batch.open(np.ones(1, np.bool_))
+    arguments = (batch.tables, batch.state, batch.decisions, batch.ledger, batch.scratch[0], 0, 1)
+    step = bound(step_tiles, arguments)
+    known = len(step_tiles.signatures)
+    step(*arguments)
+    step(*arguments)
+    assert batch.state.tick[0, 0] == 2
+    assert len(step_tiles.signatures) == known
+    assert step is not step_tiles
+
+
+def test_without_compilation_a_function_is_bound_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    config: Any = numba.config
+    monkeypatch.setattr(config, "DISABLE_JIT", True)
+    assert bound(abs, (1,)) is abs
 
 
 SECOND_START = """
