@@ -58,13 +58,9 @@ class Sight(NamedTuple):
 
 
 def make_sight(columns: int, lanes: int) -> Sight:
-    """Allocate the sight of a tile.
-
-    Rows of ``columns`` are an odd number of cache lines apart: a power of two would put them all in a few of its sets.
-    """
-    lines = -(-lanes // _LINE)
-    padded = (lines + 1 - lines % 2) * _LINE
-    arrays: list[Any] = [np.zeros((columns, padded), np.float32), *(np.zeros(lanes) for _ in range(6))]
+    """Allocate the sight of a tile."""
+    lines = -(-lanes // _LINE) // 2 * 2 + 1  # odd: a power of two apart, all columns would share few sets of the cache
+    arrays: list[Any] = [np.zeros((columns, lines * _LINE), np.float32), *(np.zeros(lanes) for _ in range(6))]
     return Sight(*(arrays + [np.zeros(lanes, np.int64)]))  # noqa: RUF005  (mypy counts starred arguments)
 
 
@@ -141,9 +137,8 @@ def remember(
         memory.load[lane] = visits / capacity
         memory.utilization[lane] = ledger.utilization[lane]
         memory.latency_s[lane] = ledger.latency_mean_s[lane]
-        work.probability[lane] = level
+        work.probability[lane], work.odds[lane] = level, pushed
         work.chance[lane] = min(1.0, np.float64(ledger.served[lane]) / max(visits, 1.0))
-        work.odds[lane] = pushed
     for product in range(products):
         for lane in range(lanes):
             work.mean[lane] = forecast.units[state.tick[lane] - 1, product, ledger.menu[product, lane]]
