@@ -18,7 +18,6 @@ from agents.baselines.fluid import FluidProgram, Outlook, fluid_lp, fluid_progra
 from agents.baselines.programs import TablePolicy, fitted_programs, optimal, planned_sale, priced_by_programs
 from agents.baselines.rules import (
     LADDER,
-    OPERATIONS,
     Operations,
     Rule,
     RulePolicy,
@@ -26,6 +25,7 @@ from agents.baselines.rules import (
     fixed,
     ladder,
     list_price,
+    operations_of,
     run_out_price,
 )
 from agents.baselines.search import FixedSearch, Trials, best_fixed, best_operations, search_fixed
@@ -35,7 +35,6 @@ __all__ = [
     "DEFAULT_FIELD",
     "DESCRIPTIONS",
     "LADDER",
-    "OPERATIONS",
     "Field",
     "FixedSearch",
     "FluidProgram",
@@ -59,6 +58,7 @@ __all__ = [
     "ladder",
     "learn_bandit",
     "list_price",
+    "operations_of",
     "optimal",
     "planned_sale",
     "priced_by_programs",

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from agents.baselines.bandits import bandit_rule, learn_bandit
 from agents.baselines.fluid import FluidProgram, fluid_lp, fluid_programs, visit_cost
 from agents.baselines.programs import ProductPrograms, fitted_programs, priced_by_programs
-from agents.baselines.rules import OPERATIONS, USUAL, Operations, Rule, fixed, ladder, list_price, run_out_price
+from agents.baselines.rules import USUAL, Operations, Rule, fixed, ladder, list_price, operations_of, run_out_price
 from agents.baselines.search import FixedSearch, best_fixed, best_operations, search_fixed
 from agents.baselines.teams import search_teams, two_teams, without_capacity
 from flashsim.errors import InputError
@@ -82,16 +82,14 @@ class Field:
             return best_fixed(self.plan, self._fixed)
         if name == "two teams":
             return self._teams()
-        rule, choices = (
-            (self._as_scheduled(), SERVER_RULES) if name == "scheduled scaler" else (rules[name](), OPERATIONS)
-        )
+        rule, choices = (self._as_scheduled(), SERVER_RULES) if name == "scheduled scaler" else (rules[name](), None)
         how = best_operations(self.plan, rule, seed=self.seed, operations=choices, progress=self.progress)
         self.facts[name] = {"operations": asdict(how)}
         return rule(self.plan, how)
 
     @cached_property
     def _fixed(self) -> FixedSearch:
-        return search_fixed(self.plan, ticks=self.ticks, seed=self.seed, operations=OPERATIONS, progress=self.progress)
+        return search_fixed(self.plan, ticks=self.ticks, seed=self.seed, progress=self.progress)
 
     def _as_scheduled(self) -> Rule:
         """The best fixed prices, pushes and opening with a schedule of servers."""
@@ -109,7 +107,8 @@ class Field:
 
     def _teams(self) -> Policy:
         """The price team may hold depths, climb the ladder, or use any rule that knows no servers."""
-        price_team = [Operations(pushes=pushes) for pushes in (False, True)]
+        calls = sorted({(how.pushes, how.lots) for how in operations_of(self.plan)})
+        price_team = [Operations(pushes=pushes, lots=lots) for pushes, lots in calls]
         held = search_fixed(
             without_capacity(self.plan),
             ticks=BLIND_SEARCH_TICKS,

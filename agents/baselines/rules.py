@@ -5,8 +5,9 @@
 * run-out price: each product at the menu price at which its stock lasts just to the end, by forecast and what was
   learned of its level.
 
-Each comes with the operations that suit it best: how its servers are scaled, and for which utilization, whether its
-pushes are sent, evenly spread, and how long it stays at list price while the servers ordered at the opening boot. A
+Each comes with the operations that suit it best: how its servers are scaled, and for which utilization, how many people
+are let in, whether its pushes are sent, evenly spread, whether the supplier's lots are ordered at the opening, and how
+long it stays at list price while the servers ordered then boot. A
 *tracking* scaler follows the larger of present and forecast visits, as cloud providers offer it; a *scheduled* one is
 planned ahead from the forecast, corrected by the level learned so far: servers for the visits of the tick in which an
 order comes into force, whatever comes now.
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from flashsim.envs.rules import Dashboard
 from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders
 from flashsim.plan import Plan
-from flashsim.sim.state import HOLD, PUSH
+from flashsim.sim.state import HOLD, PUSH, REORDER
 
 LADDER = (0.15, 0.30, 0.45)
 
@@ -34,18 +35,29 @@ def dashboard_of(plan: Plan) -> Dashboard:
     return ActionCodec(plan, ActionConfig()).dashboard
 
 
-class EvenPushes:
-    """Sends the budgeted pushes in the middle of equal parts of the sale; waves are released as planned."""
+class Calls:
+    """Calls that are known before the sale: all lots at the opening, pushes in the middle of equal parts of the sale.
 
-    def __init__(self, plan: Plan) -> None:
-        self.dashboard, self.budget = dashboard_of(plan), plan.tables.traffic.push_budget
+    Waves are released as planned.
+    """
+
+    def __init__(self, plan: Plan, *, pushes: bool, lots: bool) -> None:
+        self.dashboard = dashboard_of(plan)
+        self.budget = plan.tables.traffic.push_budget if pushes else 0
+        self.lots = lots and plan.tables.stock.lots > 0
 
     def order(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
-        """PUSH or HOLD (sale,)."""
-        past = 1.0 - self.dashboard.share(observation, "time_left")
-        left = self.dashboard.share(observation, "pushes_left") * self.budget
-        due = (self.budget - left + 0.5) / max(1, self.budget)
-        return np.where((past >= due - 1e-6) & (left > 0.5), PUSH, HOLD)
+        """PUSH, REORDER or HOLD (sale,)."""
+        board = self.dashboard
+        order = np.full(observation.shape[0], HOLD, np.int64)
+        if self.lots:
+            order[board.share(observation, "lots_left") > 0.0] = REORDER
+        if self.budget:
+            past = 1.0 - board.share(observation, "time_left")
+            left = board.share(observation, "pushes_left") * self.budget
+            due = (self.budget - left + 0.5) / self.budget
+            order[(past >= due - 1e-6) & (left > 0.5)] = PUSH
+        return order
 
 
 @dataclass(frozen=True)
@@ -60,18 +72,32 @@ class Operations:
     """Ticks at list price before the rule begins, while the servers ordered at the opening boot."""
     scaler: Literal["tracking", "scheduled"] = "tracking"
     """Whether servers follow what is seen or a plan made from the forecast; a reference sale shows nothing to track."""
+    doors: int = 0
+    """Which of the plan's admission caps holds all the time."""
+    lots: bool = False
+    """Whether all lots are ordered from the supplier at the opening."""
 
 
 USUAL = Operations()
 """As they are where nothing is searched."""
 
-OPERATIONS = tuple(
-    Operations(target, pushes, opening_ticks)
-    for target in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-    for pushes in (False, True)
-    for opening_ticks in (0, 3, 5)
-)
-"""What is searched."""
+TARGETS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.4, 2.0)
+"""Utilizations that are searched; above 1, part of a rush is never served."""
+
+
+def operations_of(plan: Plan) -> list[Operations]:
+    """All ways to run a rule in ``plan`` that are searched, with a scaler that tracks; those that do nothing are left
+    out."""
+    lag = int(plan.tables.servers.lag)
+    budget, lots = plan.tables.traffic.push_budget, plan.tables.stock.lots
+    return [
+        Operations(target, pushes, opening, doors=doors, lots=ordered)
+        for target in TARGETS
+        for pushes in ((False, True) if budget else (False,))
+        for opening in sorted({0, lag, lag + 2})
+        for doors in range(len(plan.admission_caps))
+        for ordered in ((False, True) if lots else (False,))
+    ]
 
 
 class ScheduledScaler:
@@ -117,8 +143,8 @@ class RulePolicy:
         self.action = asdict(config)
         self._codec = ActionCodec(plan, config)
         self._scheduled = None if is_tracking else ScheduledScaler(plan, operations.target)
-        self._pushes = EvenPushes(plan) if operations.pushes else None
-        self._first_cap = plan.admission_caps[0]
+        self._calls = Calls(plan, pushes=operations.pushes, lots=operations.lots)
+        self._cap = plan.admission_caps[operations.doors]
         self._opening_share = (operations.opening_ticks - 0.5) / plan.ticks
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -126,10 +152,9 @@ class RulePolicy:
         menu = self.price(observation)
         past = 1.0 - self._codec.dashboard.share(observation, "time_left")
         menu = np.where((past < self._opening_share)[:, None], 0, menu)
-        hold = np.full(menu.shape[0], HOLD, np.int64)
-        timing = hold if self._pushes is None else self._pushes.order(observation)
-        change = np.zeros_like(hold) if self._scheduled is None else self._scheduled.change(observation, menu)
-        doors = np.full(menu.shape[0], self._first_cap)
+        timing = self._calls.order(observation)
+        change = np.zeros_like(timing) if self._scheduled is None else self._scheduled.change(observation, menu)
+        doors = np.full(menu.shape[0], self._cap)
         return self._codec.encode(Orders(menu, timing, change, doors))
 
 

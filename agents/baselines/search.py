@@ -1,11 +1,11 @@
 """Searching baselines on the training members, as learners train on them: depths held, and operations."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
-from agents.baselines.rules import OPERATIONS, Operations, Rule, RulePolicy, fixed
+from agents.baselines.rules import Operations, Rule, RulePolicy, fixed, operations_of
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.evaluation.rollout import action_config
@@ -13,7 +13,8 @@ from flashsim.plan import Plan
 from flashsim.policy import Policy
 from flashsim.sim.streams import TRAINING_DOMAIN
 
-_HEAT_SHARE, _FINALISTS = 8, 6  # a heat on an eighth of the sales leaves one candidate in six
+_HEATS = (16, 4)  # on a 16th, then on a quarter of the sales
+_LEFT = 8  # a heat leaves one candidate in eight, and no fewer than eight
 
 
 def _silent(_ticks: int) -> None:
@@ -58,16 +59,17 @@ def search_fixed(
     ticks: int,
     seed: int,
     sales: int = 128,
-    operations: Sequence[Operations] = OPERATIONS,
+    operations: Sequence[Operations] | None = None,
     progress: Callable[[int], object] = _silent,
 ) -> FixedSearch:
     """Best fixed depth per product with its operations on the training members, by coordinate search on common sales.
 
-    Every uniform depth is tried with all operations first; then one product, or the operations, are changed at a time,
-    for the better only, until ``ticks`` simulated ticks are spent. When a whole round changes nothing, the search goes
-    on with twice the sales. All candidates of a round meet the same sales.
+    It starts at the best uniform depth, each with its own :func:`best_operations`. Then one product, or one of the
+    operations, is changed at a time, for the better only, until ``ticks`` simulated ticks are spent. When a whole round
+    changes nothing, the search goes on with twice the sales. All candidates of a round meet the same sales.
     """
     trials, known = Trials(plan, seed=seed, progress=progress), {}
+    offers = list(operations_of(plan) if operations is None else operations)
 
     def best(candidates: list[tuple[tuple[int, ...], Operations]]) -> tuple[tuple[int, ...], Operations]:
         for candidate in candidates:
@@ -76,17 +78,26 @@ def search_fixed(
                 known[candidate] = trials.profit(rule, sales=sales)
         return max(candidates, key=known.__getitem__)
 
-    found = best([((k,) * plan.products, how) for k in range(plan.menu) for how in operations])
+    def suited(depth: int) -> tuple[tuple[int, ...], Operations]:
+        menu = (depth,) * plan.products
+        return menu, _best(trials, lambda plan, how: fixed(plan, menu, operations=how), offers, sales=sales)
+
+    found = best([suited(depth) for depth in range(plan.menu)])
     while trials.ticks < ticks:
         before = found
         for product in range(plan.products):
             menu = found[0]
             found = best([((*menu[:product], k, *menu[product + 1 :]), found[1]) for k in range(plan.menu)])
-        found = best([(found[0], how) for how in operations])
+        found = best([(found[0], how) for how in offers if _differ(how, found[1]) <= 1])
         if found == before:
             sales *= 2
             known.clear()
     return FixedSearch(*found, trials.ticks)
+
+
+def _differ(one: Operations, other: Operations) -> int:
+    """In how many fields."""
+    return sum(a != b for a, b in zip(astuple(one), astuple(other), strict=True))
 
 
 def best_fixed(plan: Plan, found: FixedSearch) -> RulePolicy:
@@ -100,18 +111,27 @@ def best_operations(
     *,
     seed: int,
     sales: int = 1_024,
-    operations: Sequence[Operations] = OPERATIONS,
+    operations: Sequence[Operations] | None = None,
     progress: Callable[[int], object] = _silent,
 ) -> Operations:
-    """Operations with which ``rule`` earns most on the training members: a heat on some of the sales, then a final.
+    """Operations with which ``rule`` earns most on the training members: heats on some of the sales, then a final.
 
-    All candidates of a round meet the same sales.
+    All candidates of a round meet the same sales. Source: successive halving, Jamieson & Talwalkar (2016),
+    arXiv:1502.07943.
     """
-    trials = Trials(plan, seed=seed, progress=progress)
+    offers = operations_of(plan) if operations is None else operations
+    return _best(Trials(plan, seed=seed, progress=progress), rule, offers, sales=sales)
 
-    def order(candidates: Sequence[Operations], count: int) -> list[Operations]:
-        profits = {how: trials.profit(rule(trials.plan, how), sales=count) for how in candidates}
-        return sorted(candidates, key=lambda how: -profits[how])
 
-    finalists = order(operations, max(1, sales // _HEAT_SHARE))[: -(-len(operations) // _FINALISTS)]
-    return order(finalists, sales)[0]
+def _best(trials: Trials, rule: Rule, operations: Sequence[Operations], *, sales: int) -> Operations:
+    left = list(operations)
+    for heat in _HEATS:
+        if len(left) > _LEFT:
+            left = _ordered(trials, rule, left, sales=max(1, sales // heat))[: max(_LEFT, len(left) // _LEFT)]
+    return _ordered(trials, rule, left, sales=sales)[0]
+
+
+def _ordered(trials: Trials, rule: Rule, operations: Sequence[Operations], *, sales: int) -> list[Operations]:
+    """``operations``, the best first; of equals the first of them."""
+    profits = {how: trials.profit(rule(trials.plan, how), sales=sales) for how in operations}
+    return sorted(operations, key=lambda how: -profits[how])

@@ -1,9 +1,9 @@
 """Two teams: pricing is optimised first as if capacity were no matter, capacity second given those prices.
 
 So do most companies. The price team plays the training members with servers that never fail and cost nothing, and takes
-the pricing rule (and pushes) that earns most there; it knows every rule of this package. The operations team then takes
-that rule as given and looks for the scaler and utilization that suit it best on the sale as it is. Nobody waits at list
-price for servers to boot: that would need the two to talk.
+the pricing rule (with pushes and lots) that earns most there; it knows every rule of this package. The operations team
+then takes that rule as given and looks for the scaler, utilization and doors that suit it best on the sale as it is.
+Nobody waits at list price for servers to boot: that would need the two to talk.
 
 In a reference sale both teams are exact: the price team solves the sale without capacity, the operations team the
 dynamic program over servers given those prices.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from agents.baselines.programs import TablePolicy, planned_sale
-from agents.baselines.rules import OPERATIONS, Operations, Rule, RulePolicy
+from agents.baselines.rules import Operations, Rule, RulePolicy, operations_of
 from agents.baselines.search import Trials, best_operations
 from flashsim.plan import Plan
 from flashsim.reference import JointSale, siloed, solve
@@ -53,12 +53,11 @@ def search_teams(
     """The rule of ``rules`` that the price team takes, and the operations that the other team gives it."""
     blind = without_capacity(plan)
     trials = Trials(blind, seed=seed, progress=progress)
-    offers = [(name, pushes) for name in rules for pushes in (False, True)]
-    rule, pushes = max(
-        offers,
-        key=lambda offer: trials.profit(rules[offer[0]](trials.plan, Operations(pushes=offer[1])), sales=sales),
-    )
-    given = [how for how in OPERATIONS if how.pushes == pushes and how.opening_ticks == 0]
+    calls = sorted({(how.pushes, how.lots) for how in operations_of(plan)})
+    offers = [(name, Operations(pushes=pushes, lots=lots)) for name in rules for pushes, lots in calls]
+    rule, wanted = max(offers, key=lambda offer: trials.profit(rules[offer[0]](trials.plan, offer[1]), sales=sales))
+    given = [replace(how, opening_ticks=0, pushes=wanted.pushes, lots=wanted.lots) for how in operations_of(plan)]
+    given = list(dict.fromkeys(given))
     given += [replace(how, scaler="scheduled") for how in given]
     found = best_operations(plan, rules[rule], seed=seed, sales=sales, operations=given, progress=progress)
     return TeamsFound(rule, found)

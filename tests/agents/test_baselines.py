@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from agents.baselines import (
     LADDER,
-    OPERATIONS,
     Operations,
     RulePolicy,
     best_fixed,
@@ -19,33 +18,39 @@ from agents.baselines import (
     fixed,
     ladder,
     list_price,
+    operations_of,
     run_out_price,
     search_fixed,
 )
+from agents.baselines.rules import TARGETS
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.evaluation.rollout import play
 from flashsim.plan import Plan
+from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams
 from flashsim.sim.streams import EVALUATION_DOMAIN, TRAINING_DOMAIN
 from flashsim.sim.traffic import TrafficParams
 from tests.worlds import DEPTH_GRID, make_scenario, make_world, without_frailty
 
+SOME = [Operations(target) for target in (0.5, 0.7, 0.9)]
 FREE = ServerParams(service_rate=1e4, start_servers=1, max_servers=2, cost=0.0, penalty=0.0)
 
 
 def ticks_of(plan: Plan, policy: RulePolicy, *, sales: int = 20) -> dict[str, NDArray[Any]]:
-    """What ``policy`` does in each tick: entries of the ledger as (tick, sale, …)."""
+    """What ``policy`` does in each tick: entries of the ledger, lots left and doors as (tick, sale, …)."""
     action = ActionConfig(**policy.action)
     batch = SaleBatch(plan, sales, action=action, reward=RewardConfig(), domain=EVALUATION_DOMAIN)
     batch.seed(consecutive_seeds(0, sales))
     names = ("menu", "pushes", "utilization", "servers", "projected")
-    record: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+    record: dict[str, list[NDArray[Any]]] = {name: [] for name in (*names, "lots_left", "cap")}
     for _ in range(plan.ticks):
         batch.step(policy.act(batch.observe()))
         for name in names:
             record[name].append(batch.batch.rows(getattr(batch.batch.ledger, name)).copy())
+        record["lots_left"].append(batch.batch.rows(batch.batch.state.stock.lots_left).copy())
+        record["cap"].append(batch.batch.rows(batch.batch.decisions.cap).copy())
     return {name: np.array(values) for name, values in record.items()}
 
 
@@ -155,16 +160,17 @@ def training_profit(plan: Plan, policy: RulePolicy, *, sales: int = 128, seed: i
 
 
 def test_the_search_finds_the_best_depth_and_operations_of_one_product() -> None:
-    """Against every depth with all operations, on the same sales of the training members."""
+    """Against every depth with all operations, on the same sales of the training members; eight need no heat."""
     plan = one_product()
-    some = OPERATIONS[::5]
+    some = operations_of(plan)[::8]
+    assert len(some) <= 8
     found = search_fixed(plan, ticks=1, seed=11, operations=some)
     profit = {
         (k, how): training_profit(plan, fixed(plan, (k,), operations=how)) for k, how in product(range(plan.menu), some)
     }
     best = max(profit, key=profit.__getitem__)
     assert (found.menu[0], found.operations) == best
-    assert found.ticks == len(profit) * 128 * plan.ticks
+    assert found.ticks == (len(profit) + plan.menu) * 128 * plan.ticks  # each depth's best plays against the others
     assert best_fixed(plan, found).name == "best fixed"
     assert training_profit(plan, best_fixed(plan, found)) == profit[best]
 
@@ -195,7 +201,7 @@ def test_the_search_finds_a_depth_for_each_product() -> None:
 
 def test_a_search_with_one_seed_has_one_result() -> None:
     plan = one_product()
-    one, other = (search_fixed(plan, ticks=20_000, seed=5, sales=16, operations=OPERATIONS[:3]) for _ in range(2))
+    one, other = (search_fixed(plan, ticks=20_000, seed=5, sales=16, operations=SOME) for _ in range(2))
     assert one == other
 
 
@@ -203,13 +209,40 @@ def test_a_search_with_one_seed_has_one_result() -> None:
 def test_the_operations_found_are_the_best_of_those_that_reach_the_final(
     rule: Callable[[Plan, Operations], RulePolicy],
 ) -> None:
-    """A heat on an eighth of the sales leaves one in six; all meet the same sales."""
+    """Heats on a 16th and a quarter of the sales leave one in eight, and no fewer than eight; all meet the same."""
     plan = one_product()
-    heat, final = (
-        {how: training_profit(plan, rule(plan, how), sales=sales) for how in OPERATIONS} for sales in (8, 64)
-    )
-    finalists = sorted(OPERATIONS, key=lambda how: -heat[how])[: len(OPERATIONS) // 6]
-    assert best_operations(plan, rule, seed=11, sales=64) == max(finalists, key=final.__getitem__)
+    left = operations_of(plan)
+    for sales in (4, 16, 64):
+        profit = {how: training_profit(plan, rule(plan, how), sales=sales) for how in left}
+        left = sorted(left, key=lambda how: -profit[how])[: max(8, len(left) // 8)]
+    assert best_operations(plan, rule, seed=11, sales=64) == left[0]
+
+
+CAPS = (float("inf"), 1.0)
+
+
+def with_doors_and_lots() -> Plan:
+    return make_scenario(admission_caps=CAPS, carts=StockParams(lots=2, lot_share=0.2, lead_time=2)).plan()
+
+
+def test_operations_are_all_that_the_sale_allows() -> None:
+    plan = with_doors_and_lots()
+    lag = int(plan.tables.servers.lag)
+    every = set(product(TARGETS, (False, True), {0, lag, lag + 2}, (0, 1), (False, True)))
+    found = [(how.target, how.pushes, how.opening_ticks, how.doors, how.lots) for how in operations_of(plan)]
+    assert set(found) == every
+    assert len(found) == len(every)
+    quiet = make_scenario(traffic=TrafficParams(push_budget=0)).plan()
+    assert {(how.pushes, how.doors, how.lots) for how in operations_of(quiet)} == {(False, 0, False)}
+
+
+def test_a_rule_holds_its_doors_and_orders_all_lots_at_the_opening() -> None:
+    plan = with_doors_and_lots()
+    seen = ticks_of(plan, ladder(plan, Operations(doors=1, lots=True, pushes=True)))
+    assert (seen["lots_left"][:3] == np.array([1, 0, 0])[:, None]).all()
+    assert (seen["cap"] == CAPS[1]).all()
+    assert seen["pushes"].sum(axis=0).min() > 0
+    assert (seen["projected"] == 0).all()
 
 
 def test_baselines_are_searched_on_training_members_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,8 +257,8 @@ def test_baselines_are_searched_on_training_members_alone(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(SaleBatch, "seed", seed)
     plan = one_product()
-    search_fixed(plan, ticks=1, seed=0, sales=16, operations=OPERATIONS[:3])
-    best_operations(plan, ladder, seed=0, sales=64, operations=OPERATIONS[:6])
+    search_fixed(plan, ticks=1, seed=0, sales=16, operations=SOME)
+    best_operations(plan, ladder, seed=0, sales=64, operations=SOME)
     assert drawn == set(plan.training_members)
     assert domains == {TRAINING_DOMAIN}
 

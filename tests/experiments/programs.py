@@ -34,8 +34,7 @@ def starter(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     """Start programs in this process and in ``folder``, as the command line would: arguments, exit code, output."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # so that what a program sets is taken back
-    few = (baselines.Operations(0.7), baselines.Operations(0.9, pushes=True))
-    monkeypatch.setattr(baselines, "OPERATIONS", few)  # a search takes a second
+    monkeypatch.setattr(baselines.rules, "TARGETS", (0.7,))  # a search takes a second
 
     def start(program: str, *arguments: str) -> Ended:
         main = importlib.import_module(f"experiments.{program}").main

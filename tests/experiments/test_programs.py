@@ -69,8 +69,8 @@ def _run(folder: Path, output: str) -> Ended:
     """Start a run in a process of its own, as ``python -m experiments.run`` does, with a shorter search."""
     code = (
         "import sys\n"
-        "from agents.baselines import Operations, field, teams\n"
-        "field.OPERATIONS = teams.OPERATIONS = (Operations(0.7), Operations(0.9, pushes=True))\n"
+        "from agents.baselines import rules\n"
+        "rules.TARGETS = (0.7,)\n"
         "from experiments.run import main\n"
         "if __name__ == '__main__':\n"
         "    main()\n"
