@@ -23,6 +23,7 @@ from flashsim.models.demand import DEPTH, DISPLAY, MAILER, filter_levels
 from flashsim.models.ensemble import Observations
 from flashsim.models.retention import fit_bg_nbd
 from flashsim.models.validation import INTERVAL, Interval
+from flashsim.surface import read_depths
 from flashsim.world import ARRAY_AXES, HOURS_OF_DAY, World
 
 RESAMPLES = 1000
@@ -152,14 +153,14 @@ def daily_units(world: World, offers: Offers) -> NDArray[np.float64]:
 
 
 def offered_rates(world: World, offers: Offers) -> NDArray[np.float64]:
-    """Expected units (member, product, week, hour) on an average weekday: the World's table, linear between depths."""
-    table = world.units_per_minute.sum(axis=1, dtype=np.float64) * 60.0
-    place = np.interp(offers.depth, world.depth_grid, np.arange(world.depth_grid.size))
-    low = np.minimum(place.astype(np.intp), world.depth_grid.size - 1)
-    part = (place - low)[None, :, :, None]
-    product = np.arange(world.n_products)[:, None]
-    above = np.minimum(low + 1, world.depth_grid.size - 1)
-    at_depth = table[:, product, low] * (1.0 - part) + table[:, product, above] * part
+    """Expected units (member, product, week, hour) on an average weekday, read between depths as the sale reads them.
+
+    Depths beyond the grid count as its deepest.
+    """
+    table = np.moveaxis(world.units_per_minute.sum(axis=1, dtype=np.float64) * 60.0, 2, -1)  # …, product, hour, depth
+    depths = np.clip(offers.depth, world.depth_grid[0], world.depth_grid[-1])
+    read = [read_depths(table[:, product], world.depth_grid, asked) for product, asked in enumerate(depths)]
+    at_depth = np.stack([np.swapaxes(rates, 1, 2) for rates in read], axis=1)
     support = world.display_effect[:, :, None] * offers.display + world.mailer_effect[:, :, None] * offers.mailer
     rates: NDArray[np.float64] = at_depth * np.exp(support)[..., None]
     return rates
