@@ -8,7 +8,8 @@ python -m experiments.calibrate from_world=WORLD data=csv data.folder=NEW_DAYS  
 Your own tables are sales_data, traffic_data, user_behavior and support_tickets, as .csv or .parquet, any of them; the
 mapping says how they are spelled (flashsim/data/shop_folder.py). What they do not tell comes from ``world.folder``, or
 from the World that the package ships. Rows that break a schema are in ``quarantine.csv``, what became of all rows is in
-``rows.csv``, where each field came from is in ``fields.csv``.
+``rows.csv``, where each field came from is in ``fields.csv``, and ``fidelity.json`` is the World's fidelity card, which
+says of each line of a World of your own tables why it could not be judged.
 """
 
 from dataclasses import dataclass, field
@@ -22,11 +23,11 @@ from omegaconf import MISSING
 from experiments.entry import dated, entry
 from experiments.judging import score_rows
 from experiments.outputs import RunFolder
-from experiments.stages import WorldConfig, obtain_world, say, stage_progress
+from experiments.stages import WorldConfig, call_uncalibrated, obtain_world, say, stage_progress
 from flashsim.data.own_tables import OwnTables, read_own_tables
 from flashsim.data.shop_folder import ShopMapping, read_mapping
 from flashsim.errors import InputError
-from flashsim.files import write_text
+from flashsim.files import write_json, write_text
 from flashsim.own_shop import learn_world
 from flashsim.refresh import refresh_world
 from flashsim.world import World, shipped_world
@@ -67,6 +68,8 @@ def main(config: CalibrateConfig, folder: RunFolder) -> None:
         world = world_of_own_tables(config, config.data, folder)
     else:
         world = world_of_complete_journey(config, folder)
+    if "fidelity" in world.provenance:
+        write_json(folder.path / "fidelity.json", world.provenance["fidelity"])
     folder.record(seeds={"calibration": config.world.seed}, data={"world": world.fingerprint()})
     print(f"World: {folder.path / 'world'}", flush=True)
 
@@ -114,7 +117,7 @@ def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFol
                 folder, "fields", [{"field": name, "from": words} for name, words in world.provenance["fields"].items()]
             )
             write_rows(folder, "products", world.provenance["products"])
-    world.save(folder.path / "world")
+    call_uncalibrated(world).save(folder.path / "world")
     write_rows(folder, "rows", own.account.rows())
     tell_rows(own, quarantine=quarantine)
     if known:
@@ -148,13 +151,9 @@ def tell_rows(own: OwnTables, *, quarantine: Path) -> None:
 
 
 def tell_what_is_not_learned(world: World) -> None:
-    """Say what a calibration took from its base World because the tables do not tell it, a line each."""
-    record: dict[str, Any] = world.provenance
-    for words in record["not_learned"]:
-        say(words)
-    for product in record["products"]:
-        if "elasticity" not in product:
-            say(f"response to price of {product['product_id']}: {product['response']}")
+    """Say what the tables do not tell, by the fidelity card, a line each."""
+    for words in world.provenance["fidelity"]["not_identified"]:
+        say(f"not learned: {words}")
 
 
 def write_rows(folder: RunFolder, name: str, rows: list[dict[str, Any]] | pd.DataFrame) -> None:

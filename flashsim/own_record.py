@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from flashsim.data.own_tables import OwnTables
+from flashsim.fidelity import own_card
 from flashsim.models.assumptions import ASSUMPTIONS, GROSS_MARGIN
 from flashsim.models.own_demand import BLOCK_WEEKS, OwnDemand
 from flashsim.models.validation import INTERVAL
@@ -150,7 +151,7 @@ def describe_own(own: OwnTables, record: Record, *, settings: dict[str, Any]) ->
     """The provenance of a World of ``own`` tables; ``settings`` are those of the calibration."""
     record.finish()
     base = record.base
-    return {
+    facts: dict[str, Any] = {
         "notice": _notice(record),
         "data": {
             "name": own.mapping.name,
@@ -168,6 +169,7 @@ def describe_own(own: OwnTables, record: Record, *, settings: dict[str, Any]) ->
             "fingerprint": base.fingerprint(),
             "notice": str(base.provenance.get("notice", "")),
             "fields": base.provenance.get("fields", {}),
+            "uncalibrated_because": list(base.uncalibrated_because),
         },
         "rows": own.account.rows(),
         "quarantined_rows": {name: own.quarantine.rows_of(name) for name in own.files},
@@ -184,6 +186,7 @@ def describe_own(own: OwnTables, record: Record, *, settings: dict[str, Any]) ->
         if own.tickets is None
         else {str(intent): int(count) for intent, count in own.tickets["intent"].value_counts().items()},
     }
+    return facts | {"fidelity": own_card(facts, base=BASE)}
 
 
 _NOT_IDENTIFIED: Final = (

@@ -19,7 +19,8 @@ The hours of the day are a running mean of the shares of each whole day in ``tra
 
 Kept: response to price, promotions, weekdays, segments, frailties, prices, costs, and units a visitor. Units are as the
 World's own data counted them: its ``population`` is not applied. Left out: that weekdays or responses change, and that
-a day on which all sold well may say less of each product than it seems to.
+a day on which all sold well may say less of each product than it seems to. New days
+are too few to judge the World anew: its fidelity card stays as it was and tells of the update.
 
 Source: Smith (1979), JRSS B 41, "A generalization of the Bayesian steady forecasting model"; West & Harrison (1997),
 Bayesian Forecasting and Dynamic Models, ch. 2 (limiting precision under discounting); Burgers, van Leeuwen & Evensen
@@ -38,6 +39,7 @@ from scipy.stats import nbinom
 
 from flashsim.data.own_tables import OwnTables
 from flashsim.errors import InputError
+from flashsim.fidelity import updates_told
 from flashsim.models.forecast_view import LEVEL_MEMORY
 from flashsim.own_shop import with_hours
 from flashsim.surface import read_depths
@@ -246,7 +248,7 @@ def _places(world: World, sales: pd.DataFrame) -> NDArray[np.intp]:
 
 
 def _extended(record: Mapping[str, Any], entry: dict[str, Any], *, updated: list[str]) -> dict[str, Any]:
-    """The provenance with one more update, which the fields that it changed name."""
+    """The provenance with one more update, which the fields that it changed name, and the fidelity card, if any."""
     updates = [*record.get("updates", []), entry]
     fields = dict(record.get("fields", {}))
     first, last = min(span[0] for span in entry["spans"].values()), max(span[1] for span in entry["spans"].values())
@@ -254,4 +256,6 @@ def _extended(record: Mapping[str, Any], entry: dict[str, Any], *, updated: list
         part for table, part in (("sales_data", "levels"), ("traffic_data", "hours of the day")) if table in updated
     )
     fields["units_per_minute"] = f"{fields.get('units_per_minute', '')}{words}".lstrip("; ")
-    return {**record, "fields": fields, "updates": updates}
+    card = record.get("fidelity")
+    judged = {} if card is None else {"fidelity": card | {"updates": updates_told(updates)}}
+    return {**record, "fields": fields, "updates": updates} | judged

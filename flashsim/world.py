@@ -174,6 +174,10 @@ class World:
         card = self.provenance.get("fidelity")
         if not isinstance(card, dict) or not card.get("lines"):
             return ("no fidelity card: it was never compared with weeks that it had not seen",)
+        if card.get("why_not_judged"):
+            return (
+                f"none of the {len(card['lines'])} lines of its fidelity card was judged: {card['why_not_judged']}",
+            )
         return tuple(
             f"{line['name']} is {line['value']:.2f}, its mark {line['mark_low']:.2f} to {line['mark_high']:.2f}"
             for line in card["lines"]

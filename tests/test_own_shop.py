@@ -12,6 +12,7 @@ import pytest
 from flashsim.data.own_tables import read_own_tables
 from flashsim.data.shop_folder import read_mapping
 from flashsim.errors import InputError
+from flashsim.fidelity.card import ASKED
 from flashsim.models.latency import LatencyModel
 from flashsim.own_shop import learn_world
 from flashsim.world import World
@@ -110,6 +111,51 @@ def test_provenance_says_for_every_field_whether_it_is_the_tables_or_the_base_wo
     assert set(record["data"]["sha256"]) == {"sales_data", "traffic_data"}
     assert {assumption["field"] for assumption in record["assumptions"]} == {"traffic_share"}
     assert not any("unit costs" in words for words in record["not_identified"])
+
+
+def test_the_card_gives_for_every_line_the_reason_why_it_was_not_judged(world: World) -> None:
+    card = json.loads(json.dumps(world.provenance["fidelity"], allow_nan=False))
+    why = {line["name"]: line["why_not_judged"] for line in card["lines"]}
+    assert list(why) == list(ASKED)
+    assert not card["passed"]
+    assert not any(line["passed"] or line["value"] is not None for line in card["lines"])
+    assert why["level"] == why["response"] == why["correlation"] == "all 112 days of sales_data were learned from"
+    assert why["hours"] == why["burstiness"] == "all days of traffic_data were learned from"
+    assert "not learned from your tables" in why["repeats"]
+    assert world.title == "Corner shop, 3 products (uncalibrated)"
+    (reason,) = world.uncalibrated_because
+    assert reason.startswith(
+        "none of the 13 lines of its fidelity card was judged: every day of sales_data and traffic"
+    )
+
+
+def test_the_card_lists_what_was_not_identified_and_what_fell_back_to_which_world(world: World) -> None:
+    card = world.provenance["fidelity"]
+    of_base = {name for name, source in world.provenance["sources"].items() if "base World" in source}
+    assert {row["field"] for row in card["fell_back"]} == of_base
+    assert {row["world"] for row in card["fell_back"]} == {BASE.name}
+    assert {"field": "traffic_share", "world": BASE.name, "why": "no table of yours tells it"} in card["fell_back"]
+    listed = " ".join(card["not_identified"])
+    assert "response to price of p2: base World, the group 'group 1': p2 was sold at one price" in listed
+    assert "the number of servers was not given" in listed
+    assert f"{BASE.name!r}, is uncalibrated itself: no fidelity card" in card["what"]
+
+
+def test_a_card_without_sales_says_whose_demand_it_is(tmp_path: Path) -> None:
+    card = learn(tmp_path, traffic_data=make_traffic(35)).provenance["fidelity"]
+    why = {line["name"]: line["why_not_judged"] for line in card["lines"]}
+    assert why["level"] == why["response"] == f"your tables tell no demand: it is that of the World {BASE.name!r}"
+    assert why["hours"] == "all days of traffic_data were learned from"
+
+
+def test_a_card_of_one_product_of_one_price_says_so(tmp_path: Path) -> None:
+    sales = make_sales(60)
+    card = learn(tmp_path, sales_data=sales[sales["product_id"] == "p2"]).provenance["fidelity"]
+    why = {line["name"]: line["why_not_judged"] for line in card["lines"]}
+    assert why["correlation"] == "one product is sold alone"
+    assert why["sign of the response"].startswith("no product tells a response to price of its own")
+    assert why["hours"] == f"no table tells the hours of the day: they are those of the World {BASE.name!r}"
+    assert why["level"] == "all 60 days of sales_data were learned from"
 
 
 def test_what_is_said_to_be_the_base_worlds_is(world: World) -> None:

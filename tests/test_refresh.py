@@ -221,3 +221,20 @@ def test_prices_above_the_list_price_are_taken_as_it_and_told(tmp_path: Path) ->
 def test_an_update_needs_sales_or_traffic(tmp_path: Path) -> None:
     tickets: Any = pd.DataFrame({"text": ["a"], "intent": ["b"]})
     assert "an update needs sales_data or traffic_data" in refusal(BASE, read(tmp_path, support_tickets=tickets))
+
+
+def test_the_card_of_a_world_that_is_refreshed_stays_and_tells_of_each_update(tmp_path: Path) -> None:
+    world = replace(BASE, provenance={"fidelity": {"lines": [{"passed": True, "value": 1.0}]}})
+    days = make_days(world, 2)
+    first = refresh_world(world, read(tmp_path / "first", sales_data=days), seed=0).world
+    traffic = make_traffic(2, first="2026-03-04")
+    second = refresh_world(first, read(tmp_path / "second", traffic_data=traffic), seed=0).world
+    assert second.provenance["fidelity"]["lines"] == world.provenance["fidelity"]["lines"]
+    assert second.uncalibrated_because == ()
+    sold = f"{days['sales'].sum():,} units were sold, "
+    one, two = (made.provenance["fidelity"]["updates"] for made in (first, second))
+    assert one.startswith(f"1 update since (2026-03-02 to 2026-03-03): {sold}")
+    assert one.endswith("; levels have followed and were not judged anew.")
+    assert two.startswith(f"2 updates since (2026-03-02 to 2026-03-05): {sold}")
+    assert two.endswith("; levels and hours of the day have followed and were not judged anew.")
+    assert "fidelity" not in refresh_world(BASE, read(tmp_path / "none", sales_data=days), seed=0).world.provenance

@@ -24,7 +24,7 @@ Source: Gelman, Meng & Stern (1996), Statistica Sinica 6 (comparing data with re
 "RetailSynth", arXiv:2312.14095, for judging a retail simulator by Kolmogorov-Smirnov distances.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
@@ -43,8 +43,6 @@ DRAWS: Final = 200
 """Simulations of the held-out weeks; a quantile of .05 then rests on ten of them, a mean over products on thousands."""
 RESAMPLES: Final = 200
 """Bootstrap resamples of weeks behind an interval."""
-SPREAD: Final = (0.75, 4.0 / 3.0)
-COVERAGE: Final = (0.87, 0.93)
 WHAT: Final = (
     "Weeks that the World had not seen, simulated with it at the depths, displays and mailers that were really "
     "offered, against what happened. Products start each week at the level of the weeks before it."
@@ -60,6 +58,36 @@ LEFT_OUT: Final = (
     "depths beyond those offered in the held-out weeks",
 )
 """What these weeks cannot tell, whatever the lines above say."""
+
+
+class Asked(NamedTuple):
+    """What a line asks, and the mark that its value must lie in."""
+
+    question: str
+    mark: tuple[float, float]
+
+
+_SPREAD: Final = (0.75, 4.0 / 3.0)
+_COVERAGE: Final = (0.87, 0.93)
+_OF_DAYS: Final = "Do simulated 90 % intervals hold 90 % of days"
+_VARIES: Final = "Do days vary as much around what was to be expected"
+_TOGETHER: Final = "Do products have good and bad days together? (correlation; the value is the swing of their total)"
+ASKED: Final[Mapping[str, Asked]] = {
+    "level": Asked("As many units a product and day?", (0.9, 1.1)),
+    "distribution": Asked("Are busy and quiet days as frequent?", (0.0, 0.05)),  # beyond 1.36/√days
+    "PIT": Asked("Does each day fall evenly over what is simulated?", (0.0, 0.10)),
+    "coverage": Asked(f"{_OF_DAYS}?", _COVERAGE),
+    "coverage, busiest third": Asked(f"{_OF_DAYS} of large counts?", _COVERAGE),
+    "dispersion": Asked(f"{_VARIES}? (units)", _SPREAD),
+    "dispersion, busiest third": Asked(f"{_VARIES}, at large counts?", _SPREAD),
+    "response": Asked("Do discounts raise sales as much? (log uplift at a product's deepest offer)", (0.75, 1.25)),
+    "sign of the response": Asked("Do discounts raise sales at all? (share of products)", (0.8, 1.0)),
+    "correlation": Asked(_TOGETHER, _SPREAD),
+    "hours": Asked("Do people come at the same hours?", (0.0, 0.10)),
+    "burstiness": Asked("Do hours bunch as much? (Fano factor)", _SPREAD),
+    "repeats": Asked("Do customers come back as often as a model of the weeks before expects?", (0.8, 1.25)),
+}
+"""Every line that a card can have, in the order in which they are read."""
 
 
 @dataclass(frozen=True)
@@ -179,11 +207,10 @@ def fidelity_card(
 
 class _Question(NamedTuple):
     name: str
-    words: str
     of: Callable[[Any, Weeks], float]
-    mark: tuple[float, float]
     happened: float | None = None
     simulated: float | None = None
+    allowance: float = 0.0  # by which chance in few days moves the upper end of the mark
 
 
 def _line(seen: Cells | Together, question: _Question, *, drawn: NDArray[np.intp]) -> Line:
@@ -191,12 +218,13 @@ def _line(seen: Cells | Together, question: _Question, *, drawn: NDArray[np.intp
     spread = np.array([question.of(seen, weeks) for weeks in drawn])
     low, high = np.quantile(spread, INTERVAL) - (spread.mean() - value)
     numbers = (question.happened, question.simulated, value, float(low), float(high))
-    return Line(question.name, question.words, *numbers, *question.mark)
+    words, (mark_low, mark_high) = ASKED[question.name]
+    return Line(question.name, words, *numbers, mark_low, mark_high + question.allowance)
 
 
 def _repeats(found: Interval) -> Line:
-    question = "Do customers come back as often as a model of the weeks before expects?"
-    return Line("repeats", question, None, None, *found, 0.8, 1.25)
+    words, mark = ASKED["repeats"]
+    return Line("repeats", words, None, None, *found, *mark)
 
 
 def _of_each(cells: Cells) -> list[_Question]:
@@ -210,42 +238,32 @@ def _of_each(cells: Cells) -> list[_Question]:
         tuple(float(np.sqrt((square * where).sum() / size)) for square in (error**2, cells.variance))
         for where, size in ((cells.counted, total), (cells.busy, busy))
     )
-    of_days = "Do simulated 90 % intervals hold 90 % of days"
-    varies = "Do days vary as much around what was to be expected"
-    furthest = 0.05 + 1.36 / max(days, 1.0) ** 0.5
     found = [
-        _Question("level", "As many units a product and day?", measures.level, (0.9, 1.1), *units),
-        _Question("distribution", "Are busy and quiet days as frequent?", measures.distribution, (0, furthest)),
-        _Question("PIT", "Does each day fall evenly over what is simulated?", measures.pit_uniformity, (0.0, 0.10)),
-        _Question("coverage", f"{of_days}?", measures.interval_coverage, COVERAGE),
-        _Question("coverage, busiest third", f"{of_days} of large counts?", measures.busy_coverage, COVERAGE),
-        _Question("dispersion", f"{varies}? (units)", measures.dispersion, SPREAD, *spread),
-        _Question(
-            "dispersion, busiest third", f"{varies}, at large counts?", measures.busy_dispersion, SPREAD, *busy_spread
-        ),
+        _Question("level", measures.level, *units),
+        _Question("distribution", measures.distribution, allowance=1.36 / max(days, 1.0) ** 0.5),
+        _Question("PIT", measures.pit_uniformity),
+        _Question("coverage", measures.interval_coverage),
+        _Question("coverage, busiest third", measures.busy_coverage),
+        _Question("dispersion", measures.dispersion, *spread),
+        _Question("dispersion, busiest third", measures.busy_dispersion, *busy_spread),
     ]
     if cells.varied.any():
         deepest = float(cells.log_uplift[cells.varied].max(axis=1).mean())
-        known = (deepest * measures.response(cells, every), deepest)
-        words = "Do discounts raise sales as much? (log uplift at a product's deepest offer)"
-        found.append(_Question("response", words, measures.response, (0.75, 1.25), *known))
-        words = "Do discounts raise sales at all? (share of products)"
-        found.append(_Question("sign of the response", words, measures.right_signs, (0.8, 1.0)))
+        found.append(_Question("response", measures.response, deepest * measures.response(cells, every), deepest))
+        found.append(_Question("sign of the response", measures.right_signs))
     return found
 
 
 def _of_all(joint: Together) -> list[_Question]:
     """What is asked of the products that are sold together."""
     every = np.arange(len(joint.hours))
-    fanos = (measures.hourly_fano(joint, every), joint.simulated_fano)
     found = [
-        _Question("hours", "Do people come at the same hours?", measures.hour_shape, (0.0, 0.10)),
-        _Question("burstiness", "Do hours bunch as much? (Fano factor)", measures.burstiness, SPREAD, *fanos),
+        _Question("hours", measures.hour_shape),
+        _Question("burstiness", measures.burstiness, measures.hourly_fano(joint, every), joint.simulated_fano),
     ]
     if len(joint.z) > 1:
         known = (measures.days_correlation(joint, every), joint.simulated_correlation)
-        words = "Do products have good and bad days together? (correlation; the value is the swing of their total)"
-        found.insert(0, _Question("correlation", words, measures.joint_swing, SPREAD, *known))
+        found.insert(0, _Question("correlation", measures.joint_swing, *known))
     return found
 
 

@@ -14,10 +14,11 @@ from flashsim.report.narrative import Cited
 
 
 class FidelityPassages(NamedTuple):
-    """Sentences above the card, and what no line of it can tell."""
+    """Sentences above the card, what no line of it can tell, and what was taken from another World."""
 
     sentences: tuple[str, ...]
-    unknown: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
+    fell_back: tuple[str, ...] = ()
 
 
 def uncalibrated_passage(world: str, reasons: Sequence[str]) -> str:
@@ -30,7 +31,16 @@ def uncalibrated_passage(world: str, reasons: Sequence[str]) -> str:
 def fidelity_passages(card: Mapping[str, Any] | None) -> FidelityPassages:
     """The verdict of ``card`` in words; that there is none when it is None."""
     if card is None:
-        return FidelityPassages((PAGE["fidelity_missing"],), ())
+        return FidelityPassages((PAGE["fidelity_missing"],))
+    sentences = _unjudged(card) if card.get("why_not_judged") else _judged(card)
+    return FidelityPassages(
+        (*sentences, *([card["updates"]] if "updates" in card else [])),
+        tuple(card["not_identified"]),
+        tuple(PAGE["fidelity_field"].format(**field) for field in card.get("fell_back", ())),
+    )
+
+
+def _judged(card: Mapping[str, Any]) -> list[str]:
     failed = [line["name"] for line in card["lines"] if not line["passed"]]
     verdict = PAGE["fidelity_failed" if failed else "fidelity_passed"]
     basis = PAGE["fidelity_basis"].format(
@@ -50,7 +60,18 @@ def fidelity_passages(card: Mapping[str, Any] | None) -> FidelityPassages:
         sentences.insert(1, PAGE["fidelity_narrow"].format(names=", ".join(narrow)))
     if card.get("pulled_forward"):
         sentences.append(PAGE["pulled_forward"].format(sentence=card["pulled_forward"]["sentence"]))
-    return FidelityPassages(tuple(sentences), tuple(card["not_identified"]))
+    return sentences
+
+
+def _unjudged(card: Mapping[str, Any]) -> list[str]:
+    names: dict[str, list[str]] = {}
+    for line in card["lines"]:
+        names.setdefault(line["why_not_judged"], []).append(line["name"])
+    return [
+        PAGE["fidelity_unjudged"].format(count=len(card["lines"]), why=card["why_not_judged"]),
+        card["what"],
+        *(PAGE["fidelity_unjudged_line"].format(names=", ".join(alike), why=why) for why, alike in names.items()),
+    ]
 
 
 def fidelity_tables(card: Mapping[str, Any] | None) -> dict[str, pd.DataFrame]:
@@ -87,6 +108,9 @@ def fidelity_grids(card: Mapping[str, Any] | None) -> dict[str, Grid]:
 
 
 def _line_cells(row: int, line: Mapping[str, Any]) -> tuple[Cell, ...]:
+    mark = Cell(f"{_short(line['mark_low'])} – {_short(line['mark_high'])}", kind="number")
+    if line["value"] is None:
+        return (words(line["question"]), *[words("–")] * 3, mark, Cell("?", word=PAGE["unjudged"], kind="uncertain"))
     low, high = (Cited(_short(line[end]), "fidelity", row, end) for end in ("low", "high"))
     verdict = "narrow" if _is_narrow(line) else "passed" if line["passed"] else "failed"
     sign, kind = {"passed": ("✓", "kept"), "narrow": ("?", "uncertain"), "failed": ("✕", "broken")}[verdict]
@@ -95,7 +119,7 @@ def _line_cells(row: int, line: Mapping[str, Any]) -> tuple[Cell, ...]:
         Cell(_short(line["happened"]), f"fidelity-{row}-happened", kind="number"),
         Cell(_short(line["simulated"]), f"fidelity-{row}-simulated", kind="number"),
         Cell(_short(line["value"]), f"fidelity-{row}-value", low=low, high=high, kind="number"),
-        Cell(f"{_short(line['mark_low'])} – {_short(line['mark_high'])}", kind="number"),
+        mark,
         Cell(sign, word=PAGE[verdict], kind=kind),
     )
 

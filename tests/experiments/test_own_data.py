@@ -56,7 +56,7 @@ def test_own_tables_make_a_world_and_its_record(start: Start) -> None:
     assert ended.stdout.strip().splitlines()[-1] == "World: out/world"
     world = World.load(Path("out/world"))
     assert world.product_ids == ("p0", "p1", "p2")
-    names = {"config.yaml", "run.json", "timings.json", "fields.csv", "products.csv", "rows.csv"}
+    names = {"config.yaml", "run.json", "timings.json", "fidelity.json", "fields.csv", "products.csv", "rows.csv"}
     assert files(Path("out")) == names | {"world/world.json", "world/world.safetensors"}
     fields = rows_of("out/fields.csv")
     assert fields["list_price"].startswith("sales_data: ")
@@ -67,7 +67,11 @@ def test_own_tables_make_a_world_and_its_record(start: Start) -> None:
         "traffic_data read": "5040",
         "traffic_data kept": "5040",
     }
-    assert "· response to price of p2: base World, all products: p2 was sold at one price, 11" in ended.stdout
+    assert json.loads(Path("out/fidelity.json").read_text(encoding="utf-8")) == world.provenance["fidelity"]
+    assert "(uncalibrated): none of the 13 lines of its fidelity card was judged" in ended.stdout
+    assert (
+        "· not learned: response to price of p2: base World, all products: p2 was sold at one price, 11" in ended.stdout
+    )
     assert json.loads(Path("out/run.json").read_text())["data"]["world"] == world.fingerprint()
     Scenario(world=world, name="sale", story="A sale on one's own numbers.", ticks=10, depths=(0.0, 0.2)).plan()
 
@@ -96,6 +100,11 @@ def test_a_world_is_refreshed_with_a_new_day(start: Start) -> None:
     assert (ratio != 1.0).any()
     assert after.provenance["updates"][0]["files"] == {"sales_data": "sales_data.csv"}
     assert pd.read_csv("new/levels.csv")["product_id"].tolist() == ["p0", "p1", "p2"]
+    card = json.loads(Path("new/fidelity.json").read_text(encoding="utf-8"))
+    units = make_sales(1, first="2026-03-06", seed=5)["sales"].sum()
+    assert card["updates"].startswith(f"1 update since (2026-03-06 to 2026-03-06): {units} units were sold, ")
+    assert card == after.provenance["fidelity"]
+    assert {name: part for name, part in card.items() if name != "updates"} == before.provenance["fidelity"]
     again = refusal(start, "calibrate", "from_world=new/world", "data=csv", f"data.folder={day}")
     assert again == "sales_data.csv is in the World already, to the last byte; bring days that are new"
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from flashsim.fidelity import own_card
 from flashsim.report import write_report
 from flashsim.report.fidelity import uncalibrated_passage
 from flashsim.world import World
@@ -55,6 +56,26 @@ def card(*lines: dict[str, Any]) -> dict[str, Any]:
 
 def world_with(*lines: dict[str, Any]) -> World:
     return make_world(name="corner shop", provenance={"fidelity": card(*lines)})
+
+
+def own_shop_world() -> World:
+    """A World of a shop's own tables, as far as its card is concerned."""
+    record = {
+        "data": {"days": {"sales_data": 90}},
+        "base": {"name": f"base {NASTY}", "uncalibrated_because": []},
+        "sources": {"units_per_minute": "sales_data and base World", "traffic_share": "base World"},
+        "fields": {
+            "units_per_minute": "sales_data and base World: level: sales_data",
+            "traffic_share": "base World: no table of yours tells it",
+            "buyer_value": "fixed: 0",
+        },
+        "products": [{"product_id": NASTY, "response": "base World, all products: one price"}],
+        "not_identified": ["visits"],
+        "not_learned": [],
+        "response": [],
+        "left_out": {},
+    }
+    return make_world(name="corner shop", provenance={"fidelity": own_card(record, base="base World")})
 
 
 def report_of(world: World, folder: Path) -> tuple[str, str]:
@@ -122,6 +143,28 @@ def test_without_a_card_the_section_says_so(tmp_path: Path) -> None:
     html, _ = report_of(make_world(), tmp_path)
     assert "This World has no fidelity card." in html
     assert "never compared with weeks that it had not seen" in html[: html.index("</header>")]
+
+
+def test_a_card_of_which_nothing_was_judged_is_told_in_the_same_section(tmp_path: Path) -> None:
+    html, markdown = report_of(own_shop_world(), tmp_path)
+    assert "Uncalibrated World. corner shop (uncalibrated)" in html[: html.index("</header>")]
+    section = " ".join(Page(html[html.index('id="section-fidelity"') :]).words)
+    for text in (section, markdown):
+        assert "None of the 13 lines of the World's fidelity card could be judged: every day of" in text
+        assert "Not judged: hours, burstiness: no table tells the hours of the day" in text
+        assert "What was taken from another World" in text
+        assert text.count("not judged") >= 13
+    assert "traffic_share, from the World base &lt;script&gt;" in html
+    assert "<script>" not in html
+    assert len(pd.read_csv(tmp_path / "tables" / "fidelity.csv")) == 13
+
+
+def test_an_update_is_told_beside_the_lines_it_leaves_as_they_were(tmp_path: Path) -> None:
+    updated = card(PASSING) | {"updates": "1 update since: 377 units were sold."}
+    html, markdown = report_of(make_world(provenance={"fidelity": updated}), tmp_path)
+    for text in (html, markdown):
+        assert "passes all 1 lines" in text
+        assert "377 units were sold" in text
 
 
 @pytest.mark.parametrize("reasons", [[], ()])
