@@ -4,12 +4,17 @@ python -m experiments.calibrate                # the full calibration on Complet
 python -m experiments.calibrate world.data=FOLDER world.seed=1 output=outputs/calibrate/mine
 python -m experiments.calibrate data=csv data.folder=FOLDER data.mapping=FILE.yaml        # your own tables
 python -m experiments.calibrate from_world=WORLD data=csv data.folder=NEW_DAYS            # refresh a World
+python -m experiments.calibrate latency=loopback latency.servers=4 latency.mean_service_s=0.04     # measure servers
 
 Your own tables are sales_data, traffic_data, user_behavior and support_tickets, as .csv or .parquet, any of them; the
 mapping says how they are spelled (flashsim/data/shop_folder.py). What they do not tell comes from ``world.folder``, or
 from the World that the package ships. Rows that break a schema are in ``quarantine.csv``, what became of all rows is in
 ``rows.csv``, where each field came from is in ``fields.csv``, and ``fidelity.json`` is the World's fidelity card, which
 says of each line of a World of your own tables why it could not be judged.
+
+Where no table tells the response times of servers they are assumed, or those of the base World. ``latency=loopback``
+puts a small server of this machine under a bounded load instead (flashsim/models/loopback.py; half a minute) and prints
+the fit with its residuals; as times are measured, such a World differs a little from run to run.
 """
 
 from dataclasses import dataclass, field
@@ -28,6 +33,8 @@ from flashsim.data.own_tables import OwnTables, read_own_tables
 from flashsim.data.shop_folder import ShopMapping, read_mapping
 from flashsim.errors import InputError
 from flashsim.files import write_json, write_text
+from flashsim.models.loopback import Load
+from flashsim.models.site import SiteRecords
 from flashsim.own_shop import learn_world
 from flashsim.refresh import refresh_world
 from flashsim.world import World, shipped_world
@@ -51,23 +58,42 @@ class CsvConfig(DataConfig):
 
 
 @dataclass(frozen=True)
+class LatencyConfig:
+    """Servers of which no table tells are assumed, or those of the base World."""
+
+
+@dataclass(frozen=True)
+class LoopbackConfig(LatencyConfig, Load):
+    """They are measured on a small server of this machine under a bounded load."""
+
+
+@dataclass(frozen=True)
 class CalibrateConfig:
     """Everything that a calibration depends on."""
 
     world: WorldConfig = field(default_factory=lambda: WorldConfig(quick=False))
     data: DataConfig = field(default_factory=DataConfig)
+    latency: LatencyConfig = field(default_factory=LatencyConfig)
     from_world: str | None = None
     """A World to refresh with the days of ``data``."""
     output: str = dated("calibrate")
 
 
-@entry("calibrate", CalibrateConfig, options={"data": {"complete_journey": DataConfig, "csv": CsvConfig}})
+@entry(
+    "calibrate",
+    CalibrateConfig,
+    options={
+        "data": {"complete_journey": DataConfig, "csv": CsvConfig},
+        "latency": {"assumed": LatencyConfig, "loopback": LoopbackConfig},
+    },
+)
 def main(config: CalibrateConfig, folder: RunFolder) -> None:
     """Calibrate or refresh, save the World with the account of rows, and say where they are."""
     if isinstance(config.data, CsvConfig):
         world = world_of_own_tables(config, config.data, folder)
     else:
         world = world_of_complete_journey(config, folder)
+    tell_servers(world)
     if "fidelity" in world.provenance:
         write_json(folder.path / "fidelity.json", world.provenance["fidelity"])
     folder.record(seeds={"calibration": config.world.seed}, data={"world": world.fingerprint()})
@@ -82,7 +108,7 @@ def world_of_complete_journey(config: CalibrateConfig, folder: RunFolder) -> Wor
         )
     if config.world.folder is not None:
         raise InputError(f"world.folder: a calibration makes a World, got {config.world.folder!r}; leave it out")
-    world = obtain_world(config.world, folder)
+    world = obtain_world(config.world, folder, site=SiteRecords(load=load_of(config)))
     write_rows(folder, "scores", score_rows(world))
     write_rows(folder, "rows", world.provenance.get("rows", []))
     print(pd.DataFrame(score_rows(world)).to_string(index=False), flush=True)
@@ -95,6 +121,8 @@ def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFol
         raise InputError(
             "from_world is the World to refresh, world.folder the one that a calibration rests on; give one"
         )
+    if config.from_world is not None and load_of(config) is not None:
+        raise InputError("latency=loopback: an update keeps the servers of its World; leave it out, or calibrate anew")
     source = config.from_world or config.world.folder
     base = shipped_world() if source is None else World.load(Path(source))
     known = config.from_world is not None
@@ -112,7 +140,7 @@ def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFol
             world, levels = refresh_world(base, own, seed=config.world.seed)
             write_rows(folder, "levels", levels)
         else:
-            world = learn_world(own, base, seed=config.world.seed, progress=stage_progress())
+            world = learn_world(own, base, seed=config.world.seed, load=load_of(config), progress=stage_progress())
             write_rows(
                 folder, "fields", [{"field": name, "from": words} for name, words in world.provenance["fields"].items()]
             )
@@ -125,6 +153,11 @@ def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFol
     else:
         tell_what_is_not_learned(world)
     return world
+
+
+def load_of(config: CalibrateConfig) -> Load | None:
+    """The load under which a server of this machine is measured; None where it is not to be."""
+    return config.latency if isinstance(config.latency, LoopbackConfig) else None
 
 
 def mapping_in(path: str | None) -> ShopMapping:
@@ -154,6 +187,13 @@ def tell_what_is_not_learned(world: World) -> None:
     """Say what the tables do not tell, by the fidelity card, a line each."""
     for words in world.provenance["fidelity"]["not_identified"]:
         say(f"not learned: {words}")
+
+
+def tell_servers(world: World) -> None:
+    """Say how well the queue fits the response times that the servers were learned from, if they were."""
+    servers = world.provenance.get("site", {}).get("servers", {})
+    for words in servers.get("fit", ()):
+        say(f"servers, from {servers['source']}: {words}")
 
 
 def write_rows(folder: RunFolder, name: str, rows: list[dict[str, Any]] | pd.DataFrame) -> None:

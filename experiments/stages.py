@@ -21,6 +21,7 @@ from flashsim.errors import InputError
 from flashsim.evaluation.closure import closure_table
 from flashsim.evaluation.exact import exact_value
 from flashsim.files import write_json, write_text
+from flashsim.models.site import SiteRecords
 from flashsim.plan import Plan
 from flashsim.policy import NetworkPolicy, Policy
 from flashsim.reference import REFERENCE_SALES, ReferenceSale, solve, table_file
@@ -64,15 +65,15 @@ class ScenarioConfig:
     allow_extrapolation: bool | None = None
 
 
-def obtain_world(config: WorldConfig, folder: RunFolder) -> World:
-    """The saved World, or one calibrated now and saved to ``world`` in the run's folder."""
+def obtain_world(config: WorldConfig, folder: RunFolder, *, site: SiteRecords | None = None) -> World:
+    """The saved World, or one calibrated now, with what ``site`` tells, and saved to ``world`` in the run's folder."""
     if config.folder is not None:
         return call_uncalibrated(World.load(Path(config.folder)))
     tables = view_of(complete_journey(None if config.data is None else Path(config.data)), config.view)
     full = QUICK if config.quick else FULL
     settings = replace(full, heldout_weeks=full.heldout_weeks // 2) if config.view in HALF_YEARS else full
     with folder.timed("calibration"):
-        world = calibrate(tables, seed=config.seed, settings=settings, progress=stage_progress())
+        world = calibrate(tables, seed=config.seed, settings=settings, site=site, progress=stage_progress())
     world.save(folder.path / "world")
     return call_uncalibrated(world)
 

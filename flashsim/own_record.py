@@ -42,7 +42,7 @@ class Record:
     tables: dict[str, Any] = field(default_factory=dict)
     """How far the tables are from what they were made of."""
     site: dict[str, Any] = field(default_factory=dict)
-    """What traffic tells of servers and rushes."""
+    """What traffic, or a loopback server, tells of servers and rushes."""
 
     def __post_init__(self) -> None:
         """Everything is the base World's until a table says otherwise."""

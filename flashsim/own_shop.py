@@ -12,7 +12,8 @@ A product's *likes* in the base World are the product of the same id, else those
 as many members as its base, and the same ones for training; member i takes from member i what it does not know itself.
 
 The table is held against these parts as every World's is (:mod:`flashsim.surface`). Servers and the run of a rush come
-from ``traffic_data`` by the minute (:mod:`flashsim.models.site`).
+from ``traffic_data`` by the minute, servers of which it does not tell from a loopback server where one is asked for
+(:mod:`flashsim.models.site`).
 
 Left out: support tickets, which are checked and counted alone; people who look and do not buy beyond their number.
 """
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from flashsim.data.own_tables import OwnTables
 from flashsim.errors import InputError
 from flashsim.models.assumptions import GROSS_MARGIN
+from flashsim.models.loopback import Load
 from flashsim.models.own_demand import OwnDemand, learn_demand
 from flashsim.models.own_visits import (
     OwnSegments,
@@ -41,7 +43,7 @@ from flashsim.models.price_response import FEWEST_DAYS
 from flashsim.models.provenance import describe_segments_held, describe_tables
 from flashsim.models.response import MemberResponse, rising_parts
 from flashsim.models.segments import SEGMENTS
-from flashsim.models.site import SiteRecords, learn_site
+from flashsim.models.site import MEASURED, SiteRecords, learn_site
 from flashsim.own_record import BASE, Record, describe_own
 from flashsim.surface import FINE_STEP, FLOOR, read_depths, tabulate
 from flashsim.world import HOURS_OF_DAY, World
@@ -78,11 +80,18 @@ class Likes(NamedTuple):
 
 
 def learn_world(
-    own: OwnTables, base: World, *, seed: int, progress: Callable[[str, int, int], None] | None = None
+    own: OwnTables,
+    base: World,
+    *,
+    seed: int,
+    load: Load | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> World:
     """A World of ``own`` tables on ``base``; equal tables, base and seed give equal Worlds.
 
-    InputError when a table covers fewer than ``FEWEST_DAYS`` days, or none of them tells anything.
+    With a ``load``, servers of which ``traffic_data`` does not tell are measured on a loopback server, and two Worlds
+    differ by what was measured. InputError when a table covers fewer than ``FEWEST_DAYS`` days, or none of them tells
+    anything.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed must be an integer >= 0, got {seed!r}")
@@ -104,6 +113,7 @@ def learn_world(
             own.account.drop("sales_data", f"product {product} {why}: it is left out", rows)
         world = _with_demand(own, demand, base, record=record)
     world = _with_visits(own, world, record=record, generator=redrawing)
+    world = _with_site(own, world, record=record, load=load, seed=seed)
     facts = {"seed": seed, "members": base.n_members}
     return replace(world, name=_name(own, world), provenance=describe_own(own, record, settings=facts))
 
@@ -257,7 +267,7 @@ def _promotion_effect(demand: OwnDemand, base: World, *, likes: Likes, record: R
 
 
 def _with_visits(own: OwnTables, world: World, *, record: Record, generator: np.random.Generator) -> World:
-    """``world`` with the hours, the units a visitor and the servers that visits and events tell."""
+    """``world`` with the hours and the units a visitor that visits and events tell."""
     if own.sales is None and own.behavior is not None:
         bought = purchases_of(own.behavior, world.product_ids)
         everything = np.zeros(world.n_products, dtype=np.intp)
@@ -268,7 +278,6 @@ def _with_visits(own: OwnTables, world: World, *, record: Record, generator: np.
         profile = None if record.hours_from else record.hours(visit_profile(own.traffic), "traffic_data")
         if profile is not None:
             world = with_hours(world, np.tile(profile, (world.n_members, 1)))
-        world = _with_site(own, world, record=record)
     found = units_a_visitor(
         sales=own.sales, traffic=own.traffic, behavior=own.behavior, members=world.n_members, generator=generator
     )
@@ -281,24 +290,26 @@ def _with_visits(own: OwnTables, world: World, *, record: Record, generator: np.
     return replace(world, conversion_at_list=np.clip(at_list, 1e-9, 1.0 - 1e-9))
 
 
-def _with_site(own: OwnTables, world: World, *, record: Record) -> World:
-    """``world`` with the servers and the run of a rush, where ``traffic_data`` tells them."""
+def _with_site(own: OwnTables, world: World, *, record: Record, load: Load | None, seed: int) -> World:
+    """``world`` with the servers and the run of a rush, where ``traffic_data``, or a loopback server, tells them."""
+    if own.traffic is None and load is None:
+        return world
     servers = own.mapping.of("traffic_data").servers
     assumed = {"service_rate": world.service_rate, "unloaded_latency_s": world.unloaded_latency_s}
-    site = learn_site(
-        SiteRecords(traffic=own.traffic, servers=servers), currency=world.currency, margin=0.0, assumed=assumed, seed=0
-    )
+    records = SiteRecords(traffic=own.traffic, servers=servers, load=load)
+    site = learn_site(records, currency=world.currency, margin=0.0, assumed=assumed, seed=seed)
     own_fields: dict[str, Any] = {}
     for part, names in _SITE_FIELDS.items():
         facts = site.record[part]
-        if facts["source"] == "traffic_data":
+        source = {"traffic_data": "traffic_data", MEASURED: "loopback"}.get(facts["source"], BASE)
+        if source != BASE:
             own_fields |= {name: site.fields[name] for name in names}
             record.site[part] = facts
-        else:
-            record.not_learned.append(f"{part}: {facts['why_not_own']}; the base World's are kept")
-        source, words = ("traffic_data", f"see site: {part}") if part in record.site else (BASE, facts["why_not_own"])
+        if source != "traffic_data":
+            instead = "the base World's are kept" if source == BASE else f"they are those of {MEASURED}"
+            record.not_learned.append(f"{part}: {facts['why_not_own']}; {instead}")
         for name in names:
-            record.set(name, source, words)
+            record.set(name, source, facts["why_not_own"] if source == BASE else f"see site: {part}")
     return replace(world, **own_fields)
 
 

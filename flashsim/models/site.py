@@ -36,6 +36,8 @@ HORIZON_WEEKS: Final = 52.0
 """Time over which a buyer's later purchases count."""
 LATENCY_DAYS: Final = 2
 """Days on either side of the busiest minute from which servers are learned: what tells is the load near saturation."""
+MEASURED: Final = "a loopback server under a bounded load"
+"""Source of servers that were measured."""
 _UNITS: Final = {"service_rate": "visits a minute that a server completes", "unloaded_latency_s": "seconds"}
 Learned = TypeVar("Learned")
 
@@ -125,7 +127,7 @@ def _servers(records: SiteRecords, *, assumed: Mapping[str, float], seed: int) -
     fit, why = _tried(own, records.traffic, absent="no traffic_data was given")
     source = "traffic_data"
     if fit is None and records.load is not None:
-        fit, source = loopback(records.load), "a loopback server under a bounded load"
+        fit, source = loopback(records.load), MEASURED
     if fit is None:
         reason = f"A server is an application node with its share of all behind it. Not measured: {why}."
         assumptions = tuple(

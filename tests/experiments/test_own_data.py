@@ -109,6 +109,21 @@ def test_a_world_is_refreshed_with_a_new_day(start: Start) -> None:
     assert again == "sales_data.csv is in the World already, to the last byte; bring days that are new"
 
 
+def test_servers_are_measured_on_a_loopback_server_where_that_is_asked_for(start: Start) -> None:
+    """Services of 20 ms: 3000 a minute; a busy machine answers more slowly than it was told to."""
+    write_tables(Path("sales"), sales_data=make_sales(60))
+    load = ("latency=loopback", "latency.mean_service_s=0.02", "latency.ticks=16", "latency.tick_s=0.25")
+    ended = start(*OWN, "data.folder=sales", *load, "output=out")
+    assert ended.code == 0, ended.stderr
+    world = World.load(Path("out/world"))
+    assert 0.4 * 3000.0 < world.service_rate < 1.3 * 3000.0
+    assert world.provenance["sources"]["service_rate"] == "loopback"
+    assert world.provenance["sources"]["rush_amplitude"] == "base World"
+    assert "service_rate" not in {row["field"] for row in world.provenance["fidelity"]["fell_back"]}
+    assert "· servers, from a loopback server under a bounded load: measured over fitted response time" in ended.stdout
+    assert "servers: no traffic_data was given; they are those of a loopback server" in ended.stdout
+
+
 def test_broken_rows_go_to_a_file_and_too_many_stop_the_run_but_leave_it(start: Start) -> None:
     sales = make_sales(60).astype(str)
     sales.loc[3, "price"] = "free"
@@ -136,6 +151,10 @@ def test_broken_rows_go_to_a_file_and_too_many_stop_the_run_but_leave_it(start: 
         (("data=csv", "data.folder=shop", "world.folder=nowhere"), "nowhere"),
         (("data=csv", "data.folder=shop", "world.seed=-1"), "seed must be an integer >= 0, got -1"),
         (("data=csv", "data.folder=shop", "world.folder=base", "from_world=base"), "give one"),
+        (("data=csv", "data.folder=shop", "from_world=base", "latency=loopback"), "an update keeps the servers of its"),
+        (("data=csv", "data.folder=shop", "latency=loopback", "latency.servers=0"), "servers must be a whole number"),
+        (("data=csv", "data.folder=shop", "latency.servers=4"), "latency.servers"),
+        (("latency=loopbak",), "did you mean latency=loopback?"),
         (("from_world=base",), "from_world=base needs new days: give them as data=csv data.folder=FOLDER"),
         (("data=csv", "data.folder=shop", "from_world=base"), "of no product of the World (b0, b1, …)"),
     ],
