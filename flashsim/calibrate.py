@@ -164,7 +164,8 @@ def calibrate(
 
 def with_demand(world: World, models: Sequence[ResponseModel], *, source: str, seed: int) -> World:
     """``world`` with its demand from other models, whatever they are: one a member, each giving units a minute of the
-    panel (segment, product, depth, minute). ``source`` says what they are.
+    panel (segment, product, depth, minute). ``source`` says what they are. The fidelity card, which judged another
+    demand, is left behind.
 
     Those of steps must come as ``SmoothedSteps``: what smoothing loses is told in the provenance. InputError when a
     table strays from its model.
@@ -179,7 +180,7 @@ def with_demand(world: World, models: Sequence[ResponseModel], *, source: str, s
         "interpolation": describe_tables(made),
         "smoothing_of_steps": describe_smoothing(steps, generator=smoothing),
     }
-    told = {name: what for name, what in world.provenance.items() if name != "segments_held"}
+    told = {name: what for name, what in world.provenance.items() if name not in ("segments_held", "fidelity")}
     surface = np.stack([table.values for table in made]).astype(np.float32)
     return dataclasses.replace(world, units_per_minute=surface, provenance=told | record)
 

@@ -136,7 +136,10 @@ def test_one_kind_sells_what_several_sell_together(tables: ShopTables, world: Wo
 
 def test_trees_can_feed_a_world_smoothed_with_the_loss_in_its_record() -> None:
     """One segment, one product: steps as they are refused, smoothed they are tabulated and told."""
-    base = make_world(segments=1, products=1, members=2, depth_grid=np.array(DEPTH_GRID), units_per_minute=FLAT)
+    judged = {"fidelity": {"lines": [{"passed": True, "value": 1.0}]}}
+    base = make_world(
+        segments=1, products=1, members=2, depth_grid=np.array(DEPTH_GRID), units_per_minute=FLAT, provenance=judged
+    )
     model = trees()
 
     def one_cell(depths: NDArray[np.float64], minutes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -146,6 +149,8 @@ def test_trees_can_feed_a_world_smoothed_with_the_loss_in_its_record() -> None:
         with_demand(base, [one_cell, one_cell], source="trees", seed=0)
     world = with_demand(base, [SmoothedSteps(one_cell, 0.6)] * 2, source="boosted trees", seed=0)
     record = world.provenance
+    assert base.uncalibrated_because == ()
+    assert "no fidelity card" in world.uncalibrated_because[0]  # the card judged another demand
     assert record["fields"]["units_per_minute"] == "boosted trees"
     assert 0.0 < record["interpolation"]["error"] <= 0.01
     assert record["smoothing_of_steps"]["members_of_steps"] == 2
