@@ -119,8 +119,13 @@ def test_the_card_gives_for_every_line_the_reason_why_it_was_not_judged(world: W
     assert list(why) == list(ASKED)
     assert not card["passed"]
     assert not any(line["passed"] or line["value"] is not None for line in card["lines"])
-    assert why["level"] == why["response"] == why["correlation"] == "all 112 days of sales_data were learned from"
-    assert why["hours"] == why["burstiness"] == "all days of traffic_data were learned from"
+    assert (
+        why["level"]
+        == why["response"]
+        == why["correlation"]
+        == "all 112 days of sales_data were learned from, none was held out"
+    )
+    assert why["hours"] == why["burstiness"] == "all days of traffic_data were learned from, none was held out"
     assert "not learned from your tables" in why["repeats"]
     assert world.title == "Corner shop, 3 products (uncalibrated)"
     (reason,) = world.uncalibrated_because
@@ -145,7 +150,7 @@ def test_a_card_without_sales_says_whose_demand_it_is(tmp_path: Path) -> None:
     card = learn(tmp_path, traffic_data=make_traffic(35)).provenance["fidelity"]
     why = {line["name"]: line["why_not_judged"] for line in card["lines"]}
     assert why["level"] == why["response"] == f"your tables tell no demand: it is that of the World {BASE.name!r}"
-    assert why["hours"] == "all days of traffic_data were learned from"
+    assert why["hours"] == "all days of traffic_data were learned from, none was held out"
 
 
 def test_a_card_of_one_product_of_one_price_says_so(tmp_path: Path) -> None:
@@ -155,7 +160,7 @@ def test_a_card_of_one_product_of_one_price_says_so(tmp_path: Path) -> None:
     assert why["correlation"] == "one product is sold alone"
     assert why["sign of the response"].startswith("no product tells a response to price of its own")
     assert why["hours"] == f"no table tells the hours of the day: they are those of the World {BASE.name!r}"
-    assert why["level"] == "all 60 days of sales_data were learned from"
+    assert why["level"] == "all 60 days of sales_data were learned from, none was held out"
 
 
 def test_what_is_said_to_be_the_base_worlds_is(world: World) -> None:

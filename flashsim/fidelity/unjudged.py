@@ -81,11 +81,13 @@ def _reasons(record: Mapping[str, Any], *, products: Sequence[str]) -> dict[str,
     with_hours = [name for name in ("user_behavior", "traffic_data") if name in used]
     demand = hours = response = f"your tables tell no demand: it is that of {base}"
     if products:
-        demand = response = hours = f"all {record['data']['days']['sales_data']} days of sales_data were learned from"
+        demand = response = hours = (
+            f"all {record['data']['days']['sales_data']} days of sales_data were learned from, none was held out"
+        )
         if not any("elasticity" in row for row in record["products"]):
             response = f"no product tells a response to price of its own: it is that of {base}"
     if with_hours:
-        hours = f"all days of {' and '.join(with_hours)} were learned from"
+        hours = f"all days of {' and '.join(with_hours)} were learned from, none was held out"
     elif products:
         hours = f"no table tells the hours of the day: they are those of {base}"
     together = "one product is sold alone" if len(products) == 1 else demand

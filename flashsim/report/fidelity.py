@@ -36,7 +36,7 @@ def fidelity_passages(card: Mapping[str, Any] | None) -> FidelityPassages:
     return FidelityPassages(
         (*sentences, *([card["updates"]] if "updates" in card else [])),
         tuple(card["not_identified"]),
-        tuple(PAGE["fidelity_field"].format(**field) for field in card.get("fell_back", ())),
+        _fell_back(card.get("fell_back", ())),
     )
 
 
@@ -70,8 +70,19 @@ def _unjudged(card: Mapping[str, Any]) -> list[str]:
     return [
         PAGE["fidelity_unjudged"].format(count=len(card["lines"]), why=card["why_not_judged"]),
         card["what"],
-        *(PAGE["fidelity_unjudged_line"].format(names=", ".join(alike), why=why) for why, alike in names.items()),
+        *(PAGE["fidelity_unjudged_line"].format(names="; ".join(alike), why=why) for why, alike in names.items()),
     ]
+
+
+def _fell_back(fields: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The fields that were taken from another World, a sentence for each reason."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for field in fields:
+        names.setdefault((field["world"], field["why"]), []).append(field["field"])
+    return tuple(
+        PAGE["fidelity_field"].format(names=", ".join(alike), world=world, why=why)
+        for (world, why), alike in names.items()
+    )
 
 
 def fidelity_tables(card: Mapping[str, Any] | None) -> dict[str, pd.DataFrame]:
@@ -88,6 +99,7 @@ def fidelity_grids(card: Mapping[str, Any] | None) -> dict[str, Grid]:
         return {}
     heads = ("question", "happened", "simulated", "value", "mark", "fidelity")
     head = tuple(PAGE[name] if name != "fidelity" else "" for name in heads)
+    caption = PAGE["fidelity_unjudged_caption" if card.get("why_not_judged") else "fidelity_caption"]
     lines = tuple(_line_cells(row, line) for row, line in enumerate(card["lines"]))
     columns = ("name", "level", "coverage", "dispersion", "response")
     products = tuple(
@@ -100,7 +112,7 @@ def fidelity_grids(card: Mapping[str, Any] | None) -> dict[str, Grid]:
         for row, product in enumerate(card["products"])
     )
     return {
-        "fidelity": Grid("fidelity", PAGE["fidelity_caption"], head, lines, wide=True),
+        "fidelity": Grid("fidelity", caption, head, lines, wide=True),
         "fidelity_products": Grid(
             "fidelity_products", PAGE["fidelity_products_caption"], (PAGE["product"], *columns[1:]), products
         ),

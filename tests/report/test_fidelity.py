@@ -63,10 +63,15 @@ def own_shop_world() -> World:
     record = {
         "data": {"days": {"sales_data": 90}},
         "base": {"name": f"base {NASTY}", "uncalibrated_because": []},
-        "sources": {"units_per_minute": "sales_data and base World", "traffic_share": "base World"},
+        "sources": {
+            "units_per_minute": "sales_data and base World",
+            "traffic_share": "base World",
+            "rush_amplitude": "base World",
+        },
         "fields": {
             "units_per_minute": "sales_data and base World: level: sales_data",
             "traffic_share": "base World: no table of yours tells it",
+            "rush_amplitude": "base World: no table of yours tells it",
             "buyer_value": "fixed: 0",
         },
         "products": [{"product_id": NASTY, "response": "base World, all products: one price"}],
@@ -151,10 +156,10 @@ def test_a_card_of_which_nothing_was_judged_is_told_in_the_same_section(tmp_path
     section = " ".join(Page(html[html.index('id="section-fidelity"') :]).words)
     for text in (section, markdown):
         assert "None of the 13 lines of the World's fidelity card could be judged: every day of" in text
-        assert "Not judged: hours, burstiness: no table tells the hours of the day" in text
-        assert "What was taken from another World" in text
+        assert "Not judged: hours; burstiness: no table tells the hours of the day" in text
+        assert "What was taken, wholly or partly, from another World" in text
         assert text.count("not judged") >= 13
-    assert "traffic_share, from the World base &lt;script&gt;" in html
+    assert "<li>traffic_share, rush_amplitude, from the World &#39;base &lt;script&gt;" in html
     assert "<script>" not in html
     assert len(pd.read_csv(tmp_path / "tables" / "fidelity.csv")) == 13
 
