@@ -179,7 +179,9 @@ class BestNetwork(BaseCallback):
         spread: Spread,
         reward: RewardConfig,
         constraints: ConstraintConfig,
+        from_start: bool = False,
     ) -> None:
+        """``from_start``: the network is measured before it learns, too."""
         super().__init__()
         self.spread, self.reward, self.constraints = spread, reward, constraints
         self.plan, self.action = plan.with_members(plan.training_members), asdict(action)
@@ -187,7 +189,7 @@ class BestNetwork(BaseCallback):
         self.curve: list[CurvePoint] = []
         self.best: tuple[tuple[float, float], dict[str, Any]] | None = None
         """Excess, the less the larger, and worth of the best network, and its weights."""
-        self.next = every
+        self.next = 0 if from_start else every
 
     def _on_step(self) -> bool:
         return True

@@ -10,6 +10,7 @@ Source: Schulman et al. (2017), arXiv:1707.06347; Mnih et al. (2015), Nature 518
 import enum
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +24,29 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from torch.distributions import Distribution
 
+from agents.baselines import RulePolicy
 from agents.callbacks import BestNetwork, CurvePoint, EntropySchedule, FiniteRewards, SaleMetrics, check_rewards
 from agents.checkpoints import Checkpoints, go_on
 from agents.export import network_policy
 from agents.feature_sets import show_only
+from agents.head_start import imitate, usual_run
 from agents.lagrangian import Lagrangian, Spread
+from agents.paired import PairedSales
 from agents.settings import AgentConfig, Device, DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
 from agents.tensor_ppo import TensorPPO
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.sb3 import FlashSaleVecEnv, make_sb3
 from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
 from flashsim.plan import Plan
 from flashsim.policy import NetworkPolicy
 from flashsim.sim.parameters import check_whole
+from flashsim.sim.streams import TRAINING_DOMAIN
 
 SEEDS_PER_RUN = 2**32  # training seed j starts at j·2^32
 _SELECTION = 2**31  # sales that choose the network to keep
+_RULE, _SHOWN = 2**29, 2**29 + 2**28  # sales on which an agent's rule is found, and those on which it is shown
 _SCALE = 2**30  # sales that measure the spread of a random policy's return
 
 
@@ -114,6 +121,7 @@ def train(
         spread=spread,
         reward=config.reward,
         constraints=constraints,
+        from_start=config.is_assisted(plan),
     )
     callbacks: list[BaseCallback] = [FiniteRewards(), SaleMetrics(plan, progress), best]
     facts = training_facts(model, plan, config, seed=seed, scale=scale)
@@ -192,17 +200,20 @@ def random_spread(
 
 
 def make_model(plan: Plan, config: AgentConfig, *, seed: int, scale: float) -> BaseAlgorithm:
-    """The algorithm that ``config`` is of, on sales that begin with ``seed``."""
+    """The algorithm that ``config`` is of, on sales that begin with ``seed``; if assisted, where it starts from."""
+    rule = usual_run(plan, seed=seed + _RULE) if config.is_assisted(plan) else None
     makers: dict[type, Callable[..., BaseAlgorithm]] = {
         PPOConfig: _make_ppo,
         TensorPPOConfig: _make_ppo,
         MaskablePPOConfig: _make_ppo,
         DQNConfig: _make_dqn,
     }
-    model = makers[type(config)](plan, config, seed=seed, scale=scale, device=torch_device(config.device))
+    env = _training_env(plan, config, rule, seed=seed, scale=scale)
+    model = makers[type(config)](plan, config, env, seed=seed, device=torch_device(config.device))
     show_only(model, plan, config.observation)
-    env = model.get_env()
-    assert env is not None
+    if rule is not None and isinstance(config, PPOConfig) and config.head_start:
+        assert isinstance(model, PPO | MaskablePPO)
+        imitate(model, plan, rule, action=config.action(plan), share=config.head_start, seed=seed + _SHOWN)
     env.seed(seed)  # SB3 has given it the small seed of the network
     return model
 
@@ -211,11 +222,16 @@ def _falling(start: float, final: float) -> Callable[[float], float]:
     return lambda left: start * (final + (1.0 - final) * left)
 
 
-def _make_ppo(plan: Plan, config: PPOConfig, *, seed: int, scale: float, device: str) -> BaseAlgorithm:
-    decisions = plan.ticks // config.action(plan).every
+def _ppo_sales(plan: Plan, config: PPOConfig) -> tuple[int, int]:
+    """Sales of a rollout, about ``rollout_steps`` in all, and minibatches of equal size that it is parted in."""
     minibatches = max(1, round(config.rollout_steps / config.batch_size))
-    sales = minibatches * max(1, round(config.rollout_steps / (decisions * minibatches)))  # minibatches of equal size
-    env = _training_env(plan, config, sales=sales, seed=seed, scale=scale)
+    decisions = plan.ticks // config.action(plan).every
+    return minibatches * max(1, round(config.rollout_steps / (decisions * minibatches))), minibatches
+
+
+def _make_ppo(plan: Plan, config: PPOConfig, env: FlashSaleVecEnv, *, seed: int, device: str) -> BaseAlgorithm:
+    decisions = plan.ticks // config.action(plan).every
+    sales, minibatches = _ppo_sales(plan, config)
     algorithms = {PPOConfig: PPO, TensorPPOConfig: TensorPPO, MaskablePPOConfig: MaskablePPO}
     return algorithms[type(config)](
         "MlpPolicy",
@@ -234,27 +250,33 @@ def _make_ppo(plan: Plan, config: PPOConfig, *, seed: int, scale: float, device:
     )
 
 
-def _training_env(plan: Plan, config: AgentConfig, *, sales: int, seed: int, scale: float) -> FlashSaleVecEnv:
-    return make_sb3(
-        plan,
-        num_envs=sales,
-        seed=seed,
+def _training_env(
+    plan: Plan, config: AgentConfig, rule: RulePolicy | None, *, seed: int, scale: float
+) -> FlashSaleVecEnv:
+    assert isinstance(config, PPOConfig | DQNConfig)
+    sales = config.sales if isinstance(config, DQNConfig) else _ppo_sales(plan, config)[0]
+    kind: Callable[..., SaleBatch] = SaleBatch
+    if rule is not None and config.paired:
+        kind = partial(PairedSales, usual=rule)
+    batch = kind(
+        plan.with_members(plan.training_members),
+        sales,
         action=config.action(plan),
         reward=config.reward,
-        members=plan.training_members,
-        reward_scale=scale,
+        domain=TRAINING_DOMAIN,
         constraints=_constraints(config),
     )
+    return FlashSaleVecEnv(batch, seed=seed, reward_scale=scale)
 
 
 def _constraints(config: AgentConfig) -> ConstraintConfig:
     return config.constraints if isinstance(config, PPOConfig) else ConstraintConfig()
 
 
-def _make_dqn(plan: Plan, config: DQNConfig, *, seed: int, scale: float, device: str) -> DQN:
+def _make_dqn(_plan: Plan, config: DQNConfig, env: FlashSaleVecEnv, *, seed: int, device: str) -> DQN:
     return DQN(
         "MlpPolicy",
-        _training_env(plan, config, sales=config.sales, seed=seed, scale=scale),
+        env,
         learning_rate=_falling(config.learning_rate, config.final_rate),
         buffer_size=config.buffer,
         learning_starts=config.learning_starts,

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 
 from flashsim.envs.feature_groups import feature_set
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
-from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.spaces import HEADS, ActionConfig
 from flashsim.errors import InputError
 from flashsim.plan import Plan
 from flashsim.sim.parameters import check_range, check_whole
 
 STEPS_AROUND = 2
-SCALER_TARGETS = (0.5, 0.6, 0.7, 0.8, 0.9)
+SCALER_TARGETS = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 2.0)
 _MANY = 10**12
 
 
@@ -50,14 +50,16 @@ class AgentConfig:
     evaluations: int = 15
     """How often greedy play on separate training sales is measured; the best network is kept."""
     evaluation_sales: int = 512
-    heads: tuple[str, ...] = ("discount", "timing", "capacity")
-    """What it decides: any of discount, timing, capacity."""
+    heads: tuple[str, ...] = HEADS
+    """What it decides: any of discount, timing, capacity, admission."""
     per_product: bool = False
     """A discount (or step around the run-out price) for each product; false: one for all."""
     assisted: bool = True
     """The discount head steers around the run-out price and the capacity head sets the target of the scaler, instead of
     naming prices and servers. Reference sales have no past to learn from and are never assisted."""
-
+    paired: bool = True
+    """An assisted agent learns from what a sale earns above its twin, which meets the same people and is run by a good
+    rule (``agents.paired``)."""
     decide_every: int = 5
     """Ticks between decisions of an assisted agent: what a price does in one minute drowns in chance. A sale whose
     length it does not divide is decided every tick."""
@@ -96,14 +98,22 @@ class AgentConfig:
             max_discount=self.max_discount,
             min_servers=self.min_servers,
         )
-        if plan.is_reference or not self.assisted:
+        if not self.is_assisted(plan):
             return plain
         every = self.decide_every if plan.ticks % self.decide_every == 0 else 1
         return replace(plain, around_run_out=STEPS_AROUND, scaler_targets=SCALER_TARGETS, every=every)
 
+    def is_assisted(self, plan: Plan) -> bool:
+        """Whether this agent steers around rules in ``plan``."""
+        return self.assisted and not plan.is_reference
+
+    def is_paired(self, plan: Plan) -> bool:
+        """Whether this agent learns from sales and their twins in ``plan``."""
+        return self.paired and self.is_assisted(plan)
+
     def simulated_ticks(self, plan: Plan) -> int:
-        """Ticks that the training simulates."""
-        return self.steps * self.action(plan).every
+        """Ticks that the training simulates, those of twins included."""
+        return self.steps * self.action(plan).every * (2 if self.is_paired(plan) else 1)
 
     @property
     def flat(self) -> bool:
@@ -125,6 +135,9 @@ class PPOConfig(AgentConfig):
     entropy: float = 0.01
     """Falls linearly to 0 at ``entropy_until`` of the training."""
     entropy_until: float = 0.8
+    head_start: float = 0.8
+    """An assisted agent's first policy chooses as the rule of ``agents.head_start`` does with this probability, head by
+    head; 0: it starts at chance."""
     constraints: ConstraintConfig = field(default_factory=ConstraintConfig)
     """Marks that its sales shall keep on the whole; their multipliers are learned beside the policy."""
     multiplier_rate: float = 0.3
@@ -137,6 +150,7 @@ class PPOConfig(AgentConfig):
         check_range("gae_lambda", self.gae_lambda, 0.0, 1.0)
         check_range("clip_range", self.clip_range, 1e-6, 1e6)
         check_range("entropy", self.entropy, 0.0, 1e6)
+        check_range("head_start", self.head_start, 0.0, 0.999)
         check_range("entropy_until", self.entropy_until, 1e-6, 1.0)
         check_range("multiplier_rate", self.multiplier_rate, 0.0, 1e6)
 

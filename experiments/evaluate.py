@@ -37,7 +37,7 @@ class EvaluateConfig:
     """Rivals by name; scheduled scaler, LinUCB and Thompson sampling play on request."""
     planner_budget: int = 0
     """Simulated ticks a decision for a planner (MPC) that plays as well; 0: none. 10 000 take minutes."""
-    search_ticks: int = 10_000_000
+    search_ticks: int = 15_000_000
     """Simulated ticks spent on the search for the best fixed policy, at least."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     output: str = dated("evaluate")

@@ -59,7 +59,7 @@ class RunConfig:
     """Rivals by name; scheduled scaler, LinUCB and Thompson sampling play on request."""
     planner_budget: int = 0
     """Simulated ticks a decision for a planner (MPC) that plays as well; 0: none. 10 000 take minutes."""
-    search_ticks: int = 10_000_000
+    search_ticks: int = 15_000_000
     """Simulated ticks spent on the search for the best fixed policy, at least; no fewer than a learner trains on."""
     closure_sales: int = 1_024
     """Sales at each depth on which it is checked that the simulated sale sells what the World says."""

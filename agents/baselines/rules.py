@@ -137,7 +137,7 @@ class RulePolicy:
         operations: Operations,
     ) -> None:
         """``price`` gives menu indices (sale, product) for observations."""
-        self.name, self.price = name, price
+        self.name, self.price, self.operations = name, price, operations
         is_tracking = operations.scaler == "tracking"
         config = ActionConfig(scaler_targets=(operations.target,) if is_tracking else ())
         self.action = asdict(config)

@@ -347,6 +347,26 @@ class ActionCodec:
 
     def encode(self, orders: Orders) -> NDArray[np.int64]:
         """Action whose decoding is nearest to ``orders`` (heads left out are dropped, one-for-all: the first)."""
+        return self._joined(self._heads(orders))
+
+    def encode_steered(self, orders: Orders, observation: NDArray[np.float32], *, target: float) -> NDArray[np.int64]:
+        """The same where the discount head steers around the run-out price and the capacity head sets a target.
+
+        The step is that whose prices are nearest to all of ``orders`` together, the utilization nearest to ``target``.
+        """
+        heads = self._heads(orders)
+        if "discount" in self._slices:
+            part = self._slices["discount"]
+            steps = np.arange(self.sizes[part.start]) - self.config.around_run_out
+            menu = np.clip(self.dashboard.run_out(observation)[:, None] + steps[:, None], 0, self.plan.menu - 1)
+            away = np.abs(np.minimum(menu, self._deepest) - orders.menu[:, None])  # sale, step, product
+            one_for_all = away.sum(axis=2).argmin(axis=1)[:, None]
+            heads[:, part] = away.argmin(axis=1) if self.config.per_product else one_for_all
+        if "capacity" in self._slices:
+            heads[:, self._slices["capacity"].start] = np.abs(self._targets - target).argmin()
+        return self._joined(heads)
+
+    def _heads(self, orders: Orders) -> NDArray[np.int64]:
         heads = np.zeros((orders.menu.shape[0], self.sizes.size), np.int64)
         if "discount" in self._slices:
             part = self._slices["discount"]
@@ -357,6 +377,9 @@ class ActionCodec:
             heads[:, self._slices["capacity"].start] = _nearest(self._changes, orders.change)
         if "admission" in self._slices:
             heads[:, self._slices["admission"].start] = _nearest(1.0 / self._caps, 1.0 / orders.cap)
+        return heads
+
+    def _joined(self, heads: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.asarray(np.ravel_multi_index(tuple(heads.T), tuple(self.sizes))) if self.config.flat else heads
 
     def masks(

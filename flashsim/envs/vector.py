@@ -73,9 +73,13 @@ class SaleBatch:
 
     def seed(self, seeds: NDArray[np.uint64], episodes: int = 0) -> None:
         """Open new sales: row i is episode ``episodes`` of seed ``seeds[i]``."""
+        self.assign(seeds, episodes)
+        self.open(np.ones(self.sales, np.bool_))
+
+    def assign(self, seeds: NDArray[np.uint64], episodes: int = 0) -> None:
+        """Name the sales that open next: row i is episode ``episodes`` of seed ``seeds[i]``."""
         self.batch.fill(self.batch.seed, seeds)
         self._episodes[:] = episodes
-        self.open(np.ones(self.sales, np.bool_))
 
     def open(self, rows: NDArray[np.bool_]) -> None:
         """Open the next episode in ``rows`` (sale,)."""
