@@ -12,7 +12,7 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from flashsim.envs.feature_groups import feature_set
-from flashsim.envs.spaces import observation_table
+from flashsim.envs.features import observation_table
 from flashsim.plan import Plan
 
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.naive_parts import Answers, Pool, Queue, Shoppers, Stock, Traffic
+from flashsim.envs.features import observation_space
 from flashsim.envs.observation import PACE_MEMORY
-from flashsim.envs.spaces import ActionCodec, ActionConfig, observation_space
+from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.errors import InputError
 from flashsim.plan import Plan
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders, observation_table
+from flashsim.envs.features import observation_table
+from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders
 from flashsim.plan import Plan
 from flashsim.policy import NetworkPolicy
 from flashsim.rails import Rails

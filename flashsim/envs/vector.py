@@ -8,9 +8,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from flashsim.envs.features import observation_space
 from flashsim.envs.observation import forget_tiles, make_memory, make_sight, observe_tiles, pass_tick
 from flashsim.envs.reward import ConstraintConfig, RateRewards, RewardConfig, RewardConfigArguments, constraint_costs
-from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders, observation_space
+from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders
 from flashsim.errors import InputError
 from flashsim.plan import Plan, Sale
 from flashsim.scenarios import grocery_evening

@@ -24,7 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flashsim.envs.feature_groups import feature_groups
-from flashsim.envs.spaces import observation_table
+from flashsim.envs.features import observation_table
 from flashsim.evaluation.rollout import Rollout, check_policy, play
 from flashsim.evaluation.stats import bootstrap_means, equal_member_means
 from flashsim.plan import Plan

@@ -28,8 +28,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flashsim.envs.feature_groups import feature_groups
+from flashsim.envs.features import observation_table
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import observation_table
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.evaluation.rollout import action_config, check_policy
 from flashsim.plan import Plan

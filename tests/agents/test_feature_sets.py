@@ -13,8 +13,8 @@ from agents.export import export, network_policy
 from agents.learners import make_model, train
 from agents.settings import AgentConfig
 from flashsim.envs.feature_groups import feature_set
+from flashsim.envs.features import observation_table
 from flashsim.envs.sb3 import FlashSaleVecEnv
-from flashsim.envs.spaces import observation_table
 from flashsim.errors import InputError
 from flashsim.evaluation.exact import exact_value
 from flashsim.plan import Plan

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from flashsim.envs.features import observation_space, observation_table
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionConfig, observation_space, observation_table
+from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.plan import Plan
 from flashsim.reference import g1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flashsim.envs.feature_groups import feature_groups
-from flashsim.envs.spaces import observation_table
+from flashsim.envs.features import observation_table
 from flashsim.errors import InputError
 from flashsim.evaluation.importance import ShuffledPolicy, importance_table
 from flashsim.evaluation.rollout import play

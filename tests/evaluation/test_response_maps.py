@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from flashsim.envs.feature_groups import FEATURE_SETS, feature_groups, feature_set
-from flashsim.envs.spaces import observation_table
+from flashsim.envs.features import observation_table
 from flashsim.errors import InputError
 from flashsim.evaluation import response_maps as module
 from flashsim.evaluation.response_maps import LEVELS, STOCK_LEFT, response_maps
