@@ -67,9 +67,9 @@ def imitate(
     optimizer = torch.optim.Adam(network.parameters(), lr=_RATE)
     random = torch.Generator().manual_seed(seed % 2**63)
     for _ in range(_EPOCHS):
-        for rows in torch.randperm(len(seen), generator=random).split(_BATCH):
+        for rows in torch.split(torch.randperm(len(seen), generator=random), _BATCH):
             part = rows.to(device)
-            scores = network(observations[part]).split(sizes, dim=1)  # type: ignore[no-untyped-call]
+            scores = torch.split(network(observations[part]), sizes, dim=1)
             loss = sum(functional.cross_entropy(s, q[part]) for s, q in zip(scores, wanted, strict=True))
             assert isinstance(loss, torch.Tensor)
             optimizer.zero_grad(set_to_none=False)  # gradients may be views of one vector (agents.flat_adam)

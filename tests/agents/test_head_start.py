@@ -1,0 +1,117 @@
+"""An assisted agent starts where a good team stands, and learns from there."""
+
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agents.baselines import Operations, best_operations, run_out_price
+from agents.export import network_policy
+from agents.head_start import SEARCH_SALES, InOwnActions, usual_run
+from agents.learners import make_model, train
+from agents.settings import MaskablePPOConfig, PPOConfig, TensorPPOConfig
+from flashsim.envs.reward import RewardConfig
+from flashsim.envs.spaces import ActionCodec, ActionConfig
+from flashsim.envs.vector import SaleBatch, consecutive_seeds
+from flashsim.plan import Plan
+from flashsim.sim.streams import TRAINING_DOMAIN
+from tests.worlds import make_scenario
+
+SALES = 100
+STEERED = ActionConfig(around_run_out=2, scaler_targets=(0.3, 0.5, 0.8), per_product=False)
+
+
+def plan_of_two() -> Plan:
+    return make_scenario().plan()
+
+
+def test_the_rule_is_the_run_out_price_with_the_operations_that_suit_it_best() -> None:
+    plan = plan_of_two()
+    rule = usual_run(plan, seed=5)
+    assert rule.operations == best_operations(plan, run_out_price, seed=5, sales=SEARCH_SALES)
+    assert rule.name == "run-out price"
+
+
+@pytest.mark.parametrize("operations", [Operations(0.5, pushes=True), Operations(0.8, opening_ticks=3)])
+@pytest.mark.parametrize("per_product", [True, False])
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_rule_in_the_agents_actions_does_what_the_rule_does(
+    operations: Operations, *, per_product: bool, flat: bool
+) -> None:
+    """Step by step where both can decide in each tick; at the opening a step down is as near as it comes."""
+    plan = plan_of_two()
+    rule = run_out_price(plan, operations)
+    own = replace(STEERED, per_product=per_product, flat=flat)
+    player = InOwnActions(plan, rule, own)
+    batch = SaleBatch(plan, SALES, action=own, reward=RewardConfig(), domain=TRAINING_DOMAIN)
+    batch.seed(consecutive_seeds(3, SALES))
+    theirs = ActionCodec(plan, ActionConfig(**rule.action))
+    seen = batch.observe()
+    for tick in range(plan.ticks):
+        wanted = theirs.decode(rule.act(seen), seen)
+        done = batch.codec.decode(batch.codec.check(player.act(seen), SALES), seen)
+        if tick >= operations.opening_ticks:
+            for one, other in zip(done, wanted, strict=True):
+                np.testing.assert_array_equal(one, other)
+        else:
+            assert (done.menu <= np.maximum(0, batch.codec.dashboard.run_out(seen) - 2)).all()
+        batch.step(player.act(seen))
+        seen = batch.seen()
+
+
+@pytest.mark.parametrize("config", [PPOConfig(), TensorPPOConfig(), MaskablePPOConfig()])
+def test_a_first_policy_plays_the_rule(config: PPOConfig) -> None:
+    """Greedily in nearly every decision, and in training as often as it is told, head by head."""
+    plan = plan_of_two()
+    action = config.action(plan)
+    model = make_model(plan, config, seed=0, scale=1.0)
+    policy = network_policy(model, plan, name="start", action={**vars(action)}, training={})
+    player = InOwnActions(plan, usual_run(plan, seed=2**29), action)
+    batch = SaleBatch(plan, SALES, action=action, reward=RewardConfig(), domain=TRAINING_DOMAIN)
+    batch.seed(consecutive_seeds(11, SALES))
+    seen, same, drawn = batch.observe(), [], []
+    for _ in range(plan.ticks // action.every):
+        chosen = player.act(seen)
+        same.append(policy.act(seen) == chosen)
+        drawn.append(model.predict(seen, deterministic=False)[0] == chosen)
+        batch.step(chosen)
+        seen = batch.seen()
+    assert np.mean(same) > 0.97
+    assert np.mean(drawn) == pytest.approx(config.head_start, abs=0.06)
+
+
+SHORT: dict[str, Any] = {
+    "steps": 2_000,
+    "rollout_steps": 1_000,
+    "batch_size": 500,
+    "evaluations": 2,
+    "evaluation_sales": 16,
+}
+
+
+@pytest.mark.parametrize("kind", [PPOConfig, TensorPPOConfig])
+def test_a_policy_that_began_as_a_rule_learns_on(kind: type[PPOConfig]) -> None:
+    model = make_model(plan_of_two(), kind(**SHORT), seed=0, scale=1.0)
+    begun = deepcopy(model.policy.state_dict())
+    model.learn(2_000)
+    for name, values in model.policy.state_dict().items():
+        assert float((values - begun[name]).abs().max()) > 1e-4, name
+
+
+def test_the_rule_is_measured_before_the_agent_learns_and_kept_if_nothing_is_better() -> None:
+    plan = plan_of_two()
+    trained = train(plan, PPOConfig(**SHORT, learning_rate=0.0), seed=0)
+    assert trained.curve[0].steps == 0
+    assert {point.profit for point in trained.curve} == {trained.curve[0].profit}
+
+
+def test_without_a_head_start_the_first_policy_is_that_of_chance() -> None:
+    model = make_model(plan_of_two(), PPOConfig(head_start=0.0), seed=0, scale=1.0)
+    env = model.get_env()
+    assert env is not None
+    seen = SaleBatch.observe(env.sales)  # type: ignore[attr-defined]
+    first = np.concatenate([model.predict(seen, deterministic=False)[0] for _ in range(20)])[:, 0]
+    shares = np.bincount(first, minlength=5) / first.size
+    assert shares == pytest.approx(np.full(5, 0.2), abs=0.02)
