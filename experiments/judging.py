@@ -21,6 +21,7 @@ from flashsim.evaluation.possible import possible_table, told
 from flashsim.evaluation.records import load_rollouts, save_rollouts
 from flashsim.evaluation.response_maps import RESPONSE_SALES, response_maps
 from flashsim.evaluation.rollout import Rollout, play
+from flashsim.evaluation.trainings import trainings_table
 from flashsim.files import read_json, write_json, write_text
 from flashsim.plan import Plan
 from flashsim.policy import Policy
@@ -143,6 +144,19 @@ def what_they_decide(plan: Plan, policies: Sequence[Policy], config: EvaluationC
         for name, table in (("response_map", maps.stock_map), ("response_curves", maps.curves)):
             rows[name] += table.assign(policy=policy.name).to_dict("records")
     return rows
+
+
+def compare_trainings(folder: Path, trainings: Mapping[str, Sequence[str]], config: EvaluationConfig) -> str:
+    """What holds over the ``trainings`` of each learner, of the evaluation in ``folder``; also in ``trainings.csv``."""
+    table = trainings_table(
+        load_rollouts(folder / ROLLOUTS),
+        trainings=trainings,
+        confidence=config.confidence,
+        resamples=config.resamples,
+        seed=config.seed,
+    )
+    write_text(folder / "trainings.csv", table.to_csv(index=False, lineterminator="\n"))
+    return table.to_string(index=False, float_format="{:.1f}".format)
 
 
 def report(evaluation: Path, folder: Path) -> Comparison:

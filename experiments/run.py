@@ -2,23 +2,25 @@
 
     python -m experiments.run        # quick calibration, default scenario; minutes, see the README
     python -m experiments.run world.folder=WORLD scenario.stock_cover=1.2 evaluation.sales=2000
+    python -m experiments.run scenario=seckill trainings=3 planner_budget=2000
 
 PPO and DQN learn in processes of their own while the baselines are searched in this one.
 """
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agents.baselines import DEFAULT_FIELD, check_field
 from agents.learners import check_training
-from agents.settings import DQNConfig, PPOConfig
+from agents.settings import AgentConfig, DQNConfig, PPOConfig
 from experiments.entry import dated, entry
 from experiments.judging import (
     DESCRIPTIONS,
     EvaluationConfig,
     check_names,
+    compare_trainings,
     evaluate,
     report,
     sale_context,
@@ -50,7 +52,9 @@ class RunConfig:
     """Everything that one run depends on."""
 
     seed: int = 0
-    """Of the training; calibration and evaluation have their own."""
+    """Of the first training; calibration and evaluation have their own."""
+    trainings: int = 1
+    """Of each learner, with this seed and those that follow; what holds over them goes to ``trainings.csv``."""
     world: WorldConfig = field(default_factory=WorldConfig)
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
@@ -67,6 +71,7 @@ class RunConfig:
     output: str = dated("run")
 
     def __post_init__(self) -> None:
+        check_whole("trainings", self.trainings, 1, 1_000)
         check_whole("closure_sales", self.closure_sales, 2, 10**9)
         check_field(self.baselines)
         check_whole("planner_budget", self.planner_budget, 0, 10**12)
@@ -77,9 +82,10 @@ def main(config: RunConfig, folder: RunFolder) -> None:
     """Run all stages, then print the verdict and where the report is."""
     if is_reference(config.scenario):
         raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; use experiments.train for it")
-    check_names([config.ppo.name, config.dqn.name])
-    for settings in (config.ppo, config.dqn):
-        check_training(settings, seed=config.seed)
+    trained = [(settings, seed) for named in _trainings(config).values() for settings, seed in named]
+    check_names([settings.name for settings, _ in trained])
+    for settings, seed in trained:
+        check_training(settings, seed=seed)
     world = obtain_world(config.world, folder)
     scenario = make_scenario(config.scenario, world)
     plan = scenario.plan()
@@ -90,7 +96,11 @@ def main(config: RunConfig, folder: RunFolder) -> None:
             "baselines shall know as much as learners"
         )
     folder.record(
-        seeds={"training": config.seed, "calibration": config.world.seed, "evaluation": config.evaluation.seed},
+        seeds={
+            "training": [seed for _, seed in trained],
+            "calibration": config.world.seed,
+            "evaluation": config.evaluation.seed,
+        },
         data={"world": world.fingerprint(), "tables": world.provenance.get("data", {})},
     )
     say(f"{plan.name}: {plan.products} products, {plan.ticks} minutes, {len(plan.training_members)} training worlds")
@@ -98,12 +108,12 @@ def main(config: RunConfig, folder: RunFolder) -> None:
         is_closed = check_closure(scenario, sales=config.closure_sales, folder=folder.path)
     with folder.timed("training"):
         policies = make_policies(plan, config, folder)
-    learners = [config.ppo.name, config.dqn.name]
+    learners = [settings.name for settings, _ in trained]
     context: dict[str, Any] = {
         **world_context(world, plan),
         **sale_context(plan, sales=config.evaluation.sales),
         "policy_notes": DESCRIPTIONS | dict.fromkeys(learners, "learned on the training worlds"),
-        "training": [training_row(settings, seed=config.seed) for settings in (config.ppo, config.dqn)],
+        "training": [training_row(settings, seed=seed) for settings, seed in trained],
         "provenance": folder.provenance(),
     }
     if not is_closed:
@@ -118,9 +128,24 @@ def main(config: RunConfig, folder: RunFolder) -> None:
             context=context,
             folder=folder.path,
         )
+    if config.trainings > 1:
+        names = {learner: [settings.name for settings, _ in named] for learner, named in _trainings(config).items()}
+        print(f"\n{compare_trainings(folder.path, names, config.evaluation)}")
     with folder.timed("report"):
         comparison = report(folder.path, folder.path)
     print(f"\n{comparison}\nReport: {folder.path / 'report.html'}", flush=True)
+
+
+def _trainings(config: RunConfig) -> dict[str, list[tuple[AgentConfig, int]]]:
+    """Learner -> settings and seed of each of its trainings; where there are several, their names are numbered."""
+    several = config.trainings > 1
+    return {
+        settings.name: [
+            (replace(settings, name=f"{settings.name}-{number + 1}") if several else settings, config.seed + number)
+            for number in range(config.trainings)
+        ]
+        for settings in (config.ppo, config.dqn)
+    }
 
 
 def make_policies(plan: Plan, config: RunConfig, folder: RunFolder) -> list[Policy]:
@@ -128,8 +153,9 @@ def make_policies(plan: Plan, config: RunConfig, folder: RunFolder) -> list[Poli
     spawn = multiprocessing.get_context("spawn")  # a forked process would inherit threads in unknown states
     with ProcessPoolExecutor(2, mp_context=spawn) as pool:
         learning = [
-            pool.submit(train_agent, plan, settings, seed=config.seed, folder=folder.path)
-            for settings in (config.ppo, config.dqn)
+            pool.submit(train_agent, plan, settings, seed=seed, folder=folder.path)
+            for named in _trainings(config).values()
+            for settings, seed in named
         ]
         baselines = make_rivals(
             plan, config.baselines, ticks=config.search_ticks, planner_budget=config.planner_budget, folder=folder.path
