@@ -97,7 +97,7 @@ def main(config: RunConfig, folder: RunFolder) -> None:
         )
     folder.record(
         seeds={
-            "training": [seed for _, seed in trained],
+            "training": config.seed,
             "calibration": config.world.seed,
             "evaluation": config.evaluation.seed,
         },

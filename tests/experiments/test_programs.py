@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
+from agents.baselines import DEFAULT_FIELD
 from flashsim.policy import load_policy
 from flashsim.world import World
 from tests.experiments.programs import (
@@ -52,7 +54,7 @@ def run_arguments(folder: Path) -> list[str]:
         *FEW_SALES,
         *prefixed("ppo", TINY_PPO),
         *prefixed("dqn", TINY_DQN),
-        "search_ticks=4000",
+        "search_ticks=8000",
         "closure_sales=32",
     ]
 
@@ -65,7 +67,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
     return folder, _run(folder, "one")
 
 
-def _run(folder: Path, output: str) -> Ended:
+def _run(folder: Path, output: str, *more: str) -> Ended:
     """Start a run in a process of its own, as ``python -m experiments.run`` does, with a shorter search."""
     code = (
         "import sys\n"
@@ -79,7 +81,7 @@ def _run(folder: Path, output: str) -> Ended:
     script.write_text(code)
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
-        [sys.executable, "-W", "error", script, *run_arguments(folder), f"output={folder / output}"],
+        [sys.executable, "-W", "error", script, *run_arguments(folder), *more, f"output={folder / output}"],
         capture_output=True,
         text=True,
         check=False,
@@ -98,6 +100,23 @@ def test_a_run_ends_with_the_verdict_and_where_the_report_is(finished: tuple[Pat
     assert "<html" in (folder / "one" / "report.html").read_text(encoding="utf-8")
     written = json.loads((folder / "one" / "tables" / "verdict.json").read_text())
     assert written
+
+
+def test_a_run_of_several_trainings_says_what_holds_over_them(tmp_path: Path) -> None:
+    small_world().save(tmp_path / "world")
+    ended = _run(tmp_path, "several", "trainings=2", "seed=3")
+    assert ended.code == 0, ended.stderr
+    table = pd.read_csv(tmp_path / "several" / "trainings.csv")
+    assert table["learner"].tolist() == ["PPO"] * 7 + ["DQN"] * 7
+    assert set(table["rival"]) == set(DEFAULT_FIELD)
+    assert (table["trainings"] == 2).all()
+    assert ((table["low"] <= table["earns_more"]) & (table["earns_more"] <= table["high"])).all()
+    kpis = pd.read_csv(tmp_path / "several" / "tables" / "kpis.csv")
+    profit = kpis[kpis["kpi"] == "profit"].set_index("policy")["mean"]
+    own = profit[["PPO-1", "PPO-2"]].mean()
+    assert table["profit"][0] == pytest.approx(own)
+    assert profit["DQN-1"] != profit["DQN-2"]  # tiny PPOs are still the rule that they began as
+    assert json.loads((tmp_path / "several" / "run.json").read_text())["seeds"]["training"] == 3
 
 
 def test_a_run_on_a_world_without_a_card_calls_it_uncalibrated(finished: tuple[Path, Ended]) -> None:
