@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from agents.baselines import RulePolicy, best_operations, run_out_price
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionCodec, ActionConfig
+from flashsim.envs.spaces import MOST_UTILIZATION, ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.plan import Plan
 from flashsim.sim.streams import TRAINING_DOMAIN
@@ -34,6 +34,11 @@ _EPOCHS, _BATCH, _RATE = 40, 1_024, 2e-3
 def usual_run(plan: Plan, *, seed: int) -> RulePolicy:
     """How a good team would run ``plan``, found on training members and sales from ``seed`` on."""
     return run_out_price(plan, best_operations(plan, run_out_price, seed=seed, sales=SEARCH_SALES))
+
+
+def targets_around(target: float) -> tuple[float, ...]:
+    """Utilizations a sixth and a third above and below ``target``, no more than a scaler can aim at."""
+    return tuple(dict.fromkeys(min(MOST_UTILIZATION, round(target * sixths / 6, 4)) for sixths in (4, 5, 6, 7, 8)))
 
 
 class InOwnActions:

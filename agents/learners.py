@@ -9,7 +9,7 @@ Source: Schulman et al. (2017), arXiv:1707.06347; Mnih et al. (2015), Nature 518
 
 import enum
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from agents.callbacks import BestNetwork, CurvePoint, EntropySchedule, FiniteRew
 from agents.checkpoints import Checkpoints, go_on
 from agents.export import network_policy
 from agents.feature_sets import show_only
-from agents.head_start import imitate, usual_run
+from agents.head_start import imitate, targets_around, usual_run
 from agents.lagrangian import Lagrangian, Spread
 from agents.paired import PairedSales
 from agents.settings import AgentConfig, Device, DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
@@ -104,11 +104,14 @@ def train(
     torch.set_num_threads(config.torch_threads)
     Distribution.set_default_validate_args(False)
     first = seed * SEEDS_PER_RUN
+    rule = usual_run(plan, seed=first + _RULE) if config.is_assisted(plan) else None
+    if rule is not None and not config.scaler_targets:
+        config = replace(config, scaler_targets=targets_around(rule.operations.target))
     action = config.action(plan)
     constraints = _constraints(config)
     spread = random_spread(plan, action, seed=first + _SCALE, reward=config.reward, constraints=constraints)
     scale = spread.reward
-    model = make_model(plan, config, seed=first, scale=scale)
+    model = make_model(plan, config, seed=first, scale=scale, rule=rule)
     if log_folder is not None:
         model.set_logger(configure(str(log_folder), ["tensorboard"]))
     every = max(1, config.steps // config.evaluations)
@@ -199,9 +202,15 @@ def random_spread(
     return Spread(max(float(returns.std()), 0.01), np.where(deviation > 0.0, deviation, 1.0))
 
 
-def make_model(plan: Plan, config: AgentConfig, *, seed: int, scale: float) -> BaseAlgorithm:
-    """The algorithm that ``config`` is of, on sales that begin with ``seed``; if assisted, where it starts from."""
-    rule = usual_run(plan, seed=seed + _RULE) if config.is_assisted(plan) else None
+def make_model(
+    plan: Plan, config: AgentConfig, *, seed: int, scale: float, rule: RulePolicy | None = None
+) -> BaseAlgorithm:
+    """The algorithm that ``config`` is of, on sales that begin with ``seed``.
+
+    If assisted, it starts from ``rule``; None: from that of :func:`usual_run`.
+    """
+    if rule is None and config.is_assisted(plan):
+        rule = usual_run(plan, seed=seed + _RULE)
     makers: dict[type, Callable[..., BaseAlgorithm]] = {
         PPOConfig: _make_ppo,
         TensorPPOConfig: _make_ppo,

@@ -15,8 +15,7 @@ from flashsim.errors import InputError
 from flashsim.plan import Plan
 from flashsim.sim.parameters import check_range, check_whole
 
-STEPS_AROUND = 2
-SCALER_TARGETS = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 2.0)
+SCALER_TARGETS = (0.4, 0.5, 0.6, 0.7, 0.8)
 _MANY = 10**12
 
 
@@ -57,6 +56,10 @@ class AgentConfig:
     assisted: bool = True
     """The discount head steers around the run-out price and the capacity head sets the target of the scaler, instead of
     naming prices and servers. Reference sales have no past to learn from and are never assisted."""
+    steps_around: int = 2
+    """Steps up and down from the run-out price that an assisted agent can take, on the menu of prices, at most."""
+    scaler_targets: tuple[float, ...] = ()
+    """Utilizations that an assisted agent can set; (): a sixth and a third around that of its rule."""
     paired: bool = True
     """An assisted agent learns from what a sale earns above its twin, which meets the same people and is run by a good
     rule (``agents.paired``)."""
@@ -77,7 +80,7 @@ class AgentConfig:
     def __post_init__(self) -> None:
         if not self.name or self.name.startswith(".") or set(self.name) & set("/\\"):
             raise InputError(f"name must be the name of a folder, without slashes, got {self.name!r}")
-        for name in ("torch_threads", "steps", "evaluations", "decide_every"):
+        for name in ("torch_threads", "steps", "evaluations", "decide_every", "steps_around"):
             check_whole(name, getattr(self, name), 1, _MANY)
         check_whole("evaluation_sales", self.evaluation_sales, 2, _MANY)
         check_range("learning_rate", self.learning_rate, 0.0, 1.0)
@@ -101,7 +104,9 @@ class AgentConfig:
         if not self.is_assisted(plan):
             return plain
         every = self.decide_every if plan.ticks % self.decide_every == 0 else 1
-        return replace(plain, around_run_out=STEPS_AROUND, scaler_targets=SCALER_TARGETS, every=every)
+        around = min(self.steps_around, plan.menu - 1)
+        targets = self.scaler_targets or SCALER_TARGETS
+        return replace(plain, around_run_out=around, scaler_targets=targets, every=every)
 
     def is_assisted(self, plan: Plan) -> bool:
         """Whether this agent steers around rules in ``plan``."""
@@ -126,6 +131,7 @@ class PPOConfig(AgentConfig):
     """Proximal policy optimization."""
 
     name: str = "PPO"
+    steps_around: int = 100  # the whole menu: what it tries first stays near its rule
     rollout_steps: int = 16_384
     """Env steps of a rollout, about; a rollout is made of whole sales."""
     batch_size: int = 2_048

@@ -14,6 +14,7 @@ from flashsim.plan import Plan
 from flashsim.sim.parameters import check_range, check_whole
 from flashsim.sim.state import CLOSE, HOLD, PUSH, RELEASE, REORDER
 
+MOST_UTILIZATION = 2.0  # that a scaler can aim at
 HEADS = ("discount", "timing", "capacity", "admission")
 TIMING = {"hold": HOLD, "release": RELEASE, "push": PUSH, "reorder": REORDER, "close": CLOSE}
 
@@ -54,7 +55,7 @@ class ActionConfig:
             raise InputError(f"action every: a decision that can close the sale stands for 1 tick, got {self.every}")
         object.__setattr__(self, "scaler_targets", tuple(self.scaler_targets))
         for target in self.scaler_targets:
-            if not 0.0 < target <= 2.0:
+            if not 0.0 < target <= MOST_UTILIZATION:
                 raise InputError(f"action scaler_targets must be above 0 and at most 2, got {target!r}")
         for field, known in (("heads", HEADS), ("timing", tuple(TIMING))):
             object.__setattr__(self, field, tuple(getattr(self, field)))

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from agents.baselines import Operations, best_operations, run_out_price
 from agents.export import network_policy
-from agents.head_start import SEARCH_SALES, InOwnActions, usual_run
+from agents.head_start import SEARCH_SALES, InOwnActions, targets_around, usual_run
 from agents.learners import make_model, train
 from agents.settings import MaskablePPOConfig, PPOConfig, TensorPPOConfig
 from flashsim.envs.reward import RewardConfig
@@ -107,11 +108,23 @@ def test_the_rule_is_measured_before_the_agent_learns_and_kept_if_nothing_is_bet
     assert {point.profit for point in trained.curve} == {trained.curve[0].profit}
 
 
+def test_an_agent_sets_utilizations_around_that_of_its_rule() -> None:
+    plan = plan_of_two()
+    target = usual_run(plan, seed=2**29).operations.target
+    config = train(plan, PPOConfig(**SHORT), seed=0).config
+    assert len(config.scaler_targets) == 5
+    assert config.scaler_targets[2] == target
+    assert config.scaler_targets == tuple(sorted(config.scaler_targets))
+    assert targets_around(2.0) == (1.3333, 1.6667, 2.0)
+
+
 def test_without_a_head_start_the_first_policy_is_that_of_chance() -> None:
     model = make_model(plan_of_two(), PPOConfig(head_start=0.0), seed=0, scale=1.0)
     env = model.get_env()
     assert env is not None
     seen = SaleBatch.observe(env.sales)  # type: ignore[attr-defined]
     first = np.concatenate([model.predict(seen, deterministic=False)[0] for _ in range(20)])[:, 0]
-    shares = np.bincount(first, minlength=5) / first.size
-    assert shares == pytest.approx(np.full(5, 0.2), abs=0.02)
+    assert isinstance(model.action_space, spaces.MultiDiscrete)
+    choices = int(model.action_space.nvec[0])
+    shares = np.bincount(first, minlength=choices) / first.size
+    assert shares == pytest.approx(np.full(choices, 1.0 / choices), abs=0.02)
