@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from agents.baselines import DESCRIPTIONS as BASELINES
+from agents.baselines import HUMAN_TEAM
 from agents.planners import DESCRIPTIONS as PLANNERS
 from experiments.progress import progress_meter
 from flashsim.errors import InputError
 from flashsim.evaluation.bounds import relaxation
 from flashsim.evaluation.comparison import Comparison, compare
+from flashsim.evaluation.gains import gains_table
 from flashsim.evaluation.hindsight import best_plans
 from flashsim.evaluation.possible import possible_table, told
 from flashsim.evaluation.records import load_rollouts, save_rollouts
@@ -157,6 +159,23 @@ def compare_trainings(folder: Path, trainings: Mapping[str, Sequence[str]], conf
     )
     write_text(folder / "trainings.csv", table.to_csv(index=False, lineterminator="\n"))
     return table.to_string(index=False, float_format="{:.1f}".format)
+
+
+def compare_with_team(folder: Path, learners: Sequence[str], config: EvaluationConfig) -> str:
+    """Participation and conversion of ``learners`` against what is done by hand, beside what is claimed elsewhere.
+
+    Of the evaluation in ``folder``, in which the human team played; also in ``gains.csv``.
+    """
+    table = gains_table(
+        load_rollouts(folder / ROLLOUTS),
+        policies=learners,
+        rival=HUMAN_TEAM,
+        confidence=config.confidence,
+        resamples=config.resamples,
+        seed=config.seed,
+    )
+    write_text(folder / "gains.csv", table.to_csv(index=False, lineterminator="\n"))
+    return table.to_string(index=False, float_format="{:.3f}".format)
 
 
 def report(evaluation: Path, folder: Path) -> Comparison:

@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agents.baselines import DEFAULT_FIELD, check_field
+from agents.baselines import DEFAULT_FIELD, HUMAN_TEAM, check_field
 from agents.learners import check_training
 from agents.settings import AgentConfig, DQNConfig, PPOConfig
 from experiments.entry import dated, entry
@@ -21,6 +21,7 @@ from experiments.judging import (
     EvaluationConfig,
     check_names,
     compare_trainings,
+    compare_with_team,
     evaluate,
     report,
     sale_context,
@@ -128,6 +129,8 @@ def main(config: RunConfig, folder: RunFolder) -> None:
             context=context,
             folder=folder.path,
         )
+    if HUMAN_TEAM in config.baselines:
+        print(f"\n{compare_with_team(folder.path, learners, config.evaluation)}")
     if config.trainings > 1:
         names = {learner: [settings.name for settings, _ in named] for learner, named in _trainings(config).items()}
         print(f"\n{compare_trainings(folder.path, names, config.evaluation)}")

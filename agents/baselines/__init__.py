@@ -17,12 +17,14 @@ from agents.baselines.field import DEFAULT_FIELD, DESCRIPTIONS, Field, check_fie
 from agents.baselines.fluid import FluidProgram, Outlook, fluid_lp, fluid_programs
 from agents.baselines.programs import TablePolicy, fitted_programs, optimal, planned_sale, priced_by_programs
 from agents.baselines.rules import (
+    HUMAN_TEAM,
     LADDER,
     Operations,
     Rule,
     RulePolicy,
     dashboard_of,
     fixed,
+    human_team,
     ladder,
     list_price,
     operations_of,
@@ -34,6 +36,7 @@ from agents.baselines.teams import TeamsFound, search_teams, two_teams, two_team
 __all__ = [
     "DEFAULT_FIELD",
     "DESCRIPTIONS",
+    "HUMAN_TEAM",
     "LADDER",
     "Field",
     "FixedSearch",
@@ -55,6 +58,7 @@ __all__ = [
     "fixed",
     "fluid_lp",
     "fluid_programs",
+    "human_team",
     "ladder",
     "learn_bandit",
     "list_price",

@@ -9,7 +9,18 @@ from typing import Any, Literal
 from agents.baselines.bandits import bandit_rule, learn_bandit
 from agents.baselines.fluid import FluidProgram, fluid_lp, fluid_programs, visit_cost
 from agents.baselines.programs import ProductPrograms, fitted_programs, priced_by_programs
-from agents.baselines.rules import USUAL, Operations, Rule, fixed, ladder, list_price, operations_of, run_out_price
+from agents.baselines.rules import (
+    HUMAN_TEAM,
+    USUAL,
+    Operations,
+    Rule,
+    fixed,
+    human_team,
+    ladder,
+    list_price,
+    operations_of,
+    run_out_price,
+)
 from agents.baselines.search import FixedSearch, best_fixed, best_operations, search_fixed
 from agents.baselines.teams import search_teams, two_teams, without_capacity
 from flashsim.errors import InputError
@@ -20,6 +31,7 @@ DESCRIPTIONS = {
     "best fixed": "one depth per product for the whole sale, searched by simulation on the training worlds",
     "scheduled scaler": "the prices of best fixed; servers planned ahead from the forecast, not from what comes",
     "ladder 15/30/45": "15, 30, 45 % off in the three thirds of the sale",
+    HUMAN_TEAM: "the ladder; a step of servers up above 70 % utilization, down below 30 %; nothing searched",
     "run-out price": "each product at the price at which its stock, as far as known, lasts just to the end",
     "fluid LP": "the linear program of the rest of the sale on expected demand, solved anew every tick",
     "fitted DP": "the dynamic program of each product on the forecast, at the level of demand learned so far",
@@ -30,7 +42,16 @@ DESCRIPTIONS = {
 }
 """One line on each baseline, for reports."""
 
-DEFAULT_FIELD = ("best fixed", "ladder 15/30/45", "run-out price", "fluid LP", "fitted DP", "two teams", "list price")
+DEFAULT_FIELD = (
+    "best fixed",
+    "ladder 15/30/45",
+    HUMAN_TEAM,
+    "run-out price",
+    "fluid LP",
+    "fitted DP",
+    "two teams",
+    "list price",
+)
 """Baselines of every comparison; the others are made on request."""
 
 BLIND_SEARCH_TICKS = 1_000_000  # of the price team for the depths it would hold
@@ -82,6 +103,8 @@ class Field:
             return best_fixed(self.plan, self._fixed)
         if name == "two teams":
             return self._teams()
+        if name == HUMAN_TEAM:
+            return human_team(self.plan)
         rule, choices = (self._as_scheduled(), SERVER_RULES) if name == "scheduled scaler" else (rules[name](), None)
         how = best_operations(self.plan, rule, seed=self.seed, operations=choices, progress=self.progress)
         self.facts[name] = {"operations": asdict(how)}

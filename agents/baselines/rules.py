@@ -10,7 +10,8 @@ are let in, whether its pushes are sent, evenly spread, whether the supplier's l
 long it stays at list price while the servers ordered then boot. A
 *tracking* scaler follows the larger of present and forecast visits, as cloud providers offer it; a *scheduled* one is
 planned ahead from the forecast, corrected by the level learned so far: servers for the visits of the tick in which an
-order comes into force, whatever comes now.
+order comes into force, whatever comes now. A *threshold* scaler, which is what a team does by hand, takes one step up
+while servers are busy above one mark and one step down below another.
 
 Source: Gallego & van Ryzin (1994), Management Science 40(8), for fixed and run-out prices.
 """
@@ -28,6 +29,9 @@ from flashsim.plan import Plan
 from flashsim.sim.state import HOLD, PUSH, REORDER
 
 LADDER = (0.15, 0.30, 0.45)
+HUMAN_TEAM = "human team"
+BUSY, IDLE = 0.7, 0.3
+"""Marks of the threshold scaler, utilization: 0.7 is what cloud providers use in their examples."""
 
 
 def dashboard_of(plan: Plan) -> Dashboard:
@@ -70,8 +74,9 @@ class Operations:
     """Whether the budgeted pushes are sent."""
     opening_ticks: int = 0
     """Ticks at list price before the rule begins, while the servers ordered at the opening boot."""
-    scaler: Literal["tracking", "scheduled"] = "tracking"
-    """Whether servers follow what is seen or a plan made from the forecast; a reference sale shows nothing to track."""
+    scaler: Literal["tracking", "scheduled", "threshold"] = "tracking"
+    """Whether servers follow what is seen, a plan made from the forecast, or two marks (``target`` is not used then); a
+    reference sale shows nothing to track."""
     doors: int = 0
     """Which of the plan's admission caps holds all the time."""
     lots: bool = False
@@ -118,6 +123,21 @@ class ScheduledScaler:
         return (np.clip(wanted, servers.min_servers, servers.max_servers) - ordered).astype(np.int64)
 
 
+class ThresholdScaler:
+    """One step of servers up while they are busier than ``BUSY``, one down while less than ``IDLE``; else none."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.dashboard = dashboard_of(plan)
+        changes = plan.server_changes
+        self.up = min((change for change in changes if change > 0), default=0)
+        self.down = max((change for change in changes if change < 0), default=0)
+
+    def change(self, observation: NDArray[np.float32], _menu: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Servers more or fewer (sale,)."""
+        busy = self.dashboard.share(observation, "utilization")
+        return np.where(busy > BUSY, self.up, np.where(busy < IDLE, self.down, 0))
+
+
 def tick_of(dashboard: Dashboard, observation: NDArray[np.float32]) -> NDArray[np.int64]:
     """The tick about to pass, (sale,)."""
     ticks = dashboard.plan.ticks
@@ -138,11 +158,14 @@ class RulePolicy:
     ) -> None:
         """``price`` gives menu indices (sale, product) for observations."""
         self.name, self.price, self.operations = name, price, operations
-        is_tracking = operations.scaler == "tracking"
-        config = ActionConfig(scaler_targets=(operations.target,) if is_tracking else ())
+        config = ActionConfig(scaler_targets=(operations.target,) if operations.scaler == "tracking" else ())
         self.action = asdict(config)
         self._codec = ActionCodec(plan, config)
-        self._scheduled = None if is_tracking else ScheduledScaler(plan, operations.target)
+        self._scaler: ScheduledScaler | ThresholdScaler | None = None  # None: a tracking one is in the actions
+        if operations.scaler == "scheduled":
+            self._scaler = ScheduledScaler(plan, operations.target)
+        elif operations.scaler == "threshold":
+            self._scaler = ThresholdScaler(plan)
         self._calls = Calls(plan, pushes=operations.pushes, lots=operations.lots)
         self._cap = plan.admission_caps[operations.doors]
         self._opening_share = (operations.opening_ticks - 0.5) / plan.ticks
@@ -153,7 +176,7 @@ class RulePolicy:
         past = 1.0 - self._codec.dashboard.share(observation, "time_left")
         menu = np.where((past < self._opening_share)[:, None], 0, menu)
         timing = self._calls.order(observation)
-        change = np.zeros_like(timing) if self._scheduled is None else self._scheduled.change(observation, menu)
+        change = np.zeros_like(timing) if self._scaler is None else self._scaler.change(observation, menu)
         doors = np.full(menu.shape[0], self._cap)
         return self._codec.encode(Orders(menu, timing, change, doors))
 
@@ -172,7 +195,7 @@ def list_price(plan: Plan, operations: Operations = USUAL) -> RulePolicy:
     return fixed(plan, [0] * plan.products, operations=operations, name="list price")
 
 
-def ladder(plan: Plan, operations: Operations = USUAL) -> RulePolicy:
+def ladder(plan: Plan, operations: Operations = USUAL, *, name: str = "ladder 15/30/45") -> RulePolicy:
     """15, 30, 45 % off in the three thirds of the sale, at the nearest depths of the menu."""
     board = dashboard_of(plan)
     steps = np.stack([np.abs(plan.depths - depth).argmin(axis=1) for depth in LADDER])
@@ -182,7 +205,12 @@ def ladder(plan: Plan, operations: Operations = USUAL) -> RulePolicy:
         third = np.minimum((past * len(LADDER) + 1e-6).astype(np.int64), len(LADDER) - 1)
         return steps[third]
 
-    return RulePolicy("ladder 15/30/45", plan, price, operations=operations)
+    return RulePolicy(name, plan, price, operations=operations)
+
+
+def human_team(plan: Plan) -> RulePolicy:
+    """The ladder with a threshold scaler, searched by nobody: what is done by hand."""
+    return ladder(plan, Operations(scaler="threshold"), name=HUMAN_TEAM)
 
 
 def run_out_price(plan: Plan, operations: Operations = USUAL) -> RulePolicy:

@@ -15,7 +15,9 @@ from agents.baselines import (
     RulePolicy,
     best_fixed,
     best_operations,
+    dashboard_of,
     fixed,
+    human_team,
     ladder,
     list_price,
     operations_of,
@@ -24,7 +26,7 @@ from agents.baselines import (
 )
 from agents.baselines.rules import TARGETS
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.evaluation.rollout import play
 from flashsim.plan import Plan
@@ -123,6 +125,25 @@ def test_target_tracking_holds_its_target(target: float, lag: int) -> None:
         assert settled.mean() == pytest.approx(target, abs=0.06)
         assert (np.abs(settled - target) < 0.15).mean() > 0.95
         assert (seen["projected"] == 0).all()
+
+
+def test_the_human_team_takes_a_step_of_servers_at_its_marks() -> None:
+    """Up above, down below, else none; what it ordered is what the server ledger shows after the lag."""
+    plan = make_scenario().plan()
+    team = human_team(plan)
+    codec, board = ActionCodec(plan, ActionConfig(**team.action)), dashboard_of(plan)
+    batch = SaleBatch(plan, 50, action=ActionConfig(**team.action), reward=RewardConfig(), domain=TRAINING_DOMAIN)
+    batch.seed(consecutive_seeds(0, 50))
+    seen, met = batch.observe(), set()
+    for _ in range(plan.ticks):
+        busy, change = board.share(seen, "utilization"), codec.decode(team.act(seen), seen).change
+        up, down = min(c for c in plan.server_changes if c > 0), max(c for c in plan.server_changes if c < 0)
+        np.testing.assert_array_equal(change, np.where(busy > 0.7, up, np.where(busy < 0.3, down, 0)))
+        met |= set(change.tolist())
+        batch.step(team.act(seen))
+        seen = batch.seen()
+    assert {0, down} <= met or {0, up} <= met
+    np.testing.assert_array_equal(ticks_of(plan, team)["menu"], ticks_of(plan, ladder(plan))["menu"])
 
 
 def test_target_tracking_keeps_within_the_limits_on_servers() -> None:

@@ -107,7 +107,7 @@ def test_a_run_of_several_trainings_says_what_holds_over_them(tmp_path: Path) ->
     ended = _run(tmp_path, "several", "trainings=2", "seed=3")
     assert ended.code == 0, ended.stderr
     table = pd.read_csv(tmp_path / "several" / "trainings.csv")
-    assert table["learner"].tolist() == ["PPO"] * 7 + ["DQN"] * 7
+    assert table["learner"].tolist() == ["PPO"] * len(DEFAULT_FIELD) + ["DQN"] * len(DEFAULT_FIELD)
     assert set(table["rival"]) == set(DEFAULT_FIELD)
     assert (table["trainings"] == 2).all()
     assert ((table["low"] <= table["earns_more"]) & (table["earns_more"] <= table["high"])).all()
@@ -130,13 +130,13 @@ def test_a_run_keeps_everything_in_one_folder(finished: tuple[Path, Ended]) -> N
     folder, _ = finished
     found = files(folder / "one")
     expected = {"config.yaml", "run.json", "timings.json", "report.html", "report.md", "search.json", "closure.csv"}
-    expected |= {"possible.csv"}
+    expected |= {"possible.csv", "gains.csv"}
     expected |= {f"tables/{name}.{kind}" for name in TABLES for kind in ("csv", "json")}
     expected |= {
         f"policies/{name}/{file}" for name in ("ppo", "dqn") for file in ("card.json", "policy.onnx", "sb3.zip")
     }
     expected |= {f"curves/{name}.csv" for name in ("ppo", "dqn")}
-    expected |= {f"rollouts/{place:04d}.safetensors" for place in range(9)}
+    expected |= {f"rollouts/{place:04d}.safetensors" for place in range(2 + len(DEFAULT_FIELD))}
     assert expected <= found
     assert sum(name.startswith("tensorboard/") for name in found) == 2
     assert files(folder) == {f"one/{name}" for name in found} | {
