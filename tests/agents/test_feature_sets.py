@@ -59,7 +59,7 @@ def test_training_is_the_same_as_on_observations_without_the_columns(monkeypatch
         model.learn(1_500)
         return {name: values.numpy().copy() for name, values in model.policy.state_dict().items()}
 
-    blind = learned(ppo(observation="raw"))
+    blind = learned(ppo(observation="raw", head_start=0.0))
 
     def without(method: Callable[..., Any]) -> Callable[..., Any]:
         def call(env: FlashSaleVecEnv) -> Any:
@@ -71,7 +71,7 @@ def test_training_is_the_same_as_on_observations_without_the_columns(monkeypatch
 
     for name in ("reset", "step_wait"):
         monkeypatch.setattr(FlashSaleVecEnv, name, without(getattr(FlashSaleVecEnv, name)))
-    masked = learned(ppo())
+    masked = learned(ppo(head_start=0.0))
     for name, values in blind.items():
         if values.ndim == 2 and values.shape[1] == len(observation_table(plan)):
             assert not values[:, hidden].any()
@@ -79,6 +79,16 @@ def test_training_is_the_same_as_on_observations_without_the_columns(monkeypatch
         else:
             kept, expected = values, masked[name]
         np.testing.assert_allclose(kept, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_head_start_shows_no_more_than_is_to_be_seen() -> None:
+    plan = small_plan()
+    hidden = hidden_columns(plan, "raw")
+    weights = make_model(plan, ppo(observation="raw"), seed=0, scale=10.0).policy.state_dict()
+    first = weights["mlp_extractor.policy_net.0.weight"].numpy()
+    fresh = make_model(plan, ppo(observation="raw", head_start=0.0), seed=0, scale=10.0).policy.state_dict()
+    assert not first[:, hidden].any()
+    assert not np.allclose(first, fresh["mlp_extractor.policy_net.0.weight"].numpy())
 
 
 def test_a_reference_sale_is_learned_from_raw_observations() -> None:
