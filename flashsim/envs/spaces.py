@@ -14,6 +14,7 @@ from flashsim.plan import Plan
 from flashsim.sim.parameters import check_range, check_whole
 from flashsim.sim.state import CLOSE, HOLD, PUSH, RELEASE, REORDER
 
+OPEN_DOORS = "open"  # an admission cap that is none, in JSON
 MOST_UTILIZATION = 2.0  # that a scaler can aim at
 HEADS = ("discount", "timing", "capacity", "admission")
 TIMING = {"hold": HOLD, "release": RELEASE, "push": PUSH, "reorder": REORDER, "close": CLOSE}
@@ -248,7 +249,7 @@ class ActionCodec:
             "discount": self.plan.depths.tolist(),
             "timing": [orders[int(order)] for order in self._orders],
             "capacity": self._changes.tolist() if self._scaler is None else list(self.config.scaler_targets),
-            "admission": self._caps.tolist(),
+            "admission": [OPEN_DOORS if np.isinf(cap) else float(cap) for cap in self._caps],
         }
         return {head: meanings[head] for head in self._slices}
 

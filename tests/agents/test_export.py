@@ -16,14 +16,17 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from agents.baselines import rules
 from agents.export import ONNX_FILE, PROBES, ZIP_FILE, collect_probes, export, network_policy, onnx_bytes
 from agents.learners import Trained, train
 from agents.settings import AgentConfig
 from flashsim.envs.sb3 import make_sb3
 from flashsim.errors import InputError
-from flashsim.evaluation.rollout import play
+from flashsim.evaluation.rollout import check_policy, play
 from flashsim.policy import BESIDE_FILE, CARD_FILE, WEIGHTS_FILE, NetworkPolicy, load_policy
 from flashsim.reference import g0
+from flashsim.scenarios import SCENARIOS, scenario_named
+from flashsim.world import shipped_world
 from tests.agents.tiny import dqn, ppo, small_plan, trained
 from tests.made_policies import random_network, random_observations
 
@@ -119,6 +122,22 @@ def test_an_exported_folder_holds_everything_and_loads(algorithm: str, tmp_path:
     assert card["training"]["config"]["device"] == "cpu"
     assert [point["steps"] for point in card["training"]["curve"]] == [point.steps for point in result.curve]
     assert "agents" not in json.dumps(card)  # nothing on disk refers to the checkout
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_policy_of_every_scenario_is_exported_loaded_and_played(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever their heads decide on, doors that are open among it."""
+    monkeypatch.setattr(rules, "TARGETS", (0.7,))
+    plan = scenario_named(name, shipped_world()).plan()
+    result = train(plan, ppo(steps=10), seed=0)
+    export(result.policy(), result.model, tmp_path / "bundle", plan=plan, seed=5)
+    policy = load_policy(tmp_path / "bundle")
+    check_policy(plan, policy)
+    assert policy.menu == result.policy().menu
+    totals = play(plan, policy, sales=4, seed=0).totals
+    np.testing.assert_array_equal(totals["profit"], play(plan, result.policy(), sales=4, seed=0).totals["profit"])
 
 
 def test_the_zips_can_be_trained_on_in_a_process_without_agents(tmp_path: Path) -> None:
