@@ -77,8 +77,9 @@ class Planner:
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Actions (sale, head)."""
         trained_on = self.plan.with_members(self.plan.training_members)
-        ticks = Outlook(self.plan).tick(observation)
         config = ActionConfig(**self.action)
+        # A frozen screen shows a tick between two decisions: planned as from the decision before.
+        ticks = Outlook(self.plan).tick(observation) // config.every * config.every
         chosen = None
         for tick in np.unique(ticks):
             rows = np.flatnonzero(ticks == tick)

@@ -12,6 +12,7 @@ from flashsim.evaluation.exact import exact_value
 from flashsim.evaluation.rollout import play
 from flashsim.plan import Plan
 from flashsim.reference import evaluate_exactly, hold, j1, menu_sale, solve
+from flashsim.scenarios import Failures, Outage
 from flashsim.sim.streams import EVALUATION_DOMAIN, TRAINING_DOMAIN
 from tests.worlds import make_scenario, make_world
 
@@ -85,6 +86,14 @@ def test_a_planner_plays_whole_sales() -> None:
     assert np.isfinite(play(plan, Planner(plan, 64), sales=4, seed=0).totals["profit"]).all()
     sale = j1(2)
     assert exact_value(sale, Planner(sale.plan(), 1)) <= solve(sale).value
+
+
+def test_a_planner_plays_on_when_its_screen_freezes_between_two_decisions() -> None:
+    failures = Failures(feed=Outage(3, 4))
+    plan = make_scenario(make_world(products=2), ticks=24, waves=((0, 1.0),), failures=failures).plan()
+    planner = Planner(plan, 200)
+    assert ActionConfig(**planner.action).every == 2
+    assert (play(plan, planner, sales=3, seed=0).totals["ticks"] == 24).all()
 
 
 def test_a_budget_of_nothing_is_refused() -> None:
