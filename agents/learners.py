@@ -231,23 +231,29 @@ def _falling(start: float, final: float) -> Callable[[float], float]:
     return lambda left: start * (final + (1.0 - final) * left)
 
 
-def _ppo_sales(plan: Plan, config: PPOConfig) -> tuple[int, int]:
-    """Sales of a rollout, about ``rollout_steps`` in all, and minibatches of equal size that it is parted in."""
-    minibatches = max(1, round(config.rollout_steps / config.batch_size))
-    decisions = plan.ticks // config.action(plan).every
-    return minibatches * max(1, round(config.rollout_steps / (decisions * minibatches))), minibatches
+def _minibatches(config: PPOConfig) -> int:
+    """Parts of a rollout, all of one size."""
+    return max(1, round(config.rollout_steps / config.batch_size))
+
+
+def _sales_at_once(plan: Plan, config: AgentConfig) -> int:
+    """Sales stepped side by side; PPO's are a rollout, about ``rollout_steps`` in all."""
+    assert isinstance(config, PPOConfig | DQNConfig)
+    if isinstance(config, DQNConfig):
+        return config.sales
+    decisions, parts = plan.ticks // config.action(plan).every, _minibatches(config)
+    return parts * max(1, round(config.rollout_steps / (decisions * parts)))
 
 
 def _make_ppo(plan: Plan, config: PPOConfig, env: FlashSaleVecEnv, *, seed: int, device: str) -> BaseAlgorithm:
     decisions = plan.ticks // config.action(plan).every
-    sales, minibatches = _ppo_sales(plan, config)
     algorithms = {PPOConfig: PPO, TensorPPOConfig: TensorPPO, MaskablePPOConfig: MaskablePPO}
     return algorithms[type(config)](
         "MlpPolicy",
         env,
         learning_rate=_falling(config.learning_rate, config.final_rate),
         n_steps=decisions,
-        batch_size=sales * decisions // minibatches,
+        batch_size=env.num_envs * decisions // _minibatches(config),
         n_epochs=config.epochs,
         gamma=config.gamma,
         gae_lambda=config.gae_lambda,
@@ -262,14 +268,12 @@ def _make_ppo(plan: Plan, config: PPOConfig, env: FlashSaleVecEnv, *, seed: int,
 def _training_env(
     plan: Plan, config: AgentConfig, rule: RulePolicy | None, *, seed: int, scale: float
 ) -> FlashSaleVecEnv:
-    assert isinstance(config, PPOConfig | DQNConfig)
-    sales = config.sales if isinstance(config, DQNConfig) else _ppo_sales(plan, config)[0]
     kind: Callable[..., SaleBatch] = SaleBatch
     if rule is not None and config.paired:
         kind = partial(PairedSales, usual=rule)
     batch = kind(
         plan.with_members(plan.training_members),
-        sales,
+        _sales_at_once(plan, config),
         action=config.action(plan),
         reward=config.reward,
         domain=TRAINING_DOMAIN,

@@ -39,17 +39,14 @@ class PairedSales(SaleBatch):
         action: ActionConfig,
         reward: RewardConfig,
         domain: int,
-        threads: int = 1,
         constraints: ConstraintConfig | None = None,
     ) -> None:
-        """``usual`` runs the twins and decides in every tick; else as for a SaleBatch."""
+        """``usual`` runs the twins and decides in every tick; else as for a SaleBatch on one thread."""
         if "close" in action.timing:
             raise InputError("action timing: a sale that is closed early has no twin of its length; leave close out")
-        super().__init__(
-            plan, sales, action=action, reward=reward, domain=domain, threads=threads, constraints=constraints
-        )
+        super().__init__(plan, sales, action=action, reward=reward, domain=domain, constraints=constraints)
         self.usual, theirs = usual, action_config(usual)
-        self.twins = SaleBatch(plan, sales, action=theirs, reward=reward, domain=domain, threads=threads)
+        self.twins = SaleBatch(plan, sales, action=theirs, reward=reward, domain=domain)
 
     def assign(self, seeds: NDArray[np.uint64], episodes: int = 0) -> None:
         """Name the sales that open next, and their twins with them."""

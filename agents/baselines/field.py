@@ -14,11 +14,11 @@ from agents.baselines.rules import (
     USUAL,
     Operations,
     Rule,
+    calls_of,
     fixed,
     human_team,
     ladder,
     list_price,
-    operations_of,
     run_out_price,
 )
 from agents.baselines.search import FixedSearch, best_fixed, best_operations, search_fixed
@@ -81,7 +81,7 @@ class Field:
         """``ticks``: simulated ticks spent on the search for the best fixed policy, at least."""
         self.plan, self.ticks, self.seed, self.progress = plan, ticks, seed, progress
         self.facts: dict[str, Any] = {}
-        """Name -> what the search found, for the record."""
+        """Name -> what the search found, or what needs none, for the record."""
 
     def make(self, names: Sequence[str]) -> list[Policy]:
         """The baselines called ``names``, in that order; InputError for a name that there is not."""
@@ -104,7 +104,9 @@ class Field:
         if name == "two teams":
             return self._teams()
         if name == HUMAN_TEAM:
-            return human_team(self.plan)
+            team = human_team(self.plan)
+            self.facts[name] = {"operations": asdict(team.operations)}
+            return team
         rule, choices = (self._as_scheduled(), SERVER_RULES) if name == "scheduled scaler" else (rules[name](), None)
         how = best_operations(self.plan, rule, seed=self.seed, operations=choices, progress=self.progress)
         self.facts[name] = {"operations": asdict(how)}
@@ -130,13 +132,11 @@ class Field:
 
     def _teams(self) -> Policy:
         """The price team may hold depths, climb the ladder, or use any rule that knows no servers."""
-        calls = sorted({(how.pushes, how.lots) for how in operations_of(self.plan)})
-        price_team = [Operations(pushes=pushes, lots=lots) for pushes, lots in calls]
         held = search_fixed(
             without_capacity(self.plan),
             ticks=BLIND_SEARCH_TICKS,
             seed=self.seed,
-            operations=price_team,
+            operations=calls_of(self.plan),
             progress=self.progress,
         )
         rules: dict[str, Rule] = {

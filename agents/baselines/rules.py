@@ -7,11 +7,11 @@
 
 Each comes with the operations that suit it best: how its servers are scaled, and for which utilization, how many people
 are let in, whether its pushes are sent, evenly spread, whether the supplier's lots are ordered at the opening, and how
-long it stays at list price while the servers ordered then boot. A
-*tracking* scaler follows the larger of present and forecast visits, as cloud providers offer it; a *scheduled* one is
-planned ahead from the forecast, corrected by the level learned so far: servers for the visits of the tick in which an
-order comes into force, whatever comes now. A *threshold* scaler, which is what a team does by hand, takes one step up
-while servers are busy above one mark and one step down below another.
+long it stays at list price while the servers ordered then boot. A *tracking* scaler follows the larger of present and
+forecast visits, as cloud providers offer it; a *scheduled* one is planned ahead from the forecast, corrected by the
+level learned so far: servers for the visits of the tick in which an order comes into force, whatever comes now. A
+*threshold* scaler, which is what a team does by hand, takes one step up while servers are busy above one mark and one
+step down below another.
 
 Source: Gallego & van Ryzin (1994), Management Science 40(8), for fixed and run-out prices.
 """
@@ -103,6 +103,12 @@ def operations_of(plan: Plan) -> list[Operations]:
         for doors in range(len(plan.admission_caps))
         for ordered in ((False, True) if lots else (False,))
     ]
+
+
+def calls_of(plan: Plan) -> list[Operations]:
+    """Usual operations with each choice of calls that does something in ``plan``: pushes or not, lots or not."""
+    calls = sorted({(how.pushes, how.lots) for how in operations_of(plan)})
+    return [Operations(pushes=pushes, lots=lots) for pushes, lots in calls]
 
 
 class ScheduledScaler:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from agents.baselines.programs import TablePolicy, planned_sale
-from agents.baselines.rules import Operations, Rule, RulePolicy, operations_of
+from agents.baselines.rules import Operations, Rule, RulePolicy, calls_of, operations_of
 from agents.baselines.search import Trials, best_operations
 from flashsim.plan import Plan
 from flashsim.reference import JointSale, siloed, solve
@@ -53,8 +53,7 @@ def search_teams(
     """The rule of ``rules`` that the price team takes, and the operations that the other team gives it."""
     blind = without_capacity(plan)
     trials = Trials(blind, seed=seed, progress=progress)
-    calls = sorted({(how.pushes, how.lots) for how in operations_of(plan)})
-    offers = [(name, Operations(pushes=pushes, lots=lots)) for name in rules for pushes, lots in calls]
+    offers = [(name, how) for name in rules for how in calls_of(plan)]
     rule, wanted = max(offers, key=lambda offer: trials.profit(rules[offer[0]](trials.plan, offer[1]), sales=sales))
     given = [replace(how, opening_ticks=0, pushes=wanted.pushes, lots=wanted.lots) for how in operations_of(plan)]
     given = list(dict.fromkeys(given))
