@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.export import network_policy
-from agents.lagrangian import Spread
+from agents.spreads import Spread, check_rewards
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
-from flashsim.errors import InputError
-from flashsim.evaluation.rollout import play
+from flashsim.evaluation.rollout import Rollout, play
 from flashsim.plan import Plan
+from flashsim.policy import Policy
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 PARTS_OF_SALE = 4  # depth and servers are shown for each quarter of the sale
@@ -34,6 +34,10 @@ class CurvePoint:
     standard_error: float
     reward: float | None = None
     """Mean reward of a sale, where that is not its profit."""
+    lead: float | None = None
+    """Mean reward of a sale above that of the same sale run by the rule at which an assisted agent starts."""
+    lead_error: float | None = None
+    """Its standard error over world members."""
     excess: Mapping[str, float] = field(default_factory=dict)
     """Constraint -> mean excess of a sale; at most 0 where the mark is kept."""
     multipliers: Mapping[str, float] = field(default_factory=dict)
@@ -43,6 +47,9 @@ class CurvePoint:
         """As a flat row of numbers, without those that this training has not."""
         row: dict[str, float] = {"steps": self.steps, "profit": self.profit, "standard_error": self.standard_error}
         row |= {} if self.reward is None else {"reward": self.reward}
+        row |= (
+            {} if self.lead is None or self.lead_error is None else {"lead": self.lead, "lead_error": self.lead_error}
+        )
         row |= {f"{name}_excess": value for name, value in self.excess.items()}
         return row | {f"{name}_multiplier": value for name, value in self.multipliers.items()}
 
@@ -116,16 +123,6 @@ class SaleMetrics(BaseCallback):
                     record(f"{name}/quarter_{part + 1}", float(table[part, 0] / table[part, 1]))
 
 
-def check_rewards(rewards: NDArray[np.floating[Any]]) -> None:
-    """InputError unless all ``rewards`` (sale,) are finite: one NaN would make every weight of a network NaN."""
-    if not np.isfinite(rewards).all():
-        row = int(np.flatnonzero(~np.isfinite(rewards))[0])
-        raise InputError(
-            f"reward: expected finite numbers, got {rewards[row]} for sale {row} of the batch; "
-            "mend the sale or the weights of its reward"
-        )
-
-
 class FiniteRewards(BaseCallback):
     """Ends a training with a sentence before it learns from a reward that is no number."""
 
@@ -161,11 +158,25 @@ class EntropySchedule(BaseCallback):
         return True
 
 
+def lead_over(usual: Rollout, rollout: Rollout, *, kpi: str) -> tuple[float, float]:
+    """Mean of ``kpi`` above that of the same sales in ``usual``, and its standard error over world members.
+
+    A single member has none to spread over: the error is then that over sales.
+    """
+    lead = rollout.totals[kpi] - usual.totals[kpi]
+    means = np.array([lead[rollout.members == member].mean() for member in np.unique(rollout.members)])
+    spread = means if means.size > 1 else lead
+    return float(lead.mean()), float(spread.std(ddof=1) / np.sqrt(spread.size))
+
+
 class BestNetwork(BaseCallback):
     """Measures greedy play on separate training sales now and then, and keeps the network that earned most.
 
-    Under constraints, one that keeps them goes before one that does not, and less excess before more; ``spread`` tells
-    how much is much.
+    Where there is a rule to lead, that is the one whose lead less its standard error over world members is largest:
+    what one member of many gives, other worlds need not. It is then measured before it learns, too. Under constraints,
+    one that keeps them goes before one that does not, and less excess before more; ``spread`` tells how much is much.
+
+    Source: the rule of one standard error, Breiman et al. (1984), Classification and Regression Trees, section 3.4.3.
     """
 
     def __init__(
@@ -179,9 +190,9 @@ class BestNetwork(BaseCallback):
         spread: Spread,
         reward: RewardConfig,
         constraints: ConstraintConfig,
-        from_start: bool = False,
+        usual: Policy | None = None,
     ) -> None:
-        """``from_start``: the network is measured before it learns, too."""
+        """``usual`` is the rule to lead."""
         super().__init__()
         self.spread, self.reward, self.constraints = spread, reward, constraints
         self.plan, self.action = plan.with_members(plan.training_members), asdict(action)
@@ -189,7 +200,8 @@ class BestNetwork(BaseCallback):
         self.curve: list[CurvePoint] = []
         self.best: tuple[tuple[float, float], dict[str, Any]] | None = None
         """Excess, the less the larger, and worth of the best network, and its weights."""
-        self.next = 0 if from_start else every
+        self.next = every if usual is None else 0
+        self.usual = None if usual is None else self._play(usual)
 
     def _on_step(self) -> bool:
         return True
@@ -201,8 +213,31 @@ class BestNetwork(BaseCallback):
 
     def measure(self) -> None:
         """Play greedily; remember the network if it is the best so far."""
-        policy = network_policy(self.model, self.plan, name="candidate", action=self.action, training={})
-        totals = play(
+        rollout = self._play(network_policy(self.model, self.plan, name="candidate", action=self.action, training={}))
+        totals, names = rollout.totals, self.constraints.names
+        profit, error = float(totals["profit"].mean()), float(totals["profit"].std(ddof=1) / np.sqrt(self.sales))
+        is_profit = self.reward == RewardConfig()
+        reward = None if is_profit else float(totals["reward"].mean())
+        lead, unsure = None, None
+        if self.usual is not None:
+            lead, unsure = lead_over(self.usual, rollout, kpi="profit" if is_profit else "reward")
+        excess = {name: float(totals[f"{name}_excess"].mean()) for name in names}
+        multipliers = dict(zip(names, self._multipliers(), strict=True))
+        point = CurvePoint(self.num_timesteps, profit, error, reward, lead, unsure, excess, multipliers)
+        self.curve.append(point)
+        for name, value in point.row().items():
+            if name not in ("steps", "standard_error", "lead_error"):
+                self.logger.record(f"greedy/{name}", value)
+        too_much = sum(
+            max(0.0, value / spread) for value, spread in zip(excess.values(), self.spread.excess, strict=True)
+        )
+        worth = profit if reward is None else reward
+        standing = (-too_much, worth if lead is None or unsure is None else lead - unsure)
+        if self.best is None or standing > self.best[0]:
+            self.best = (standing, deepcopy(self.model.policy.state_dict()))
+
+    def _play(self, policy: Policy) -> Rollout:
+        return play(
             self.plan,
             policy,
             sales=self.sales,
@@ -210,23 +245,7 @@ class BestNetwork(BaseCallback):
             domain=TRAINING_DOMAIN,
             reward=self.reward,
             constraints=self.constraints,
-        ).totals
-        names = self.constraints.names
-        profit, error = float(totals["profit"].mean()), float(totals["profit"].std(ddof=1) / np.sqrt(self.sales))
-        reward = None if self.reward == RewardConfig() else float(totals["reward"].mean())
-        excess = {name: float(totals[f"{name}_excess"].mean()) for name in names}
-        multipliers = dict(zip(names, self._multipliers(), strict=True))
-        point = CurvePoint(self.num_timesteps, profit, error, reward, excess, multipliers)
-        self.curve.append(point)
-        for name, value in point.row().items():
-            if name not in ("steps", "standard_error"):
-                self.logger.record(f"greedy/{name}", value)
-        too_much = sum(
-            max(0.0, value / spread) for value, spread in zip(excess.values(), self.spread.excess, strict=True)
         )
-        standing = (-too_much, profit if reward is None else reward)
-        if self.best is None or standing > self.best[0]:
-            self.best = (standing, deepcopy(self.model.policy.state_dict()))
 
     def _multipliers(self) -> list[float]:
         assert isinstance(self.training_env, FlashSaleVecEnv)

@@ -6,29 +6,39 @@ head, the rule's choice shall have the probability p, and the others share the r
 
     min_θ  - Σ_k q_k log π_θ(k | seen),    q_k = p for the rule's choice, (1 - p)/(K - 1) for the others.
 
-What the agent adds is learned from there. Left out: a value function to begin with.
+Of Q-values, the rule's choice shall have 0, which is what it earns above itself (``agents.paired``), and others a
+margin less for each head in which they differ. What the agent adds is learned from there. Left out: a value function
+of PPO's to begin with.
 
-Source: behavioural cloning, Pomerleau (1989), NIPS 1; smoothed labels, Szegedy et al. (2016), arXiv:1512.00567.
+Source: behavioural cloning, Pomerleau (1989), NIPS 1; smoothed labels, Szegedy et al. (2016), arXiv:1512.00567;
+a margin for Q-values as in Hester et al. (2018), "Deep Q-learning from demonstrations", AAAI, arXiv:1704.03732.
 """
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 from sb3_contrib import MaskablePPO
-from stable_baselines3 import PPO
+from stable_baselines3 import DQN, PPO
 from torch.nn import functional
 
 from agents.baselines import RulePolicy, best_operations, run_out_price
+from agents.settings import AgentConfig, DQNConfig
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import MOST_UTILIZATION, ActionCodec, ActionConfig
+from flashsim.envs.scalers import MOST_UTILIZATION
+from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.plan import Plan
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 SEARCH_SALES = 512
 SHOWN_SALES = 512
-_EPOCHS, _BATCH, _RATE = 40, 1_024, 2e-3
+_N_STEPS, _EXPLORATION = 6, 0.3
+_UPDATES, _BATCH, _RATE = 1_000, 1_024, 2e-3
 
 
 def usual_run(plan: Plan, *, seed: int) -> RulePolicy:
@@ -36,9 +46,23 @@ def usual_run(plan: Plan, *, seed: int) -> RulePolicy:
     return run_out_price(plan, best_operations(plan, run_out_price, seed=seed, sales=SEARCH_SALES))
 
 
-def targets_around(target: float) -> tuple[float, ...]:
-    """Utilizations a sixth and a third above and below ``target``, no more than a scaler can aim at."""
-    return tuple(dict.fromkeys(min(MOST_UTILIZATION, round(target * sixths / 6, 4)) for sixths in (4, 5, 6, 7, 8)))
+def steering(config: AgentConfig, rule: RulePolicy) -> AgentConfig:
+    """``config`` with what it leaves open for an agent that starts at ``rule``.
+
+    That is the scaler of the rule, at utilizations a sixth and a third above and below the rule's, no more than a
+    scaler can aim at; and how DQN explores and learns from there.
+    """
+    target = rule.operations.target
+    around = dict.fromkeys(min(MOST_UTILIZATION, round(target * sixths / 6, 4)) for sixths in (4, 5, 6, 7, 8))
+    changes: dict[str, Any] = {
+        "scaler": config.scaler or rule.operations.scaler,
+        "scaler_targets": config.scaler_targets or tuple(around),
+    }
+    if isinstance(config, DQNConfig):
+        changes["n_steps"] = _N_STEPS if config.n_steps is None else config.n_steps
+        start = config.exploration_initial
+        changes["exploration_initial"] = _EXPLORATION if start is None else start
+    return replace(config, **changes)
 
 
 class InOwnActions:
@@ -58,28 +82,59 @@ def imitate(
     model: PPO | MaskablePPO, plan: Plan, rule: RulePolicy, *, action: ActionConfig, share: float, seed: int
 ) -> None:
     """Let the policy of ``model`` choose as ``rule`` with probability ``share``, head by head; sales from ``seed``."""
-    seen, chosen = _shown(plan.with_members(plan.training_members), rule, action, seed=seed)
-    device, space = model.device, model.action_space
+    space = model.action_space
     assert isinstance(space, spaces.MultiDiscrete | spaces.Discrete)
     sizes = [int(size) for size in space.nvec] if isinstance(space, spaces.MultiDiscrete) else [int(space.n)]
-    observations = torch.from_numpy(seen).to(device)
-    wanted = [
-        functional.one_hot(torch.from_numpy(column).to(device), size) * (share - (1.0 - share) / max(1, size - 1))
-        + (1.0 - share) / max(1, size - 1)
-        for column, size in zip(chosen.reshape(len(chosen), -1).T.copy(), sizes, strict=True)
-    ]
+
+    def loss(scores: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        total = torch.zeros((), device=scores.device)
+        for part, column in zip(torch.split(scores, sizes, dim=1), chosen.T, strict=True):
+            rest = (1.0 - share) / max(1, part.shape[1] - 1)
+            total += functional.cross_entropy(part, functional.one_hot(column, part.shape[1]) * (share - rest) + rest)
+        return total
+
     network = torch.nn.Sequential(model.policy.mlp_extractor.policy_net, model.policy.action_net)
+    _fit(network, plan, rule, action=action, loss=loss, seed=seed)
+
+
+def prefer(model: DQN, plan: Plan, rule: RulePolicy, *, action: ActionConfig, margin: float, seed: int) -> None:
+    """Let the Q-values of ``model`` be 0 for what ``rule`` does, and a ``margin`` less for each head that differs.
+
+    Sales from ``seed`` on.
+    """
+    sizes = ActionCodec(plan, action).sizes
+    heads = np.unravel_index(np.arange(np.prod(sizes)), sizes)
+    differ = sum((choice[:, None] != choice).astype(np.int8) for choice in heads)  # action, action; heads
+    apart = torch.as_tensor(differ, device=model.device)
+
+    def loss(values: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        return functional.mse_loss(values, -margin * apart[chosen[:, 0]])
+
+    _fit(model.q_net.q_net, plan, rule, action=action, loss=loss, seed=seed)
+    model.q_net_target.load_state_dict(model.q_net.state_dict())
+
+
+def _fit(
+    network: torch.nn.Module,
+    plan: Plan,
+    rule: RulePolicy,
+    *,
+    action: ActionConfig,
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    seed: int,
+) -> None:
+    """Fit ``network`` to what ``rule`` does on training members; ``loss`` takes its output and actions (row, head)."""
+    seen, chosen = _shown(plan.with_members(plan.training_members), rule, action, seed=seed)
+    device = next(network.parameters()).device
+    observations = torch.from_numpy(seen).to(device)
+    choices = torch.from_numpy(chosen.reshape(len(chosen), -1)).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=_RATE)
     random = torch.Generator().manual_seed(seed % 2**63)
-    for _ in range(_EPOCHS):
-        for rows in torch.split(torch.randperm(len(seen), generator=random), _BATCH):
-            part = rows.to(device)
-            scores = torch.split(network(observations[part]), sizes, dim=1)
-            loss = sum(functional.cross_entropy(s, q[part]) for s, q in zip(scores, wanted, strict=True))
-            assert isinstance(loss, torch.Tensor)
-            optimizer.zero_grad(set_to_none=False)  # gradients may be views of one vector (agents.flat_adam)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+    for _ in range(_UPDATES):
+        part = torch.randint(len(seen), (_BATCH,), generator=random).to(device)
+        optimizer.zero_grad(set_to_none=False)  # gradients may be views of one vector (agents.flat_adam)
+        loss(network(observations[part]), choices[part]).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
 
 
 def _shown(

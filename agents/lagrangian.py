@@ -15,21 +15,13 @@ network that is kept is one that keeps the marks in greedy play, as far as any d
 Source: Altman (1999), Constrained Markov Decision Processes; Tessler, Mankowitz & Mannor (2019), arXiv:1805.11074.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
+from agents.spreads import Spread
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.envs.vector import SaleBatch
-
-
-class Spread(NamedTuple):
-    """Standard deviations over sales under a random policy."""
-
-    reward: float
-    excess: NDArray[np.float64]  # constraint
 
 
 def ascend(

@@ -9,12 +9,11 @@ Source: Schulman et al. (2017), arXiv:1707.06347; Mnih et al. (2015), Nature 518
 
 import enum
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import stable_baselines3
 import torch
 from sb3_contrib import MaskablePPO
@@ -25,18 +24,19 @@ from stable_baselines3.common.logger import configure
 from torch.distributions import Distribution
 
 from agents.baselines import RulePolicy
-from agents.callbacks import BestNetwork, CurvePoint, EntropySchedule, FiniteRewards, SaleMetrics, check_rewards
+from agents.callbacks import BestNetwork, CurvePoint, EntropySchedule, FiniteRewards, SaleMetrics
 from agents.checkpoints import Checkpoints, go_on
 from agents.export import network_policy
 from agents.feature_sets import show_only
-from agents.head_start import imitate, targets_around, usual_run
-from agents.lagrangian import Lagrangian, Spread
+from agents.head_start import imitate, prefer, steering, usual_run
+from agents.lagrangian import Lagrangian
 from agents.paired import PairedSales
 from agents.settings import AgentConfig, Device, DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
+from agents.spreads import lead_spread, random_spread
+from agents.summed_heads import sum_heads, whole_actions
 from agents.tensor_ppo import TensorPPO
-from flashsim.envs.reward import ConstraintConfig, RewardConfig
-from flashsim.envs.sb3 import FlashSaleVecEnv, make_sb3
-from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.reward import ConstraintConfig
+from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
 from flashsim.plan import Plan
@@ -105,12 +105,14 @@ def train(
     Distribution.set_default_validate_args(False)
     first = seed * SEEDS_PER_RUN
     rule = usual_run(plan, seed=first + _RULE) if config.is_assisted(plan) else None
-    if rule is not None and not config.scaler_targets:
-        config = replace(config, scaler_targets=targets_around(rule.operations.target))
+    if rule is not None:
+        config = steering(config, rule)
     action = config.action(plan)
     constraints = _constraints(config)
     spread = random_spread(plan, action, seed=first + _SCALE, reward=config.reward, constraints=constraints)
     scale = spread.reward
+    if rule is not None and config.paired:
+        scale = lead_spread(plan, rule, action, reward=config.reward, seed=first + _SCALE)
     model = make_model(plan, config, seed=first, scale=scale, rule=rule)
     if log_folder is not None:
         model.set_logger(configure(str(log_folder), ["tensorboard"]))
@@ -124,7 +126,7 @@ def train(
         spread=spread,
         reward=config.reward,
         constraints=constraints,
-        from_start=config.is_assisted(plan),
+        usual=rule,
     )
     callbacks: list[BaseCallback] = [FiniteRewards(), SaleMetrics(plan, progress), best]
     facts = training_facts(model, plan, config, seed=seed, scale=scale)
@@ -139,6 +141,8 @@ def train(
     left = config.steps - model.num_timesteps
     model.learn(left, callback=callbacks, log_interval=1, reset_num_timesteps=resume is None)
     best.restore()
+    if isinstance(model, DQN):
+        whole_actions(model)
     return Trained(model, scale, tuple(best.curve), config, seed, plan)
 
 
@@ -157,51 +161,6 @@ def torch_device(device: Device) -> str:
     return "cuda" if device is not Device.cpu and torch.cuda.is_available() else "cpu"
 
 
-def reward_scale(plan: Plan, action: ActionConfig, *, seed: int, sales: int = 512) -> float:
-    """Standard deviation of a sale's profit under uniformly random actions; at least a cent."""
-    return random_spread(
-        plan, action, seed=seed, sales=sales, reward=RewardConfig(), constraints=ConstraintConfig()
-    ).reward
-
-
-def random_spread(
-    plan: Plan,
-    action: ActionConfig,
-    *,
-    seed: int,
-    reward: RewardConfig,
-    constraints: ConstraintConfig,
-    sales: int = 512,
-) -> Spread:
-    """Standard deviations of a sale's reward, at least a cent, and of its excess, under uniformly random actions.
-
-    An excess that never varies has the spread 1. InputError on a reward that is no number.
-    """
-    rng = np.random.default_rng(seed)
-    env = make_sb3(
-        plan,
-        num_envs=sales,
-        seed=seed,
-        action=action,
-        members=plan.training_members,
-        reward=reward,
-        constraints=constraints,
-    )
-    env.reset()
-    returns, excess = np.zeros(sales), np.zeros((len(constraints.names), sales))
-    is_open = np.ones(sales, np.bool_)
-    sizes = env.sales.codec.head_sizes
-    while is_open.any():
-        drawn = rng.integers(sizes, size=(sales, len(sizes)))
-        _, earned, closed, _ = env.step(drawn[:, 0] if action.flat else drawn)
-        check_rewards(earned)
-        returns += earned * is_open
-        excess += env.sales.decision_excess * is_open
-        is_open &= ~closed
-    deviation = excess.std(axis=1)
-    return Spread(max(float(returns.std()), 0.01), np.where(deviation > 0.0, deviation, 1.0))
-
-
 def make_model(
     plan: Plan, config: AgentConfig, *, seed: int, scale: float, rule: RulePolicy | None = None
 ) -> BaseAlgorithm:
@@ -211,6 +170,8 @@ def make_model(
     """
     if rule is None and config.is_assisted(plan):
         rule = usual_run(plan, seed=seed + _RULE)
+    if rule is not None:
+        config = steering(config, rule)
     makers: dict[type, Callable[..., BaseAlgorithm]] = {
         PPOConfig: _make_ppo,
         TensorPPOConfig: _make_ppo,
@@ -220,6 +181,11 @@ def make_model(
     env = _training_env(plan, config, rule, seed=seed, scale=scale)
     model = makers[type(config)](plan, config, env, seed=seed, device=torch_device(config.device))
     show_only(model, plan, config.observation)
+    if rule is not None and isinstance(config, DQNConfig) and config.margin:
+        assert isinstance(model, DQN)
+        if config.summed and len(env.sales.codec.sizes) > 1:
+            sum_heads(model, env.sales.codec.sizes.tolist())
+        prefer(model, plan, rule, action=config.action(plan), margin=config.margin, seed=seed + _SHOWN)
     if rule is not None and isinstance(config, PPOConfig) and config.head_start:
         assert isinstance(model, PPO | MaskablePPO)
         imitate(model, plan, rule, action=config.action(plan), share=config.head_start, seed=seed + _SHOWN)
@@ -297,9 +263,11 @@ def _make_dqn(_plan: Plan, config: DQNConfig, env: FlashSaleVecEnv, *, seed: int
         gamma=config.gamma,
         train_freq=1,
         gradient_steps=config.gradient_steps,
+        n_steps=1 if config.n_steps is None else config.n_steps,
         target_update_interval=config.target_interval * config.sales,
         tau=config.target_share,
         exploration_fraction=config.exploration_until,
+        exploration_initial_eps=1.0 if config.exploration_initial is None else config.exploration_initial,
         exploration_final_eps=config.exploration_final,
         policy_kwargs={"net_arch": list(config.layers)},
         device=device,

@@ -58,6 +58,8 @@ class AgentConfig:
     naming prices and servers. Reference sales have no past to learn from and are never assisted."""
     steps_around: int = 2
     """Steps up and down from the run-out price that an assisted agent can take, on the menu of prices, at most."""
+    scaler: str | None = None
+    """Which scaler an assisted agent steers: tracking or scheduled; null: that of its rule."""
     scaler_targets: tuple[float, ...] = ()
     """Utilizations that an assisted agent can set; (): a sixth and a third around that of its rule."""
     paired: bool = True
@@ -105,8 +107,8 @@ class AgentConfig:
             return plain
         every = self.decide_every if plan.ticks % self.decide_every == 0 else 1
         around = min(self.steps_around, plan.menu - 1)
-        targets = self.scaler_targets or SCALER_TARGETS
-        return replace(plain, around_run_out=around, scaler_targets=targets, every=every)
+        targets, scaler = self.scaler_targets or SCALER_TARGETS, self.scaler or "tracking"
+        return replace(plain, around_run_out=around, scaler_targets=targets, scaler=scaler, every=every)
 
     def is_assisted(self, plan: Plan) -> bool:
         """Whether this agent steers around rules in ``plan``."""
@@ -187,6 +189,9 @@ class DQNConfig(AgentConfig):
     batch_size: int = 512
     gradient_steps: int = 4
     """Updates after each vector step."""
+    n_steps: int | None = None
+    """Rewards that an update sums before it trusts a value; null: 1, and 6 for an agent that starts at a rule, whose
+    orders of servers pay two or three decisions later."""
     buffer: int = 500_000
     """Transitions remembered."""
     learning_starts: int = 10_000
@@ -195,9 +200,17 @@ class DQNConfig(AgentConfig):
     target_share: float = 0.02
     """How far an update moves the target network towards the network. A little at every step: whole copies every 100
     steps let the last policies of G1 swing by five points, and values reach back one tick a copy."""
+    exploration_initial: float | None = None
+    """Share of random actions when the training begins; null: 1, and .3 for an agent that starts at a rule."""
     exploration_final: float = 0.05
     exploration_until: float = 0.3
-    """Share of the training in which exploration falls from 1."""
+    """Share of the training in which exploration falls to its final share."""
+    summed: bool = True
+    """Whether an assisted agent learns a value for each choice of each head, to be added up (``agents.summed_heads``),
+    instead of one for each whole action."""
+    margin: float = 0.1
+    """How much less an assisted agent first expects for each head that differs from its rule's choice, scaled as its
+    rewards; 0: it knows nothing of the rule."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -206,6 +219,11 @@ class DQNConfig(AgentConfig):
         check_whole("buffer", self.buffer, self.sales, _MANY)
         check_whole("learning_starts", self.learning_starts, 0, _MANY)
         check_range("target_share", self.target_share, 1e-6, 1.0)
+        check_range("margin", self.margin, 0.0, 1e6)
+        if self.n_steps is not None:
+            check_whole("n_steps", self.n_steps, 1, 10_000)
+        if self.exploration_initial is not None:
+            check_range("exploration_initial", self.exploration_initial, 0.0, 1.0)
         check_range("exploration_final", self.exploration_final, 0.0, 1.0)
         check_range("exploration_until", self.exploration_until, 1e-6, 1.0)
 

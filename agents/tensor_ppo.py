@@ -23,8 +23,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 from torch.nn import functional
 
-from agents.callbacks import check_rewards
 from agents.flat_adam import FlatAdam
+from agents.spreads import check_rewards
 from agents.tensor_rollout import Samples, TensorRollout
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.errors import InputError

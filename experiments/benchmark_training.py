@@ -31,8 +31,9 @@ from torch.distributions import Distribution
 
 from agents.callbacks import EntropySchedule
 from agents.export import network_policy
-from agents.learners import SEEDS_PER_RUN, check_training, make_model, reward_scale
+from agents.learners import SEEDS_PER_RUN, check_training, make_model
 from agents.settings import AgentConfig, DQNConfig, PPOConfig, TensorPPOConfig
+from agents.spreads import reward_scale
 from experiments.entry import dated, entry
 from experiments.outputs import RunFolder, machine
 from flashsim.envs.single import FlashSaleEnv

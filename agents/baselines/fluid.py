@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.baselines.rules import USUAL, Operations, RulePolicy, dashboard_of, tick_of
+from agents.baselines.rules import USUAL, Operations, RulePolicy, dashboard_of
 from flashsim.plan import Plan
 
 _SAME = 1e-9  # slopes that differ by less, relative to the largest, are one
@@ -65,7 +65,7 @@ class Outlook:
 
     def tick(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """(sale,)."""
-        return tick_of(self.dashboard, observation)
+        return self.dashboard.tick(observation)
 
     def stock(self, observation: NDArray[np.float32]) -> NDArray[np.float64]:
         """Units that can still be sold, (sale, product)."""

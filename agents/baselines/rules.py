@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.envs.rules import Dashboard
+from flashsim.envs.dashboard import Dashboard
 from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders
 from flashsim.plan import Plan
 from flashsim.sim.state import HOLD, PUSH, REORDER
@@ -64,6 +64,9 @@ class Calls:
         return order
 
 
+Scaler = Literal["tracking", "scheduled", "threshold"]
+
+
 @dataclass(frozen=True)
 class Operations:
     """How a rule is run beside its prices."""
@@ -74,7 +77,7 @@ class Operations:
     """Whether the budgeted pushes are sent."""
     opening_ticks: int = 0
     """Ticks at list price before the rule begins, while the servers ordered at the opening boot."""
-    scaler: Literal["tracking", "scheduled", "threshold"] = "tracking"
+    scaler: Scaler = "tracking"
     """Whether servers follow what is seen, a plan made from the forecast, or two marks (``target`` is not used then); a
     reference sale shows nothing to track."""
     doors: int = 0
@@ -88,15 +91,16 @@ USUAL = Operations()
 
 TARGETS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.4, 2.0)
 """Utilizations that are searched; above 1, part of a rush is never served."""
+SEARCHED_SCALERS: tuple[Scaler, ...] = ("tracking", "scheduled")
 
 
 def operations_of(plan: Plan) -> list[Operations]:
-    """All ways to run a rule in ``plan`` that are searched, with a scaler that tracks; those that do nothing are left
-    out."""
+    """All ways to run a rule in ``plan`` that are searched; those that do nothing are left out."""
     lag = int(plan.tables.servers.lag)
     budget, lots = plan.tables.traffic.push_budget, plan.tables.stock.lots
     return [
-        Operations(target, pushes, opening, doors=doors, lots=ordered)
+        Operations(target, pushes, opening, scaler, doors, ordered)
+        for scaler in SEARCHED_SCALERS
         for target in TARGETS
         for pushes in ((False, True) if budget else (False,))
         for opening in sorted({0, lag, lag + 2})
@@ -111,24 +115,6 @@ def calls_of(plan: Plan) -> list[Operations]:
     return [Operations(pushes=pushes, lots=lots) for pushes, lots in calls]
 
 
-class ScheduledScaler:
-    """Servers planned ahead: those that the forecast visits need when an order comes into force."""
-
-    def __init__(self, plan: Plan, target: float) -> None:
-        self.plan, self.dashboard, self.target = plan, dashboard_of(plan), target
-
-    def change(self, observation: NDArray[np.float32], menu: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Servers more or fewer (sale,), given the menu indices (sale, product) about to be set."""
-        plan, servers = self.plan, self.plan.tables.servers
-        then = np.minimum(tick_of(self.dashboard, observation) + servers.lag, plan.ticks - 1)
-        visitors = plan.forecast.visitors[then, np.rint(menu.mean(axis=1)).astype(np.int64)]
-        if not plan.is_reference:
-            visitors = visitors * self.dashboard.ratio(observation, "level")
-        wanted = np.ceil(visitors / (servers.service_rate * self.target) - 1e-9)
-        ordered = np.rint(self.dashboard.share(observation, "servers_ordered") * servers.max_servers)
-        return (np.clip(wanted, servers.min_servers, servers.max_servers) - ordered).astype(np.int64)
-
-
 class ThresholdScaler:
     """One step of servers up while they are busier than ``BUSY``, one down while less than ``IDLE``; else none."""
 
@@ -138,17 +124,10 @@ class ThresholdScaler:
         self.up = min((change for change in changes if change > 0), default=0)
         self.down = max((change for change in changes if change < 0), default=0)
 
-    def change(self, observation: NDArray[np.float32], _menu: NDArray[np.int64]) -> NDArray[np.int64]:
+    def change(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Servers more or fewer (sale,)."""
         busy = self.dashboard.share(observation, "utilization")
         return np.where(busy > BUSY, self.up, np.where(busy < IDLE, self.down, 0))
-
-
-def tick_of(dashboard: Dashboard, observation: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The tick about to pass, (sale,)."""
-    ticks = dashboard.plan.ticks
-    past = np.rint((1.0 - dashboard.share(observation, "time_left")) * ticks).astype(np.int64)
-    return np.clip(past, 0, ticks - 1)
 
 
 class RulePolicy:
@@ -164,14 +143,13 @@ class RulePolicy:
     ) -> None:
         """``price`` gives menu indices (sale, product) for observations."""
         self.name, self.price, self.operations = name, price, operations
-        config = ActionConfig(scaler_targets=(operations.target,) if operations.scaler == "tracking" else ())
+        by_hand = operations.scaler == "threshold"
+        config = ActionConfig()
+        if not by_hand:
+            config = ActionConfig(scaler_targets=(operations.target,), scaler=operations.scaler)
         self.action = asdict(config)
         self._codec = ActionCodec(plan, config)
-        self._scaler: ScheduledScaler | ThresholdScaler | None = None  # None: a tracking one is in the actions
-        if operations.scaler == "scheduled":
-            self._scaler = ScheduledScaler(plan, operations.target)
-        elif operations.scaler == "threshold":
-            self._scaler = ThresholdScaler(plan)
+        self._by_hand = ThresholdScaler(plan) if by_hand else None
         self._calls = Calls(plan, pushes=operations.pushes, lots=operations.lots)
         self._cap = plan.admission_caps[operations.doors]
         self._opening_share = (operations.opening_ticks - 0.5) / plan.ticks
@@ -182,7 +160,7 @@ class RulePolicy:
         past = 1.0 - self._codec.dashboard.share(observation, "time_left")
         menu = np.where((past < self._opening_share)[:, None], 0, menu)
         timing = self._calls.order(observation)
-        change = np.zeros_like(timing) if self._scaler is None else self._scaler.change(observation, menu)
+        change = np.zeros_like(timing) if self._by_hand is None else self._by_hand.change(observation)
         doors = np.full(menu.shape[0], self._cap)
         return self._codec.encode(Orders(menu, timing, change, doors))
 

@@ -1,7 +1,7 @@
 """Searching baselines on the training members, as learners train on them: depths held, and operations."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -64,9 +64,10 @@ def search_fixed(
 ) -> FixedSearch:
     """Best fixed depth per product with its operations on the training members, by coordinate search on common sales.
 
-    It starts at the best uniform depth, each with its own :func:`best_operations`. Then one product, or one of the
-    operations, is changed at a time, for the better only, until ``ticks`` simulated ticks are spent. When a whole round
-    changes nothing, the search goes on with twice the sales. All candidates of a round meet the same sales.
+    It starts at the best uniform depth: list price with its own :func:`best_operations`, and each deeper one with the
+    best of those of its neighbour and what differs from them in one thing. Then one product, or one of the operations,
+    is changed at a time, for the better only, until ``ticks`` simulated ticks are spent. When a whole round changes
+    nothing, the search goes on with twice the sales. All candidates of a round meet the same sales.
     """
     trials, known = Trials(plan, seed=seed, progress=progress), {}
     offers = list(operations_of(plan) if operations is None else operations)
@@ -78,17 +79,21 @@ def search_fixed(
                 known[candidate] = trials.profit(rule, sales=sales)
         return max(candidates, key=known.__getitem__)
 
-    def suited(depth: int) -> tuple[tuple[int, ...], Operations]:
-        menu = (depth,) * plan.products
-        return menu, _best(trials, lambda plan, how: fixed(plan, menu, operations=how), offers, sales=sales)
+    def near(how: Operations) -> list[Operations]:
+        return [other for other in offers if _differ(how, other) <= 1]
 
-    found = best([suited(depth) for depth in range(plan.menu)])
+    level = (0,) * plan.products
+    suited = [(level, _best(trials, lambda plan, how: fixed(plan, level, operations=how), offers, sales=sales))]
+    for depth in range(1, plan.menu):
+        level = (depth,) * plan.products
+        suited.append(best([(level, how) for how in near(suited[-1][1])]))
+    found = best(suited)
     while trials.ticks < ticks:
         before = found
         for product in range(plan.products):
             menu = found[0]
             found = best([((*menu[:product], k, *menu[product + 1 :]), found[1]) for k in range(plan.menu)])
-        found = best([(found[0], how) for how in offers if _differ(how, found[1]) <= 1])
+        found = best([(found[0], how) for how in near(found[1])])
         if found == before:
             sales *= 2
             known.clear()
@@ -96,8 +101,12 @@ def search_fixed(
 
 
 def _differ(one: Operations, other: Operations) -> int:
-    """In how many fields."""
-    return sum(a != b for a, b in zip(astuple(one), astuple(other), strict=True))
+    """In how many things; a scaler and its target are one."""
+    return sum(a != b for a, b in zip(_things(one), _things(other), strict=True))
+
+
+def _things(how: Operations) -> tuple[object, ...]:
+    return (how.scaler, how.target), how.pushes, how.opening_ticks, how.doors, how.lots
 
 
 def best_fixed(plan: Plan, found: FixedSearch) -> RulePolicy:

@@ -57,7 +57,6 @@ def search_teams(
     rule, wanted = max(offers, key=lambda offer: trials.profit(rules[offer[0]](trials.plan, offer[1]), sales=sales))
     given = [replace(how, opening_ticks=0, pushes=wanted.pushes, lots=wanted.lots) for how in operations_of(plan)]
     given = list(dict.fromkeys(given))
-    given += [replace(how, scaler="scheduled") for how in given]
     found = best_operations(plan, rules[rule], seed=seed, sales=sales, operations=given, progress=progress)
     return TeamsFound(rule, found)
 

@@ -7,15 +7,15 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from flashsim.envs.dashboard import Dashboard
 from flashsim.envs.features import observation_table
-from flashsim.envs.rules import Dashboard, TargetTracking
+from flashsim.envs.scalers import MOST_UTILIZATION, SCALERS
 from flashsim.errors import InputError
 from flashsim.plan import Plan
 from flashsim.sim.parameters import check_range, check_whole
 from flashsim.sim.state import CLOSE, HOLD, PUSH, RELEASE, REORDER
 
 OPEN_DOORS = "open"  # an admission cap that is none, in JSON
-MOST_UTILIZATION = 2.0  # that a scaler can aim at
 HEADS = ("discount", "timing", "capacity", "admission")
 TIMING = {"hold": HOLD, "release": RELEASE, "push": PUSH, "reorder": REORDER, "close": CLOSE}
 
@@ -33,8 +33,10 @@ class ActionConfig:
     """0: the discount head names a menu index. n > 0: it names a step from -n to n around each product's run-out index,
     the price at which by forecast and learned level the stock lasts just to the end (``product_…_run_out``)."""
     scaler_targets: tuple[float, ...] = ()
-    """(): the capacity head names a change of servers. Else it names the utilization, one of these, at which a
-    target-tracking scaler aims."""
+    """(): the capacity head names a change of servers. Else it names the utilization, one of these, at which the scaler
+    aims."""
+    scaler: str = "tracking"
+    """Which scaler aims at them: tracking, which follows what is seen, or scheduled, which plans by the forecast."""
     timing: tuple[str, ...] = ("hold", "release", "push", "reorder")
     """What the timing head can order: hold, release the next wave, push, reorder a lot from the supplier, close."""
     every: int = 1
@@ -58,6 +60,8 @@ class ActionConfig:
         for target in self.scaler_targets:
             if not 0.0 < target <= MOST_UTILIZATION:
                 raise InputError(f"action scaler_targets must be above 0 and at most 2, got {target!r}")
+        if self.scaler not in SCALERS:
+            raise InputError(f"action scaler: unknown {self.scaler!r}; choose from {', '.join(SCALERS)}")
         for field, known in (("heads", HEADS), ("timing", tuple(TIMING))):
             object.__setattr__(self, field, tuple(getattr(self, field)))
             chosen = getattr(self, field)
@@ -126,7 +130,7 @@ class ActionCodec:
             self._limited = {order: first + place for place, order in enumerate(orders)}
         self.dashboard = Dashboard(plan, {f.name: column for column, f in enumerate(observation_table(plan))})
         self._targets = np.array(config.scaler_targets)
-        self._scaler = TargetTracking(self.dashboard) if config.scaler_targets else None
+        self._scaler = SCALERS[config.scaler](self.dashboard) if config.scaler_targets else None
         self._choices = self._possible()
         self.space: spaces.Space[Any]
         if config.flat:

@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from agents.baselines import Operations, best_operations, run_out_price
 from agents.export import network_policy
-from agents.head_start import SEARCH_SALES, InOwnActions, targets_around, usual_run
+from agents.head_start import SEARCH_SALES, InOwnActions, steering, usual_run
 from agents.learners import make_model, train
 from agents.settings import MaskablePPOConfig, PPOConfig, TensorPPOConfig
 from flashsim.envs.reward import RewardConfig
@@ -66,10 +66,11 @@ def test_a_rule_in_the_agents_actions_does_what_the_rule_does(
 def test_a_first_policy_plays_the_rule(config: PPOConfig) -> None:
     """Greedily in nearly every decision, and in training as often as it is told, head by head."""
     plan = plan_of_two()
-    action = config.action(plan)
+    rule = usual_run(plan, seed=2**29)
+    action = steering(config, rule).action(plan)
     model = make_model(plan, config, seed=0, scale=1.0)
     policy = network_policy(model, plan, name="start", action={**vars(action)}, training={})
-    player = InOwnActions(plan, usual_run(plan, seed=2**29), action)
+    player = InOwnActions(plan, rule, action)
     batch = SaleBatch(plan, SALES, action=action, reward=RewardConfig(), domain=TRAINING_DOMAIN)
     batch.seed(consecutive_seeds(11, SALES))
     seen, same, drawn = batch.observe(), [], []
@@ -115,7 +116,11 @@ def test_an_agent_sets_utilizations_around_that_of_its_rule() -> None:
     assert len(config.scaler_targets) == 5
     assert config.scaler_targets[2] == target
     assert config.scaler_targets == tuple(sorted(config.scaler_targets))
-    assert targets_around(2.0) == (1.3333, 1.6667, 2.0)
+    most = run_out_price(plan, Operations(2.0, scaler="scheduled"))
+    steered = steering(PPOConfig(), most)
+    assert (steered.scaler, steered.scaler_targets) == ("scheduled", (1.3333, 1.6667, 2.0))
+    own = PPOConfig(scaler="tracking", scaler_targets=(0.5,))
+    assert steering(own, most) == own
 
 
 def test_without_a_head_start_the_first_policy_is_that_of_chance() -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
-from agents.lagrangian import Spread, ascend
+from agents.lagrangian import ascend
 from agents.learners import Trained, train
 from agents.settings import TensorPPOConfig
+from agents.spreads import Spread
 from flashsim.envs.reward import ConstraintConfig
 from flashsim.errors import InputError
 from flashsim.evaluation.kpis import find_kpi

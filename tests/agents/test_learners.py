@@ -15,16 +15,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agents.callbacks import EntropySchedule
 from agents.export import export
-from agents.learners import SEEDS_PER_RUN, Trained, reward_scale, torch_device, train
+from agents.learners import SEEDS_PER_RUN, Trained, torch_device, train
 from agents.settings import AgentConfig, Device, DQNConfig, PPOConfig, TensorPPOConfig
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
 from flashsim.evaluation.exact import exact_value
 from flashsim.evaluation.rollout import play
 from flashsim.policy import load_policy
-from flashsim.reference import REFERENCE_SALES, g0, solve
+from flashsim.reference import REFERENCE_SALES, solve
 from flashsim.sim.streams import TRAINING_DOMAIN
 from tests.agents.tiny import CONFIGS, dqn, ppo, small_plan, tensor_ppo, trained
 
@@ -91,25 +90,6 @@ def test_a_trained_policy_earns_more_than_chance() -> None:
     chance = play(plan, Chance(), sales=400, seed=0).totals["profit"]
     gain = learned - chance
     assert gain.mean() > 4.0 * gain.std() / math.sqrt(gain.size)
-
-
-def test_the_reward_scale_is_the_spread_of_random_play() -> None:
-    """G0 by hand: each period sells its one unit at 10 or 8, chosen by chance, with probability 1 - e^-rate."""
-    at_10, at_8 = 0.5 * (1.0 - math.exp(-0.5)), 0.5 * (1.0 - math.exp(-1.0))
-    kept = 1.0 - at_10 - at_8
-    chances = {10.0: at_10 * (1.0 + kept), 8.0: at_8 * (1.0 + kept), 0.0: kept * kept}
-    mean = sum(value * chance for value, chance in chances.items())
-    variance = sum((value - mean) ** 2 * chance for value, chance in chances.items())
-    fourth = sum((value - mean) ** 4 * chance for value, chance in chances.items())
-    sales = 20_000
-    found = reward_scale(g0().plan(), ActionConfig(heads=("discount",)), seed=7, sales=sales)
-    error = math.sqrt((fourth - variance**2) / sales) / (2.0 * math.sqrt(variance))
-    assert found == pytest.approx(math.sqrt(variance), abs=4.0 * error)
-
-
-def test_the_reward_scale_of_a_sale_without_spread_is_a_cent() -> None:
-    nobody = replace(g0(), rates=np.zeros((2, 2)))
-    assert reward_scale(nobody.plan(), ActionConfig(heads=("discount",)), seed=0, sales=8) == 0.01
 
 
 def test_entropy_falls_to_nothing_at_the_time_given() -> None:

@@ -15,8 +15,8 @@ from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch.distributions import Distribution
 
-from agents.lagrangian import Spread
 from agents.learners import train
+from agents.spreads import Spread
 from agents.tensor_ppo import MEASURED, TensorPPO
 from agents.tensor_rollout import TensorRollout
 from flashsim.envs.sb3 import FlashSaleVecEnv, make_sb3

@@ -1,42 +1,20 @@
-"""Rules that an operator has anyway, and that an agent may steer: run-out price and target tracking.
+"""Rules that order servers for a target utilization; an agent may steer them by naming the target.
 
-    run-out index   the menu index at which a product's stock lasts just to the end, by forecast and learned level
-    tracking        servers = ⌈max(visits now, visits forecast when an order comes into force) / (μ · target)⌉
+    tracking    servers = ⌈max(visits now, visits forecast when an order comes into force) / (μ · target)⌉
+    scheduled   servers = ⌈visits that the forecast, at the level learned so far, has in the tick in which an order
+                comes into force / (μ · target)⌉, whatever comes now
 
-Both read the observation only. Source: Gallego & van Ryzin (1994), Management Science 40(8), for the run-out price;
-target tracking is what cloud providers offer.
+Both read the observation only. Source: target tracking and scheduled scaling are what cloud providers offer.
 """
-
-from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.dashboard import Dashboard
 from flashsim.errors import InputError
-from flashsim.plan import Plan
 
-
-class Dashboard:
-    """Reads named features back from observations."""
-
-    def __init__(self, plan: Plan, columns: Mapping[str, int]) -> None:
-        """``columns`` tells where each feature stands."""
-        self.plan, self.columns = plan, columns
-        self._run_out = [columns[f"product_{product}_run_out"] for product in range(plan.products)]
-
-    def share(self, observation: NDArray[np.float32], name: str) -> NDArray[np.float64]:
-        """A feature that is a share, (sale,)."""
-        return observation[:, self.columns[name]].astype(np.float64)
-
-    def ratio(self, observation: NDArray[np.float32], name: str) -> NDArray[np.float64]:
-        """A feature that is shown as x/(1+x), as x, (sale,)."""
-        shown = np.minimum(self.share(observation, name), 1.0 - 1e-6)
-        return shown / (1.0 - shown)
-
-    def run_out(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Menu index (sale, product) nearest to that at which the stock lasts just to the end."""
-        place = observation[:, self._run_out].astype(np.float64)
-        return np.rint(place * (self.plan.menu - 1)).astype(np.int64)
+MOST_UTILIZATION = 2.0
+"""That a scaler can aim at; above 1, part of a rush is never served."""
 
 
 class TargetTracking:
@@ -69,3 +47,26 @@ class TargetTracking:
 
     def _in_force(self, observation: NDArray[np.float32], ahead: int) -> NDArray[np.float64]:
         return self.dashboard.share(observation, f"servers_in_{ahead}") * self.plan.tables.servers.max_servers
+
+
+class Scheduled:
+    """Orders servers for the visits of one tick of the forecast: that in which an order comes into force."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self.plan, self.dashboard = dashboard.plan, dashboard
+
+    def change(
+        self, observation: NDArray[np.float32], menu: NDArray[np.int64], target: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Servers more or fewer (sale,), given the menu indices (sale, product) about to be set and targets (sale,)."""
+        plan, servers = self.plan, self.plan.tables.servers
+        then = np.minimum(self.dashboard.tick(observation) + servers.lag, plan.ticks - 1)
+        visitors = plan.forecast.visitors[then, np.rint(menu.mean(axis=1)).astype(np.int64)]
+        if not plan.is_reference:
+            visitors = visitors * self.dashboard.ratio(observation, "level")
+        wanted = np.ceil(visitors / (servers.service_rate * target) - 1e-9)
+        ordered = np.rint(self.dashboard.share(observation, "servers_ordered") * servers.max_servers)
+        return (np.clip(wanted, servers.min_servers, servers.max_servers) - ordered).astype(np.int64)
+
+
+SCALERS: dict[str, type[TargetTracking] | type[Scheduled]] = {"tracking": TargetTracking, "scheduled": Scheduled}

@@ -1,0 +1,42 @@
+"""Named features read back from observations, and the run-out price, a rule that an agent may steer around.
+
+    run-out index   the menu index at which a product's stock lasts just to the end, by forecast and learned level
+
+Source: Gallego & van Ryzin (1994), Management Science 40(8), for the run-out price.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim.plan import Plan
+
+
+class Dashboard:
+    """Reads named features back from observations."""
+
+    def __init__(self, plan: Plan, columns: Mapping[str, int]) -> None:
+        """``columns`` tells where each feature stands."""
+        self.plan, self.columns = plan, columns
+        self._run_out = [columns[f"product_{product}_run_out"] for product in range(plan.products)]
+
+    def share(self, observation: NDArray[np.float32], name: str) -> NDArray[np.float64]:
+        """A feature that is a share, (sale,)."""
+        return observation[:, self.columns[name]].astype(np.float64)
+
+    def ratio(self, observation: NDArray[np.float32], name: str) -> NDArray[np.float64]:
+        """A feature that is shown as x/(1+x), as x, (sale,)."""
+        shown = np.minimum(self.share(observation, name), 1.0 - 1e-6)
+        return shown / (1.0 - shown)
+
+    def run_out(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Menu index (sale, product) nearest to that at which the stock lasts just to the end."""
+        place = observation[:, self._run_out].astype(np.float64)
+        return np.rint(place * (self.plan.menu - 1)).astype(np.int64)
+
+    def tick(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The tick about to pass, (sale,)."""
+        ticks = self.plan.ticks
+        past = np.rint((1.0 - self.share(observation, "time_left")) * ticks).astype(np.int64)
+        return np.clip(past, 0, ticks - 1)
