@@ -49,12 +49,15 @@ def usual_run(plan: Plan, *, seed: int) -> RulePolicy:
 def steering(config: AgentConfig, rule: RulePolicy) -> AgentConfig:
     """``config`` with what it leaves open for an agent that starts at ``rule``.
 
-    That is the scaler of the rule, at utilizations a sixth and a third above and below the rule's, no more than a
-    scaler can aim at; and how DQN explores and learns from there.
+    That is the opening, the calls and the scaler of the rule, at utilizations a sixth and a third above and below the
+    rule's, no more than a scaler can aim at; and how DQN explores and learns from there.
     """
     target = rule.operations.target
     around = dict.fromkeys(min(MOST_UTILIZATION, round(target * sixths / 6, 4)) for sixths in (4, 5, 6, 7, 8))
+    opening, calls = config.opening_ticks, config.planned_calls
     changes: dict[str, Any] = {
+        "opening_ticks": rule.operations.opening_ticks if opening is None else opening,
+        "planned_calls": rule.operations.calls if calls is None else calls,
         "scaler": config.scaler or rule.operations.scaler,
         "scaler_targets": config.scaler_targets or tuple(around),
     }

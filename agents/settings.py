@@ -58,6 +58,10 @@ class AgentConfig:
     naming prices and servers. Reference sales have no past to learn from and are never assisted."""
     steps_around: int = 2
     """Steps up and down from the run-out price that an assisted agent can take, on the menu of prices, at most."""
+    opening_ticks: int | None = None
+    """Ticks from the opening in which an assisted agent steers around list price instead; null: those of its rule."""
+    planned_calls: tuple[str, ...] | None = None
+    """Calls (push, reorder) that an assisted agent can leave to the plan; null: those of its rule."""
     scaler: str | None = None
     """Which scaler an assisted agent steers: tracking or scheduled; null: that of its rule."""
     scaler_targets: tuple[float, ...] = ()
@@ -88,6 +92,8 @@ class AgentConfig:
         check_range("learning_rate", self.learning_rate, 0.0, 1.0)
         check_range("final_rate", self.final_rate, 0.0, 1.0)
         check_range("gamma", self.gamma, 0.0, 1.0)
+        if self.opening_ticks is not None:
+            check_whole("opening_ticks", self.opening_ticks, 0, _MANY)
         feature_set((), self.observation)
         if not self.layers:
             raise InputError(f"layers must name at least one width, got {self.layers!r}")
@@ -107,8 +113,16 @@ class AgentConfig:
             return plain
         every = self.decide_every if plan.ticks % self.decide_every == 0 else 1
         around = min(self.steps_around, plan.menu - 1)
-        targets, scaler = self.scaler_targets or SCALER_TARGETS, self.scaler or "tracking"
-        return replace(plain, around_run_out=around, scaler_targets=targets, scaler=scaler, every=every)
+        return replace(
+            plain,
+            around_run_out=around,
+            opening_ticks=self.opening_ticks or 0,
+            timing=("planned", *plain.timing),
+            planned_calls=self.planned_calls or (),
+            scaler_targets=self.scaler_targets or SCALER_TARGETS,
+            scaler=self.scaler or "tracking",
+            every=every,
+        )
 
     def is_assisted(self, plan: Plan) -> bool:
         """Whether this agent steers around rules in ``plan``."""

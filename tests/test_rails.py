@@ -33,6 +33,15 @@ KINDS = {
     "around": ActionConfig(around_run_out=2),
     "around, one for all": ActionConfig(around_run_out=2, per_product=False, flat=True),
     "targets": ActionConfig(around_run_out=2, scaler_targets=(0.5, 0.9), every=5),
+    "planned": ActionConfig(
+        around_run_out=2,
+        opening_ticks=3,
+        timing=("planned", "hold", "push", "reorder"),
+        planned_calls=("push", "reorder"),
+        scaler_targets=(0.5, 0.9),
+        scaler="scheduled",
+        every=5,
+    ),
 }
 SEEN = random_observations(PLAN, 2_000)
 

@@ -23,10 +23,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.calls import PlannedCalls
 from flashsim.envs.dashboard import Dashboard
 from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders
 from flashsim.plan import Plan
-from flashsim.sim.state import HOLD, PUSH, REORDER
 
 LADDER = (0.15, 0.30, 0.45)
 HUMAN_TEAM = "human team"
@@ -37,31 +37,6 @@ BUSY, IDLE = 0.7, 0.3
 def dashboard_of(plan: Plan) -> Dashboard:
     """What reads the observations of ``plan``."""
     return ActionCodec(plan, ActionConfig()).dashboard
-
-
-class Calls:
-    """Calls that are known before the sale: all lots at the opening, pushes in the middle of equal parts of the sale.
-
-    Waves are released as planned.
-    """
-
-    def __init__(self, plan: Plan, *, pushes: bool, lots: bool) -> None:
-        self.dashboard = dashboard_of(plan)
-        self.budget = plan.tables.traffic.push_budget if pushes else 0
-        self.lots = lots and plan.tables.stock.lots > 0
-
-    def order(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
-        """PUSH, REORDER or HOLD (sale,)."""
-        board = self.dashboard
-        order = np.full(observation.shape[0], HOLD, np.int64)
-        if self.lots:
-            order[board.share(observation, "lots_left") > 0.0] = REORDER
-        if self.budget:
-            past = 1.0 - board.share(observation, "time_left")
-            left = board.share(observation, "pushes_left") * self.budget
-            due = (self.budget - left + 0.5) / self.budget
-            order[(past >= due - 1e-6) & (left > 0.5)] = PUSH
-        return order
 
 
 Scaler = Literal["tracking", "scheduled", "threshold"]
@@ -84,6 +59,11 @@ class Operations:
     """Which of the plan's admission caps holds all the time."""
     lots: bool = False
     """Whether all lots are ordered from the supplier at the opening."""
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """Orders that are planned before the sale, by name."""
+        return tuple(name for name, is_planned in (("push", self.pushes), ("reorder", self.lots)) if is_planned)
 
 
 USUAL = Operations()
@@ -150,7 +130,7 @@ class RulePolicy:
         self.action = asdict(config)
         self._codec = ActionCodec(plan, config)
         self._by_hand = ThresholdScaler(plan) if by_hand else None
-        self._calls = Calls(plan, pushes=operations.pushes, lots=operations.lots)
+        self._calls = PlannedCalls(self._codec.dashboard, operations.calls)
         self._cap = plan.admission_caps[operations.doors]
         self._opening_share = (operations.opening_ticks - 0.5) / plan.ticks
 

@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from flashsim.envs.calls import CALLS, PlannedCalls
 from flashsim.envs.dashboard import Dashboard
 from flashsim.envs.features import observation_table
 from flashsim.envs.scalers import MOST_UTILIZATION, SCALERS
@@ -17,7 +18,8 @@ from flashsim.sim.state import CLOSE, HOLD, PUSH, RELEASE, REORDER
 
 OPEN_DOORS = "open"  # an admission cap that is none, in JSON
 HEADS = ("discount", "timing", "capacity", "admission")
-TIMING = {"hold": HOLD, "release": RELEASE, "push": PUSH, "reorder": REORDER, "close": CLOSE}
+PLANNED = -1  # stands for the call that is due
+TIMING = {"hold": HOLD, "planned": PLANNED, "release": RELEASE, "push": PUSH, "reorder": REORDER, "close": CLOSE}
 
 
 @dataclass(frozen=True)
@@ -32,16 +34,21 @@ class ActionConfig:
     around_run_out: int = 0
     """0: the discount head names a menu index. n > 0: it names a step from -n to n around each product's run-out index,
     the price at which by forecast and learned level the stock lasts just to the end (``product_…_run_out``)."""
+    opening_ticks: int = 0
+    """Ticks from the opening in which such steps are from list price instead, while the servers ordered then boot."""
     scaler_targets: tuple[float, ...] = ()
     """(): the capacity head names a change of servers. Else it names the utilization, one of these, at which the scaler
     aims."""
     scaler: str = "tracking"
     """Which scaler aims at them: tracking, which follows what is seen, or scheduled, which plans by the forecast."""
     timing: tuple[str, ...] = ("hold", "release", "push", "reorder")
-    """What the timing head can order: hold, release the next wave, push, reorder a lot from the supplier, close."""
+    """What the timing head can order: hold, release the next wave, push, reorder a lot from the supplier, close; and
+    planned, the call that is due of those in ``planned_calls``."""
+    planned_calls: tuple[str, ...] = ()
+    """Any of push, in the middle of equal parts of the sale, and reorder, for all lots at the opening."""
     every: int = 1
     """Ticks for which a decision stands. Pushes, releases and changes of servers happen in the first of them; prices
-    around the run-out price and servers at a target follow what is seen each tick."""
+    around the run-out price, servers at a target and planned calls follow what is seen each tick."""
     flat: bool = False
     """True: one Discrete over all combinations (for DQN, with per_product=False); False: MultiDiscrete."""
     max_discount: float = 1.0
@@ -51,6 +58,7 @@ class ActionConfig:
 
     def __post_init__(self) -> None:
         check_whole("action around_run_out", self.around_run_out, 0, 100)
+        check_whole("action opening_ticks", self.opening_ticks, 0, 100_000)
         check_whole("action every", self.every, 1, 100_000)
         check_range("action max_discount", self.max_discount, 0.0, 1.0)
         check_whole("action min_servers", self.min_servers, 0, 10**9)
@@ -62,13 +70,13 @@ class ActionConfig:
                 raise InputError(f"action scaler_targets must be above 0 and at most 2, got {target!r}")
         if self.scaler not in SCALERS:
             raise InputError(f"action scaler: unknown {self.scaler!r}; choose from {', '.join(SCALERS)}")
-        for field, known in (("heads", HEADS), ("timing", tuple(TIMING))):
+        for field, known in (("heads", HEADS), ("timing", tuple(TIMING)), ("planned_calls", CALLS)):
             object.__setattr__(self, field, tuple(getattr(self, field)))
             chosen = getattr(self, field)
             for name in chosen:
                 if name not in known:
                     raise InputError(f"action {field}: unknown {name!r}; choose from {', '.join(known)}")
-            if not chosen or len(set(chosen)) < len(chosen):
+            if len(set(chosen)) < len(chosen) or not (chosen or field == "planned_calls"):
                 raise InputError(f"action {field}: expected different names, at least one, got {chosen!r}")
 
 
@@ -109,6 +117,8 @@ class ActionCodec:
                 f"action min_servers: {plan.name!r} has at most {servers.max_servers} servers, "
                 f"got {config.min_servers}; lower it"
             )
+        self.dashboard = Dashboard(plan, {f.name: column for column, f in enumerate(observation_table(plan))})
+        self._calls = PlannedCalls(self.dashboard, config.planned_calls)
         sizes: list[int] = []
         self._slices: dict[str, slice] = {}
         orders = [TIMING[name] for name in config.timing if self._can_happen(TIMING[name])]
@@ -128,7 +138,6 @@ class ActionCodec:
         if "timing" in self._slices:
             first = int(self._starts[self._slices["timing"].start])
             self._limited = {order: first + place for place, order in enumerate(orders)}
-        self.dashboard = Dashboard(plan, {f.name: column for column, f in enumerate(observation_table(plan))})
         self._targets = np.array(config.scaler_targets)
         self._scaler = SCALERS[config.scaler](self.dashboard) if config.scaler_targets else None
         self._choices = self._possible()
@@ -153,7 +162,8 @@ class ActionCodec:
     @property
     def reads_observation(self) -> bool:
         """Whether the meaning of an action depends on what is seen."""
-        return bool(self.config.around_run_out or self.config.scaler_targets or self.config.min_servers)
+        reads = self.config.around_run_out or self.config.scaler_targets or self.config.min_servers
+        return bool(reads) or PLANNED in self._orders
 
     def _head_sizes(self, head: str) -> list[int]:
         if head == "discount":
@@ -194,6 +204,7 @@ class ActionCodec:
             RELEASE: tables.wave_tick.shape[0] > 1,
             PUSH: tables.traffic.push_budget > 0,
             REORDER: tables.stock.lots > 0,
+            PLANNED: self._calls.budget > 0 or self._calls.lots,
         }
         return possible.get(order, True)
 
@@ -221,10 +232,14 @@ class ActionCodec:
         if "discount" in self._slices:
             menu[:] = heads[:, self._slices["discount"]]
             if self.config.around_run_out:
-                menu += self.dashboard.run_out(observation) - self.config.around_run_out
+                menu += self._base(observation) - self.config.around_run_out
                 np.clip(menu, 0, self.plan.menu - 1, out=menu)
-        if "timing" in self._slices and is_first:
-            timing = self._orders[heads[:, self._slices["timing"].start]]
+        if "timing" in self._slices:
+            chosen = self._orders[heads[:, self._slices["timing"].start]]
+            if is_first:
+                timing = chosen
+            if PLANNED in self._orders:
+                timing = np.where(chosen == PLANNED, self._calls.order(observation), timing)
         if self._scaler is not None:
             target = np.full(sales, self._targets[0])
             if "capacity" in self._slices:
@@ -240,6 +255,13 @@ class ActionCodec:
         if "admission" in self._slices:
             cap = self._caps[heads[:, self._slices["admission"].start]]
         return Orders(menu, timing, change, cap)
+
+    def _base(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Menu index (sale, product) from which steps are counted."""
+        base = self.dashboard.run_out(observation)
+        if self.config.opening_ticks:
+            base[self.dashboard.tick(observation) < self.config.opening_ticks] = 0
+        return base
 
     def _ordered(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Servers last ordered, (sale,)."""
@@ -288,16 +310,21 @@ class ActionCodec:
     def encode_steered(self, orders: Orders, observation: NDArray[np.float32], *, target: float) -> NDArray[np.int64]:
         """The same where the discount head steers around the run-out price and the capacity head sets a target.
 
-        The step is that whose prices are nearest to all of ``orders`` together, the utilization nearest to ``target``.
+        The step is that whose prices are nearest to all of ``orders`` together, of equals the smallest, and the
+        utilization that nearest to ``target``.
         """
         heads = self._heads(orders)
         if "discount" in self._slices:
             part = self._slices["discount"]
             steps = np.arange(self.sizes[part.start]) - self.config.around_run_out
-            menu = np.clip(self.dashboard.run_out(observation)[:, None] + steps[:, None], 0, self.plan.menu - 1)
+            menu = np.clip(self._base(observation)[:, None] + steps[:, None], 0, self.plan.menu - 1)
             away = np.abs(np.minimum(menu, self._deepest) - orders.menu[:, None])  # sale, step, product
-            one_for_all = away.sum(axis=2).argmin(axis=1)[:, None]
-            heads[:, part] = away.argmin(axis=1) if self.config.per_product else one_for_all
+            if not self.config.per_product:
+                away = away.sum(axis=2, keepdims=True)
+            heads[:, part] = (away + 1e-3 * np.abs(steps)[:, None]).argmin(axis=1)
+        if "timing" in self._slices and PLANNED in self._orders:
+            head, place = self._slices["timing"].start, int(np.flatnonzero(self._orders == PLANNED)[0])
+            heads[orders.timing == self._calls.order(observation), head] = place
         if "capacity" in self._slices:
             heads[:, self._slices["capacity"].start] = np.abs(self._targets - target).argmin()
         return self._joined(heads)

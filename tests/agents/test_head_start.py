@@ -12,7 +12,7 @@ from agents.baselines import Operations, best_operations, run_out_price
 from agents.export import network_policy
 from agents.head_start import SEARCH_SALES, InOwnActions, steering, usual_run
 from agents.learners import make_model, train
-from agents.settings import MaskablePPOConfig, PPOConfig, TensorPPOConfig
+from agents.settings import DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
@@ -116,10 +116,20 @@ def test_an_agent_sets_utilizations_around_that_of_its_rule() -> None:
     assert len(config.scaler_targets) == 5
     assert config.scaler_targets[2] == target
     assert config.scaler_targets == tuple(sorted(config.scaler_targets))
-    most = run_out_price(plan, Operations(2.0, scaler="scheduled"))
-    steered = steering(PPOConfig(), most)
+    most = run_out_price(plan, Operations(2.0, pushes=True, opening_ticks=4, scaler="scheduled"))
+    steered = steering(DQNConfig(), most)
+    assert isinstance(steered, DQNConfig)
     assert (steered.scaler, steered.scaler_targets) == ("scheduled", (1.3333, 1.6667, 2.0))
-    own = PPOConfig(scaler="tracking", scaler_targets=(0.5,))
+    assert (steered.opening_ticks, steered.planned_calls) == (4, ("push",))
+    assert (steered.n_steps, steered.exploration_initial) == (6, 0.3)
+    own = DQNConfig(
+        opening_ticks=0,
+        planned_calls=(),
+        scaler="tracking",
+        scaler_targets=(0.5,),
+        n_steps=1,
+        exploration_initial=0.0,
+    )
     assert steering(own, most) == own
 
 

@@ -92,6 +92,10 @@ def test_a_flat_action_is_a_number_of_its_menu() -> None:
         ({"timing": ()}, "action timing: expected different names"),
         ({"around_run_out": -1}, "around_run_out must be .*, got -1"),
         ({"around_run_out": 1.5}, "around_run_out must be .*, got 1.5"),
+        ({"scaler": "magic"}, "action scaler: unknown 'magic'; choose from tracking, scheduled"),
+        ({"planned_calls": ("hold",)}, "action planned_calls: unknown 'hold'; choose from push, reorder"),
+        ({"planned_calls": ("push", "push")}, "action planned_calls: expected different names"),
+        ({"opening_ticks": -1}, "opening_ticks must be"),
         ({"scaler_targets": (0.0,)}, "scaler_targets must be above 0 and at most 2, got 0"),
         ({"scaler_targets": (float("nan"),)}, "scaler_targets must be above 0 and at most 2, got nan"),
         ({"every": 0}, "every must be .*, got 0"),
@@ -275,6 +279,53 @@ def test_steps_around_the_run_out_price_follow_what_is_seen() -> None:
         at = sales.codec.dashboard.run_out(sales.observe())
         sales.step(np.full((SALES, 3), 3))
         np.testing.assert_array_equal(sales.batch.rows(sales.batch.ledger.menu), np.clip(at + 1, 0, 5))
+
+
+def test_steps_are_from_list_price_until_the_opening_is_over() -> None:
+    """Also where a decision stands for longer than that."""
+    scenario = make_scenario(stock_cover=6.0)
+    opening = ActionConfig(heads=("discount",), around_run_out=2, opening_ticks=3, per_product=False, every=5)
+    sales = make_sales(scenario, opening)
+    menus: list[Any] = []
+    sales.listeners.append(lambda batch, _r, _c: menus.append(batch.batch.rows(batch.batch.ledger.menu).copy()))
+    at = sales.codec.dashboard.run_out(sales.observe())
+    assert at.min() >= 1
+    sales.step(np.full((SALES, 1), 2))
+    assert (np.array(menus[:3]) == 0).all()
+    assert (np.array(menus[3:5]) >= 1).all()
+    orders = Orders(np.zeros((SALES, 3), np.int64), *no_calls(SALES))
+    fresh = make_sales(scenario, opening)
+    encoded = fresh.codec.encode_steered(orders, fresh.observe(), target=0.5)
+    assert (encoded[:, 0] == 2).all()  # list price is reached by every step down; the smallest is taken
+
+
+def no_calls(sales: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Timing, change of servers and cap of doors of orders that leave all as it is."""
+    return np.zeros(sales, np.int64), np.zeros(sales, np.int64), np.full(sales, np.inf)
+
+
+@pytest.mark.parametrize(("first", "ordered"), [(0, [0, 1]), (1, [6, 7])])
+def test_planned_calls_go_out_when_they_are_due_unless_they_are_held(first: int, ordered: list[int]) -> None:
+    """The first of two pushes in the middle of the first half; two lots at the opening, or when no longer held, in which
+    a push goes before them."""
+    scenario = make_scenario(
+        ticks=20, waves=((0, 1.0),), traffic=TrafficParams(push_budget=2), carts=StockParams(lots=2, lot_share=0.2)
+    )
+    config = ActionConfig(heads=("timing",), timing=("planned", "hold"), planned_calls=("push", "reorder"), every=5)
+    sales = make_sales(scenario, config)
+    pushes, lots = [], []
+
+    def note(batch: SaleBatch, _reward: NDArray[np.float64], _closed: NDArray[np.bool_]) -> None:
+        pushes.append(batch.batch.rows(batch.batch.ledger.pushes).copy())
+        lots.append(batch.batch.rows(batch.batch.state.stock.lots_left).copy())
+
+    sales.listeners.append(note)
+    for decision in range(3):
+        sales.observe()
+        sales.step(np.full((SALES, 1), first if decision == 0 else 0))
+    for row in range(SALES):
+        assert np.flatnonzero([push[row] for push in pushes]).tolist() == [5]
+        assert np.flatnonzero(-np.diff([2, *(left[row] for left in lots)])).tolist() == ordered
 
 
 def test_a_scaler_keeps_the_servers_near_its_target() -> None:
