@@ -111,7 +111,7 @@ def train(
     constraints = _constraints(config)
     spread = random_spread(plan, action, seed=first + _SCALE, reward=config.reward, constraints=constraints)
     scale = spread.reward
-    if rule is not None and config.paired:
+    if rule is not None and config.paired and isinstance(config, DQNConfig):
         scale = lead_spread(plan, rule, action, reward=config.reward, seed=first + _SCALE)
     model = make_model(plan, config, seed=first, scale=scale, rule=rule)
     if log_folder is not None:

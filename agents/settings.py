@@ -157,7 +157,7 @@ class PPOConfig(AgentConfig):
     entropy: float = 0.01
     """Falls linearly to 0 at ``entropy_until`` of the training."""
     entropy_until: float = 0.8
-    head_start: float = 0.8
+    head_start: float = 0.6
     """An assisted agent's first policy chooses as the rule of ``agents.head_start`` does with this probability, head by
     head; 0: it starts at chance."""
     constraints: ConstraintConfig = field(default_factory=ConstraintConfig)

@@ -1,9 +1,10 @@
 """How much sales vary: by what rewards, and multipliers of constraints, are scaled before a network learns from them.
 
-Rewards are divided by the standard deviation of a random policy's sale. An agent that is paid for its lead over a rule
-(``agents.paired``) starts at that rule, where sales differ far less from their twins than random ones do from each
-other: its rewards are divided by the spread of the lead of an exploring rule, which draws one choice in ten at random.
-That is the quartiles' spread, (q_3/4 - q_1/4)/1.349, since single sales collapse; equal for a normal law.
+Rewards are divided by the standard deviation of a random policy's sale. A Q-network that is paid for its lead over a
+rule (``agents.paired``) starts at that rule, where sales differ far less from their twins than random ones do from each
+other, and its choices stand or fall with small differences of values: its rewards are divided by the spread of the lead
+of an exploring rule, which draws one choice in ten at random. That is the quartiles' spread, (q_3/4 - q_1/4)/1.349,
+since single sales collapse; for a normal law the same. (PPO normalises advantages, and gains nothing from it.)
 
 Source: the scale of quartiles, Hampel (1974), JASA 69(346).
 """

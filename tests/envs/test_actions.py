@@ -306,8 +306,8 @@ def no_calls(sales: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[
 
 @pytest.mark.parametrize(("first", "ordered"), [(0, [0, 1]), (1, [6, 7])])
 def test_planned_calls_go_out_when_they_are_due_unless_they_are_held(first: int, ordered: list[int]) -> None:
-    """The first of two pushes in the middle of the first half; two lots at the opening, or when no longer held, in which
-    a push goes before them."""
+    """The first of two pushes in the middle of the first half; two lots at the opening, or when no longer held and not
+    in the tick of a push."""
     scenario = make_scenario(
         ticks=20, waves=((0, 1.0),), traffic=TrafficParams(push_budget=2), carts=StockParams(lots=2, lot_share=0.2)
     )
