@@ -1,5 +1,6 @@
 """An assisted agent starts where a good team stands, and learns from there."""
 
+import functools
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from agents.baselines import Operations, best_operations, run_out_price
+from agents.baselines import Operations, RulePolicy, best_operations, run_out_price
 from agents.export import network_policy
 from agents.head_start import SEARCH_SALES, InOwnActions, steering, usual_run
 from agents.learners import make_model, train
@@ -26,6 +27,12 @@ STEERED = ActionConfig(around_run_out=2, scaler_targets=(0.3, 0.5, 0.8), per_pro
 
 def plan_of_two() -> Plan:
     return make_scenario().plan()
+
+
+@functools.cache
+def rule_of_two() -> RulePolicy:
+    """How training 0 would run that plan."""
+    return usual_run(plan_of_two(), seed=2**29)
 
 
 def test_the_rule_is_the_run_out_price_with_the_operations_that_suit_it_best() -> None:
@@ -66,9 +73,9 @@ def test_a_rule_in_the_agents_actions_does_what_the_rule_does(
 def test_a_first_policy_plays_the_rule(config: PPOConfig) -> None:
     """Greedily in nearly every decision, and in training as often as it is told, head by head."""
     plan = plan_of_two()
-    rule = usual_run(plan, seed=2**29)
+    rule = rule_of_two()
     action = steering(config, rule).action(plan)
-    model = make_model(plan, config, seed=0, scale=1.0)
+    model = make_model(plan, config, seed=0, scale=1.0, rule=rule)
     policy = network_policy(model, plan, name="start", action={**vars(action)}, training={})
     player = InOwnActions(plan, rule, action)
     batch = SaleBatch(plan, SALES, action=action, reward=RewardConfig(), domain=TRAINING_DOMAIN)
@@ -95,7 +102,7 @@ SHORT: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", [PPOConfig, TensorPPOConfig])
 def test_a_policy_that_began_as_a_rule_learns_on(kind: type[PPOConfig]) -> None:
-    model = make_model(plan_of_two(), kind(**SHORT), seed=0, scale=1.0)
+    model = make_model(plan_of_two(), kind(**SHORT), seed=0, scale=1.0, rule=rule_of_two())
     begun = deepcopy(model.policy.state_dict())
     model.learn(2_000)
     for name, values in model.policy.state_dict().items():
@@ -111,7 +118,7 @@ def test_the_rule_is_measured_before_the_agent_learns_and_kept_if_nothing_is_bet
 
 def test_an_agent_sets_utilizations_around_that_of_its_rule() -> None:
     plan = plan_of_two()
-    target = usual_run(plan, seed=2**29).operations.target
+    target = rule_of_two().operations.target
     config = train(plan, PPOConfig(**SHORT), seed=0).config
     assert len(config.scaler_targets) == 5
     assert config.scaler_targets[2] == target
@@ -134,7 +141,7 @@ def test_an_agent_sets_utilizations_around_that_of_its_rule() -> None:
 
 
 def test_without_a_head_start_the_first_policy_is_that_of_chance() -> None:
-    model = make_model(plan_of_two(), PPOConfig(head_start=0.0), seed=0, scale=1.0)
+    model = make_model(plan_of_two(), PPOConfig(head_start=0.0), seed=0, scale=1.0, rule=rule_of_two())
     env = model.get_env()
     assert env is not None
     seen = SaleBatch.observe(env.sales)  # type: ignore[attr-defined]

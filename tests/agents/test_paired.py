@@ -16,6 +16,7 @@ from flashsim.errors import InputError
 from flashsim.plan import Plan
 from flashsim.reference import REFERENCE_SALES
 from flashsim.sim.streams import TRAINING_DOMAIN
+from tests.agents.test_head_start import rule_of_two
 from tests.worlds import make_scenario
 
 SALES = 40
@@ -98,7 +99,9 @@ def test_only_assisted_agents_learn_from_pairs() -> None:
 
 
 def training_sales(plan: Plan, config: PPOConfig | DQNConfig) -> SaleBatch:
-    return sales_in(make_model(plan, config, seed=0, scale=1.0))
+    return sales_in(
+        make_model(plan, config, seed=0, scale=1.0, rule=rule_of_two() if config.is_assisted(plan) else None)
+    )
 
 
 def sales_in(model: BaseAlgorithm) -> SaleBatch:

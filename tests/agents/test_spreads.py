@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agents.head_start import InOwnActions, steering, usual_run
+from agents.head_start import InOwnActions, steering
 from agents.settings import DQNConfig, PPOConfig
 from agents.spreads import lead_spread, reward_scale
 from flashsim.envs.reward import RewardConfig
@@ -18,7 +18,7 @@ from flashsim.evaluation.rollout import action_config
 from flashsim.plan import Plan
 from flashsim.reference import g0
 from flashsim.sim.streams import TRAINING_DOMAIN
-from tests.agents.test_head_start import plan_of_two
+from tests.agents.test_head_start import plan_of_two, rule_of_two
 
 
 def test_the_reward_scale_is_the_spread_of_random_play() -> None:
@@ -70,7 +70,7 @@ def test_the_spread_of_leads_is_that_of_sales_above_the_same_sales_run_by_the_ru
 ) -> None:
     """Played apart on the same seeds; within the error of a quartile of 512 and 2 048 sales."""
     plan = plan_of_two()
-    rule = usual_run(plan, seed=3)
+    rule = rule_of_two()
     action = steering(config, rule).action(plan)
     explored = profits(plan, InOwnActions(plan, rule, action), action, share=0.1, sales=2_048)
     usual = profits(plan, rule, action_config(rule), share=0.0, sales=2_048)
@@ -82,7 +82,7 @@ def test_the_spread_of_leads_is_that_of_sales_above_the_same_sales_run_by_the_ru
 
 def test_leads_that_never_vary_have_the_spread_of_a_cent() -> None:
     plan = plan_of_two()
-    rule = usual_run(plan, seed=3)
+    rule = rule_of_two()
     action = steering(PPOConfig(), rule).action(plan)
     nothing = RewardConfig(revenue=0.0, goods_cost=0.0, server_cost=0.0, penalty=0.0, salvage=0.0)
     assert lead_spread(plan, rule, action, reward=nothing, seed=0) == 0.01

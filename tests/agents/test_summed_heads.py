@@ -7,13 +7,13 @@ import pytest
 import torch
 from stable_baselines3 import DQN
 
-from agents.head_start import InOwnActions, steering, usual_run
+from agents.head_start import InOwnActions, steering
 from agents.learners import make_model, train
 from agents.settings import DQNConfig
 from agents.summed_heads import sum_heads, whole_actions
 from flashsim.envs.sb3 import make_sb3
 from flashsim.envs.spaces import ActionConfig
-from tests.agents.test_head_start import plan_of_two
+from tests.agents.test_head_start import plan_of_two, rule_of_two
 
 SIZES = (6, 3, 5)
 SHORT: dict[str, Any] = {"steps": 2_000, "sales": 32, "learning_starts": 64, "buffer": 2_000, "evaluations": 2}
@@ -69,7 +69,7 @@ def test_a_network_that_is_made_whole_is_a_stock_one_with_the_same_values() -> N
 def test_first_values_prefer_what_the_rule_does(summed: bool) -> None:
     """In nearly every decision, and what differs in a head more is a margin worse."""
     plan = plan_of_two()
-    rule = usual_run(plan, seed=2**29)
+    rule = rule_of_two()
     config = steering(DQNConfig(summed=summed, margin=0.5), rule)
     model = make_model(plan, config, seed=0, scale=1.0, rule=rule)
     assert isinstance(model, DQN)
