@@ -33,7 +33,7 @@ from agents.lagrangian import Lagrangian
 from agents.paired import PairedSales
 from agents.settings import AgentConfig, Device, DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
 from agents.spreads import lead_spread, random_spread
-from agents.summed_heads import sum_heads, whole_actions
+from agents.summed_heads import stock_again, sum_heads
 from agents.tensor_ppo import TensorPPO
 from flashsim.envs.reward import ConstraintConfig
 from flashsim.envs.sb3 import FlashSaleVecEnv
@@ -142,7 +142,7 @@ def train(
     model.learn(left, callback=callbacks, log_interval=1, reset_num_timesteps=resume is None)
     best.restore()
     if isinstance(model, DQN):
-        whole_actions(model)
+        stock_again(model)
     return Trained(model, scale, tuple(best.curve), config, seed, plan)
 
 

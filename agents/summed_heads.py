@@ -49,13 +49,17 @@ def sum_heads(model: DQN, sizes: Sequence[int]) -> None:
     _renew_optimizer(model)
 
 
-def whole_actions(model: DQN) -> None:
-    """Make the network of ``model`` a stock one again, with the same values; its optimizer forgets."""
+def stock_again(model: DQN) -> None:
+    """Make ``model`` a stock one again, with the same values; its optimizer forgets.
+
+    SB3 is left to choose the class of its memory, for it warns of the one that it chose when it loads the model again.
+    """
     for network in (model.q_net, model.q_net_target):
         for name in ("weight", "bias"):
             if parametrize.is_parametrized(network.q_net[-1], name):
                 parametrize.remove_parametrizations(network.q_net[-1], name)
     _renew_optimizer(model)
+    model.replay_buffer_class = None
 
 
 def _renew_optimizer(model: DQN) -> None:

@@ -10,7 +10,7 @@ from stable_baselines3 import DQN
 from agents.head_start import InOwnActions, steering
 from agents.learners import make_model, train
 from agents.settings import DQNConfig
-from agents.summed_heads import sum_heads, whole_actions
+from agents.summed_heads import stock_again, sum_heads
 from flashsim.envs.sb3 import make_sb3
 from flashsim.envs.spaces import ActionConfig
 from tests.agents.test_head_start import plan_of_two, rule_of_two
@@ -55,13 +55,13 @@ def test_a_network_that_is_made_whole_is_a_stock_one_with_the_same_values() -> N
     sum_heads(model, SIZES)
     assert list(model.policy.state_dict()) != names
     before = values(model)
-    whole_actions(model)
+    stock_again(model)
     assert sorted(model.policy.state_dict()) == sorted(names)
     torch.testing.assert_close(values(model), before, rtol=0.0, atol=0.0)
     assert {id(p) for group in model.policy.optimizer.param_groups for p in group["params"]} == {
         id(p) for p in model.q_net.parameters()
     }
-    whole_actions(model)  # once more changes nothing
+    stock_again(model)  # once more changes nothing
     torch.testing.assert_close(values(model), before, rtol=0.0, atol=0.0)
 
 
