@@ -113,7 +113,7 @@ def train(
     scale = spread.reward
     if rule is not None and config.paired and isinstance(config, DQNConfig):
         scale = lead_spread(plan, rule, action, reward=config.reward, seed=first + _SCALE)
-    model = make_model(plan, config, seed=first, scale=scale, rule=rule)
+    model = make_model(plan, config, seed=first, scale=scale, rule=rule, is_resumed=resume is not None)
     if log_folder is not None:
         model.set_logger(configure(str(log_folder), ["tensorboard"]))
     every = max(1, config.steps // config.evaluations)
@@ -162,11 +162,18 @@ def torch_device(device: Device) -> str:
 
 
 def make_model(
-    plan: Plan, config: AgentConfig, *, seed: int, scale: float, rule: RulePolicy | None = None
+    plan: Plan,
+    config: AgentConfig,
+    *,
+    seed: int,
+    scale: float,
+    rule: RulePolicy | None = None,
+    is_resumed: bool = False,
 ) -> BaseAlgorithm:
     """The algorithm that ``config`` is of, on sales that begin with ``seed``.
 
-    If assisted, it starts from ``rule``; None: from that of :func:`usual_run`.
+    If assisted, it starts from ``rule``; None: from that of :func:`usual_run`. One that is resumed is not fitted to it,
+    for its weights are those of a checkpoint.
     """
     if rule is None and config.is_assisted(plan):
         rule = usual_run(plan, seed=seed + _RULE)
@@ -181,16 +188,23 @@ def make_model(
     env = _training_env(plan, config, rule, seed=seed, scale=scale)
     model = makers[type(config)](plan, config, env, seed=seed, device=torch_device(config.device))
     show_only(model, plan, config.observation)
-    if rule is not None and isinstance(config, DQNConfig) and config.margin:
-        assert isinstance(model, DQN)
-        if config.summed and len(env.sales.codec.sizes) > 1:
-            sum_heads(model, env.sales.codec.sizes.tolist())
-        prefer(model, plan, rule, action=config.action(plan), margin=config.margin, seed=seed + _SHOWN)
-    if rule is not None and isinstance(config, PPOConfig) and config.head_start:
-        assert isinstance(model, PPO | MaskablePPO)
-        imitate(model, plan, rule, action=config.action(plan), share=config.head_start, seed=seed + _SHOWN)
+    if isinstance(model, DQN) and isinstance(config, DQNConfig) and config.is_assisted(plan) and config.summed:
+        sum_heads(model, env.sales.codec.sizes.tolist())
+    if rule is not None and not is_resumed:
+        _start_at(rule, model, plan, config, seed=seed + _SHOWN)
     env.seed(seed)  # SB3 has given it the small seed of the network
     return model
+
+
+def _start_at(rule: RulePolicy, model: BaseAlgorithm, plan: Plan, config: AgentConfig, *, seed: int) -> None:
+    """Fit the network of ``model`` to ``rule``, if ``config`` asks for it."""
+    action = config.action(plan)
+    if isinstance(config, DQNConfig) and config.margin:
+        assert isinstance(model, DQN)
+        prefer(model, plan, rule, action=action, margin=config.margin, seed=seed)
+    if isinstance(config, PPOConfig) and config.head_start:
+        assert isinstance(model, PPO | MaskablePPO)
+        imitate(model, plan, rule, action=action, share=config.head_start, seed=seed)
 
 
 def _falling(start: float, final: float) -> Callable[[float], float]:

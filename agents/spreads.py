@@ -94,9 +94,13 @@ def random_spread(
 
 
 def lead_spread(plan: Plan, rule: RulePolicy, action: ActionConfig, *, reward: RewardConfig, seed: int) -> float:
-    """Spread of what sales earn above their twins where one choice of ``rule`` in ten is drawn; at least a cent."""
+    """Spread of what sales earn above their twins where one choice of ``rule`` in ten is drawn; at least a cent.
+
+    InputError on a reward that is no number.
+    """
     members = plan.with_members(plan.training_members)
     batch = PairedSales(members, _SALES, usual=rule, action=action, reward=reward, domain=TRAINING_DOMAIN)
+    batch.listeners.append(lambda _sales, earned, _closed: check_rewards(earned))
     batch.seed(consecutive_seeds(seed, _SALES))
     player, random = InOwnActions(members, rule, action), np.random.default_rng(seed)
     seen, lead = batch.observe(), np.zeros(_SALES)
