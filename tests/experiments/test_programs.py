@@ -169,7 +169,7 @@ def test_the_bundles_of_a_run_load_and_say_how_they_were_trained(finished: tuple
         assert policy.name == name
         assert policy.training["scenario"] == "grocery_evening"
         curve = (folder / "one" / "curves" / f"{name.lower()}.csv").read_text().splitlines()
-        assert curve[0] == "steps,profit,standard_error"
+        assert curve[0] == "steps,profit,standard_error,lead,lead_error"
         assert len(curve) == len(policy.training["curve"]) + 1
 
 

@@ -35,7 +35,7 @@ def test_a_masked_ppo_keeps_marks_and_guard_rails(start: Start, tmp_path: Path) 
     assert ended.code == 0, ended.stderr
     curve = pd.read_csv(tmp_path / "train" / "curves" / "maskableppo.csv")
     names = [f"{name}_{what}" for what in ("excess", "multiplier") for name in ("latency_p95_s", "error_share")]
-    assert list(curve) == [*PLAIN, *names]
+    assert list(curve) == [*PLAIN, "lead", "lead_error", *names]
     policy = load_policy(tmp_path / "train" / "policies" / "maskableppo")
     assert policy.rails.is_masked
     assert (policy.rails.max_discount, policy.rails.min_servers) == (0.3, 4)
