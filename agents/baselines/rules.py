@@ -132,13 +132,12 @@ class RulePolicy:
         self._by_hand = ThresholdScaler(plan) if by_hand else None
         self._calls = PlannedCalls(self._codec.dashboard, operations.calls)
         self._cap = plan.admission_caps[operations.doors]
-        self._opening_share = (operations.opening_ticks - 0.5) / plan.ticks
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Actions (sale, head)."""
         menu = self.price(observation)
-        past = 1.0 - self._codec.dashboard.share(observation, "time_left")
-        menu = np.where((past < self._opening_share)[:, None], 0, menu)
+        is_opening = self._codec.dashboard.tick(observation) < self.operations.opening_ticks
+        menu = np.where(is_opening[:, None], 0, menu)
         timing = self._calls.order(observation)
         change = np.zeros_like(timing) if self._by_hand is None else self._by_hand.change(observation)
         doors = np.full(menu.shape[0], self._cap)
