@@ -35,7 +35,7 @@ from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.plan import Plan
 from flashsim.sim.streams import TRAINING_DOMAIN
 
-SEARCH_SALES = 512
+SEARCH_SALES = 2_048
 SHOWN_SALES = 512
 _N_STEPS, _EXPLORATION = 6, 0.3
 _UPDATES, _BATCH, _RATE = 1_000, 1_024, 2e-3

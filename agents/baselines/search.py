@@ -13,7 +13,7 @@ from flashsim.plan import Plan
 from flashsim.policy import Policy
 from flashsim.sim.streams import TRAINING_DOMAIN
 
-_HEATS = (16, 4)  # on a 16th, then on a quarter of the sales
+_HEATS = (64, 16)  # on a 64th, then on a 16th of the sales
 _LEFT = 8  # a heat leaves one candidate in eight, and no fewer than eight
 
 
@@ -64,10 +64,11 @@ def search_fixed(
 ) -> FixedSearch:
     """Best fixed depth per product with its operations on the training members, by coordinate search on common sales.
 
-    It starts at the best uniform depth: list price with its own :func:`best_operations`, and each deeper one with the
-    best of those of its neighbour and what differs from them in one thing. Then one product, or one of the operations,
-    is changed at a time, for the better only, until ``ticks`` simulated ticks are spent. When a whole round changes
-    nothing, the search goes on with twice the sales. All candidates of a round meet the same sales.
+    It starts at the best uniform depth: list price with its own :func:`best_operations`, found on four times ``sales``,
+    and each deeper one with the best of those of its neighbour and what differs from them in one thing. Then one
+    product, or one of the operations, is changed at a time, for the better only, until ``ticks`` simulated ticks are
+    spent. When a whole round changes nothing, the search goes on with twice the sales. All candidates of a round meet
+    the same sales.
     """
     trials, known = Trials(plan, seed=seed, progress=progress), {}
     offers = list(operations_of(plan) if operations is None else operations)
@@ -83,7 +84,7 @@ def search_fixed(
         return [other for other in offers if _differ(how, other) <= 1]
 
     level = (0,) * plan.products
-    suited = [(level, _best(trials, lambda plan, how: fixed(plan, level, operations=how), offers, sales=sales))]
+    suited = [(level, _best(trials, lambda plan, how: fixed(plan, level, operations=how), offers, sales=4 * sales))]
     for depth in range(1, plan.menu):
         level = (depth,) * plan.products
         suited.append(best([(level, how) for how in near(suited[-1][1])]))
@@ -119,13 +120,14 @@ def best_operations(
     rule: Rule,
     *,
     seed: int,
-    sales: int = 1_024,
+    sales: int = 4_096,
     operations: Sequence[Operations] | None = None,
     progress: Callable[[int], object] = _silent,
 ) -> Operations:
     """Operations with which ``rule`` earns most on the training members: heats on some of the sales, then a final.
 
-    All candidates of a round meet the same sales. Source: successive halving, Jamieson & Talwalkar (2016),
+    All candidates of a round meet the same sales; the final is long, for where single sales collapse, a thousand of
+    them tell good operations from the best by chance. Source: successive halving, Jamieson & Talwalkar (2016),
     arXiv:1502.07943.
     """
     offers = operations_of(plan) if operations is None else operations
