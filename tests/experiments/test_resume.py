@@ -113,3 +113,24 @@ def test_a_training_that_was_killed_is_taken_up(agent: str, tmp_path: Path) -> N
     run(f"resume={tmp_path / '1'}", f"output={tmp_path / 'resumed'}")
     for name in (f"curves/{agent}.csv", "exact.json", f"policies/{agent}/policy.safetensors"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "resumed" / name).read_bytes()
+
+
+LEARNS_FOR_NOBODY = """
+import multiprocessing, time
+from concurrent.futures import ProcessPoolExecutor
+from experiments.run import end_with_parent
+pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=end_with_parent)
+pool.submit(int).result()
+print("learning", flush=True)
+pool.submit(time.sleep, 600)
+time.sleep(600)
+"""
+
+
+def test_learners_end_with_the_run_that_was_killed() -> None:
+    """They hold its standard output as well: it ends when the last of them has."""
+    run = subprocess.Popen([sys.executable, "-c", LEARNS_FOR_NOBODY], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    assert run.stdout.readline() == "learning\n"
+    run.kill()
+    assert run.communicate(timeout=60)[0] == ""
