@@ -245,3 +245,12 @@ class DQNConfig(AgentConfig):
     def flat(self) -> bool:
         """Q-values are of whole actions."""
         return True
+
+
+AGENTS: dict[str, type[AgentConfig]] = {
+    "ppo": PPOConfig,
+    "tensor_ppo": TensorPPOConfig,
+    "maskable_ppo": MaskablePPOConfig,
+    "dqn": DQNConfig,
+}
+"""Name -> settings of every agent that can be trained."""

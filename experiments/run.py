@@ -7,12 +7,7 @@
 PPO and DQN learn in processes of their own while the baselines are searched in this one.
 """
 
-import multiprocessing
-import os
-import threading
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
-from multiprocessing import connection
 from typing import Any
 
 from agents.baselines import DEFAULT_FIELD, HUMAN_TEAM, check_field
@@ -41,6 +36,7 @@ from experiments.stages import (
     obtain_world,
     say,
     train_agent,
+    training_pool,
     training_row,
 )
 from flashsim.errors import InputError
@@ -154,22 +150,9 @@ def _trainings(config: RunConfig) -> dict[str, list[tuple[AgentConfig, int]]]:
     }
 
 
-def end_with_parent() -> None:
-    """End this process when the one that started it has ended, even by a signal: it would learn for nobody."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def make_policies(plan: Plan, config: RunConfig, folder: RunFolder) -> list[Policy]:
     """Learners in processes of their own, baselines in this one meanwhile."""
-    spawn = multiprocessing.get_context("spawn")  # a forked process would inherit threads in unknown states
-    with ProcessPoolExecutor(2, mp_context=spawn, initializer=end_with_parent) as pool:
+    with training_pool() as pool:
         learning = [
             pool.submit(train_agent, plan, settings, seed=seed, folder=folder.path)
             for named in _trainings(config).values()

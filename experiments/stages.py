@@ -1,7 +1,12 @@
 """The stages before an evaluation: World, sale, trained policies, baselines; and their configs."""
 
+import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +154,24 @@ def check_closure(scenario: Scenario, *, sales: int, folder: Path) -> bool:
     kept = f"{int(table['holds'].sum())} of {len(table)} pairs of product and depth"
     say(f"closure {'holds' if holds else 'FAILS'}: {kept} sell what the model says, within 1 % + 4 SE")
     return holds
+
+
+def training_pool() -> ProcessPoolExecutor:
+    """Two processes for :func:`train_agent`."""
+    spawn = multiprocessing.get_context("spawn")  # a forked process would inherit threads in unknown states
+    return ProcessPoolExecutor(2, mp_context=spawn, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it has ended, even by a signal: it would learn for nobody."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def train_agent(

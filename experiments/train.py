@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from agents.checkpoints import read_checkpoint
 from agents.learners import check_training
-from agents.settings import AgentConfig, DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
+from agents.settings import AGENTS, AgentConfig, PPOConfig
 from experiments.config import build, schema
 from experiments.entry import dated, entry
 from experiments.outputs import CONFIG, RunFolder
@@ -52,9 +52,6 @@ class TrainConfig:
     resume: str | None = None
     """Folder of a training that was stopped; no other setting but ``output`` goes with it."""
     output: str = dated("train")
-
-
-AGENTS = {"ppo": PPOConfig, "tensor_ppo": TensorPPOConfig, "maskable_ppo": MaskablePPOConfig, "dqn": DQNConfig}
 
 
 @entry("train", TrainConfig, options={"agent": AGENTS})

@@ -116,10 +116,9 @@ def test_a_training_that_was_killed_is_taken_up(agent: str, tmp_path: Path) -> N
 
 
 LEARNS_FOR_NOBODY = """
-import multiprocessing, time
-from concurrent.futures import ProcessPoolExecutor
-from experiments.run import end_with_parent
-pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=end_with_parent)
+import time
+from experiments.stages import training_pool
+pool = training_pool()
 pool.submit(int).result()
 print("learning", flush=True)
 pool.submit(time.sleep, 600)
