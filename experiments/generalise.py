@@ -6,23 +6,31 @@ python -m experiments.generalise bundle=BUNDLE world.folder=WORLD 'elsewhere=[LA
 The sale is played on the World's training members, on its held-out members, on a deliberately misspecified World whose
 operator believes in the first (discounts work half as well, twice as many come), and on the held-out members of the
 Worlds ``elsewhere`` (``experiments.calibrate`` makes them), whose operator knows their forecast. Levels differ
-from place to place, so what is compared is the lead over the run-out price, a rule that reads the same observation and
-needs no training, on the same sales. Leaves ``generalisation.csv``.
+from place to place, so what is compared is the lead over a rule on the same sales: the run-out price, which reads the
+same observation, with the operations that suit it best on the World's training members. Leaves ``generalisation.csv``.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from agents.baselines import run_out_price
+from agents.baselines import Operations, best_operations, run_out_price
 from experiments.entry import dated, entry
 from experiments.outputs import RunFolder
 from experiments.progress import progress_meter
-from experiments.stages import ScenarioConfig, WorldConfig, call_uncalibrated, is_reference, make_scenario, obtain_world
+from experiments.stages import (
+    SEARCH_SEED,
+    ScenarioConfig,
+    WorldConfig,
+    call_uncalibrated,
+    is_reference,
+    make_scenario,
+    obtain_world,
+)
 from flashsim.errors import InputError
 from flashsim.evaluation.misspecified import misspecified, surprised
 from flashsim.evaluation.rollout import check_policy, play
@@ -72,12 +80,12 @@ def places(world: World, config: GeneraliseConfig) -> Iterator[tuple[str, Plan]]
         yield other.name, there.with_members(there.heldout_members)
 
 
-def lead_row(place: str, plan: Plan, policy: Policy, config: GeneraliseConfig) -> dict[str, Any]:
-    """Profit of ``policy`` and its lead over the run-out price on the same sales, with intervals."""
+def lead_row(place: str, plan: Plan, policy: Policy, how: Operations, config: GeneraliseConfig) -> dict[str, Any]:
+    """Profit of ``policy`` and its lead over the run-out price with operations ``how``, with intervals."""
     with progress_meter(f"playing on {place}", total=2 * plan.ticks) as advance:
         mine, rule = (
             play(plan, player, sales=config.sales, seed=config.seed, progress=advance)
-            for player in (policy, run_out_price(plan))
+            for player in (policy, run_out_price(plan, how))
         )
     profit, rival = mine.totals["profit"], rule.totals["profit"]
     found = bootstrap_means(
@@ -104,7 +112,9 @@ def main(config: GeneraliseConfig, folder: RunFolder) -> None:
     where = list(places(world, config))
     for _, plan in where:
         check_policy(plan, policy)
-    rows = [lead_row(place, plan, policy, config) for place, plan in where]
+    how = best_operations(where[0][1], run_out_price, seed=SEARCH_SEED)
+    folder.record(rule=asdict(how))
+    rows = [lead_row(place, plan, policy, how, config) for place, plan in where]
     table = pd.DataFrame(rows)
     write_text(folder.path / "generalisation.csv", table.to_csv(index=False, lineterminator="\n"))
     print(f"{policy.name}: profit of a sale ({where[0][1].currency}), and its lead over the run-out price\n")
