@@ -23,7 +23,7 @@ from flashsim.evaluation.possible import possible_table, told
 from flashsim.evaluation.records import load_rollouts, save_rollouts
 from flashsim.evaluation.response_maps import RESPONSE_SALES, response_maps
 from flashsim.evaluation.rollout import Rollout, play
-from flashsim.evaluation.trainings import trainings_table
+from flashsim.evaluation.trainings import told_over_trainings, trainings_table
 from flashsim.files import read_json, write_json, write_text
 from flashsim.plan import Plan
 from flashsim.policy import Policy
@@ -149,7 +149,10 @@ def what_they_decide(plan: Plan, policies: Sequence[Policy], config: EvaluationC
 
 
 def compare_trainings(folder: Path, trainings: Mapping[str, Sequence[str]], config: EvaluationConfig) -> str:
-    """What holds over the ``trainings`` of each learner, of the evaluation in ``folder``; also in ``trainings.csv``."""
+    """What holds over the ``trainings`` of each learner, of the evaluation in ``folder``.
+
+    Also in ``trainings.csv``, and for the report in the evaluation.
+    """
     table = trainings_table(
         load_rollouts(folder / ROLLOUTS),
         trainings=trainings,
@@ -158,6 +161,9 @@ def compare_trainings(folder: Path, trainings: Mapping[str, Sequence[str]], conf
         seed=config.seed,
     )
     write_text(folder / "trainings.csv", table.to_csv(index=False, lineterminator="\n"))
+    evaluation = read_json(folder / EVALUATION_FILE)
+    evaluation["context"]["over_trainings"] = told_over_trainings(table)
+    write_json(folder / EVALUATION_FILE, evaluation)
     return table.to_string(index=False, float_format="{:.1f}".format)
 
 

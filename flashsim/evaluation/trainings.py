@@ -97,3 +97,18 @@ def trainings_table(
                 }
             )
     return pd.DataFrame(rows)
+
+
+def told_over_trainings(table: pd.DataFrame) -> list[dict[str, str]]:
+    """A :func:`trainings_table` in words for a report."""
+    return [
+        {
+            "learner": str(row["learner"]),
+            "trainings": str(row["trainings"]),
+            "profit a sale": f"{row['profit']:,.2f}",
+            "rival": str(row["rival"]),
+            "its profit": f"{row['rival_profit']:,.2f}",
+            "earns more by": f"{row['earns_more']:,.2f} ({row['low']:,.2f} to {row['high']:,.2f})",
+        }
+        for row in table.to_dict("records")
+    ]

@@ -177,6 +177,11 @@ PAGE: dict[str, str] = {
         "far above what can be reached. The best plan known in hindsight is the most that a search with full knowledge "
         "of a sale, or any policy here, has earned in it: luck is part of it."
     ),
+    "over_trainings": "What holds over all trainings",
+    "over_trainings_text": (
+        "The verdict is on single networks. Each learner was trained several times, and with other seeds another "
+        "network comes out. These are means over its trainings; their intervals count trainings, worlds and sales."
+    ),
     "responses": "What each learner decides when",
     "responses_text": (
         "Asked at observations of sales that it played, with one thing set and all that follows from it moved along: "

@@ -27,7 +27,7 @@ from flashsim.report.narrative import MarkdownText, Narrator, as_markdown
 from flashsim.report.response_figures import responses
 
 TEMPLATES = Path(__file__).parent / "templates"
-GIVEN_TABLES = ("demand_scores", "dropped_rows", "assumptions", "training", "possible")
+GIVEN_TABLES = ("demand_scores", "dropped_rows", "assumptions", "training", "possible", "over_trainings")
 PICTURED_TABLES = ("response_map", "response_curves")
 MOST_DEPTH_PANELS = 4
 
@@ -57,6 +57,8 @@ class ReportContext:
     """Table of how the learners were trained (steps, seconds belong elsewhere)."""
     possible: Any = None
     """Table of what every policy earned and how much of what was possible that is."""
+    over_trainings: Any = None
+    """Table of what holds over all trainings of each learner, where it was trained several times."""
     response_map: Any = None
     """Table of what each learner decides against time and stock left (``evaluation.response_maps``), with a column
     ``policy``."""

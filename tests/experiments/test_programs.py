@@ -97,7 +97,9 @@ def test_a_run_ends_with_the_verdict_and_where_the_report_is(finished: tuple[Pat
     *_, verdict, place = ended.stdout.strip().splitlines()
     assert place == f"Report: {folder / 'one' / 'report.html'}"
     assert verdict.partition(":")[0] in {"Not separable", "PPO wins", "DQN wins"} or "baseline" in verdict.lower()
-    assert "<html" in (folder / "one" / "report.html").read_text(encoding="utf-8")
+    page = (folder / "one" / "report.html").read_text(encoding="utf-8")
+    assert "<html" in page
+    assert "What holds over all trainings" not in page
     written = json.loads((folder / "one" / "tables" / "verdict.json").read_text())
     assert written
 
@@ -117,6 +119,12 @@ def test_a_run_of_several_trainings_says_what_holds_over_them(tmp_path: Path) ->
     assert table["profit"][0] == pytest.approx(own)
     assert profit["DQN-1"] != profit["DQN-2"]  # tiny PPOs are still the rule that they began as
     assert json.loads((tmp_path / "several" / "run.json").read_text())["seeds"]["training"] == 3
+    told = pd.read_csv(tmp_path / "several" / "tables" / "over_trainings.csv")
+    assert told["rival"].tolist() == table["rival"].tolist()
+    for page in ("report.md", "report.html"):
+        text = (tmp_path / "several" / page).read_text(encoding="utf-8")
+        assert "What holds over all trainings" in text
+        assert told["earns more by"][0] in text
 
 
 def test_a_run_on_a_world_without_a_card_calls_it_uncalibrated(finished: tuple[Path, Ended]) -> None:
