@@ -13,7 +13,7 @@ from flashsim.plan import Plan
 from flashsim.policy import Policy
 from flashsim.sim.streams import TRAINING_DOMAIN
 
-_HEATS = (64, 16)  # on a 64th, then on a 16th of the sales
+_HEATS = (128, 32, 8)  # on a 128th of the sales, then on a 32nd, then on an eighth
 _LEFT = 8  # a heat leaves one candidate in eight, and no fewer than eight
 
 
@@ -64,11 +64,11 @@ def search_fixed(
 ) -> FixedSearch:
     """Best fixed depth per product with its operations on the training members, by coordinate search on common sales.
 
-    It starts at the best uniform depth: list price with its own :func:`best_operations`, found on four times ``sales``,
-    and each deeper one with the best of those of its neighbour and what differs from them in one thing. Then one
-    product, or one of the operations, is changed at a time, for the better only, until ``ticks`` simulated ticks are
-    spent. When a whole round changes nothing, the search goes on with twice the sales. All candidates of a round meet
-    the same sales.
+    It starts at the best uniform depth: list price with its own :func:`best_operations`, found on eight times the
+    ``sales``, and each deeper one with the best of those of its neighbour and what differs from them in one thing. Then
+    one product, or one of the operations, is changed at a time, for the better only, until ``ticks`` simulated ticks
+    are spent. When a whole round changes nothing, the search goes on with twice the sales. All candidates of a round
+    meet the same sales.
     """
     trials, known = Trials(plan, seed=seed, progress=progress), {}
     offers = list(operations_of(plan) if operations is None else operations)
@@ -84,7 +84,7 @@ def search_fixed(
         return [other for other in offers if _differ(how, other) <= 1]
 
     level = (0,) * plan.products
-    suited = [(level, _best(trials, lambda plan, how: fixed(plan, level, operations=how), offers, sales=4 * sales))]
+    suited = [(level, _best(trials, lambda plan, how: fixed(plan, level, operations=how), offers, sales=8 * sales))]
     for depth in range(1, plan.menu):
         level = (depth,) * plan.products
         suited.append(best([(level, how) for how in near(suited[-1][1])]))
