@@ -35,7 +35,6 @@ from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.plan import Plan
 from flashsim.sim.streams import TRAINING_DOMAIN
 
-SEARCH_SALES = 2_048
 SHOWN_SALES = 512
 _N_STEPS, _EXPLORATION = 6, 0.3
 _UPDATES, _BATCH, _RATE = 1_000, 1_024, 2e-3
@@ -43,7 +42,7 @@ _UPDATES, _BATCH, _RATE = 1_000, 1_024, 2e-3
 
 def usual_run(plan: Plan, *, seed: int) -> RulePolicy:
     """How a good team would run ``plan``, found on training members and sales from ``seed`` on."""
-    return run_out_price(plan, best_operations(plan, run_out_price, seed=seed, sales=SEARCH_SALES))
+    return run_out_price(plan, best_operations(plan, run_out_price, seed=seed))
 
 
 def steering(config: AgentConfig, rule: RulePolicy) -> AgentConfig:

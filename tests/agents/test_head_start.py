@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from agents.baselines import Operations, RulePolicy, best_operations, run_out_price
 from agents.export import network_policy
-from agents.head_start import SEARCH_SALES, InOwnActions, steering, usual_run
+from agents.head_start import InOwnActions, steering, usual_run
 from agents.learners import make_model, train
 from agents.settings import DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
 from flashsim.envs.reward import RewardConfig
@@ -38,7 +38,7 @@ def rule_of_two() -> RulePolicy:
 def test_the_rule_is_the_run_out_price_with_the_operations_that_suit_it_best() -> None:
     plan = plan_of_two()
     rule = usual_run(plan, seed=5)
-    assert rule.operations == best_operations(plan, run_out_price, seed=5, sales=SEARCH_SALES)
+    assert rule.operations == best_operations(plan, run_out_price, seed=5)
     assert rule.name == "run-out price"
 
 
