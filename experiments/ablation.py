@@ -178,7 +178,7 @@ def main(config: AblationConfig, folder: RunFolder) -> None:
     }
     table = ablation_table(profits, usual.totals["profit"], usual.members, config)
     write_text(folder.path / "ablation.csv", table.to_csv(index=False, lineterminator="\n"))
-    write_bytes(folder.path / "ablation.png", draw_ablation(table, currency=plan.currency))
+    write_bytes(folder.path / "ablation.png", draw_ablation(table, currency=plan.currency or "currency"))
     print(f"\n{table.to_string(index=False, float_format='{:.1f}'.format)}\n\nTable: {folder.path / 'ablation.csv'}")
 
 
