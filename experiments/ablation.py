@@ -17,7 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from agents.baselines import best_operations, run_out_price
+from agents.head_start import usual_run
 from agents.learners import check_training
 from agents.settings import AGENTS, AgentConfig
 from experiments.entry import dated, entry
@@ -168,8 +168,7 @@ def main(config: AblationConfig, folder: RunFolder) -> None:
     with folder.timed("training"):
         trained = train_variants(plan, config, folder)
     judged = plan.with_members(plan.heldout_members)
-    rule = run_out_price(judged, best_operations(plan, run_out_price, seed=SEARCH_SEED))
-    usual = play(judged, rule, sales=config.sales, seed=config.sales_seed)
+    usual = play(judged, usual_run(plan, seed=SEARCH_SEED), sales=config.sales, seed=config.sales_seed)
     profits = {
         name: np.stack(
             [play(judged, one, sales=config.sales, seed=config.sales_seed).totals["profit"] for one in policies]

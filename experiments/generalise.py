@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agents.baselines import Operations, best_operations, run_out_price
+from agents.baselines import Operations, run_out_price
+from agents.head_start import usual_run
 from experiments.entry import dated, entry
 from experiments.outputs import RunFolder
 from experiments.progress import progress_meter
@@ -112,7 +113,7 @@ def main(config: GeneraliseConfig, folder: RunFolder) -> None:
     where = list(places(world, config))
     for _, plan in where:
         check_policy(plan, policy)
-    how = best_operations(where[0][1], run_out_price, seed=SEARCH_SEED)
+    how = usual_run(where[0][1], seed=SEARCH_SEED).operations
     folder.record(rule=asdict(how))
     rows = [lead_row(place, plan, policy, how, config) for place, plan in where]
     table = pd.DataFrame(rows)

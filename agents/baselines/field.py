@@ -146,7 +146,7 @@ class Field:
             "fluid LP": _fluid_rule(fluid_programs(self.plan, visit_cost=0.0)),
             "fitted DP": _programs_rule(ProductPrograms(self.plan, visit_cost=0.0)),
         }
-        found = search_teams(self.plan, rules, seed=self.seed, sales=2_048, progress=self.progress)
+        found = search_teams(self.plan, rules, seed=self.seed, progress=self.progress)
         self.facts["two teams"] = asdict(found)
         return two_teams(self.plan, rules, found)
 

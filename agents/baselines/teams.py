@@ -47,7 +47,7 @@ def search_teams(
     rules: Mapping[str, Rule],
     *,
     seed: int,
-    sales: int = 1_024,
+    sales: int = 2_048,
     progress: Callable[[int], object] = lambda _ticks: None,
 ) -> TeamsFound:
     """The rule of ``rules`` that the price team takes, and the operations that the other team gives it."""
