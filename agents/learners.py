@@ -30,7 +30,7 @@ from agents.export import network_policy
 from agents.feature_sets import show_only
 from agents.head_start import imitate, prefer, steering, usual_run
 from agents.lagrangian import Lagrangian
-from agents.paired import PairedSales
+from agents.paired import PairedSales, usual_limits
 from agents.settings import AgentConfig, Device, DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
 from agents.spreads import lead_spread, random_spread
 from agents.summed_heads import stock_again, sum_heads
@@ -47,7 +47,7 @@ from flashsim.sim.streams import TRAINING_DOMAIN
 SEEDS_PER_RUN = 2**32  # training seed j starts at j·2^32
 _SELECTION = 2**31  # sales that choose the network to keep
 _RULE, _SHOWN = 2**29, 2**29 + 2**28  # sales on which an agent's rule is found, and those on which it is shown
-_SCALE = 2**30  # sales that measure the spread of a random policy's return
+_SCALE = 2**30  # sales that measure how much sales vary
 
 
 @dataclass(frozen=True)
@@ -249,10 +249,12 @@ def _training_env(
     plan: Plan, config: AgentConfig, rule: RulePolicy | None, *, seed: int, scale: float
 ) -> FlashSaleVecEnv:
     kind: Callable[..., SaleBatch] = SaleBatch
+    members = plan.with_members(plan.training_members)
     if rule is not None and config.paired:
-        kind = partial(PairedSales, usual=rule)
+        limits = usual_limits(members, rule, reward=config.reward, seed=seed + _SCALE)
+        kind = partial(PairedSales, usual=rule, limits=limits)
     batch = kind(
-        plan.with_members(plan.training_members),
+        members,
         _sales_at_once(plan, config),
         action=config.action(plan),
         reward=config.reward,

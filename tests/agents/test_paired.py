@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.baselines import Operations, RulePolicy, run_out_price
 from agents.learners import make_model
-from agents.paired import PairedSales
+from agents.paired import PairedSales, usual_limits
 from agents.settings import DQNConfig, PPOConfig
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.sb3 import FlashSaleVecEnv
@@ -27,10 +28,10 @@ def a_rule() -> RulePolicy:
     return run_out_price(make_scenario().plan(), Operations(0.7, pushes=True))
 
 
-def opened(kind: type[SaleBatch], action: ActionConfig) -> SaleBatch:
+def opened(kind: type[SaleBatch], action: ActionConfig, limits: NDArray[np.float64] | None = None) -> SaleBatch:
     """Sales with or without twins, opened on the same seeds."""
     shared = {"action": action, "reward": RewardConfig(), "domain": TRAINING_DOMAIN}
-    more = {"usual": a_rule()} if kind is PairedSales else {}
+    more = {"usual": a_rule(), "limits": limits} if kind is PairedSales else {}
     batch = kind(make_scenario().plan(), SALES, **shared, **more)  # type: ignore[arg-type]
     batch.seed(consecutive_seeds(7, SALES), episodes=3)
     batch.observe()
@@ -66,6 +67,45 @@ def test_a_paired_reward_is_the_reward_less_that_of_the_same_sale_run_by_the_rul
             expected -= ruled.step(rule.act(ruled.seen()))[0]
         np.testing.assert_array_equal(paired.step(actions)[0], expected)
         np.testing.assert_array_equal(paired.seen(), plain.seen())
+
+
+def baselines(actions_seed: int, limits: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """What is taken off the rewards of random play, (decision, sale)."""
+    paired, plain = opened(PairedSales, STEERED, limits), opened(SaleBatch, STEERED)
+    rng = np.random.default_rng(actions_seed)
+    taken = []
+    for _ in range(paired.plan.ticks // STEERED.every):
+        actions = rng.integers(paired.codec.sizes, size=(SALES, paired.codec.sizes.size))
+        taken.append(plain.step(actions)[0] - paired.step(actions)[0])
+    return np.array(taken)
+
+
+def test_what_is_taken_off_is_cut_and_does_not_depend_on_what_the_learner_does() -> None:
+    """So that the gradient keeps its mean; a twin beyond the limits, here narrow ones, moves no reward further."""
+    plan, rule = make_scenario().plan(), a_rule()
+    limits = 0.5 * usual_limits(plan, rule, reward=RewardConfig(), seed=11)
+    assert limits.shape == (2, plan.ticks)
+    cut = baselines(0, limits)
+    np.testing.assert_allclose(cut, baselines(1, limits), rtol=0.0, atol=1e-9)
+    low, high = limits.reshape(2, -1, STEERED.every).sum(axis=2)
+    assert (low[:, None] - 1e-9 <= cut).all()
+    assert (cut <= high[:, None] + 1e-9).all()
+    whole = baselines(0, None)
+    assert (whole > high[:, None]).any()
+    assert (whole < low[:, None]).any()
+    assert 0.1 < (np.abs(cut - whole) < 1e-9).mean() < 0.9
+
+
+def test_one_sale_in_a_hundred_earns_less_in_a_tick_than_the_lower_limit_and_one_more_than_the_upper() -> None:
+    """Sales of other seeds than those that set the limits."""
+    plan, rule = make_scenario().plan(), a_rule()
+    low, high = usual_limits(plan, rule, reward=RewardConfig(), seed=11)
+    batch = SaleBatch(plan, 2_000, action=as_of(rule), reward=RewardConfig(), domain=TRAINING_DOMAIN)
+    batch.seed(consecutive_seeds(10_000, 2_000))
+    batch.observe()
+    earned = np.array([batch.step(rule.act(batch.seen()))[0] for _ in range(plan.ticks)])
+    assert (earned < low[:, None]).mean() == pytest.approx(0.01, abs=0.003)
+    assert (earned > high[:, None]).mean() == pytest.approx(0.01, abs=0.003)
 
 
 def as_of(rule: RulePolicy) -> ActionConfig:
