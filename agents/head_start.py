@@ -27,7 +27,7 @@ from stable_baselines3 import DQN, PPO
 from torch.nn import functional
 
 from agents.baselines import RulePolicy, best_operations, run_out_price
-from agents.settings import AgentConfig, DQNConfig
+from agents.settings import AgentConfig, DQNConfig, PPOConfig
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.scalers import MOST_UTILIZATION
 from flashsim.envs.spaces import ActionCodec, ActionConfig
@@ -36,6 +36,7 @@ from flashsim.plan import Plan
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 SHOWN_SALES = 512
+_ROLLOUT = 8_192
 _N_STEPS, _EXPLORATION = 6, 0.3
 _UPDATES, _BATCH, _RATE = 1_000, 1_024, 2e-3
 
@@ -49,7 +50,7 @@ def steering(config: AgentConfig, rule: RulePolicy) -> AgentConfig:
     """``config`` with what it leaves open for an agent that starts at ``rule``.
 
     That is the opening, the calls and the scaler of the rule, at utilizations a sixth and a third above and below the
-    rule's, no more than a scaler can aim at; and how DQN explores and learns from there.
+    rule's, no more than a scaler can aim at; how long PPO's rollouts are, and how DQN explores and learns from there.
     """
     target = rule.operations.target
     around = dict.fromkeys(min(MOST_UTILIZATION, round(target * sixths / 6, 4)) for sixths in (4, 5, 6, 7, 8))
@@ -60,6 +61,8 @@ def steering(config: AgentConfig, rule: RulePolicy) -> AgentConfig:
         "scaler": config.scaler or rule.operations.scaler,
         "scaler_targets": config.scaler_targets or tuple(around),
     }
+    if isinstance(config, PPOConfig):
+        changes["rollout_steps"] = _ROLLOUT if config.rollout_steps is None else config.rollout_steps
     if isinstance(config, DQNConfig):
         changes["n_steps"] = _N_STEPS if config.n_steps is None else config.n_steps
         start = config.exploration_initial

@@ -47,6 +47,7 @@ from flashsim.sim.streams import TRAINING_DOMAIN
 SEEDS_PER_RUN = 2**32  # training seed j starts at j·2^32
 _SELECTION = 2**31  # sales that choose the network to keep
 _RULE, _SHOWN = 2**29, 2**29 + 2**28  # sales on which an agent's rule is found, and those on which it is shown
+_ROLLOUT, _PARTS = 16_384, 8  # env steps, minibatches
 _SCALE = 2**30  # sales that measure how much sales vary
 
 
@@ -211,18 +212,19 @@ def _falling(start: float, final: float) -> Callable[[float], float]:
     return lambda left: start * (final + (1.0 - final) * left)
 
 
-def _minibatches(config: PPOConfig) -> int:
-    """Parts of a rollout, all of one size."""
-    return max(1, round(config.rollout_steps / config.batch_size))
+def _rollout(config: PPOConfig) -> tuple[int, int]:
+    """Env steps of a rollout, about, and its parts, all of one size."""
+    steps = _ROLLOUT if config.rollout_steps is None else config.rollout_steps
+    return steps, _PARTS if config.batch_size is None else max(1, round(steps / config.batch_size))
 
 
 def _sales_at_once(plan: Plan, config: AgentConfig) -> int:
-    """Sales stepped side by side; PPO's are a rollout, about ``rollout_steps`` in all."""
+    """Sales stepped side by side; PPO's are a rollout."""
     assert isinstance(config, PPOConfig | DQNConfig)
     if isinstance(config, DQNConfig):
         return config.sales
-    decisions, parts = plan.ticks // config.action(plan).every, _minibatches(config)
-    return parts * max(1, round(config.rollout_steps / (decisions * parts)))
+    decisions, (steps, parts) = plan.ticks // config.action(plan).every, _rollout(config)
+    return parts * max(1, round(steps / (decisions * parts)))
 
 
 def _make_ppo(plan: Plan, config: PPOConfig, env: FlashSaleVecEnv, *, seed: int, device: str) -> BaseAlgorithm:
@@ -233,7 +235,7 @@ def _make_ppo(plan: Plan, config: PPOConfig, env: FlashSaleVecEnv, *, seed: int,
         env,
         learning_rate=_falling(config.learning_rate, config.final_rate),
         n_steps=decisions,
-        batch_size=env.num_envs * decisions // _minibatches(config),
+        batch_size=env.num_envs * decisions // _rollout(config)[1],
         n_epochs=config.epochs,
         gamma=config.gamma,
         gae_lambda=config.gae_lambda,

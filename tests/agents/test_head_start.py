@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium import spaces
+from stable_baselines3 import PPO
 
 from agents.baselines import Operations, RulePolicy, best_operations, run_out_price
 from agents.export import network_policy
@@ -18,6 +19,7 @@ from flashsim.envs.reward import RewardConfig
 from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.plan import Plan
+from flashsim.reference import REFERENCE_SALES
 from flashsim.sim.streams import TRAINING_DOMAIN
 from tests.worlds import make_scenario
 
@@ -138,6 +140,19 @@ def test_an_agent_sets_utilizations_around_that_of_its_rule() -> None:
         exploration_initial=0.0,
     )
     assert steering(own, most) == own
+
+
+def test_ppo_updates_twice_as_often_where_twins_take_the_chance_out_of_its_sales() -> None:
+    """Whole sales, in eight minibatches of one size."""
+    for plan, rule, steps in ((plan_of_two(), rule_of_two(), 8_192), (REFERENCE_SALES["g1"]().plan(), None, 16_384)):
+        model = make_model(plan, PPOConfig(), seed=0, scale=1.0, rule=rule)
+        assert isinstance(model, PPO)
+        size = model.n_envs * model.n_steps
+        assert size == pytest.approx(steps, rel=0.1)
+        assert size == 8 * model.batch_size
+    own = steering(PPOConfig(rollout_steps=1_000), rule_of_two())
+    assert isinstance(own, PPOConfig)
+    assert own.rollout_steps == 1_000
 
 
 def test_without_a_head_start_the_first_policy_is_that_of_chance() -> None:
