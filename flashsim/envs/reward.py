@@ -1,12 +1,12 @@
 """Rewards: weighted ledgers. The simulator states facts; here they are judged.
 
-The reward of a decision is a weighted sum of amounts of the ledger, plus, where their weights are not zero, two rates
-that are no sums over ticks:
+The reward of a tick is a weighted sum of amounts of the ledger, plus, where their weights are not zero, two rates; that
+of a decision is the sum over its ticks, so that a sale is worth the same however often it is decided on:
 
     conversion            c_t = units paid_t / visits served_t
     revenue conversion    g_t - g_t-1 with g_t = revenue_t / visitors_t
 
-The second is the difference of revenue conversion rates of the Tmall experiment, where t is a day and here a decision.
+The second is the difference of revenue conversion rates of the Tmall experiment, where t is a day and here a tick.
 Undiscounted, it telescopes: a whole sale is worth the rate at its end less that at its start. Discount (gamma < 1) to
 value what lies between. Source: Liu et al. (2019), arXiv:1912.02572, who found that it trains better than revenue.
 
@@ -45,9 +45,9 @@ class RewardConfig:
     penalty: float = -1.0
     salvage: float = 1.0
     conversion: float = 0.0
-    """Of units paid over visits served in the ticks of a decision."""
+    """Of units paid over visits served in a tick."""
     revenue_conversion_gain: float = 0.0
-    """Of revenue a visitor, 1/currency, in the ticks of a decision less that in the decision before; at first 0."""
+    """Of revenue a visitor, 1/currency, in a tick less that in the tick before; at first 0."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -113,32 +113,23 @@ def write_reward(weights: Any, ledger: Ledger, out: NDArray[np.float64]) -> None
 
 
 class RateRewards:
-    """The part of the reward that is no sum over ticks; adds up the ticks of a decision of ``sales`` sales."""
+    """The part of the reward that is no weighted sum of amounts, of ``sales`` sales."""
 
     def __init__(self, config: RewardConfig, sales: int) -> None:
         self.config = config
-        self._paid, self._served, self._revenue, self._visitors = (np.zeros(sales) for _ in range(4))
-        self._before = np.full(sales, np.nan)  # revenue a visitor in the last decision; NaN where there was none
+        self._before = np.full(sales, np.nan)  # revenue a visitor in the last tick; NaN where there was none
 
     def open(self, rows: NDArray[np.bool_]) -> None:
         """Forget what came before in ``rows`` (sale,)."""
         self._before[rows] = np.nan
 
-    def add(self, ledger: Ledger, rows: Any) -> None:
-        """Add one tick."""
-        self._paid += rows(ledger.paid).sum(axis=1)
-        self._served += rows(ledger.served)
-        self._revenue += rows(ledger.revenue).sum(axis=1)
-        self._visitors += rows(ledger.exogenous_visitors) + rows(ledger.attracted_visitors)
-
-    def close(self) -> NDArray[np.float64]:
-        """Reward (sale,) of the decision that ends; the next begins with nothing."""
-        rate = self._revenue / np.maximum(self._visitors, 1.0)
+    def of_tick(self, ledger: Ledger, rows: Any) -> NDArray[np.float64]:
+        """Reward (sale,) of the tick that ``ledger`` tells of."""
+        visitors = rows(ledger.exogenous_visitors) + rows(ledger.attracted_visitors)
+        rate = rows(ledger.revenue).sum(axis=1) / np.maximum(visitors, 1.0)
         gain = np.where(np.isnan(self._before), 0.0, rate - self._before)
-        conversion = self._paid / np.maximum(self._served, 1.0)
         self._before[:] = rate
-        for total in (self._paid, self._served, self._revenue, self._visitors):
-            total[:] = 0.0
+        conversion = rows(ledger.paid).sum(axis=1) / np.maximum(rows(ledger.served), 1.0)
         return self.config.conversion * conversion + self.config.revenue_conversion_gain * gain
 
 

@@ -127,9 +127,7 @@ class SaleBatch:
             if self.constraints.names:
                 self._bound(reward)
             if self._rates is not None:
-                self._rates.add(self.batch.ledger, self.batch.rows)
-                if tick == self.codec.config.every - 1:
-                    reward += self._rates.close()
+                reward += self._rates.of_tick(self.batch.ledger, self.batch.rows)
             total += reward
             for listener in self.listeners:
                 listener(self, reward, closed)

@@ -1,11 +1,14 @@
 """A sale and its twin meet the same people; what is left of a reward is what decisions changed."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.baselines import Operations, RulePolicy, run_out_price
+from agents.baselines import Operations, RulePolicy, list_price, run_out_price
 from agents.learners import make_model
 from agents.paired import PairedSales, usual_limits
 from agents.settings import DQNConfig, PPOConfig
@@ -36,6 +39,20 @@ def opened(kind: type[SaleBatch], action: ActionConfig, limits: NDArray[np.float
     batch.seed(consecutive_seeds(7, SALES), episodes=3)
     batch.observe()
     return batch
+
+
+@pytest.mark.parametrize("rates", ["conversion", "revenue_conversion_gain"])
+def test_a_rate_is_worth_the_same_to_a_sale_and_its_twin_however_often_they_are_decided_on(rates: str) -> None:
+    """One offer all along: the rule decides in every tick, the learner in every second."""
+    plan, reward = make_scenario().plan(), RewardConfig(**{rates: 1.0})
+    held = list_price(plan, Operations(0.7))
+    own = replace(as_of(held), every=2)
+    shared: dict[str, Any] = {"reward": reward, "domain": TRAINING_DOMAIN}
+    paired = PairedSales(plan, SALES, usual=held, action=own, **shared)
+    paired.seed(consecutive_seeds(7, SALES))
+    paired.observe()
+    for _ in range(plan.ticks // 2):
+        np.testing.assert_allclose(paired.step(held.act(paired.seen()))[0], 0.0, atol=1e-9)
 
 
 def test_who_runs_a_sale_by_the_rule_earns_just_what_its_twin_earns_in_every_tick() -> None:
