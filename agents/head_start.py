@@ -50,7 +50,8 @@ def steering(config: AgentConfig, rule: RulePolicy) -> AgentConfig:
     """``config`` with what it leaves open for an agent that starts at ``rule``.
 
     That is the opening, the calls and the scaler of the rule, at utilizations a sixth and a third above and below the
-    rule's, no more than a scaler can aim at; how long PPO's rollouts are, and how DQN explores and learns from there.
+    rule's, no more than a scaler can aim at; how long PPO's rollouts are if it has twins, and how DQN explores and
+    learns from there. An agent without the timing or the capacity head leaves calls or the utilization to the rule.
     """
     target = rule.operations.target
     around = dict.fromkeys(min(MOST_UTILIZATION, round(target * sixths / 6, 4)) for sixths in (4, 5, 6, 7, 8))
@@ -61,7 +62,9 @@ def steering(config: AgentConfig, rule: RulePolicy) -> AgentConfig:
         "scaler": config.scaler or rule.operations.scaler,
         "scaler_targets": config.scaler_targets or tuple(around),
     }
-    if isinstance(config, PPOConfig):
+    if "capacity" not in config.heads and not config.scaler_targets:
+        changes["scaler_targets"] = (target,)
+    if isinstance(config, PPOConfig) and config.paired:
         changes["rollout_steps"] = _ROLLOUT if config.rollout_steps is None else config.rollout_steps
     if isinstance(config, DQNConfig):
         changes["n_steps"] = _N_STEPS if config.n_steps is None else config.n_steps

@@ -1,7 +1,7 @@
 """PPO, with and without masks, and DQN of Stable-Baselines3 on the native batch of sales.
 
-One config serves every sale: whole sales as rollouts, rewards divided by the spread of a random policy's return,
-features that an expert would compute, large batches. Greedy play on separate training sales decides which network is
+One config serves every sale: whole sales as rollouts, rewards divided by their spread (``agents.spreads``), features
+that an expert would compute, large batches. Greedy play on separate training sales decides which network is
 kept.
 
 Source: Schulman et al. (2017), arXiv:1707.06347; Mnih et al. (2015), Nature 518.

@@ -149,8 +149,8 @@ class PPOConfig(AgentConfig):
     name: str = "PPO"
     steps_around: int = 100  # the whole menu: what it tries first stays near its rule
     rollout_steps: int | None = None
-    """Env steps of a rollout, about, which is made of whole sales; null: 16 384, and 8 192 for an agent that starts at
-    a rule: twins take so much of the chance away that it learns more from twice as many updates."""
+    """Env steps of a rollout, about, which is made of whole sales; null: 16 384, and 8 192 for an agent with twins:
+    they take so much of the chance away that it learns more from twice as many updates."""
     batch_size: int | None = None
     """Env steps of a minibatch, about; null: an eighth of a rollout."""
     epochs: int = 8

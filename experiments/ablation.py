@@ -4,8 +4,9 @@
     python -m experiments.ablation agent=dqn scenario=seckill world.folder=WORLD 'variants=[no twins]'
 
 Training k of every variant has the same seed and all play the same sales, so differences are paired; intervals count
-trainings, worlds and sales (``flashsim.evaluation.trainings``). Leaves ``ablation.csv`` and ``ablation.png``, and what
-each training leaves.
+trainings, worlds and sales (``flashsim.evaluation.trainings``). All variants learn from as many decisions. An agent
+without rules decides in every tick, so that it meets fewer sales, and has no twins; one without twins has longer
+rollouts. Leaves ``ablation.csv`` and ``ablation.png``, and what each training leaves.
 """
 
 import io

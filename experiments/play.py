@@ -219,8 +219,10 @@ def _tell(policy: NetworkPolicy, plan: Plan, kpis: pd.DataFrame, *, rails: Mappi
         print(f"{kpi.label:<36}{mean:>16}   [{low}, {high}]")
     limits = [f"discounts of at most {policy.rails.max_discount:.0%}"] if policy.rails.max_discount < 1.0 else []
     limits += [f"at least {policy.rails.min_servers} servers"] if policy.rails.min_servers else []
-    told = f"{rails['guarded']:,} of {rails['decisions']:,} decisions"
-    print(f"\nGuard-rails: {' and '.join(limits)}; they acted in {told}" if limits else "\nNo guard-rails were set")
+    told = f"they changed {rails['guarded']:,} of {rails['decisions']:,} choices"
+    if policy.rails.min_servers and policy.rails.capacity_head < 0:
+        told += " (what a scaler orders is cut in every tick, which is not counted)"
+    print(f"\nGuard-rails: {' and '.join(limits)}; {told}" if limits else "\nNo guard-rails were set")
 
 
 if __name__ == "__main__":

@@ -175,14 +175,19 @@ def _end_with_parent() -> None:
 
 
 def train_agent(
-    plan: Plan, config: AgentConfig, *, seed: int, folder: Path, resume: Path | None = None
+    plan: Plan,
+    config: AgentConfig,
+    *,
+    seed: int,
+    folder: Path,
+    checkpoint: Path | None = None,
+    resume: Path | None = None,
 ) -> NetworkPolicy:
     """Train, and write the bundle to ``policies/``, the curve to ``curves/`` and events to ``tensorboard/``.
 
-    A checkpoint lies in ``folder`` as long as it trains. ``resume`` is such a folder that was left unfinished.
+    As long as it trains it keeps a ``checkpoint`` of itself, and ``resume`` is one that was left behind.
     """
     label = config.name.lower()
-    checkpoint = checkpoint_path(folder, config)
     with progress_meter(f"training {config.name}", total=config.steps) as advance:
         trained = train(
             plan,
@@ -191,19 +196,15 @@ def train_agent(
             log_folder=folder / "tensorboard" / label,
             progress=advance,
             checkpoint=checkpoint,
-            resume=None if resume is None else checkpoint_path(resume, config),
+            resume=resume,
         )
     policy = trained.policy()
     export(policy, trained.model, folder / "policies" / label, plan=plan, seed=SEARCH_SEED)
     curve = pd.DataFrame([point.row() for point in trained.curve])
     write_text(folder / "curves" / f"{label}.csv", curve.to_csv(index=False, lineterminator="\n"))
-    checkpoint.unlink(missing_ok=True)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
     return policy
-
-
-def checkpoint_path(folder: Path, config: AgentConfig) -> Path:
-    """Where a training in ``folder`` keeps what it needs to go on."""
-    return folder / f"{config.name.lower()}.checkpoint.safetensors"
 
 
 def training_row(config: AgentConfig, *, seed: int) -> dict[str, Any]:

@@ -73,8 +73,16 @@ def main(config: TrainConfig, folder: RunFolder) -> None:
         world = obtain_world(config.world, folder)
         folder.record(data={"world": world.fingerprint()})
         sale = make_scenario(config.scenario, world)
+    kept = f"{config.agent.name.lower()}.checkpoint.safetensors"
     with folder.timed("training"):
-        policy = train_agent(sale.plan(), config.agent, seed=config.seed, folder=folder.path, resume=resume)
+        policy = train_agent(
+            sale.plan(),
+            config.agent,
+            seed=config.seed,
+            folder=folder.path,
+            checkpoint=folder.path / kept,
+            resume=None if resume is None else resume / kept,
+        )
     if isinstance(sale, MenuSale | JointSale):
         report_exactly(sale, policy, folder=folder.path)
     print(f"Bundle: {folder.path / 'policies' / policy.name.lower()}", flush=True)

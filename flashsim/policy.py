@@ -6,7 +6,8 @@ the network is evaluated with numpy. At load the checksums are compared and the 
 the trainer chose) are replayed, so a bundle that loads decides as it was exported.
 
 A bundle carries guard-rails: a deepest discount and a least number of servers that its choices keep to, whatever the
-network prefers. :meth:`NetworkPolicy.decide` tells where they acted.
+network prefers. :meth:`NetworkPolicy.decide` tells where they changed a choice. (Where a scaler orders the servers, the
+codec of the actions cuts its orders.)
 """
 
 import hashlib

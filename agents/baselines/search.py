@@ -13,6 +13,7 @@ from flashsim.plan import Plan
 from flashsim.policy import Policy
 from flashsim.sim.streams import TRAINING_DOMAIN
 
+FINAL_SALES = 4_096
 _HEATS = (128, 32, 8)  # on a 128th of the sales, then on a 32nd, then on an eighth
 _LEFT = 8  # a heat leaves one candidate in eight, and no fewer than eight
 
@@ -120,7 +121,7 @@ def best_operations(
     rule: Rule,
     *,
     seed: int,
-    sales: int = 4_096,
+    sales: int = FINAL_SALES,
     operations: Sequence[Operations] | None = None,
     progress: Callable[[int], object] = _silent,
 ) -> Operations:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from agents.baselines.programs import TablePolicy, planned_sale
 from agents.baselines.rules import Operations, Rule, RulePolicy, calls_of, operations_of
-from agents.baselines.search import Trials, best_operations
+from agents.baselines.search import FINAL_SALES, Trials, best_operations
 from flashsim.plan import Plan
 from flashsim.reference import JointSale, siloed, solve
 from flashsim.sim.parameters import as_arguments
@@ -47,7 +47,7 @@ def search_teams(
     rules: Mapping[str, Rule],
     *,
     seed: int,
-    sales: int = 2_048,
+    sales: int = FINAL_SALES,
     progress: Callable[[int], object] = lambda _ticks: None,
 ) -> TeamsFound:
     """The rule of ``rules`` that the price team takes, and the operations that the other team gives it."""

@@ -228,18 +228,12 @@ class ActionCodec:
         heads = self._menu[actions] if self.config.flat else actions
         sales = heads.shape[0]
         menu = np.zeros((sales, self.plan.products), np.int64)
-        timing, change = np.full(sales, HOLD, np.int64), np.zeros(sales, np.int64)
+        change = np.zeros(sales, np.int64)
         if "discount" in self._slices:
             menu[:] = heads[:, self._slices["discount"]]
             if self.config.around_run_out:
                 menu += self._base(observation) - self.config.around_run_out
                 np.clip(menu, 0, self.plan.menu - 1, out=menu)
-        if "timing" in self._slices:
-            chosen = self._orders[heads[:, self._slices["timing"].start]]
-            if is_first:
-                timing = chosen
-            if PLANNED in self._orders:
-                timing = np.where(chosen == PLANNED, self._calls.order(observation), timing)
         if self._scaler is not None:
             target = np.full(sales, self._targets[0])
             if "capacity" in self._slices:
@@ -254,7 +248,19 @@ class ActionCodec:
         cap = np.full(sales, self._caps[0])
         if "admission" in self._slices:
             cap = self._caps[heads[:, self._slices["admission"].start]]
-        return Orders(menu, timing, change, cap)
+        return Orders(menu, self._timing(heads, observation, is_first=is_first), change, cap)
+
+    def _timing(
+        self, heads: NDArray[np.int64], observation: NDArray[np.float32], *, is_first: bool
+    ) -> NDArray[np.int64]:
+        """Orders of timing (sale,): the head's in the first tick, the call that is due in every tick if planned."""
+        chosen = np.full(heads.shape[0], PLANNED if PLANNED in self._orders else HOLD, np.int64)
+        if "timing" in self._slices:
+            chosen = self._orders[heads[:, self._slices["timing"].start]]
+        timing = chosen if is_first else np.full_like(chosen, HOLD)
+        if PLANNED in self._orders:
+            timing = np.where(chosen == PLANNED, self._calls.order(observation), timing)
+        return timing
 
     def _base(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Menu index (sale, product) from which steps are counted."""

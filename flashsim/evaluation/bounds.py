@@ -4,13 +4,13 @@ For sales that drew member and frailties (f_p) as given, no policy that sees the
 than ``Relaxation.value``; averaged over sales it bounds the mean profit of every policy. It is a Lagrangian relaxation
 of stock, with servers that answer at once, where all that the past can do for a tick is bounded.
 
-**Notation.** Tick t, segment s, product p, menu index k. u = f_p·rate·units a buyer·(share paid) are paid units at
-index k, l those at list price, summed over products o and L; c_0 conversion at list, σ the traffic share, e = L/c_0
-visitors at list price, v(o) = e·(o/L)^σ those of an offer; μ_p >= 0 any price of a unit of stock, m_pk = price_pk -
-salvage_p - μ_p, F_pk = e^(gain·depth_pk), γ the goodwill share, δ its decay, ā the largest σ·ln(o/L) of the segment.
+**Notation.** Tick t, segment s, product p, menu index k. u = f_p·rate are buyers at index k, l those at list price,
+summed over products o and L; n units a buyer are paid; c_0 conversion at list, σ the traffic share, e = L/c_0 visitors
+at list price, v(o) = e·(o/L)^σ those of an offer; μ_p >= 0 any price of a unit of stock, m_pk = n·(price_pk - salvage_p
+- μ_p) of a buyer, F_pk = e^(gain·depth_pk), γ the goodwill share, δ its decay, ā the largest σ·ln(o/L) of the segment.
 
 **Proof.** 1. *Stock.* Each unit is paid once, so adding Σ_p μ_p·(stock_p + ordered_p - paid_p) >= 0 to the profit never
-lowers it. What remains is Σ m_pk·paid + Σ_p (μ_p + salvage_p - cost_p)·(stock_p + ordered_p) - servers -
+lowers it. What remains is Σ m_pk·buyers + Σ_p (μ_p + salvage_p - cost_p)·(stock_p + ordered_p) - servers -
 penalties. Lots are ordered only where that pays, penalties dropped, and as c servers answer c·service_rate visits a
 tick on average at most, a visit that is served costs ξ = cost/service_rate at least.
 

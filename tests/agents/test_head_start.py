@@ -20,7 +20,9 @@ from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.plan import Plan
 from flashsim.reference import REFERENCE_SALES
+from flashsim.sim.state import PUSH
 from flashsim.sim.streams import TRAINING_DOMAIN
+from flashsim.sim.traffic import TrafficParams
 from tests.worlds import make_scenario
 
 SALES = 100
@@ -142,6 +144,32 @@ def test_an_agent_sets_utilizations_around_that_of_its_rule() -> None:
     assert steering(own, most) == own
 
 
+def test_an_agent_leaves_calls_and_utilization_to_its_rule_where_it_lacks_the_heads() -> None:
+    """It orders the servers and sends the pushes that the rule does at the prices that the rule takes."""
+    plan = replace(make_scenario(), traffic=TrafficParams(push_budget=1)).plan()
+    rule = run_out_price(plan, Operations(0.9, pushes=True, opening_ticks=4))
+    action = steering(PPOConfig(heads=("discount",), decide_every=1), rule).action(plan)
+    codec, theirs = ActionCodec(plan, action), ActionCodec(plan, ActionConfig(**rule.action))
+    assert tuple(codec.menu()) == ("discount",)
+    player, batch = InOwnActions(plan, rule, action), sales_of(plan, action)
+    pushed = 0
+    for _ in range(plan.ticks):
+        seen = batch.seen()
+        own, usual = codec.decode(player.act(seen), seen), theirs.decode(rule.act(seen), seen)
+        np.testing.assert_array_equal(own.change, usual.change)
+        np.testing.assert_array_equal(own.timing, usual.timing)
+        pushed += int((own.timing == PUSH).sum())
+        batch.step(player.act(seen))
+    assert pushed == SALES
+
+
+def sales_of(plan: Plan, action: ActionConfig) -> SaleBatch:
+    batch = SaleBatch(plan, SALES, action=action, reward=RewardConfig(), domain=TRAINING_DOMAIN)
+    batch.seed(consecutive_seeds(0, SALES))
+    batch.observe()
+    return batch
+
+
 def test_ppo_updates_twice_as_often_where_twins_take_the_chance_out_of_its_sales() -> None:
     """Whole sales, in eight minibatches of one size."""
     for plan, rule, steps in ((plan_of_two(), rule_of_two(), 8_192), (REFERENCE_SALES["g1"]().plan(), None, 16_384)):
@@ -150,6 +178,9 @@ def test_ppo_updates_twice_as_often_where_twins_take_the_chance_out_of_its_sales
         size = model.n_envs * model.n_steps
         assert size == pytest.approx(steps, rel=0.1)
         assert size == 8 * model.batch_size
+    alone = steering(PPOConfig(paired=False), rule_of_two())
+    assert isinstance(alone, PPOConfig)
+    assert alone.rollout_steps is None
     own = steering(PPOConfig(rollout_steps=1_000), rule_of_two())
     assert isinstance(own, PPOConfig)
     assert own.rollout_steps == 1_000

@@ -142,7 +142,13 @@ def test_tensorboard_shows_return_and_business_quantities(algorithm: str, tmp_pa
     events = _events(tmp_path)
     scalars = {tag: np.array([event.value for event in events.Scalars(tag)]) for tag in events.Tags()["scalars"]}
     wanted = {"rollout/ep_rew_mean", "greedy/profit", "sale/profit", "sale/revenue", "sale/sell_through"}
-    wanted |= {"service/latency_p95_s", "service/error_share", "sale/server_cost", "sale/salvage", "sale/penalty"}
+    wanted |= {
+        "service/slow_tick_latency_p95_s",
+        "service/error_share",
+        "sale/server_cost",
+        "sale/salvage",
+        "sale/penalty",
+    }
     wanted |= {f"{name}/quarter_{part}" for name in ("depth", "servers") for part in (1, 2, 3, 4)}
     assert wanted <= set(scalars)
     for tag in wanted:

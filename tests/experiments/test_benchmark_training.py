@@ -5,12 +5,22 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from agents.settings import Device, TensorPPOConfig
 from experiments import benchmark_training
-from experiments.benchmark_training import OURS, STOCK, TrainingSpeedConfig, cpu_to_reach, learn_ours, learn_stock, main
+from experiments.benchmark_training import (
+    OURS,
+    STOCK,
+    TrainingSpeedConfig,
+    cpu_to_reach,
+    learn_ours,
+    learn_stock,
+    main,
+    ratio_of,
+)
 from experiments.outputs import start_run
 from flashsim.errors import InputError
 from flashsim.reference import g0
@@ -50,6 +60,12 @@ def test_a_training_that_is_given_up_makes_the_ratio_a_bound(tmp_path: Path, mon
     assert told["ratio"] == pytest.approx(40.0 / 2.0)
     assert told["is_lower_bound"]
     assert table.loc[table["training"] == STOCK, "is_reached"].tolist() == [False, False]
+
+
+def test_one_of_ours_that_does_not_arrive_counts_with_infinite_time() -> None:
+    told = {"training": [OURS, OURS, OURS, STOCK, STOCK, STOCK], "cpu_s": [2.0, np.inf, 4.0, 30.0, 40.0, 50.0]}
+    assert ratio_of(pd.DataFrame(told | {"is_reached": [True, False, True, True, True, True]})) == (10.0, False)
+    assert ratio_of(pd.DataFrame(told | {"is_reached": [True, False, True, True, False, True]})) == (10.0, True)
 
 
 def test_a_return_that_luck_reaches_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

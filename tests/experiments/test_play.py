@@ -47,7 +47,7 @@ def test_a_bundle_plays_a_scenario(start: Start, tmp_path: Path) -> None:
         assert kpi.label in ended.stdout
     rails = json.loads((tmp_path / "one" / "rails.json").read_text())
     assert 0 < rails["guarded"] <= rails["decisions"] == 24 * 65
-    told = f"discounts of at most 20% and at least 4 servers; they acted in {rails['guarded']:,} of 1,560 decisions"
+    told = f"discounts of at most 20% and at least 4 servers; they changed {rails['guarded']:,} of 1,560 choices"
     assert told in ended.stdout
     assert ended.stdout.splitlines()[-1] == "Results: one"
     expected = {"config.yaml", "run.json", "kpis.csv", "sales.csv", "profile.csv", "rails.json", "course.svg"}
@@ -97,7 +97,7 @@ def test_a_reference_sale_is_told_exactly_and_played(start: Start, tmp_path: Pat
     profit = pd.read_csv(tmp_path / "one" / "sales.csv")["profit"]
     assert profit.mean() == pytest.approx(exact["value"], abs=4.0 * profit.std() / np.sqrt(profit.size))
     assert "No guard-rails were set" in ended.stdout
-    assert "they acted" not in ended.stdout
+    assert "they changed" not in ended.stdout
 
 
 def test_what_cannot_be_played_is_refused(start: Start, tmp_path: Path) -> None:
