@@ -7,13 +7,13 @@ The sale is played on the World's training members, on its held-out members, on 
 operator believes in the first (discounts work half as well, twice as many come), and on the held-out members of the
 Worlds ``elsewhere`` (``experiments.calibrate`` makes them), whose operator knows their forecast. Levels differ
 from place to place, so what is compared is the lead over a rule on the same sales: the run-out price, which reads the
-same observation, with the operations that suit it best on the World's training members. Leaves ``generalisation.csv``.
+same observation, with the operations that suit it best on the World's training members. The gap is the lead there less
+that on the training members. Leaves ``generalisation.csv``.
 """
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,7 @@ from experiments.stages import (
 from flashsim.errors import InputError
 from flashsim.evaluation.misspecified import misspecified, surprised
 from flashsim.evaluation.rollout import check_policy, play
-from flashsim.evaluation.stats import bootstrap_means
+from flashsim.evaluation.stats import Resampled, bootstrap_means, difference_of_means
 from flashsim.files import write_text
 from flashsim.plan import Plan
 from flashsim.policy import Policy, load_policy
@@ -81,23 +81,27 @@ def places(world: World, config: GeneraliseConfig) -> Iterator[tuple[str, Plan]]
         yield other.name, there.with_members(there.heldout_members)
 
 
-def lead_row(place: str, plan: Plan, policy: Policy, how: Operations, config: GeneraliseConfig) -> dict[str, Any]:
-    """Profit of ``policy`` and its lead over the run-out price with operations ``how``, with intervals."""
+COLUMNS = ("profit", "rule", "lead")
+
+
+def played(place: str, plan: Plan, policy: Policy, how: Operations, config: GeneraliseConfig) -> Resampled:
+    """Profit of ``policy``, of the run-out price with operations ``how``, and the lead of the one over the other."""
     with progress_meter(f"playing on {place}", total=2 * plan.ticks) as advance:
         mine, rule = (
             play(plan, player, sales=config.sales, seed=config.seed, progress=advance)
             for player in (policy, run_out_price(plan, how))
         )
     profit, rival = mine.totals["profit"], rule.totals["profit"]
-    found = bootstrap_means(
-        np.stack([profit, rival, profit - rival], axis=1), mine.members, resamples=config.resamples, seed=config.seed
-    )
-    row: dict[str, Any] = {"place": place, "members": int(np.unique(mine.members).size), "sales": config.sales}
-    for name, mean, low, high in zip(
-        ("profit", "rule", "lead"), found.mean, *found.interval(config.confidence), strict=True
-    ):
-        row |= {name: float(mean), f"{name}_low": float(low), f"{name}_high": float(high)}
-    return row
+    scores = np.stack([profit, rival, profit - rival], axis=1)
+    return bootstrap_means(scores, mine.members, resamples=config.resamples, seed=config.seed)
+
+
+def lead_row(found: Resampled, trained: Resampled, *, confidence: float) -> dict[str, float]:
+    """Means with intervals, and the gap of the lead to that on the training members, ``trained``."""
+    told = dict(zip(COLUMNS, np.stack([found.mean, *found.interval(confidence)], axis=1).tolist(), strict=True))
+    if found is not trained:
+        told["gap"] = [float(values[-1]) for values in difference_of_means(found, trained, confidence=confidence)]
+    return {f"{name}{end}": row[k] for name, row in told.items() for k, end in enumerate(("", "_low", "_high"))}
 
 
 @entry("generalise", GeneraliseConfig)
@@ -115,13 +119,21 @@ def main(config: GeneraliseConfig, folder: RunFolder) -> None:
         check_policy(plan, policy)
     how = usual_run(where[0][1], seed=SEARCH_SEED).operations
     folder.record(rule=asdict(how))
-    rows = [lead_row(place, plan, policy, how, config) for place, plan in where]
+    found = [played(place, plan, policy, how, config) for place, plan in where]
+    rows = [
+        {"place": place, "members": len(plan.tables.members), "sales": config.sales}
+        | lead_row(one, found[0], confidence=config.confidence)
+        for (place, plan), one in zip(where, found, strict=True)
+    ]
     table = pd.DataFrame(rows)
     write_text(folder.path / "generalisation.csv", table.to_csv(index=False, lineterminator="\n"))
-    print(f"{policy.name}: profit of a sale ({where[0][1].currency}), and its lead over the run-out price\n")
+    print(f"{policy.name}: profit of a sale ({where[0][1].currency}), that of the run-out price, the lead over it,")
+    print("and its gap to the lead on the training members\n")
     for row in rows:
-        lead = f"{row['lead']:+,.1f} [{row['lead_low']:+,.1f}, {row['lead_high']:+,.1f}]"
-        print(f"{row['place']:<28}{row['profit']:>12,.1f}{row['rule']:>12,.1f}   {lead}")
+        told = [
+            f"{row[k]:+,.1f} [{row[f'{k}_low']:+,.1f}, {row[f'{k}_high']:+,.1f}]" for k in ("lead", "gap") if k in row
+        ]
+        print(f"{row['place']:<28}{row['profit']:>12,.1f}{row['rule']:>12,.1f}   {'   '.join(told)}")
     print(f"\nTable: {folder.path / 'generalisation.csv'}", flush=True)
 
 

@@ -119,6 +119,21 @@ def bootstrap_means(scores: ArrayLike, members: ArrayLike, *, resamples: int = 1
     )
 
 
+def difference_of_means(one: Resampled, other: Resampled, *, confidence: float) -> tuple[Array, Array, Array]:
+    """Means of ``one`` less those of ``other``, which share no member, and the ends of their intervals, each (column,).
+
+    Student's t with the degrees of freedom of Welch and Satterthwaite. Source: Welch (1947), Biometrika 34.
+    """
+    variances = np.stack([one.standard_error**2, other.standard_error**2])
+    freedom = np.array([one.degrees_of_freedom, other.degrees_of_freedom])
+    total = variances.sum(axis=0)
+    parts = (variances**2 / freedom[:, None]).sum(axis=0)
+    degrees = np.divide(total**2, parts, out=np.full_like(total, freedom.sum()), where=parts > 0.0)
+    reach = distributions.t.ppf(0.5 + _share("confidence", confidence) / 2.0, degrees) * np.sqrt(total)
+    difference = one.mean - other.mean
+    return difference, difference - reach, difference + reach
+
+
 def improvement_scores(differences: ArrayLike) -> Array:
     """Scores whose mean is the probability that a sale improves: 1 where above zero, one half at a tie, else 0."""
     return (np.sign(np.asarray(differences, dtype=np.float64)) + 1.0) / 2.0

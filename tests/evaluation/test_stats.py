@@ -13,6 +13,7 @@ from flashsim.errors import InputError
 from flashsim.evaluation.stats import (
     bootstrap_means,
     cvar_scores,
+    difference_of_means,
     equal_member_means,
     holm,
     improvement_scores,
@@ -50,6 +51,19 @@ def test_interval_that_ignores_members_would_not_cover() -> None:
     alone = bootstrap_means(scores, np.arange(MEMBERS.size), resamples=400)  # every sale its own world
     low, high = alone.interval(0.95)
     assert ((low <= 0.0) & (high >= 0.0)).mean() < 0.5
+
+
+def test_the_difference_of_means_that_share_no_member_is_welchs() -> None:
+    """One sale a member: the two-sample interval of scipy."""
+    rng = np.random.default_rng(3)
+    one, other = rng.normal(2.0, 3.0, 9), rng.normal(1.0, 0.5, 5)
+    means = [bootstrap_means(values[:, None], np.arange(values.size), resamples=100) for values in (one, other)]
+    difference, low, high = difference_of_means(*means, confidence=0.9)
+    expected = distributions.ttest_ind(one, other, equal_var=False).confidence_interval(0.9)
+    assert difference[0] == pytest.approx(one.mean() - other.mean())
+    assert (low[0], high[0]) == pytest.approx((expected.low, expected.high))
+    still = bootstrap_means(np.ones((4, 1)), np.arange(4), resamples=100)
+    assert [values[0] for values in difference_of_means(still, still, confidence=0.9)] == [0.0, 0.0, 0.0]
 
 
 def test_p_value_rejects_at_its_level_and_agrees_with_the_interval() -> None:
