@@ -44,12 +44,12 @@ class NaiveSale(gymnasium.Env[NDArray[Any], Any]):
         super().reset(seed=seed)
         tables, products, rng = self.tables, self.products, self.np_random
         self.tick = 0
-        member = int(rng.choice(tables.members))
+        self.member = member = int(rng.choice(tables.members))
         variances = [tables.common_variance[member], *tables.product_variance[member]]
         factors = [rng.gamma(1.0 / v, v) if v > 0.0 else 1.0 for v in variances]
         self.traffic = Traffic(tables, member, factors[0] * np.array(factors[1:]), rng)
-        self.pool, self.queue = Pool(tables), Queue(tables, rng)
-        self.shoppers, self.stock = Shoppers(tables, rng), Stock(tables, rng)
+        self.pool, self.queue = Pool(tables, member), Queue(tables, rng)
+        self.shoppers, self.stock = Shoppers(tables, rng), Stock(tables, member, rng)
         self.visitors_seen, self.visitors_expected, self.goodwill = 0.0, 0.0, 0.0
         self.requests_seen, self.requests_expected = np.zeros(products), np.zeros(products)
         self.pace, self.last_menu = np.zeros(products), np.zeros(products, np.int64)
@@ -89,7 +89,7 @@ class NaiveSale(gymnasium.Env[NDArray[Any], Any]):
         self._remember(menu, sum(came.people), sum(doors), answers, requests, opening)
         self.pool.wear(answers.load)
         self.tick += 1
-        if not tables.is_frozen[tick]:
+        if not tables.is_frozen[tick, self.member]:
             self.screen = self._observe()
         return self.screen.copy(), float(reward), closed, False, {}
 

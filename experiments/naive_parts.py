@@ -103,8 +103,8 @@ class Traffic:
 class Pool:
     """Servers: ordered, in force, billed; their health."""
 
-    def __init__(self, tables: SaleTables) -> None:
-        self.tables, self.health = tables, 1.0
+    def __init__(self, tables: SaleTables, member: int) -> None:
+        self.tables, self.member, self.health = tables, member, 1.0
         self.levels: list[int] = []  # ordered by the end of each tick
         self.ordered = int(tables.servers.start_servers)
 
@@ -125,7 +125,7 @@ class Pool:
         self.ordered = min(max(self.ordered + change, params.min_servers), params.max_servers)
         self.levels.append(self.ordered)
         there = self.planned(tick)
-        self.in_force = math.floor(self.tables.servers_up[tick] * there)
+        self.in_force = math.floor(self.tables.servers_up[tick, self.member] * there)
         self.capacity = float(params.service_rate * self.in_force * self.health)
         if not params.pays_while_booting:
             return there
@@ -285,8 +285,8 @@ class Shoppers:
 class Stock:
     """Waves, lots, carts and payments."""
 
-    def __init__(self, tables: SaleTables, rng: Generator) -> None:
-        self.tables, self.rng = tables, rng
+    def __init__(self, tables: SaleTables, member: int, rng: Generator) -> None:
+        self.tables, self.member, self.rng = tables, member, rng
         products = tables.rate.shape[2]
         self.unreleased, self.available = tables.planned.copy(), np.zeros(products, np.int64)
         self.next_wave, self.lots_left = 0, tables.stock.lots
@@ -309,7 +309,7 @@ class Stock:
     def fulfill(self, tick: int, requests: list[int], menu: NDArray[np.int64]) -> list[tuple[int, float]]:
         """Fill requests while there are units; returns units and money paid now (product,)."""
         tables, carts, returns = self.tables, [], []
-        pays = (1.0 - tables.stock.payment_failure) * tables.payments_up[tick]
+        pays = (1.0 - tables.stock.payment_failure) * tables.payments_up[tick, self.member]
         for product, asked in enumerate(requests):
             reserved = min(asked, int(self.available[product]))
             self.available[product] -= reserved

@@ -126,7 +126,7 @@ def carts(draw: st.DrawFn) -> StockParams:
 @st.composite
 def failures(draw: st.DrawFn, ticks: int, *, worst_rush: float) -> Failures:
     """Any failures, each at any time or not at all."""
-    outages = st.none() | st.builds(Outage, st.integers(0, ticks - 1), st.integers(1, ticks))
+    outages = st.none() | st.builds(Outage, st.none() | st.integers(0, ticks - 1), st.integers(1, ticks))
     return Failures(
         pool=draw(outages),
         pool_lost=draw(_SHARES),

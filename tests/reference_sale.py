@@ -156,7 +156,7 @@ class ReferenceSale:
         first = max(0, len(self.levels) - 1 - params.lag - params.drain_ticks)
         last = max(0, len(self.levels) - 1 - params.lag)
         there = max(self.levels[first : last + 1])  # working or not
-        self.in_force = math.floor(tables.servers_up[self.now] * there)
+        self.in_force = math.floor(tables.servers_up[self.now, self.member] * there)
         self.capacity = params.service_rate * self.in_force * self.health
         facts["servers"] = self.in_force
         facts["servers_billed"] = max(self.levels[first:]) if params.pays_while_booting else there
@@ -312,7 +312,7 @@ class ReferenceSale:
         factors = self._appeals(appeal, orders)
         for name in ("buyers", "requests", "reserved"):
             facts[name] = [0] * self.products
-        pays = (1.0 - stock.payment_failure) * self.tables.payments_up[self.now]
+        pays = (1.0 - stock.payment_failure) * self.tables.payments_up[self.now, self.member]
         for person in served:
             units = self.units[person.segment]
             outside = max(0.0, self.visitors[person.segment] - sum(units))

@@ -166,6 +166,14 @@ def fading_news() -> Scenario:
     )
 
 
+def any_time() -> Plan:
+    """Everything fails when the second member says."""
+    failures = Failures(
+        pool=Outage(None, 2), payment=Outage(None, 2), traffic=Outage(None, 1), traffic_factor=2.0, feed=Outage(None, 3)
+    )
+    return replace(everything(has_frailty=False), failures=failures).plan().with_members((1,))
+
+
 def event_by_event() -> Scenario:
     """Services one after another, few in a tick; servers are lost while they are busy."""
     servers = replace(
@@ -202,6 +210,7 @@ CASES: dict[str, tuple[Callable[[], Plan], list[Orders]]] = {
     "everything": (lambda: plan_of(everything(has_frailty=False)), schedule()),
     "everything, with frailty": (lambda: plan_of(everything(has_frailty=True)), schedule()),
     "everything, closed early": (lambda: plan_of(everything(has_frailty=False)), schedule(last=8)),
+    "everything, failing at any time": (any_time, schedule()),
     "talk of the town": (lambda: plan_of(talk_of_the_town()), schedule(has_caps=False)),
     "fading news": (lambda: plan_of(fading_news()), FALLING),
     "event by event": (lambda: plan_of(event_by_event()), schedule(has_caps=False)),

@@ -71,6 +71,10 @@ NEVER = ServerParams(min_servers=0, start_servers=0, max_servers=5, lag=20)
         ({"failures": Failures(payment=Outage(99, 1))}, "failures payment: it starts at tick 99"),
         ({"failures": Failures(traffic=Outage(20, 1))}, "failures traffic: it starts at tick 20"),
         ({"failures": Failures(feed=Outage(20, 1))}, "failures feed: it starts at tick 20"),
+        (
+            {"failures": Failures(feed=Outage(None, 21))},
+            "failures feed: it lasts 21 ticks, the sale has 20; shorten it",
+        ),
     ],
 )
 def test_an_impossible_scenario_is_refused_with_the_value(changes: dict[str, Any], words: str) -> None:
@@ -90,6 +94,7 @@ def test_an_impossible_scenario_is_refused_with_the_value(changes: dict[str, Any
         (lambda: Calendar(NAN), r"calendar level must be between 0 and 1e\+06, got nan"),
         (lambda: Outage(-1, 1), "outage start must be between 0 and 100000, got -1"),
         (lambda: Outage(0, 0), "outage ticks must be between 1 and 100000, got 0"),
+        (lambda: Outage(None, 0), "outage ticks must be between 1 and 100000, got 0"),
         (lambda: Outage(0, 1.5), "outage ticks must be a whole number, got 1.5"),  # type: ignore[arg-type]
         (lambda: Failures(pool_lost=1.1), "failures pool_lost must be between 0 and 1, got 1.1"),
         (lambda: Failures(traffic_factor=-2.0), r"failures traffic_factor must be between 0 and 1e\+06, got -2.0"),
@@ -215,56 +220,6 @@ def test_products_on_sale_are_those_chosen_in_their_order() -> None:
         np.testing.assert_array_equal(getattr(plan.tables, name), getattr(whole.tables, name)[[2, 0]], err_msg=name)
     np.testing.assert_array_equal(plan.tables.rate, whole.tables.rate[:, :, [2, 0]])
     np.testing.assert_array_equal(plan.tables.product_variance, whole.tables.product_variance[:, [2, 0]])
-
-
-WRONG = Failures(
-    pool=Outage(3, 4), pool_lost=0.5, payment=Outage(5, 3), traffic=Outage(8, 2), feed=Outage(0, 2), traffic_factor=10.0
-)
-
-
-def test_nobody_has_forecast_what_fails() -> None:
-    plain, wrong = make_scenario().plan(), make_scenario(failures=WRONG).plan()
-    for name, field in plain.forecast._asdict().items():
-        np.testing.assert_array_equal(field, getattr(wrong.forecast, name), err_msg=name)
-    np.testing.assert_array_equal(plain.stock, wrong.stock)
-    ratio = wrong.tables.rate / plain.tables.rate
-    np.testing.assert_allclose(ratio[8:10], 10.0, rtol=1e-6)
-    np.testing.assert_array_equal(np.delete(ratio, [8, 9], axis=0), 1.0)
-
-
-def test_half_the_pool_is_lost_while_it_lasts_and_paid_all_the_same() -> None:
-    sales = SaleBatch(make_scenario(failures=WRONG).plan(), 2, action=ActionConfig(), reward=RewardConfig(), domain=0)
-    sales.seed(np.arange(2, dtype=np.uint64))
-    in_force, billed = [], []
-    for _ in range(9):
-        sales.step(np.tile([0, 0, 0, 0, 2], (2, 1)))
-        in_force.append(int(sales.batch.rows(sales.batch.ledger.servers)[0]))
-        billed.append(int(sales.batch.rows(sales.batch.ledger.servers_billed)[0]))
-    assert in_force == [6, 6, 6, 3, 3, 3, 3, 6, 6]
-    assert billed == [6] * 9
-
-
-@pytest.mark.parametrize("feed", [Outage(0, 3), Outage(4, 5), Outage(17, 9)])
-def test_a_frozen_screen_shows_what_it_showed_before_and_then_the_truth_again(feed: Outage) -> None:
-    frozen, clear = (
-        SaleBatch(make_scenario(failures=failures).plan(), 5, action=ActionConfig(), reward=RewardConfig(), domain=0)
-        for failures in (Failures(feed=feed), Failures())
-    )
-    generator = np.random.default_rng(0)
-    for sales in (frozen, clear):
-        sales.seed(np.arange(5, dtype=np.uint64))
-    shown, truth = [frozen.observe()], [clear.observe()]
-    for _ in range(20):
-        actions = random_actions(clear.codec.sizes, 5, generator)
-        assert all((frozen.step(actions)[0] == clear.step(actions)[0]).tolist())
-        shown.append(frozen.observe())
-        truth.append(clear.observe())
-    last = min(feed.start + feed.ticks, 20)
-    for tick in range(21):  # observation ``tick`` follows tick - 1
-        known = feed.start if feed.start < tick <= last else tick
-        np.testing.assert_array_equal(shown[tick], truth[known])
-    frozen.seed(np.arange(5, dtype=np.uint64))
-    np.testing.assert_array_equal(frozen.observe(), truth[0])
 
 
 def test_an_unknown_scenario_is_refused_with_the_nearest_name() -> None:

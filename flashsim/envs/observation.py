@@ -349,17 +349,17 @@ def observe_tiles(
     """
     lanes = state.tick.shape[1]
     for tile in range(first, last):
-        observe(tables, forecast, lookahead, has_past, sale_tile(state, tile), memory_tile(memory, tile), sight)
-        _show(tables.is_frozen, state.tick[tile], sight.columns, out[tile * lanes : (tile + 1) * lanes])
+        sale = sale_tile(state, tile)
+        observe(tables, forecast, lookahead, has_past, sale, memory_tile(memory, tile), sight)
+        _show(tables, sale, sight.columns, out[tile * lanes : (tile + 1) * lanes])
 
 
 @compiled_inline
-def _show(
-    is_frozen: NDArray[np.bool_], tick: NDArray[np.int64], columns: NDArray[np.float32], out: NDArray[np.float32]
-) -> None:
+def _show(tables: SaleTables, state: SaleState, columns: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     """Copy ``columns`` (column, lane) to ``out`` (lane, column) where the screen is not frozen, row by row."""
     for lane in range(out.shape[0]):
-        if tick[lane] == 0 or not is_frozen[tick[lane] - 1]:
+        tick = state.tick[lane]
+        if tick == 0 or not tables.is_frozen[tick - 1, state.member[lane]]:
             for column in range(out.shape[1]):
                 out[lane, column] = columns[column, lane]
 

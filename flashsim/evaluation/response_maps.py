@@ -102,8 +102,8 @@ def _walk(batch: SaleBatch, policy: Policy, seed: int) -> Iterator[_Met]:
 
 
 def _ticks(plan: Plan, every: int) -> list[int]:
-    """Ticks of decisions, evenly chosen among those at which the screen is not frozen."""
-    frozen = plan.tables.is_frozen
+    """Ticks of decisions, evenly chosen among those at which no sale's screen is frozen."""
+    frozen = np.asarray(plan.tables.is_frozen[:, plan.tables.members].any(axis=1))
     fresh = [tick for tick in range(0, plan.ticks, every) if tick == 0 or not frozen[tick - 1]]
     places = np.linspace(0, len(fresh) - 1, min(TIMES, len(fresh)))
     return [fresh[place] for place in np.rint(places).astype(int)]

@@ -172,7 +172,8 @@ class Scenario:
 
     def _tables(self, expected: NDArray[np.float32], planned: NDArray[np.int64]) -> SaleTables:
         world, chosen = self.world, self._chosen()
-        surprise = self.failures.demand(self.ticks)[:, None, None, None, None]
+        size = (self.ticks, world.n_members)
+        surprise = self.failures.demand(*size)[:, None, None, None, :]
         list_price, unit_cost = world.list_price[chosen], world.unit_cost[chosen]
         return SaleTables(
             rate=np.ascontiguousarray(expected * surprise, dtype=np.float32),
@@ -190,9 +191,9 @@ class Scenario:
             wave_units=_split(planned, [share for _, share in self.waves]),
             planned=planned,
             lot_units=np.ceil(self.carts.lot_share * planned).astype(np.int64),
-            servers_up=self.failures.servers_up(self.ticks),
-            payments_up=self.failures.payments_up(self.ticks),
-            is_frozen=self.failures.is_frozen(self.ticks),
+            servers_up=self.failures.servers_up(*size),
+            payments_up=self.failures.payments_up(*size),
+            is_frozen=self.failures.is_frozen(*size),
             traffic=as_arguments(self.traffic, TrafficArguments),
             room=as_arguments(self.room, WaitingRoomArguments),
             servers=as_arguments(self.servers, ServerArguments),

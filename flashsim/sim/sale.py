@@ -109,7 +109,7 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
 
     # 7 stock: carts and payments
     paying, wanted, price = tables.payments_up, asked.requests, tables.price
-    inventory.fulfill(tables.stock, paying, stock, tick, wanted, price, menu, keys, units, work)
+    inventory.fulfill(tables.stock, paying, stock, tick, member, wanted, price, menu, keys, units, work)
 
     # 8 support and 9 memory over several sales: their places are here
 
@@ -187,6 +187,7 @@ def _carry_out(tables: SaleTables, state: SaleState, decisions: Decisions, ledge
         state.servers,
         tables.servers_up,
         state.tick,
+        state.member,
         decisions.change,
         scratch.servers,
         ledger.projected,

@@ -30,9 +30,9 @@ class SaleTables(NamedTuple):
     wave_units: NDArray[np.int64]  # wave, product; units
     planned: NDArray[np.int64]  # product; units of all waves
     lot_units: NDArray[np.int64]  # product; units of a lot that can be ordered
-    servers_up: NDArray[np.float64]  # tick; share of the pool that works
-    payments_up: NDArray[np.float64]  # tick; share of payments that can be made
-    is_frozen: NDArray[np.bool_]  # tick; whether what was seen before it stays on the operator's screen
+    servers_up: NDArray[np.float64]  # tick, member; share of the pool that works
+    payments_up: NDArray[np.float64]  # tick, member; share of payments that can be made
+    is_frozen: NDArray[np.bool_]  # tick, member; whether what was seen before it stays on the screen
     traffic: Any  # TrafficArguments
     room: Any  # WaitingRoomArguments
     servers: Any  # ServerArguments

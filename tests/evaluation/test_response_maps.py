@@ -16,8 +16,10 @@ from flashsim.evaluation.response_maps import LEVELS, STOCK_LEFT, response_maps
 from flashsim.evaluation.rollout import play
 from flashsim.plan import Plan
 from flashsim.reference import REFERENCE_SALES, g0
+from flashsim.scenarios import Failures, Outage
 from tests.evaluation.test_rollout import crowded_plan
 from tests.made_policies import BusyPolicy, random_network
+from tests.worlds import make_scenario
 
 
 @dataclass
@@ -50,6 +52,14 @@ def test_a_map_shows_the_rule_of_a_policy() -> None:
     np.testing.assert_allclose(table.groupby("time_left")["met"].sum(), 1.0)
     opening = table.query("time_left == 1 and stock_left == 1")
     assert list(opening["met"]) == [1.0]  # all sales open with all their stock
+
+
+def test_nobody_is_asked_whose_screen_is_frozen() -> None:
+    plan = make_scenario(failures=Failures(feed=Outage(None, 5))).plan().with_members((0, 1, 2))
+    table = response_maps(plan, ByOneColumn(plan, "product_0_stock"), sales=40, seed=0).stock_map
+    asked = np.rint((1.0 - table["time_left"].to_numpy()) * plan.ticks).astype(int)
+    assert set(asked - 1) == {-1, *np.flatnonzero(~plan.tables.is_frozen.any(axis=1))[:-1]}
+    assert (table["discount_low"] == table["discount_high"]).all()
 
 
 def test_a_reference_sale_has_no_curves() -> None:

@@ -118,14 +118,14 @@ def test_the_naive_env_simulates_the_same_sale() -> None:
 
 
 def test_the_naive_env_shows_what_it_showed_while_the_screen_is_frozen() -> None:
-    plan = replace(flaky_platform(make_world(products=2, segments=2)), ticks=90).plan()
+    plan = flaky_platform(make_world(products=2, segments=2)).plan()
     naive = NaiveSale(plan)
     naive.reset(seed=0)
     hold = ActionCodec(plan, ActionConfig()).sizes * 0
-    for tick in range(24):
+    for tick in range(plan.ticks):
         before = naive.screen
         seen = naive.step(hold)[0]
-        assert np.array_equal(seen, before) == plan.tables.is_frozen[tick]
+        assert np.array_equal(seen, before) == plan.tables.is_frozen[tick, naive.member]
 
 
 def test_the_naive_env_refuses_the_queue_of_a_reference_sale() -> None:
