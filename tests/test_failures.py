@@ -10,7 +10,8 @@ from flashsim.envs.reward import RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.plan import Plan
-from flashsim.scenarios import Failures, Outage
+from flashsim.scenarios import Failures, Outage, flaky_platform
+from flashsim.world import World, shipped_world
 from tests.random_sales import random_actions
 from tests.worlds import make_scenario, make_world
 
@@ -165,3 +166,14 @@ def test_nothing_tells_of_a_failure_before_it_starts() -> None:
         np.testing.assert_array_equal(bad["seen"][: first[sale] + 1, sale], good["seen"][: first[sale] + 1, sale])
     assert len(set(first)) > 1
     assert (bad["seen"] != good["seen"]).any()
+
+
+@pytest.mark.parametrize("world", [shipped_world(), make_world(products=8, members=20)], ids=["shipped", "twenty"])
+def test_no_held_out_day_of_the_flaky_platform_has_the_times_of_a_training_day(world: World) -> None:
+    """On each pair of days at least one thing fails ten minutes earlier or later."""
+    scenario = flaky_platform(world)
+    times = np.array([fails.argmax(axis=0) for fails in failing(scenario.failures, ticks=120, members=20).values()]).T
+    trained, judged = times[list(world.training_members)], times[list(world.heldout_members)]
+    assert len(np.unique(times, axis=0)) == 20
+    for day in judged:
+        assert (np.abs(trained - day).max(axis=1) >= 10).all()
