@@ -13,7 +13,8 @@ their prior and the people to come are others. Then the state is set to what the
 to come, servers in force and ordered, backlog, room, budgets, the last offer for what people remember of prices and
 news. The frailty of each product is moved from the prior draw towards the learned level over the forecast, in
 logarithms and by the weight of evidence m/(m + 1/v), with m units expected so far and v the prior variance of that
-level. Carts, people who watch and who will try again, and a collapsed pool are not seen, and imagined to be none.
+level. Failures whose times members draw come at those of the imagined member. Carts, people who watch and who will try
+again, and a collapsed pool are not seen, and imagined to be none.
 
 In a reference sale the observation is the state, so that only the people to come are imagined.
 
