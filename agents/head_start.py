@@ -1,8 +1,9 @@
 """Where an assisted agent starts: at the rule that a good team would use, instead of at chance.
 
-The rule is the run-out price with the operations that suit it best on the training members. It is played in the agent's
-own actions, the nearest that it has at each of its decisions, and the first policy is fitted to what it did: of every
-head, the rule's choice shall have the probability p, and the others share the rest,
+The rule is the run-out price with the operations that suit it best on the training members, in every training the same:
+that which comparisons call the run-out price. It is played in the agent's own actions, the nearest that it has at each
+of its decisions, and the first policy is fitted to what it did: of every head, the rule's choice shall have the
+probability p, and the others share the rest,
 
     min_θ  - Σ_k q_k log π_θ(k | seen),    q_k = p for the rule's choice, (1 - p)/(K - 1) for the others.
 
@@ -26,7 +27,7 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3 import DQN, PPO
 from torch.nn import functional
 
-from agents.baselines import RulePolicy, best_operations, run_out_price
+from agents.baselines import SEARCH_SEED, RulePolicy, best_operations, run_out_price
 from agents.settings import AgentConfig, DQNConfig, PPOConfig
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.scalers import MOST_UTILIZATION
@@ -41,9 +42,9 @@ _N_STEPS, _EXPLORATION = 6, 0.3
 _UPDATES, _BATCH, _RATE = 1_000, 1_024, 2e-3
 
 
-def usual_run(plan: Plan, *, seed: int) -> RulePolicy:
-    """How a good team would run ``plan``, found on training members and sales from ``seed`` on."""
-    return run_out_price(plan, best_operations(plan, run_out_price, seed=seed))
+def usual_run(plan: Plan) -> RulePolicy:
+    """How a good team would run ``plan``: the run-out price, as it is searched for every comparison."""
+    return run_out_price(plan, best_operations(plan, run_out_price, seed=SEARCH_SEED))
 
 
 def steering(config: AgentConfig, rule: RulePolicy) -> AgentConfig:

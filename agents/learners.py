@@ -46,7 +46,7 @@ from flashsim.sim.streams import TRAINING_DOMAIN
 
 SEEDS_PER_RUN = 2**32  # training seed j starts at j·2^32
 _SELECTION = 2**31  # sales that choose the network to keep
-_RULE, _SHOWN = 2**29, 2**29 + 2**28  # sales on which an agent's rule is found, and those on which it is shown
+_SHOWN = 2**29  # sales on which an agent is shown its rule
 _ROLLOUT, _PARTS = 16_384, 8  # env steps, minibatches
 _SCALE = 2**30  # sales that measure how much sales vary
 
@@ -105,7 +105,7 @@ def train(
     torch.set_num_threads(config.torch_threads)
     Distribution.set_default_validate_args(False)
     first = seed * SEEDS_PER_RUN
-    rule = usual_run(plan, seed=first + _RULE) if config.is_assisted(plan) else None
+    rule = usual_run(plan) if config.is_assisted(plan) else None
     if rule is not None:
         config = steering(config, rule)
     action = config.action(plan)
@@ -177,7 +177,7 @@ def make_model(
     for its weights are those of a checkpoint.
     """
     if rule is None and config.is_assisted(plan):
-        rule = usual_run(plan, seed=seed + _RULE)
+        rule = usual_run(plan)
     if rule is not None:
         config = steering(config, rule)
     makers: dict[type, Callable[..., BaseAlgorithm]] = {

@@ -25,7 +25,6 @@ from experiments.entry import dated, entry
 from experiments.outputs import RunFolder
 from experiments.progress import progress
 from experiments.stages import (
-    SEARCH_SEED,
     ScenarioConfig,
     WorldConfig,
     is_reference,
@@ -169,7 +168,7 @@ def main(config: AblationConfig, folder: RunFolder) -> None:
     with folder.timed("training"):
         trained = train_variants(plan, config, folder)
     judged = plan.with_members(plan.heldout_members)
-    usual = play(judged, usual_run(plan, seed=SEARCH_SEED), sales=config.sales, seed=config.sales_seed)
+    usual = play(judged, usual_run(plan), sales=config.sales, seed=config.sales_seed)
     profits = {
         name: np.stack(
             [play(judged, one, sales=config.sales, seed=config.sales_seed).totals["profit"] for one in policies]

@@ -24,7 +24,6 @@ from experiments.entry import dated, entry
 from experiments.outputs import RunFolder
 from experiments.progress import progress_meter
 from experiments.stages import (
-    SEARCH_SEED,
     ScenarioConfig,
     WorldConfig,
     call_uncalibrated,
@@ -117,7 +116,7 @@ def main(config: GeneraliseConfig, folder: RunFolder) -> None:
     where = list(places(world, config))
     for _, plan in where:
         check_policy(plan, policy)
-    how = usual_run(where[0][1], seed=SEARCH_SEED).operations
+    how = usual_run(where[0][1]).operations
     folder.record(rule=asdict(how))
     found = [played(place, plan, policy, how, config) for place, plan in where]
     rows = [

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from agents.baselines import Field
+from agents.baselines import SEARCH_SEED, Field
 from agents.export import export
 from agents.learners import train
 from agents.planners import Planner
@@ -33,7 +33,6 @@ from flashsim.reference import REFERENCE_SALES, ReferenceSale, solve, table_file
 from flashsim.scenarios import Scenario, check_scenario_name, scenario_named
 from flashsim.world import World
 
-SEARCH_SEED = 2**62  # sales on which baselines are searched: no learner trains on them
 FROM_TABLE = "reference"  # the name of a sale that comes from a file
 
 

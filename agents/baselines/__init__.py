@@ -30,7 +30,7 @@ from agents.baselines.rules import (
     operations_of,
     run_out_price,
 )
-from agents.baselines.search import FixedSearch, Trials, best_fixed, best_operations, search_fixed
+from agents.baselines.search import SEARCH_SEED, FixedSearch, Trials, best_fixed, best_operations, search_fixed
 from agents.baselines.teams import TeamsFound, search_teams, two_teams, two_teams_exactly, without_capacity
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "DESCRIPTIONS",
     "HUMAN_TEAM",
     "LADDER",
+    "SEARCH_SEED",
     "Field",
     "FixedSearch",
     "FluidProgram",

@@ -10,7 +10,7 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3 import PPO
 
-from agents.baselines import Operations, RulePolicy, best_operations, run_out_price
+from agents.baselines import SEARCH_SEED, Operations, RulePolicy, best_operations, run_out_price
 from agents.export import network_policy
 from agents.head_start import InOwnActions, steering, usual_run
 from agents.learners import make_model, train
@@ -35,14 +35,14 @@ def plan_of_two() -> Plan:
 
 @functools.cache
 def rule_of_two() -> RulePolicy:
-    """How training 0 would run that plan."""
-    return usual_run(plan_of_two(), seed=2**29)
+    """How agents would run that plan before they learn."""
+    return usual_run(plan_of_two())
 
 
 def test_the_rule_is_the_run_out_price_with_the_operations_that_suit_it_best() -> None:
     plan = plan_of_two()
-    rule = usual_run(plan, seed=5)
-    assert rule.operations == best_operations(plan, run_out_price, seed=5)
+    rule = usual_run(plan)
+    assert rule.operations == best_operations(plan, run_out_price, seed=SEARCH_SEED)
     assert rule.name == "run-out price"
 
 
