@@ -15,7 +15,7 @@ Source: behavioural cloning, Pomerleau (1989), NIPS 1; smoothed labels, Szegedy 
 a margin for Q-values as in Hester et al. (2018), "Deep Q-learning from demonstrations", AAAI, arXiv:1704.03732.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -54,14 +54,12 @@ def steering(config: AgentConfig, rule: RulePolicy) -> AgentConfig:
     rule's, no more than a scaler can aim at; how long PPO's rollouts are if it has twins, and how DQN explores and
     learns from there. An agent without the timing or the capacity head leaves calls or the utilization to the rule.
     """
-    target = rule.operations.target
-    around = dict.fromkeys(min(MOST_UTILIZATION, round(target * sixths / 6, 4)) for sixths in (4, 5, 6, 7, 8))
     opening, calls = config.opening_ticks, config.planned_calls
     changes: dict[str, Any] = {
         "opening_ticks": rule.operations.opening_ticks if opening is None else opening,
         "planned_calls": rule.operations.calls if calls is None else calls,
         "scaler": config.scaler or rule.operations.scaler,
-        "scaler_targets": config.scaler_targets or tuple(around),
+        "scaler_targets": config.scaler_targets or targets_around(rule, (4, 5, 6, 7, 8)),
     }
     if "capacity" not in config.heads and not config.scaler_targets:
         changes["scaler_targets"] = (target,)
@@ -72,6 +70,12 @@ def steering(config: AgentConfig, rule: RulePolicy) -> AgentConfig:
         start = config.exploration_initial
         changes["exploration_initial"] = _EXPLORATION if start is None else start
     return replace(config, **changes)
+
+
+def targets_around(rule: RulePolicy, sixths: Sequence[int]) -> tuple[float, ...]:
+    """So many sixths of the rule's utilization, no more than a scaler can aim at."""
+    target = rule.operations.target
+    return tuple(dict.fromkeys(min(MOST_UTILIZATION, round(target * part / 6, 4)) for part in sixths))
 
 
 class InOwnActions:

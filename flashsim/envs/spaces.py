@@ -314,13 +314,13 @@ class ActionCodec:
         return self._joined(self._heads(orders))
 
     def encode_steered(self, orders: Orders, observation: NDArray[np.float32], *, target: float) -> NDArray[np.int64]:
-        """The same where the discount head steers around the run-out price and the capacity head sets a target.
+        """The same where the discount head may steer around the run-out price and the capacity head set a target.
 
         The step is that whose prices are nearest to all of ``orders`` together, of equals the smallest, and the
         utilization that nearest to ``target``.
         """
         heads = self._heads(orders)
-        if "discount" in self._slices:
+        if "discount" in self._slices and self.config.around_run_out:
             part = self._slices["discount"]
             steps = np.arange(self.sizes[part.start]) - self.config.around_run_out
             menu = np.clip(self._base(observation)[:, None] + steps[:, None], 0, self.plan.menu - 1)
@@ -331,7 +331,7 @@ class ActionCodec:
         if "timing" in self._slices and PLANNED in self._orders:
             head, place = self._slices["timing"].start, int(np.flatnonzero(self._orders == PLANNED)[0])
             heads[orders.timing == self._calls.order(observation), head] = place
-        if "capacity" in self._slices:
+        if "capacity" in self._slices and self._scaler is not None:
             heads[:, self._slices["capacity"].start] = np.abs(self._targets - target).argmin()
         return self._joined(heads)
 

@@ -1,0 +1,128 @@
+"""Imagined sales: the rest of a sale as it may come, opened on what the operator sees and on nothing else.
+
+An imagined sale is opened on a seed of its own (none of a sale that is judged or that learners train on), so the world
+member, from the training members, and the frailties are drawn from their prior and the people to come are others. Then
+the state is set to what the operator sees: tick, stock on sale and to come, servers in force and ordered, backlog, room,
+budgets, the last offer for what people remember of prices and news. The frailty of each product is moved from the prior
+draw towards the learned level over the forecast, in logarithms and by the weight of evidence m/(m + 1/v), with m units
+expected so far and v the prior variance of that level. In a reference sale the observation is the state, so that only
+the people to come are imagined.
+
+Left out: carts, people who watch and who will try again, and a collapsed pool are not seen, and imagined to be none.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.baselines import Outlook
+from flashsim.envs.vector import SaleBatch
+
+IMAGINED_SEED = 3 * 2**61  # beyond those of learners and of searches
+
+
+def imagine(batch: SaleBatch, observation: NDArray[np.float32], tick: int) -> None:
+    """Set the sales of ``batch``, just opened, to what is seen at ``tick``: ``observation`` (sale, feature)."""
+    plan, fill, state = batch.plan, batch.batch.fill, batch.batch.state
+    outlook = Outlook(plan)
+    board, tables = outlook.dashboard, plan.tables
+    most = np.maximum(1, tables.planned + tables.stock.lots * tables.lot_units)
+    stock = outlook.stock(observation).astype(np.int64)
+    on_sale = np.stack([board.share(observation, f"product_{p}_available") for p in range(plan.products)], axis=1)
+    available = np.rint(on_sale * most).astype(np.int64)
+    state.tick[...] = tick
+    fill(state.stock.available, available)
+    fill(state.stock.unreleased, stock - available)
+    servers = tables.servers
+    ordered = np.rint(board.share(observation, "servers_ordered") * servers.max_servers).astype(np.int64)
+    fill(state.servers.ordered, ordered)
+    ring = state.servers.orders.shape[1]
+    levels = np.repeat(ordered[:, None], ring, axis=1)
+    for since in range(1, ring + 1):
+        ahead = max(0, servers.lag - since)  # ticks until what was ordered then is in force
+        if ahead in plan.lookahead:
+            shown = board.share(observation, f"servers_in_{ahead}") * servers.max_servers
+            levels[:, (tick - since) % ring] = np.rint(shown).astype(np.int64)
+    fill(state.servers.orders, levels)
+    if plan.is_reference:
+        fill(state.stock.next_wave, np.full(stock.shape[0], int(tick > 0)))
+    else:
+        _imagine_the_past(batch, observation, tick, ordered)
+
+
+def _imagine_the_past(
+    batch: SaleBatch, observation: NDArray[np.float32], tick: int, ordered: NDArray[np.int64]
+) -> None:
+    """What only a scenario has: budgets, queues, what people remember, and the level of demand."""
+    plan, fill, state = batch.plan, batch.batch.fill, batch.batch.state
+    board, tables, forecast = Outlook(plan).dashboard, plan.tables, plan.forecast
+    waves, lots = tables.wave_tick.shape[0], tables.stock.lots
+    fill(state.stock.next_wave, waves - _whole(board.share(observation, "waves_left") * waves))
+    fill(state.stock.lots_left, _whole(board.share(observation, "lots_left") * lots))
+    if lots:
+        due = (tick + tables.stock.lead_time // 2) % state.stock.coming.shape[1]
+        state.stock.coming[...] = 0
+        coming = np.zeros((observation.shape[0], state.stock.coming.shape[1]), np.int64)
+        coming[:, due] = _whole(board.share(observation, "lots_coming") * lots)
+        fill(state.stock.coming, coming)
+    fill(state.traffic.pushes_left, _whole(board.share(observation, "pushes_left") * tables.traffic.push_budget))
+    fill(state.traffic.push_goodwill, board.share(observation, "goodwill"))
+    members = list(plan.training_members)
+    by_segment = tables.rate[min(tick, plan.ticks - 1), :, :, 0][..., members].astype(np.float64).sum(axis=(1, 2))
+    mix = by_segment / max(by_segment.sum(), 1e-12)
+    capacity = tables.servers.service_rate * np.maximum(1, ordered)
+    for target, name in ((state.queue.backlog, "backlog"), (state.room.room, "room")):
+        fill(target, _whole((board.ratio(observation, name) * capacity)[:, None] * mix))
+    if tick == 0:
+        return
+    menus = [board.share(observation, f"product_{p}_menu") for p in range(plan.products)]
+    menu = _whole(np.stack(menus, axis=1) * max(1, plan.menu - 1))
+    shown = tables.depth[np.arange(plan.products), menu]
+    fill(state.choice.reference, shown)
+    fill(state.choice.deepest, shown.mean(axis=1))
+    units = forecast.units[tick - 1]
+    offered = np.take_along_axis(units[None], menu[..., None], axis=2)[..., 0].sum(axis=1)
+    uplift = np.log(np.maximum(offered, 1e-12) / max(units[:, 0].sum(), 1e-12))
+    news = forecast.traffic_share * np.maximum(0.0, uplift)
+    fill(state.traffic.goodwill, np.repeat(news[:, None], tables.rate.shape[1], axis=1))
+    _imagine_the_level(batch, observation, tick)
+    memory = batch.memory
+    fill(memory.goodwill, news)
+    fill(memory.menu, menu)
+
+
+def _imagine_the_level(batch: SaleBatch, observation: NDArray[np.float32], tick: int) -> None:
+    """Move frailties from the prior towards the learned level, and let the imagined operator know that level."""
+    plan, fill, state, memory = batch.plan, batch.batch.fill, batch.batch.state, batch.memory
+    forecast, rows, outlook = plan.forecast, batch.batch.rows, Outlook(plan)
+    learned = np.maximum(outlook.level(observation), 1e-3)  # sale, product
+    common = np.maximum(outlook.dashboard.ratio(observation, "level"), 1e-3)
+    usual = forecast.units[:, :, 0].sum(axis=0)
+    choice = plan.tables.choice
+    allowed = (1.0 - choice.another_unit**choice.limit) / (1.0 - choice.another_unit)
+    units = plan.tables.rate[:, :, :, 0].astype(np.float64).sum(axis=(0, 1)) * allowed  # product, member
+    by_member = units / np.maximum(usual, 1e-12)[:, None]
+    spread = by_member[:, list(plan.training_members)].var(axis=1)
+    variance = forecast.common_variance + forecast.product_variance + spread  # product
+    expected = forecast.units[:tick, :, 0].sum(axis=0)
+    weight = expected / (expected + 1.0 / np.maximum(variance, 1e-9))
+    own = by_member[:, rows(state.member)].T  # sale, product; level of the member drawn
+    prior = rows(state.frailty)
+    fill(state.frailty, prior ** (1.0 - weight) * (learned / np.maximum(own, 1e-9)) ** weight)
+    came = float(forecast.visitors[:tick, 0].sum())
+    fill(memory.visitors_expected, np.full(common.size, came))
+    fill(memory.visitors_seen, _seen(common, came, forecast.common_variance))
+    fill(memory.requests_expected, np.tile(expected, (common.size, 1)))
+    fill(memory.requests_seen, _seen(learned / common[:, None], expected, forecast.product_variance))
+
+
+def _seen(level: Any, expected: Any, variance: Any) -> NDArray[np.float64]:
+    """What was seen if with ``expected`` and the prior ``variance`` ``level`` came of it; where none: as expected."""
+    prior = np.asarray(variance, np.float64)
+    count = (level * (1.0 + prior * expected) - 1.0) / np.maximum(prior, 1e-12)
+    return np.where(prior > 0.0, count, expected)
+
+
+def _whole(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.rint(values).astype(np.int64)
