@@ -20,6 +20,7 @@ from agents.baselines import Outlook
 from flashsim.envs.vector import SaleBatch
 
 IMAGINED_SEED = 3 * 2**61  # beyond those of learners and of searches
+_GOLDEN = 0.6180339887498949  # multiples of it, less their whole part, fall evenly into [0, 1)
 
 
 def imagine(batch: SaleBatch, observation: NDArray[np.float32], tick: int) -> None:
@@ -96,6 +97,7 @@ def _imagine_the_level(batch: SaleBatch, observation: NDArray[np.float32], tick:
     """Move frailties from the prior towards the learned level, and let the imagined operator know that level."""
     plan, fill, state, memory = batch.plan, batch.batch.fill, batch.batch.state, batch.memory
     forecast, rows, outlook = plan.forecast, batch.batch.rows, Outlook(plan)
+    members = list(plan.training_members)
     learned = np.maximum(outlook.level(observation), 1e-3)  # sale, product
     common = np.maximum(outlook.dashboard.ratio(observation, "level"), 1e-3)
     usual = forecast.units[:, :, 0].sum(axis=0)
@@ -103,14 +105,26 @@ def _imagine_the_level(batch: SaleBatch, observation: NDArray[np.float32], tick:
     allowed = (1.0 - choice.another_unit**choice.limit) / (1.0 - choice.another_unit)
     units = plan.tables.rate[:, :, :, 0].astype(np.float64).sum(axis=(0, 1)) * allowed  # product, member
     by_member = units / np.maximum(usual, 1e-12)[:, None]
-    spread = by_member[:, list(plan.training_members)].var(axis=1)
+    spread = by_member[:, members].var(axis=1)
     variance = forecast.common_variance + forecast.product_variance + spread  # product
     expected = forecast.units[:tick, :, 0].sum(axis=0)
     weight = expected / (expected + 1.0 / np.maximum(variance, 1e-9))
-    own = by_member[:, rows(state.member)].T  # sale, product; level of the member drawn
+    came = float(forecast.visitors[:tick, 0].sum())
+    conversion = plan.tables.conversion[members]
+    visits = learned @ (usual / allowed) / forecast.visitors[:, 0].sum()
+    fit = np.log(visits[:, None] / conversion / common[:, None])  # sale, member
+    share = usual / max(usual.sum(), 1e-12)
+    bursts = 1.0 / ((1.0 - plan.tables.traffic.sharing_ratio) ** 2 * max(came, 1e-9))
+    unsure = (share**2 * variance / (1.0 + variance * expected)).sum() + bursts
+    odds = np.exp(-0.5 * (fit**2 - (fit**2).min(axis=1, keepdims=True)) / unsure)
+    upto = np.cumsum(odds, axis=1) / odds.sum(axis=1, keepdims=True)
+    spread_evenly = (rows(batch.batch.seed) % np.uint64(2**32)).astype(np.float64) * _GOLDEN % 1.0
+    place = np.minimum((spread_evenly[:, None] > upto).sum(axis=1), len(members) - 1)
+    member = np.array(members)[place]
+    fill(state.member, member)
+    own = by_member[:, member].T  # sale, product; level of the member drawn
     prior = rows(state.frailty)
     fill(state.frailty, prior ** (1.0 - weight) * (learned / np.maximum(own, 1e-9)) ** weight)
-    came = float(forecast.visitors[:tick, 0].sum())
     fill(memory.visitors_expected, np.full(common.size, came))
     fill(memory.visitors_seen, _seen(common, came, forecast.common_variance))
     fill(memory.requests_expected, np.tile(expected, (common.size, 1)))
