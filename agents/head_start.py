@@ -59,7 +59,7 @@ def steering(config: AgentConfig, rule: RulePolicy) -> AgentConfig:
         "opening_ticks": rule.operations.opening_ticks if opening is None else opening,
         "planned_calls": rule.operations.calls if calls is None else calls,
         "scaler": config.scaler or rule.operations.scaler,
-        "scaler_targets": config.scaler_targets or targets_around(rule, (4, 5, 6, 7, 8)),
+        "scaler_targets": config.scaler_targets or targets_around(rule.operations.target, (4, 5, 6, 7, 8)),
     }
     if "capacity" not in config.heads and not config.scaler_targets:
         changes["scaler_targets"] = (target,)
@@ -72,9 +72,8 @@ def steering(config: AgentConfig, rule: RulePolicy) -> AgentConfig:
     return replace(config, **changes)
 
 
-def targets_around(rule: RulePolicy, sixths: Sequence[int]) -> tuple[float, ...]:
-    """So many sixths of the rule's utilization, no more than a scaler can aim at."""
-    target = rule.operations.target
+def targets_around(target: float, sixths: Sequence[int]) -> tuple[float, ...]:
+    """So many sixths of the utilization ``target``, no more than a scaler can aim at."""
     return tuple(dict.fromkeys(min(MOST_UTILIZATION, round(target * part / 6, 4)) for part in sixths))
 
 

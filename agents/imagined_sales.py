@@ -1,12 +1,18 @@
 """Imagined sales: the rest of a sale as it may come, opened on what the operator sees and on nothing else.
 
-An imagined sale is opened on a seed of its own (none of a sale that is judged or that learners train on), so the world
-member, from the training members, and the frailties are drawn from their prior and the people to come are others. Then
-the state is set to what the operator sees: tick, stock on sale and to come, servers in force and ordered, backlog, room,
-budgets, the last offer for what people remember of prices and news. The frailty of each product is moved from the prior
-draw towards the learned level over the forecast, in logarithms and by the weight of evidence m/(m + 1/v), with m units
-expected so far and v the prior variance of that level. In a reference sale the observation is the state, so that only
-the people to come are imagined.
+An imagined sale is opened on a seed of its own (none of a sale that is judged or that learners train on), so that the
+people to come are others and frailties are drawn from their prior. Then the state is set to what the operator sees:
+tick, stock on sale and to come, servers in force and ordered, backlog, room, budgets, the last offer for what people
+remember of prices and news. The frailty of each product is moved from the prior draw towards the learned level θ_p over
+the forecast, in logarithms and by the weight of evidence m/(m + 1/v), with m units expected so far and v the prior
+variance of that level. The training member is drawn with odds
+
+    exp(-z²/2σ²),   z = ln(Σ_p θ_p·u_p / (c·V)) - ln θ,   σ² = Σ_p (u_p/u)²·v_p/(1 + v_p·m_p) + 1/((1 - n)²·V_0),
+
+where u_p are forecast units, c the member's conversion, V forecast visitors (V_0 of them so far), θ the learned level of
+visitors and n the branching ratio of sharing: of two members that sell the same, the one of the lower conversion has
+more visitors, who need more servers. In a reference sale the observation is the state, so that only the people to come
+are imagined.
 
 Left out: carts, people who watch and who will try again, and a collapsed pool are not seen, and imagined to be none.
 """

@@ -7,9 +7,9 @@ imagined sales. With J_s(u) what sale s earns from now on with the first action 
 
     lead(u) = mean_s [J_s(u) - J_s(u')],    taken if lead(u) > MARGIN · sd_s [J_s(u) - J_s(u')] / √S,
 
-one head after another, where u' is the action found so far, at first the rule's; of several choices of a head that pass,
-the one of the largest lead is taken. All is planned anew at the next decision. So chance alone seldom turns the planner
-from its rule, and where the rule's action is best, it is kept.
+one head after another, where u' is the action found so far, at first the rule's; of several choices of a head that
+pass, the one of the largest lead is taken. All is planned anew at the next decision. So chance alone seldom turns the
+planner from its rule, and where the rule's action is best, it is kept.
 
 The budget counts simulated ticks a decision, never seconds, and all of it goes into S; as the sale gets shorter, S
 grows. A budget that does not give every candidate ``LEAST_SCENARIOS`` at the opening is refused.
@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.baselines import Outlook, RulePolicy
+from agents.baselines import Operations, Outlook, RulePolicy
 from agents.head_start import InOwnActions, targets_around
 from agents.imagined_sales import IMAGINED_SEED, imagine
 from flashsim.envs.reward import RewardConfig
@@ -43,7 +43,7 @@ DESCRIPTIONS = {"MPC": "the run-out price, improved at every decision on imagine
 """One line on each planner, for reports."""
 
 LEAST_SCENARIOS = 8
-MARGIN = 1.0  # standard errors
+MARGIN = 2.0  # standard errors
 STEPS = 1  # around the run-out price, in a scenario
 SIXTHS = (5, 6, 7)  # of the rule's utilization
 DECISIONS = 12  # of a scenario; a reference sale is planned in every tick
@@ -63,15 +63,8 @@ class Planner:
     action: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        check_whole("planner budget", self.budget, 1, 10**12)
-        config = planned_actions(self.plan, self.rule)
-        least = LEAST_SCENARIOS * _candidates(ActionCodec(self.plan, config)) * self.plan.ticks
-        if self.budget < least:
-            raise InputError(
-                f"planner budget: {self.plan.name!r} takes at least {least} simulated ticks a decision to compare "
-                f"{LEAST_SCENARIOS} imagined sales a candidate, got {self.budget}; raise it"
-            )
-        object.__setattr__(self, "action", asdict(config))
+        check_budget(self.plan, self.budget)
+        object.__setattr__(self, "action", asdict(planned_actions(self.plan, self.rule.operations)))
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Actions (sale, head)."""
@@ -136,18 +129,30 @@ class Planner:
         return earned
 
 
-def planned_actions(plan: Plan, rule: RulePolicy) -> ActionConfig:
-    """The actions of a planner: in a scenario those of an assisted agent around ``rule``, else the plain ones."""
+def check_budget(plan: Plan, budget: int) -> None:
+    """InputError unless ``budget`` gives every candidate ``LEAST_SCENARIOS`` at the opening, whatever the rule."""
+    check_whole("planner budget", budget, 1, 10**12)
+    config = planned_actions(plan, Operations(pushes=True, lots=True))
+    least = LEAST_SCENARIOS * _candidates(ActionCodec(plan, config)) * plan.ticks
+    if budget < least:
+        raise InputError(
+            f"planner budget: {plan.name!r} takes at least {least} simulated ticks a decision, to play every candidate "
+            f"on {LEAST_SCENARIOS} imagined sales, got {budget}; raise it"
+        )
+
+
+def planned_actions(plan: Plan, operations: Operations) -> ActionConfig:
+    """The actions of a planner: in a scenario those of an assisted agent around the rule's, else the plain ones."""
     if plan.is_reference:
         return ActionConfig()
     return ActionConfig(
         per_product=False,
         around_run_out=STEPS,
-        opening_ticks=rule.operations.opening_ticks,
+        opening_ticks=operations.opening_ticks,
         timing=("planned", *ActionConfig().timing),
-        planned_calls=rule.operations.calls,
-        scaler=rule.operations.scaler,
-        scaler_targets=targets_around(rule, SIXTHS),
+        planned_calls=operations.calls,
+        scaler=operations.scaler,
+        scaler_targets=targets_around(operations.target, SIXTHS),
         every=next(n for n in range(1, plan.ticks + 1) if plan.ticks % n == 0 and plan.ticks // n <= DECISIONS),
     )
 

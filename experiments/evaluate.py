@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.baselines import DEFAULT_FIELD, check_field
+from agents.planners import check_budget
 from experiments.entry import dated, entry
 from experiments.judging import (
     DESCRIPTIONS,
@@ -36,7 +37,9 @@ class EvaluateConfig:
     baselines: tuple[str, ...] = DEFAULT_FIELD
     """Rivals by name; scheduled scaler, LinUCB and Thompson sampling play on request."""
     planner_budget: int = 0
-    """Simulated ticks a decision for a planner (MPC) that plays as well; 0: none. 10 000 take minutes."""
+    """Simulated ticks a decision for a planner (MPC) that plays as well: the run-out price, improved on imagined sales.
+    0: none. A sale takes about 60 times its ticks at least, and is told if there are fewer; with 10 000 a thousand sales
+    take some ten minutes."""
     search_ticks: int = 15_000_000
     """Simulated ticks spent on the search for the best fixed policy, at least."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -61,6 +64,8 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
     plan = make_scenario(config.scenario, world).plan()
     for policy in learners:
         check_policy(plan, policy)
+    if config.planner_budget:
+        check_budget(plan, config.planner_budget)
     folder.record(seeds={"evaluation": config.evaluation.seed}, data={"world": world.fingerprint()})
     policies = [
         *learners,

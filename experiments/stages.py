@@ -225,6 +225,7 @@ def make_rivals(plan: Plan, names: Sequence[str], *, ticks: int, planner_budget:
     """
     with progress_meter("searching baselines", total=None) as advance:
         field = Field(plan, ticks=ticks, seed=SEARCH_SEED, progress=advance)
-        policies = field.make(names)
+        planners = [Planner(plan, field.run_out_price, planner_budget)] if planner_budget else []
+        policies = [*field.make(names), *planners]
     write_json(folder / "search.json", field.facts)
-    return [*policies, Planner(plan, planner_budget)] if planner_budget else policies
+    return policies

@@ -14,6 +14,7 @@ from agents.baselines.rules import (
     USUAL,
     Operations,
     Rule,
+    RulePolicy,
     calls_of,
     fixed,
     human_team,
@@ -88,10 +89,16 @@ class Field:
         check_field(names)
         return [self._make(name) for name in names]
 
+    @cached_property
+    def run_out_price(self) -> RulePolicy:
+        """The run-out price with the operations that suit it best."""
+        return run_out_price(
+            self.plan, best_operations(self.plan, run_out_price, seed=self.seed, progress=self.progress)
+        )
+
     def _make(self, name: str) -> Policy:
         rules: dict[str, Callable[[], Rule]] = {
             "ladder 15/30/45": lambda: ladder,
-            "run-out price": lambda: run_out_price,
             "list price": lambda: list_price,
             "fluid LP": lambda: _fluid_rule(fluid_programs(self.plan, visit_cost=visit_cost(self.plan, USUAL))),
             "fitted DP": lambda: _programs_rule(fitted_programs(self.plan)),
@@ -107,6 +114,9 @@ class Field:
             team = human_team(self.plan)
             self.facts[name] = {"operations": asdict(team.operations)}
             return team
+        if name == "run-out price":
+            self.facts[name] = {"operations": asdict(self.run_out_price.operations)}
+            return self.run_out_price
         rule, choices = (self._as_scheduled(), SERVER_RULES) if name == "scheduled scaler" else (rules[name](), None)
         how = best_operations(self.plan, rule, seed=self.seed, operations=choices, progress=self.progress)
         self.facts[name] = {"operations": asdict(how)}

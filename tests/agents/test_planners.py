@@ -1,39 +1,105 @@
-"""The planner nears the optimum as its budget grows, and imagines no sale that is played."""
+"""The planner improves on its rule, nears the optimum as its budget grows, and imagines no sale that is played."""
 
 import numpy as np
 import pytest
 
-from agents.planners import IMAGINED_SEED, Planner, imagine
+from agents.baselines import Operations, RulePolicy, run_out_price
+from agents.callbacks import lead_over
+from agents.head_start import InOwnActions
+from agents.imagined_sales import IMAGINED_SEED, imagine
+from agents.planners import LEAST_SCENARIOS, MARGIN, Planner, check_budget
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
 from flashsim.evaluation.exact import exact_value
-from flashsim.evaluation.rollout import play
+from flashsim.evaluation.rollout import Rollout, play
 from flashsim.plan import Plan
-from flashsim.reference import evaluate_exactly, hold, j1, menu_sale, solve
+from flashsim.reference import evaluate_exactly, hold, menu_sale, solve
 from flashsim.scenarios import Failures, Outage
 from flashsim.sim.streams import EVALUATION_DOMAIN, TRAINING_DOMAIN
 from tests.worlds import make_scenario, make_world
+
+SCHEDULED = Operations(scaler="scheduled")
+LEAST = 8 * 8 * LEAST_SCENARIOS
+"""Ticks of the small sale; the rule's action, and one other head at a time: 2 prices, 3 calls, 2 utilizations."""
 
 
 def test_more_budget_brings_the_planner_nearer_to_the_optimum() -> None:
     """Of a sale where the best held price earns 94.4 %."""
     sale = menu_sale(rates=np.tile([1.0, 1.6, 2.4], (8, 1)), prices=[10.0, 8.0, 6.0], stock=10)
-    optimum = solve(sale).value
+    optimum, rule = solve(sale).value, run_out_price(sale.plan(), SCHEDULED)
     held = max(evaluate_exactly(sale, hold(sale, k)) for k in range(3))
-    small, large = (exact_value(sale, Planner(sale.plan(), budget)) for budget in (50, 10_000))
+    small, large = (exact_value(sale, Planner(sale.plan(), rule, budget)) for budget in (200, 10_000))
     assert held < small < large <= optimum
-    assert large > 0.985 * optimum
+    assert exact_value(sale, rule) < large
+    assert large > 0.999 * optimum
 
 
 def small_scenario() -> Plan:
     return make_scenario(make_world(products=2), ticks=8, waves=((0, 0.5), (4, 0.5))).plan()
 
 
+def play_small(operations: Operations, *, budget: int, sales: int) -> tuple[Rollout, Rollout]:
+    """The rule and its planner on the same sales."""
+    plan = small_scenario()
+    rule = run_out_price(plan, operations)
+    return tuple(play(plan, policy, sales=sales, seed=0) for policy in (rule, Planner(plan, rule, budget)))  # type: ignore[return-value]
+
+
+def test_a_planner_earns_no_less_than_its_rule() -> None:
+    lead, error = lead_over(*play_small(Operations(0.6, pushes=True), budget=2 * LEAST, sales=96), kpi="profit")
+    assert error > 0.0
+    assert lead > -2.0 * error
+
+
+def test_a_planner_mends_a_bad_rule() -> None:
+    """One that keeps far too many servers and sends no push."""
+    rule, planner = play_small(Operations(0.2), budget=2 * LEAST, sales=96)
+    gain = planner.totals["profit"] - rule.totals["profit"]
+    assert gain.mean() > 3.0 * gain.std(ddof=1) / np.sqrt(gain.size)
+
+
+def first_actions(planner: Planner, *, sales: int) -> tuple[np.ndarray, np.ndarray]:
+    """What the planner and its rule do in the middle of some sales."""
+    plan, config = planner.plan, ActionConfig(**planner.action)
+    batch = SaleBatch(plan, sales, action=config, reward=RewardConfig(), domain=EVALUATION_DOMAIN)
+    batch.seed(consecutive_seeds(0, sales))
+    batch.observe()
+    rule = InOwnActions(plan, planner.rule, config)
+    for _ in range(3):
+        batch.step(rule.act(batch.seen()))
+    seen = batch.seen()
+    return planner.act(seen), rule.act(seen)
+
+
+def test_heads_leave_the_rule_one_by_one() -> None:
+    planner = Planner(small_scenario(), run_out_price(small_scenario(), Operations(0.2)), 4 * LEAST)
+    chosen, usual = first_actions(planner, sales=64)
+    differs = chosen != usual
+    assert differs[:, :2].any(axis=0).all()  # prices and calls
+    assert (differs.sum(axis=1) == 1).any()
+    assert len(np.unique(differs, axis=0)) > 2
+
+
+def test_a_margin_that_nothing_passes_leaves_the_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The neutral plan is among the candidates."""
+    monkeypatch.setattr("agents.planners.MARGIN", 1e9 * MARGIN)
+    planner = Planner(small_scenario(), run_out_price(small_scenario(), Operations(0.2, pushes=True)), LEAST)
+    np.testing.assert_array_equal(*first_actions(planner, sales=16))
+
+
+def small_planner(plan: Plan, *, budget: int = LEAST) -> Planner:
+    return Planner(plan, rule_of(plan), budget)
+
+
+def rule_of(plan: Plan) -> RulePolicy:
+    return run_out_price(plan, Operations(pushes=True))
+
+
 def test_a_decision_depends_on_what_is_seen_alone() -> None:
     plan = small_scenario()
-    planner = Planner(plan, 64)
+    planner = small_planner(plan)
     batch = SaleBatch(plan, 5, action=ActionConfig(**planner.action), reward=RewardConfig(), domain=EVALUATION_DOMAIN)
     batch.seed(consecutive_seeds(0, 5))
     seen = batch.observe()
@@ -81,21 +147,58 @@ def test_what_is_imagined_looks_as_what_is_seen_but_is_another_sale() -> None:
     assert not np.isclose(rows(dream.batch.state.frailty), real.batch.rows(real.batch.state.frailty)).any()
 
 
+def test_imagined_sales_bring_as_many_visitors_as_real_ones() -> None:
+    """Whatever the member's conversion: what visitors and requests tell together is what is imagined."""
+    world = make_world(products=2, members=5, conversion_at_list=np.array([0.04, 0.07, 0.12, 0.2, 0.1]))
+    plan = make_scenario(world, ticks=24).plan()
+    plan = plan.with_members(plan.training_members)
+    sales, scenarios, half = 96, 8, 12
+    real, dream = (
+        SaleBatch(plan, count, action=ActionConfig(), reward=RewardConfig(), domain=TRAINING_DOMAIN)
+        for count in (sales, sales * scenarios)
+    )
+    came: dict[int, list[np.ndarray]] = {real.sales: [], dream.sales: []}
+
+    def count(batch: SaleBatch, _reward: np.ndarray, _closed: np.ndarray) -> None:
+        came[batch.sales].append(batch.batch.rows(batch.batch.ledger.exogenous_visitors).copy())
+
+    real.seed(consecutive_seeds(0, sales))
+    real.observe()
+    idle = np.zeros((1, real.codec.sizes.size), np.int64)
+    for _ in range(half):
+        real.step(np.repeat(idle, sales, axis=0))
+    dream.seed(np.tile(consecutive_seeds(IMAGINED_SEED, scenarios), sales))
+    imagine(dream, np.repeat(real.seen(), scenarios, axis=0), half)
+    dream.observe()
+    for batch in (real, dream):
+        batch.listeners.append(count)
+        for _ in range(half):
+            batch.step(np.repeat(idle, batch.sales, axis=0))
+    told, met = (np.sum(came[batch.sales], axis=0) for batch in (dream, real))
+    told = told.reshape(sales, scenarios).mean(axis=1)
+    assert np.corrcoef(told, met)[0, 1] > 0.95
+    assert abs(told.mean() / met.mean() - 1.0) < 0.1
+
+
 def test_a_planner_plays_whole_sales() -> None:
     plan = small_scenario()
-    assert np.isfinite(play(plan, Planner(plan, 64), sales=4, seed=0).totals["profit"]).all()
-    sale = j1(2)
-    assert exact_value(sale, Planner(sale.plan(), 1)) <= solve(sale).value
+    assert np.isfinite(play(plan, small_planner(plan), sales=4, seed=0).totals["profit"]).all()
 
 
 def test_a_planner_plays_on_when_its_screen_freezes_between_two_decisions() -> None:
     failures = Failures(feed=Outage(3, 4))
     plan = make_scenario(make_world(products=2), ticks=24, waves=((0, 1.0),), failures=failures).plan()
-    planner = Planner(plan, 200)
+    planner = small_planner(plan, budget=3 * LEAST)
     assert ActionConfig(**planner.action).every == 2
     assert (play(plan, planner, sales=3, seed=0).totals["ticks"] == 24).all()
 
 
-def test_a_budget_of_nothing_is_refused() -> None:
-    with pytest.raises(InputError, match="planner budget must be"):
-        Planner(small_scenario(), 0)
+@pytest.mark.parametrize("budget", [0, LEAST - 1])
+def test_a_budget_that_compares_nothing_is_refused(budget: int) -> None:
+    plan = small_scenario()
+    with pytest.raises(InputError, match="planner budget") as refusal:
+        small_planner(plan, budget=budget)
+    assert str(budget) in str(refusal.value)
+    if budget:
+        assert str(LEAST) in str(refusal.value)
+    check_budget(plan, LEAST)

@@ -222,7 +222,7 @@ def test_an_agent_is_trained_then_evaluated(start: Start, tmp_path: Path) -> Non
         *FEW_SALES,
         "search_ticks=1",
         "baselines=[best fixed,ladder 15/30/45,list price]",
-        "planner_budget=50",
+        "planner_budget=5000",
         "bundles=[train/policies/dqn]",
         "output=evaluate",
     )
