@@ -9,8 +9,8 @@ variance of that level. The training member is drawn with odds
 
     exp(-z²/2σ²),   z = ln(Σ_p θ_p·u_p / (c·V)) - ln θ,   σ² = Σ_p (u_p/u)²·v_p/(1 + v_p·m_p) + 1/((1 - n)²·V_0),
 
-where u_p are forecast units, c the member's conversion, V forecast visitors (V_0 of them so far), θ the learned level of
-visitors and n the branching ratio of sharing: of two members that sell the same, the one of the lower conversion has
+where u_p are forecast units, c the member's conversion, V forecast visitors (V_0 of them so far), θ the learned level
+of visitors and n the branching ratio of sharing: of two members that sell the same, the one of the lower conversion has
 more visitors, who need more servers. In a reference sale the observation is the state, so that only the people to come
 are imagined.
 

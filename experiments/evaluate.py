@@ -38,8 +38,8 @@ class EvaluateConfig:
     """Rivals by name; scheduled scaler, LinUCB and Thompson sampling play on request."""
     planner_budget: int = 0
     """Simulated ticks a decision for a planner (MPC) that plays as well: the run-out price, improved on imagined sales.
-    0: none. A sale takes about 60 times its ticks at least, and is told if there are fewer; with 10 000 a thousand sales
-    take some ten minutes."""
+    0: none. A sale takes some 60 times its ticks at least, and fewer are refused; with 10 000 a thousand sales take
+    some ten minutes."""
     search_ticks: int = 15_000_000
     """Simulated ticks spent on the search for the best fixed policy, at least."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
