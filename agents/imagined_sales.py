@@ -14,7 +14,9 @@ of visitors and n the branching ratio of sharing: of two members that sell the s
 more visitors, who need more servers. In a reference sale the observation is the state, so that only the people to come
 are imagined.
 
-Left out: carts, people who watch and who will try again, and a collapsed pool are not seen, and imagined to be none.
+Servers have the health h at which the utilization seen comes of the visits seen; where they were full, they are taken
+as collapsed if those visits would keep them so. Of the visits beyond what they could do, the share that tries again
+does so. Left out: carts and people who watch are not seen, and imagined to be none.
 """
 
 from typing import Any
@@ -83,6 +85,7 @@ def _imagine_the_past(
         fill(target, _whole((board.ratio(observation, name) * capacity)[:, None] * mix))
     if tick == 0:
         return
+    _imagine_the_pool(batch, observation, ordered, mix)
     menus = [board.share(observation, f"product_{p}_menu") for p in range(plan.products)]
     menu = _whole(np.stack(menus, axis=1) * max(1, plan.menu - 1))
     shown = tables.depth[np.arange(plan.products), menu]
@@ -97,6 +100,28 @@ def _imagine_the_past(
     memory = batch.memory
     fill(memory.goodwill, news)
     fill(memory.menu, menu)
+
+
+def _imagine_the_pool(
+    batch: SaleBatch, observation: NDArray[np.float32], ordered: NDArray[np.int64], mix: NDArray[np.float64]
+) -> None:
+    """Health of the servers and those about to try again, from visits and utilization of the tick just past."""
+    board, servers, state = Outlook(batch.plan).dashboard, batch.plan.tables.servers, batch.batch.state
+    visits = board.ratio(observation, "load") * servers.service_rate * np.maximum(1, ordered)
+    capacity = servers.service_rate * np.maximum(1.0, board.share(observation, "servers_in_0") * servers.max_servers)
+    load, utilization = visits / capacity, board.share(observation, "utilization")
+    health = np.ones_like(load)
+    if servers.collapse_load > 0.0:
+        is_full = utilization > 1.0 - 1e-6
+        stays = load > servers.collapse_load * servers.collapsed_health
+        health = np.where(
+            is_full, np.where(stays, servers.collapsed_health, load), load / np.maximum(utilization, 1e-6)
+        )
+        health = np.clip(np.where(utilization > 0.0, health, 1.0), servers.collapsed_health, 1.0)
+    batch.batch.fill(state.servers.health, health)
+    returning = 1.0 - np.exp(-1.0 / servers.retry_delay)
+    failed = np.maximum(0.0, visits - health * capacity)
+    batch.batch.fill(state.queue.retrying, _whole((servers.retry_share * failed / returning)[:, None] * mix))
 
 
 def _imagine_the_level(batch: SaleBatch, observation: NDArray[np.float32], tick: int) -> None:
