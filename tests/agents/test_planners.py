@@ -21,8 +21,8 @@ from flashsim.sim.streams import EVALUATION_DOMAIN, TRAINING_DOMAIN
 from tests.worlds import make_scenario, make_world
 
 SCHEDULED = Operations(scaler="scheduled")
-LEAST = 8 * 8 * LEAST_SCENARIOS
-"""Ticks of the small sale; the rule's action, and one other head at a time: 2 prices, 3 calls, 2 utilizations."""
+LEAST = 7 * 8 * LEAST_SCENARIOS
+"""Ticks of the small sale; the rule's action, and one other head at a time: 2 prices, 3 calls, 1 utilization."""
 
 
 def test_more_budget_brings_the_planner_nearer_to_the_optimum() -> None:
