@@ -55,14 +55,13 @@ def steering(config: AgentConfig, rule: RulePolicy) -> AgentConfig:
     learns from there. An agent without the timing or the capacity head leaves calls or the utilization to the rule.
     """
     opening, calls = config.opening_ticks, config.planned_calls
+    sixths = (4, 5, 6, 7, 8) if "capacity" in config.heads else (6,)
     changes: dict[str, Any] = {
         "opening_ticks": rule.operations.opening_ticks if opening is None else opening,
         "planned_calls": rule.operations.calls if calls is None else calls,
         "scaler": config.scaler or rule.operations.scaler,
-        "scaler_targets": config.scaler_targets or targets_around(rule.operations.target, (4, 5, 6, 7, 8)),
+        "scaler_targets": config.scaler_targets or targets_around(rule.operations.target, sixths),
     }
-    if "capacity" not in config.heads and not config.scaler_targets:
-        changes["scaler_targets"] = (target,)
     if isinstance(config, PPOConfig) and config.paired:
         changes["rollout_steps"] = _ROLLOUT if config.rollout_steps is None else config.rollout_steps
     if isinstance(config, DQNConfig):

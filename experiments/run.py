@@ -2,7 +2,7 @@
 
     python -m experiments.run        # quick calibration, default scenario; minutes, see the README
     python -m experiments.run world.folder=WORLD scenario.stock_cover=1.2 evaluation.sales=2000
-    python -m experiments.run scenario.name=seckill trainings=3 planner_budget=2000
+    python -m experiments.run scenario.name=seckill trainings=3 planner_budget=10000
 
 PPO and DQN learn in processes of their own while the baselines are searched in this one.
 """

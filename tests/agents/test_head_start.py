@@ -10,7 +10,7 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3 import PPO
 
-from agents.baselines import SEARCH_SEED, Operations, RulePolicy, best_operations, run_out_price
+from agents.baselines import SEARCH_SEED, Field, Operations, RulePolicy, best_operations, run_out_price
 from agents.export import network_policy
 from agents.head_start import InOwnActions, steering, usual_run
 from agents.learners import make_model, train
@@ -43,6 +43,7 @@ def test_the_rule_is_the_run_out_price_with_the_operations_that_suit_it_best() -
     plan = plan_of_two()
     rule = usual_run(plan)
     assert rule.operations == best_operations(plan, run_out_price, seed=SEARCH_SEED)
+    assert rule.operations == Field(plan, ticks=1, seed=SEARCH_SEED).run_out_price.operations
     assert rule.name == "run-out price"
 
 
