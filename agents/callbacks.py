@@ -21,6 +21,10 @@ from flashsim.policy import Policy
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 PARTS_OF_SALE = 4  # depth and servers are shown for each quarter of the sale
+_SUMMED = (
+    *("revenue", "goods_cost", "server_cost", "penalty", "salvage"),
+    *("ordered", "paid", "served", "errors", "abandoned"),
+)
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,7 @@ class SaleMetrics(BaseCallback):
         self._clear()
 
     def _clear(self) -> None:
-        self._sums: dict[str, float] = dict.fromkeys(
-            ("revenue", "goods_cost", "server_cost", "penalty", "salvage", "ordered", "paid"), 0.0
-        ) | dict.fromkeys(("served", "errors", "abandoned"), 0.0)
+        self._sums: dict[str, float] = dict.fromkeys(_SUMMED, 0.0)
         self._sales, self._ticks, self._unfeasible = 0, 0, 0.0
         self._latencies: list[Any] = []
         self._depth = np.zeros((PARTS_OF_SALE, 2))

@@ -27,7 +27,7 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3 import DQN, PPO
 from torch.nn import functional
 
-from agents.baselines import SEARCH_SEED, RulePolicy, best_operations, run_out_price
+from agents.baselines import SEARCH_SEED, Field, RulePolicy
 from agents.settings import AgentConfig, DQNConfig, PPOConfig
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.scalers import MOST_UTILIZATION
@@ -44,7 +44,7 @@ _UPDATES, _BATCH, _RATE = 1_000, 1_024, 2e-3
 
 def usual_run(plan: Plan) -> RulePolicy:
     """How a good team would run ``plan``: the run-out price, as it is searched for every comparison."""
-    return run_out_price(plan, best_operations(plan, run_out_price, seed=SEARCH_SEED))
+    return Field(plan, ticks=1, seed=SEARCH_SEED).run_out_price
 
 
 def steering(config: AgentConfig, rule: RulePolicy) -> AgentConfig:

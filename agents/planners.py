@@ -81,17 +81,18 @@ class Planner:
             width = max(1, _MOST_ROWS // scenarios)
             for start in range(0, rows.size, width):
                 part = rows[start : start + width]
-                chosen[part] = self._improve(observation[part], int(tick), scenarios)
+                chosen[part] = self._improve(observation[part], int(tick), scenarios, codec.sizes)
         return chosen
 
-    def _improve(self, observation: NDArray[np.float32], tick: int, scenarios: int) -> NDArray[np.int64]:
+    def _improve(
+        self, observation: NDArray[np.float32], tick: int, scenarios: int, sizes: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
         """The action (sale, head) found for each row of ``observation``, all at ``tick``."""
         sales = observation.shape[0]
         earned = self._rollouts(observation, tick, scenarios)
         player = InOwnActions(self.plan, self.rule, ActionConfig(**self.action))
         best = player.act(observation)
         best_earned = earned(best)
-        sizes = ActionCodec(self.plan, ActionConfig(**self.action)).sizes
         for head, size in enumerate(sizes):
             found, found_earned, most = best, best_earned, np.zeros(sales)
             for turn in range(1, size):
