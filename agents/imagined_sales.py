@@ -11,7 +11,7 @@ variance of that level. The training member is drawn with odds
 
 where u_p are forecast units, c the member's conversion, V forecast visitors (V_0 of them so far), θ the learned level
 of visitors and n the branching ratio of sharing: of two members that sell the same, the one of the lower conversion has
-more visitors, who need more servers. Failures come at the times of that member. In a reference sale the observation is
+more visitors, who need more servers. Failures come at times of their own. In a reference sale the observation is
 the state, so that only the people to come are imagined.
 
 Servers have the health h at which the utilization seen comes of the visits seen; where they were full, they are taken

@@ -12,12 +12,13 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.naive_parts import Answers, Pool, Queue, Shoppers, Stock, Traffic
+from experiments.naive_parts import Answers, Outages, Pool, Queue, Shoppers, Stock, Traffic
 from flashsim.envs.features import observation_space
 from flashsim.envs.observation import PACE_MEMORY
 from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.errors import InputError
 from flashsim.plan import Plan
+from flashsim.sim.failures import FEED
 
 
 class NaiveSale(gymnasium.Env[NDArray[Any], Any]):
@@ -40,16 +41,17 @@ class NaiveSale(gymnasium.Env[NDArray[Any], Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Open a sale: draw a member and frailties, fill the stock."""
+        """Open a sale: draw a member, frailties and when things fail, fill the stock."""
         super().reset(seed=seed)
         tables, products, rng = self.tables, self.products, self.np_random
         self.tick = 0
-        self.member = member = int(rng.choice(tables.members))
+        member = int(rng.choice(tables.members))
         variances = [tables.common_variance[member], *tables.product_variance[member]]
         factors = [rng.gamma(1.0 / v, v) if v > 0.0 else 1.0 for v in variances]
-        self.traffic = Traffic(tables, member, factors[0] * np.array(factors[1:]), rng)
-        self.pool, self.queue = Pool(tables, member), Queue(tables, rng)
-        self.shoppers, self.stock = Shoppers(tables, rng), Stock(tables, member, rng)
+        self.outages = outages = Outages(tables, rng)
+        self.traffic = Traffic(tables, member, factors[0] * np.array(factors[1:]), outages, rng)
+        self.pool, self.queue = Pool(tables, outages), Queue(tables, rng)
+        self.shoppers, self.stock = Shoppers(tables, rng), Stock(tables, outages, rng)
         self.visitors_seen, self.visitors_expected, self.goodwill = 0.0, 0.0, 0.0
         self.requests_seen, self.requests_expected = np.zeros(products), np.zeros(products)
         self.pace, self.last_menu = np.zeros(products), np.zeros(products, np.int64)
@@ -89,7 +91,7 @@ class NaiveSale(gymnasium.Env[NDArray[Any], Any]):
         self._remember(menu, sum(came.people), sum(doors), answers, requests, opening)
         self.pool.wear(answers.load)
         self.tick += 1
-        if not tables.is_frozen[tick, self.member]:
+        if not self.outages.fails(FEED, tick):
             self.screen = self._observe()
         return self.screen.copy(), float(reward), closed, False, {}
 

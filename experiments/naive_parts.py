@@ -11,6 +11,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from flashsim.sim.failures import PAYMENT, POOL, TRAFFIC
 from flashsim.sim.state import PUSH, RELEASE, REORDER, SaleTables
 
 
@@ -27,6 +28,19 @@ def ration(counts: list[int], places: int, rng: Generator) -> list[int]:
     return result
 
 
+class Outages:
+    """When things fail in one sale."""
+
+    def __init__(self, tables: SaleTables, rng: Generator) -> None:
+        self.params = tables.failures
+        latest = np.maximum(0, tables.rate.shape[0] - self.params.ticks)
+        self.start = np.where(self.params.start < 0, rng.integers(latest + 1), self.params.start)
+
+    def fails(self, kind: int, tick: int) -> bool:
+        """Whether ``kind`` fails in ``tick``."""
+        return bool(self.start[kind] <= tick < self.start[kind] + self.params.ticks[kind])
+
+
 class Visitors(NamedTuple):
     """Who comes in a tick."""
 
@@ -39,8 +53,10 @@ class Visitors(NamedTuple):
 class Traffic:
     """Who comes: exogenous and attracted people, goodwill, pushes, sharing."""
 
-    def __init__(self, tables: SaleTables, member: int, frailty: NDArray[np.float64], rng: Generator) -> None:
-        self.tables, self.member, self.frailty, self.rng = tables, member, frailty, rng
+    def __init__(
+        self, tables: SaleTables, member: int, frailty: NDArray[np.float64], outages: Outages, rng: Generator
+    ) -> None:
+        self.tables, self.member, self.frailty, self.outages, self.rng = tables, member, frailty, outages, rng
         segments = tables.rate.shape[1]
         self.goodwill = [0.0] * segments
         self.offspring = [[0.0] * segments, [0.0] * segments]
@@ -58,14 +74,15 @@ class Traffic:
         """Draw the people of a tick."""
         tables, params, m = self.tables, self.tables.traffic, self.member
         decay = 0.5 ** (1.0 / params.goodwill_half_life)
+        surge = tables.failures.traffic_factor if self.outages.fails(TRAFFIC, tick) else 1.0
         came = Visitors([], [], [], 0.0)
         total = 0.0
         for segment in range(tables.rate.shape[1]):
             row, listed = [], 0.0
             for product, index in enumerate(menu):
                 rate = tables.rate[tick, segment, product]
-                row.append(float(rate[index, m]) * self.frailty[product])
-                listed += float(rate[0, m]) * self.frailty[product]
+                row.append(float(rate[index, m]) * self.frailty[product] * surge)
+                listed += float(rate[0, m]) * self.frailty[product] * surge
             offer = sum(row)
             uplift = math.log(offer / listed) if listed > 0.0 and offer > 0.0 else 0.0
             headroom = math.log(params.highest_conversion / tables.conversion[m])
@@ -103,8 +120,8 @@ class Traffic:
 class Pool:
     """Servers: ordered, in force, billed; their health."""
 
-    def __init__(self, tables: SaleTables, member: int) -> None:
-        self.tables, self.member, self.health = tables, member, 1.0
+    def __init__(self, tables: SaleTables, outages: Outages) -> None:
+        self.tables, self.outages, self.health = tables, outages, 1.0
         self.levels: list[int] = []  # ordered by the end of each tick
         self.ordered = int(tables.servers.start_servers)
 
@@ -125,7 +142,8 @@ class Pool:
         self.ordered = min(max(self.ordered + change, params.min_servers), params.max_servers)
         self.levels.append(self.ordered)
         there = self.planned(tick)
-        self.in_force = math.floor(self.tables.servers_up[tick, self.member] * there)
+        works = self.tables.failures.pool_left if self.outages.fails(POOL, tick) else 1.0
+        self.in_force = math.floor(works * there)
         self.capacity = float(params.service_rate * self.in_force * self.health)
         if not params.pays_while_booting:
             return there
@@ -285,8 +303,8 @@ class Shoppers:
 class Stock:
     """Waves, lots, carts and payments."""
 
-    def __init__(self, tables: SaleTables, member: int, rng: Generator) -> None:
-        self.tables, self.member, self.rng = tables, member, rng
+    def __init__(self, tables: SaleTables, outages: Outages, rng: Generator) -> None:
+        self.tables, self.outages, self.rng = tables, outages, rng
         products = tables.rate.shape[2]
         self.unreleased, self.available = tables.planned.copy(), np.zeros(products, np.int64)
         self.next_wave, self.lots_left = 0, tables.stock.lots
@@ -309,7 +327,7 @@ class Stock:
     def fulfill(self, tick: int, requests: list[int], menu: NDArray[np.int64]) -> list[tuple[int, float]]:
         """Fill requests while there are units; returns units and money paid now (product,)."""
         tables, carts, returns = self.tables, [], []
-        pays = (1.0 - tables.stock.payment_failure) * tables.payments_up[tick, self.member]
+        pays = 0.0 if self.outages.fails(PAYMENT, tick) else 1.0 - tables.stock.payment_failure
         for product, asked in enumerate(requests):
             reserved = min(asked, int(self.available[product]))
             self.available[product] -= reserved

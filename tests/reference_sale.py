@@ -81,10 +81,18 @@ class ReferenceSale:
         common = gamma_factor(random, tables.common_variance[self.member])
         own = [gamma_factor(random, variance) for variance in tables.product_variance[self.member]]
         self.frailty = [common * factor for factor in own]
+        self.fails = {kind: self._outage(place) for place, kind in enumerate(("pool", "payment", "traffic"))}
         self.pushes_left = tables.traffic.push_budget
         self.levels = [tables.servers.start_servers]  # ordered before the sale, then by the end of each tick
         self.available = [0] * self.products
         self.unreleased = [int(units) for units in tables.planned]
+
+    def _outage(self, kind: int) -> range:
+        """Ticks in which something fails; one of any time begins where it fits into the sale."""
+        start, ticks = int(self.tables.failures.start[kind]), int(self.tables.failures.ticks[kind])
+        if start < 0:
+            start = self.random.randint(0, max(0, self.tables.rate.shape[0] - ticks))
+        return range(start, start + ticks)
 
     def happens(self, chance: float) -> bool:
         """Whether something of probability ``chance`` does."""
@@ -156,7 +164,7 @@ class ReferenceSale:
         first = max(0, len(self.levels) - 1 - params.lag - params.drain_ticks)
         last = max(0, len(self.levels) - 1 - params.lag)
         there = max(self.levels[first : last + 1])  # working or not
-        self.in_force = math.floor(tables.servers_up[self.now, self.member] * there)
+        self.in_force = math.floor(tables.failures.pool_left * there) if self.now in self.fails["pool"] else there
         self.capacity = params.service_rate * self.in_force * self.health
         facts["servers"] = self.in_force
         facts["servers_billed"] = max(self.levels[first:]) if params.pays_while_booting else there
@@ -165,7 +173,8 @@ class ReferenceSale:
     def _arrive(self, orders: Orders, facts: dict[str, Any]) -> list[Person]:
         """Everybody new: who come anyway, who come for the offer, and the friends that earlier ones told."""
         params, conversion = self.tables.traffic, float(self.tables.conversion[self.member])
-        rates = self.tables.rate[self.now, :, :, :, self.member]
+        surge = self.tables.failures.traffic_factor if self.now in self.fails["traffic"] else 1.0
+        rates = surge * self.tables.rate[self.now, :, :, :, self.member].astype(np.float64)
         people: list[Person] = []
         came = [0, 0]
         self.units, self.visitors = [], []
@@ -312,7 +321,7 @@ class ReferenceSale:
         factors = self._appeals(appeal, orders)
         for name in ("buyers", "requests", "reserved"):
             facts[name] = [0] * self.products
-        pays = (1.0 - stock.payment_failure) * self.tables.payments_up[self.now, self.member]
+        pays = 0.0 if self.now in self.fails["payment"] else 1.0 - stock.payment_failure
         for person in served:
             units = self.units[person.segment]
             outside = max(0.0, self.visitors[person.segment] - sum(units))

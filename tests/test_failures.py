@@ -11,6 +11,7 @@ from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.plan import Plan
 from flashsim.scenarios import Failures, Outage, flaky_platform
+from flashsim.sim.failures import KINDS, failing_ticks
 from flashsim.world import World, shipped_world
 from tests.random_sales import random_actions
 from tests.worlds import make_scenario, make_world
@@ -25,9 +26,20 @@ def test_nobody_has_forecast_what_fails() -> None:
     for name, field in plain.forecast._asdict().items():
         np.testing.assert_array_equal(field, getattr(wrong.forecast, name), err_msg=name)
     np.testing.assert_array_equal(plain.stock, wrong.stock)
-    ratio = wrong.tables.rate / plain.tables.rate
-    np.testing.assert_allclose(ratio[8:10], 10.0, rtol=1e-6)
-    np.testing.assert_array_equal(np.delete(ratio, [8, 9], axis=0), 1.0)
+    np.testing.assert_array_equal(plain.tables.rate, wrong.tables.rate)
+
+
+def test_a_surge_brings_a_multiple_of_the_people() -> None:
+    """Ten times as many in its two ticks, within four standard errors, and the same people to the last before it."""
+    plain, wrong = (
+        played(make_scenario(failures=failures).plan(), sales=2_000)
+        for failures in (Failures(), Failures(traffic=WRONG.traffic, traffic_factor=10.0))
+    )
+    usual, surge = (path["exogenous_visitors"].astype(np.float64) for path in (plain, wrong))
+    np.testing.assert_array_equal(usual[:8], surge[:8])
+    excess = (surge[8:10] - 10.0 * usual[8:10]).sum(axis=0)
+    assert abs(excess.mean()) < 4.0 * excess.std() / np.sqrt(2_000)
+    assert surge[8:10].mean() > 5.0 * usual[8:10].mean()
 
 
 def test_half_the_pool_is_lost_while_it_lasts_and_paid_all_the_same() -> None:
@@ -66,22 +78,20 @@ def test_a_frozen_screen_shows_what_it_showed_before_and_then_the_truth_again(st
 
 
 ANY_TIME = Failures(pool=Outage(None, 4), payment=Outage(None, 3), traffic=Outage(None, 2), feed=Outage(None, 5))
-KINDS = ("pool", "payment", "traffic", "feed")
+MOST = 2_000  # sales that are played
 
 
-def failing(failures: Failures, *, ticks: int = 20, members: int = 40) -> dict[str, NDArray[np.bool_]]:
-    """Whether each tick is in each kind of failure (tick, member)."""
-    return {
-        "pool": failures.servers_up(ticks, members) < 1.0,
-        "payment": failures.payments_up(ticks, members) < 1.0,
-        "traffic": failures.demand(ticks, members) > 1.0,
-        "feed": failures.is_frozen(ticks, members),
-    }
+def drawn(plan: Plan, *, sales: int) -> dict[str, NDArray[np.bool_]]:
+    """Whether each tick is in each kind of failure (tick, sale), in sales from seed 0 on."""
+    batch = SaleBatch(plan, sales, action=ActionConfig(), reward=RewardConfig(), domain=0)
+    batch.seed(np.arange(sales, dtype=np.uint64))
+    failures, starts = plan.tables.failures, batch.batch.rows(batch.batch.state.failures.start)
+    return {name: failing_ticks(failures, starts, kind=kind, ticks=plan.ticks) for kind, name in enumerate(KINDS)}
 
 
 def test_a_failure_of_any_time_is_whole_and_comes_at_all_times() -> None:
-    """In 4 000 members each possible start comes as often as any other, within four standard errors."""
-    for kind, fails in failing(ANY_TIME, members=4_000).items():
+    """In 4 000 sales each possible start comes as often as any other, within four standard errors."""
+    for kind, fails in drawn(plan_of(ANY_TIME), sales=4_000).items():
         lasts = getattr(ANY_TIME, kind).ticks
         first, places = fails.argmax(axis=0), 20 - lasts + 1
         np.testing.assert_array_equal(fails, np.isin(np.arange(20)[:, None] - first, np.arange(lasts)))
@@ -90,29 +100,23 @@ def test_a_failure_of_any_time_is_whole_and_comes_at_all_times() -> None:
         assert np.abs(often / 4_000 * places - 1.0).max() < 4.0 * np.sqrt(places / 4_000)
 
 
-def test_each_kind_of_failure_has_times_of_its_own() -> None:
+def test_each_kind_of_failure_has_times_of_its_own_and_so_has_each_sale_of_a_member() -> None:
     any_time = Outage(None, 3)
-    alike = Failures(pool=any_time, payment=any_time, traffic=any_time, feed=any_time)
-    first = np.array([fails.argmax(axis=0) for fails in failing(alike, members=4_000).values()])
-    together = np.corrcoef(first)
-    assert np.abs(together[~np.eye(4, dtype=bool)]).max() < 4.0 / np.sqrt(4_000)
+    plan = plan_of(Failures(pool=any_time, payment=any_time, traffic=any_time, feed=any_time)).with_members((1,))
+    first = np.array([fails.argmax(axis=0) for fails in drawn(plan, sales=4_000).values()])
+    together = np.corrcoef(np.concatenate([first[:, 1:], first[:, :-1]]))
+    assert np.abs(together[~np.eye(8, dtype=bool)]).max() < 4.0 / np.sqrt(4_000)
 
 
-def test_more_members_move_no_failure() -> None:
-    few, many = failing(ANY_TIME, members=3), failing(ANY_TIME, members=40)
-    for kind in KINDS:
-        np.testing.assert_array_equal(few[kind], many[kind][:, :3])
-
-
-def test_a_failure_with_a_start_comes_then_in_every_member() -> None:
-    for kind, fails in failing(WRONG).items():
+def test_a_failure_with_a_start_comes_then_in_every_sale() -> None:
+    for kind, fails in drawn(plan_of(WRONG), sales=50).items():
         outage = getattr(WRONG, kind)
         np.testing.assert_array_equal(fails.any(axis=1), fails.all(axis=1))
         np.testing.assert_array_equal(np.flatnonzero(fails[:, 0]), outage.start + np.arange(outage.ticks))
 
 
 def test_a_failure_as_long_as_the_sale_starts_with_it() -> None:
-    assert failing(Failures(pool=Outage(None, 20)))["pool"].all()
+    assert drawn(plan_of(Failures(pool=Outage(None, 20))), sales=50)["pool"].all()
 
 
 def plan_of(failures: Failures) -> Plan:
@@ -120,48 +124,46 @@ def plan_of(failures: Failures) -> Plan:
     return make_scenario(make_world(population=5.0), failures=failures).plan().with_members((0, 1, 2))
 
 
-def played(plan: Plan, *, sales: int) -> tuple[dict[str, NDArray[np.generic]], NDArray[np.int64]]:
-    """Observations, rewards and the ledger (tick, sale, …) under orders of each sale's own, and its member."""
+def played(plan: Plan, *, sales: int) -> dict[str, NDArray[np.generic]]:
+    """Observations, rewards and the ledger (tick, sale, …) under orders of each sale's own."""
     batch = SaleBatch(plan, sales, action=ActionConfig(), reward=RewardConfig(), domain=0)
     batch.seed(np.arange(sales, dtype=np.uint64))
     record: dict[str, list[NDArray[np.generic]]] = {"seen": [batch.observe().copy()]}
-    members = batch.batch.rows(batch.batch.state.member).copy()
-    orders = random_actions(batch.codec.sizes, 130 * plan.ticks, np.random.default_rng(0)).reshape(plan.ticks, 130, -1)
+    orders = random_actions(batch.codec.sizes, MOST * plan.ticks, np.random.default_rng(0))
+    orders = orders.reshape(plan.ticks, MOST, -1)
     for tick in range(plan.ticks):
         record.setdefault("reward", []).append(batch.step(orders[tick, :sales])[0])
         record["seen"].append(batch.seen().copy())
         for name, field in batch.batch.ledger._asdict().items():
             record.setdefault(name, []).append(batch.batch.rows(field).copy())
-    return {name: np.array(path) for name, path in record.items()}, members
+    return {name: np.array(path) for name, path in record.items()}
 
 
-def test_a_sale_fails_when_its_member_says_and_as_if_that_had_been_planned() -> None:
+def test_a_sale_fails_when_it_has_drawn_and_as_if_that_had_been_planned() -> None:
     """Bit for bit the sale of a scenario with those starts, in a batch in which the others fail at other times."""
-    mixed, members = played(plan_of(ANY_TIME), sales=130)
-    fails = failing(ANY_TIME, members=3)
-    for member in range(3):
-        starts = {kind: int(fails[kind][:, member].argmax()) for kind in KINDS}
+    mixed = played(plan_of(ANY_TIME), sales=130)
+    fails = drawn(plan_of(ANY_TIME), sales=130)
+    for sale in (0, 1, 64, 129):
+        starts = {kind: int(fails[kind][:, sale].argmax()) for kind in KINDS}
         fixed = replace(ANY_TIME, **{kind: replace(getattr(ANY_TIME, kind), start=starts[kind]) for kind in KINDS})
-        alike, _ = played(plan_of(fixed), sales=130)
-        own = members == member
-        assert own.any()
+        alike = played(plan_of(fixed), sales=130)
         for name, path in mixed.items():
-            np.testing.assert_array_equal(path[:, own], alike[name][:, own], err_msg=name)
-        assert (mixed["reward"][:, ~own] != alike["reward"][:, ~own]).any()
+            np.testing.assert_array_equal(path[:, sale], alike[name][:, sale], err_msg=name)
+        assert (mixed["reward"] != alike["reward"]).any()
 
 
 @pytest.mark.parametrize("sales", [1, 64, 129])
 def test_a_batch_of_any_size_fails_alike(sales: int) -> None:
-    whole, part = played(plan_of(ANY_TIME), sales=130)[0], played(plan_of(ANY_TIME), sales=sales)[0]
+    whole, part = played(plan_of(ANY_TIME), sales=130), played(plan_of(ANY_TIME), sales=sales)
     for name, path in part.items():
         np.testing.assert_array_equal(path, whole[name][:, :sales], err_msg=name)
 
 
 def test_nothing_tells_of_a_failure_before_it_starts() -> None:
     """What is seen, up to the first tick that fails, is what is seen on a day on which nothing does."""
-    bad, members = played(plan_of(ANY_TIME), sales=130)
-    good, _ = played(plan_of(Failures()), sales=130)
-    first = np.min([fails.argmax(axis=0) for fails in failing(ANY_TIME, members=3).values()], axis=0)[members]
+    bad = played(plan_of(ANY_TIME), sales=130)
+    good = played(plan_of(Failures()), sales=130)
+    first = np.min([fails.argmax(axis=0) for fails in drawn(plan_of(ANY_TIME), sales=130).values()], axis=0)
     for sale in range(130):
         np.testing.assert_array_equal(bad["seen"][: first[sale] + 1, sale], good["seen"][: first[sale] + 1, sale])
     assert len(set(first)) > 1
@@ -169,11 +171,9 @@ def test_nothing_tells_of_a_failure_before_it_starts() -> None:
 
 
 @pytest.mark.parametrize("world", [shipped_world(), make_world(products=8, members=20)], ids=["shipped", "twenty"])
-def test_no_held_out_day_of_the_flaky_platform_has_the_times_of_a_training_day(world: World) -> None:
-    """On each pair of days at least one thing fails ten minutes earlier or later."""
-    scenario = flaky_platform(world)
-    times = np.array([fails.argmax(axis=0) for fails in failing(scenario.failures, ticks=120, members=20).values()]).T
-    trained, judged = times[list(world.training_members)], times[list(world.heldout_members)]
-    assert len(np.unique(times, axis=0)) == 20
-    for day in judged:
-        assert (np.abs(trained - day).max(axis=1) >= 10).all()
+def test_days_of_the_flaky_platform_fail_at_times_of_their_own(world: World) -> None:
+    """Of two days of one member hardly any are alike: at least one thing fails ten minutes earlier or later."""
+    plan = flaky_platform(world).plan().with_members(world.heldout_members[:1])
+    times = np.array([fails.argmax(axis=0) for fails in drawn(plan, sales=200).values()]).T
+    apart = np.abs(times[:, None] - times).max(axis=2)[~np.eye(200, dtype=bool)]
+    assert (apart >= 10).mean() > 0.99

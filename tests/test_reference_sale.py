@@ -167,7 +167,7 @@ def fading_news() -> Scenario:
 
 
 def any_time() -> Plan:
-    """Everything fails when the second member says."""
+    """Everything fails at any time, another in each sale."""
     failures = Failures(
         pool=Outage(None, 2), payment=Outage(None, 2), traffic=Outage(None, 1), traffic_factor=2.0, feed=Outage(None, 3)
     )
@@ -206,11 +206,12 @@ def one_product(orders: list[Orders]) -> list[Orders]:
 
 
 FALLING = [orders._replace(menu=(5 - tick // 2, max(0, 5 - tick))) for tick, orders in enumerate(schedule())]
+ANY_TIME = "everything, failing at any time"
 CASES: dict[str, tuple[Callable[[], Plan], list[Orders]]] = {
     "everything": (lambda: plan_of(everything(has_frailty=False)), schedule()),
     "everything, with frailty": (lambda: plan_of(everything(has_frailty=True)), schedule()),
     "everything, closed early": (lambda: plan_of(everything(has_frailty=False)), schedule(last=8)),
-    "everything, failing at any time": (any_time, schedule()),
+    ANY_TIME: (any_time, schedule()),
     "talk of the town": (lambda: plan_of(talk_of_the_town()), schedule(has_caps=False)),
     "fading news": (lambda: plan_of(fading_news()), FALLING),
     "event by event": (lambda: plan_of(event_by_event()), schedule(has_caps=False)),
@@ -269,7 +270,7 @@ def assert_agreement(case: str, *, slow_sales: int, fast_sales: int) -> None:
     make, orders = CASES[case]
     fast, slow = played_fast(make().tables, orders, sales=fast_sales), played_slowly(case, sales=slow_sales)
     assert not disagreements(fast, slow)
-    for name in FIXED:
+    for name in FIXED if case != ANY_TIME else set(FIXED) - {"servers"}:
         np.testing.assert_array_equal(slow[name], np.broadcast_to(fast[name][:1], slow[name].shape), err_msg=name)
         np.testing.assert_array_equal(fast[name], np.broadcast_to(fast[name][:1], fast[name].shape), err_msg=name)
     if case.startswith("everything"):

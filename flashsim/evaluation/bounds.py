@@ -1,13 +1,14 @@
 """The most that any policy can earn: a relaxation, with its proof. (What a sale could have earned: ``hindsight``.)
 
-For sales that drew member and frailties (f_p) as given, no policy that sees the past only has a larger expected profit
-than ``Relaxation.value``; averaged over sales it bounds the mean profit of every policy. It is a Lagrangian relaxation
-of stock, with servers that answer at once, where all that the past can do for a tick is bounded.
+For sales that drew member, frailties (f_p) and the time of a surge as given, no policy that sees the past only has a
+larger expected profit than ``Relaxation.value``; averaged over sales it bounds the mean profit of every policy. It is a
+Lagrangian relaxation of stock, with servers that answer at once, where all that the past can do for a tick is bounded.
 
-**Notation.** Tick t, segment s, product p, menu index k. u = f_p·rate are buyers at index k, l those at list price,
-summed over products o and L; n units a buyer are paid; c_0 conversion at list, σ the traffic share, e = L/c_0 visitors
-at list price, v(o) = e·(o/L)^σ those of an offer; μ_p >= 0 any price of a unit of stock, m_pk = n·(price_pk - salvage_p
-- μ_p) of a buyer, F_pk = e^(gain·depth_pk), γ the goodwill share, δ its decay, ā the largest σ·ln(o/L) of the segment.
+**Notation.** Tick t, segment s, product p, menu index k. u = f_p·rate are buyers at index k, or a multiple of it in a
+surge, l those at list price, summed over products o and L; n units a buyer are paid; c_0 conversion at list, σ the
+traffic share, e = L/c_0 visitors at list price, v(o) = e·(o/L)^σ those of an offer; μ_p >= 0 any price of a unit of
+stock, m_pk = n·(price_pk - salvage_p - μ_p) of a buyer, F_pk = e^(gain·depth_pk), γ the goodwill share, δ its decay, ā
+the largest σ·ln(o/L) of the segment.
 
 **Proof.** 1. *Stock.* Each unit is paid once, so adding Σ_p μ_p·(stock_p + ordered_p - paid_p) >= 0 to the profit never
 lowers it. What remains is Σ m_pk·buyers + Σ_p (μ_p + salvage_p - cost_p)·(stock_p + ordered_p) - servers -
@@ -62,6 +63,7 @@ from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
 from flashsim.plan import Plan
+from flashsim.sim.failures import PAYMENT, TRAFFIC, failing_ticks
 from flashsim.sim.streams import EVALUATION_DOMAIN
 from flashsim.sim.waiting_room import OPEN
 
@@ -86,12 +88,15 @@ def relaxation(plan: Plan, *, sales: int, seed: int, domain: int = EVALUATION_DO
     _check_claim(plan)
     batch = SaleBatch(plan, sales, action=ActionConfig(), reward=RewardConfig(), domain=domain)
     batch.seed(consecutive_seeds(seed, sales))
-    members = batch.batch.rows(batch.batch.state.member).copy()
-    frailties = batch.batch.rows(batch.batch.state.frailty).copy()
+    state, rows = batch.batch.state, batch.batch.rows
+    frailties = rows(state.frailty)
+    failures, starts = plan.tables.failures, rows(state.failures.start)
+    is_surging = failing_ticks(failures, starts, kind=TRAFFIC, ticks=plan.ticks).T  # sale, tick
+    drawn = np.column_stack([rows(state.member), is_surging])
     values, multipliers = np.zeros(sales), np.zeros((sales, plan.products))
-    for member in np.unique(members):
-        world = _MemberBound(plan, int(member))
-        for row in np.flatnonzero(members == member):
+    for alike in np.unique(drawn, axis=0):
+        world = _MemberBound(plan, int(alike[0]), demand=np.where(alike[1:], failures.traffic_factor, 1.0))
+        for row in np.flatnonzero((drawn == alike).all(axis=1)):
             multipliers[row] = world.multipliers(frailties[row])
             values[row] = world.value(frailties[row], multipliers[row])
     return Relaxation(values, multipliers)
@@ -124,13 +129,13 @@ def _check_claim(plan: Plan) -> None:
 
 
 class _MemberBound:
-    """What the sales of one member have in common; frailties scale the products."""
+    """What the sales of one member and one ``demand`` (tick; a factor) have in common; frailties scale the products."""
 
-    def __init__(self, plan: Plan, member: int) -> None:
+    def __init__(self, plan: Plan, member: int, *, demand: Array) -> None:
         tables = plan.tables
         choice, carts, servers, traffic = tables.choice, tables.stock, tables.servers, tables.traffic
         allowed = (1.0 - choice.another_unit**choice.limit) / (1.0 - choice.another_unit)
-        buyers = tables.rate[..., member].astype(np.float64)  # tick, segment, product, menu
+        buyers = tables.rate[..., member] * demand[:, None, None, None]  # tick, segment, product, menu
         self.plan, self.buyers = plan, buyers
         self.paid = allowed * (1.0 - carts.payment_failure)  # units a buyer
         self.traffic_share = float(tables.traffic_share[member])
@@ -268,7 +273,7 @@ class _MemberBound:
         lots = tables.stock.lots * tables.lot_units
         releases = tables.wave_tick.shape[0] + tables.stock.lots
         last = releases * choice.scarcity_threshold * stock + failure / (1.0 - failure + 1e-300) * (stock + lots)
-        if (tables.payments_up < 1.0).any():
+        if tables.failures.ticks[PAYMENT] > 0:
             last = stock + lots
         owed = choice.scarcity_cue / (1.0 + choice.scarcity_cue) * np.minimum(last, stock + lots)
         return float((owed * gain.max(axis=1) / self.paid).sum())

@@ -34,6 +34,7 @@ from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.evaluation.rollout import action_config, check_policy
 from flashsim.plan import Plan
 from flashsim.policy import Policy
+from flashsim.sim.failures import FEED, failing_ticks
 from flashsim.sim.streams import EVALUATION_DOMAIN
 
 RESPONSE_SALES = 64  # enough for a picture
@@ -82,15 +83,18 @@ def response_maps(plan: Plan, policy: Policy, *, sales: int, seed: int) -> Respo
 
 
 def _walk(batch: SaleBatch, policy: Policy, seed: int) -> Iterator[_Met]:
-    """Play, and ask at the ticks of the map."""
+    """Play, and ask at the ticks of the map where the screen is not frozen."""
     plan, every = batch.plan, batch.codec.config.every
     asked = set(_ticks(plan, every))
     batch.seed(consecutive_seeds(seed, batch.sales))
     observation = batch.observe()
     is_open = np.ones(batch.sales, np.bool_)
+    starts = batch.batch.rows(batch.batch.state.failures.start)
+    is_frozen = failing_ticks(plan.tables.failures, starts, kind=FEED, ticks=plan.ticks)  # after that tick
     for tick in range(0, plan.ticks, every):
-        if tick in asked and is_open.any():
-            yield _ask_around(batch, policy, tick, is_open)
+        is_asked = is_open & ~is_frozen[tick - 1] if tick else is_open
+        if tick in asked and is_asked.any():
+            yield _ask_around(batch, policy, tick, is_asked)
         _, closed = batch.step(policy.act(observation))
         is_open &= ~closed
         if not is_open.any():
@@ -102,15 +106,14 @@ def _walk(batch: SaleBatch, policy: Policy, seed: int) -> Iterator[_Met]:
 
 
 def _ticks(plan: Plan, every: int) -> list[int]:
-    """Ticks of decisions, evenly chosen among those at which no sale's screen is frozen."""
-    frozen = np.asarray(plan.tables.is_frozen[:, plan.tables.members].any(axis=1))
-    fresh = [tick for tick in range(0, plan.ticks, every) if tick == 0 or not frozen[tick - 1]]
-    places = np.linspace(0, len(fresh) - 1, min(TIMES, len(fresh)))
-    return [fresh[place] for place in np.rint(places).astype(int)]
+    """Ticks of decisions, evenly chosen."""
+    decisions = range(0, plan.ticks, every)
+    places = np.linspace(0, len(decisions) - 1, min(TIMES, len(decisions)))
+    return [decisions[place] for place in np.rint(places).astype(int)]
 
 
-def _ask_around(batch: SaleBatch, policy: Policy, tick: int, is_open: NDArray[np.bool_]) -> _Met:
-    """Ask at the present states with stock and level set, and leave all as it was."""
+def _ask_around(batch: SaleBatch, policy: Policy, tick: int, is_asked: NDArray[np.bool_]) -> _Met:
+    """Ask at the present states of the sales in ``is_asked`` (sale,), stock and level set, and leave all as it was."""
     plan, rows = batch.plan, batch.batch.rows
     stock, memory = batch.batch.state.stock, batch.memory
     observation = batch.observe()
@@ -120,7 +123,7 @@ def _ask_around(batch: SaleBatch, policy: Policy, tick: int, is_open: NDArray[np
     planned = plan.tables.planned
 
     def ask() -> _Answers:
-        return _open_only(_answer(batch, policy, batch.observe(), ordered), is_open)
+        return _only(_answer(batch, policy, batch.observe(), ordered), is_asked)
 
     by_stock = []
     for share in STOCK_LEFT:
@@ -138,7 +141,7 @@ def _ask_around(batch: SaleBatch, policy: Policy, tick: int, is_open: NDArray[np
         memory.visitors_seen[...] = before[2]
     batch.observe()
     left = units.sum(axis=1) / max(1, int(planned.sum()))
-    return _Met(1.0 - tick / plan.ticks, observation[is_open], ordered[is_open], left[is_open], by_stock, by_level)
+    return _Met(1.0 - tick / plan.ticks, observation[is_asked], ordered[is_asked], left[is_asked], by_stock, by_level)
 
 
 def _answer(
@@ -152,8 +155,8 @@ def _answer(
     return _Answers(depths.mean(axis=1), np.clip(ordered + orders.change, servers.min_servers, servers.max_servers))
 
 
-def _open_only(answers: _Answers, is_open: NDArray[np.bool_]) -> _Answers:
-    return _Answers(answers.discount[is_open], answers.servers[is_open])
+def _only(answers: _Answers, is_asked: NDArray[np.bool_]) -> _Answers:
+    return _Answers(answers.discount[is_asked], answers.servers[is_asked])
 
 
 def _summary(answers: _Answers, met: float) -> dict[str, float]:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from flashsim.errors import InputError
 from flashsim.plan import Plan, make_forecast
 from flashsim.sim.choice import ChoiceArguments, ChoiceParams
+from flashsim.sim.failures import Failures
 from flashsim.sim.inventory import StockArguments, StockParams
 from flashsim.sim.parameters import as_arguments, check_range
 from flashsim.sim.servers import ServerArguments, ServerParams
@@ -121,7 +122,7 @@ _LEARNED_CHOICE = ChoiceParams(reference_gain=0.0, reference_loss=0.0, scarcity_
 
 def _compile(sale: ReferenceSale, servers: ServerParams, *, step: int, story: str) -> Plan:
     highest = float(sale.prices.max())
-    one, ticks = np.ones(1), sale.rates.shape[0]
+    one = np.ones(1)
     tables = SaleTables(
         rate=np.ascontiguousarray(sale.rates[:, None, None, :, None], dtype=np.float32),
         price=sale.prices[None, :].copy(),
@@ -138,9 +139,7 @@ def _compile(sale: ReferenceSale, servers: ServerParams, *, step: int, story: st
         wave_units=np.array([[sale.stock]], np.int64),
         planned=np.array([sale.stock], np.int64),
         lot_units=np.zeros(1, np.int64),
-        servers_up=np.ones((ticks, 1)),
-        payments_up=np.ones((ticks, 1)),
-        is_frozen=np.zeros((ticks, 1), np.bool_),
+        failures=Failures().arguments(),
         traffic=as_arguments(_BUYERS_ONLY, TrafficArguments),
         room=as_arguments(WaitingRoomParams(), WaitingRoomArguments),
         servers=as_arguments(servers, ServerArguments),

@@ -15,8 +15,9 @@ from flashsim.scenarios.named import (
     seckill,
     shopping_festival,
 )
-from flashsim.scenarios.occasion import Calendar, Failures, Outage, Rush, learned_rush
+from flashsim.scenarios.occasion import Calendar, Rush, learned_rush
 from flashsim.scenarios.scenario import Scenario
+from flashsim.sim.failures import Failures, Outage
 
 __all__ = [
     "SCENARIOS",

@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from flashsim.errors import InputError
-from flashsim.scenarios.occasion import Calendar, Failures, Outage, Rush, learned_rush
+from flashsim.scenarios.occasion import Calendar, Rush, learned_rush
 from flashsim.scenarios.scenario import Scenario
 from flashsim.sim.choice import ChoiceParams
+from flashsim.sim.failures import Failures, Outage
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams
 from flashsim.sim.traffic import TrafficParams
@@ -178,10 +179,9 @@ def flaky_platform(world: World) -> Scenario:
     """The grocery evening on a bad day: each thing that can fail does, and nobody has planned for it.
 
     The screen freezes for five minutes, half the servers are lost for a quarter of an hour, payment is down for eight
-    minutes, and for three minutes ten times the forecast comes. Each comes at any time of the evening, at another in
-    each member of the World. An agent is judged on days whose times it has not met: it can learn what to do when things
-    fail, but not when they will. Durations are those of common post-mortems (Gunawi et al. 2016, SoCC, "Why does the
-    cloud stop computing?": most outages last minutes to hours).
+    minutes, and for three minutes ten times the forecast comes. Each comes at any time of the evening, drawn anew for
+    every sale: an agent can learn what to do when things fail, but not when they will. Durations are those of common
+    post-mortems (Gunawi et al. 2016, SoCC, "Why does the cloud stop computing?": most outages last minutes to hours).
     """
     return replace(
         grocery_evening(world),
@@ -189,7 +189,7 @@ def flaky_platform(world: World) -> Scenario:
         story=(
             "The grocery evening on a day on which the platform fails: the screen freezes, servers are lost, payments "
             "stop, and a link in a popular channel brings ten times the people for three minutes. Nobody can know "
-            "when: each of the possible worlds has other times."
+            "when."
         ),
         servers=_servers(
             world, start_servers=12, cost=0.05, drain_ticks=2, queue_limit=40, retry_share=0.6, collapse_load=2.0

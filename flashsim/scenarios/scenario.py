@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from flashsim.errors import InputError
 from flashsim.plan import Plan, make_forecast
-from flashsim.scenarios.occasion import Calendar, Failures
+from flashsim.scenarios.occasion import Calendar
 from flashsim.sim.choice import ChoiceArguments, ChoiceParams
+from flashsim.sim.failures import Failures
 from flashsim.sim.inventory import StockArguments, StockParams
 from flashsim.sim.parameters import as_arguments, check_range, check_whole
 from flashsim.sim.servers import ServerArguments, ServerParams
@@ -172,11 +173,9 @@ class Scenario:
 
     def _tables(self, expected: NDArray[np.float32], planned: NDArray[np.int64]) -> SaleTables:
         world, chosen = self.world, self._chosen()
-        size = (self.ticks, world.n_members)
-        surprise = self.failures.demand(*size)[:, None, None, None, :]
         list_price, unit_cost = world.list_price[chosen], world.unit_cost[chosen]
         return SaleTables(
-            rate=np.ascontiguousarray(expected * surprise, dtype=np.float32),
+            rate=expected,
             price=list_price[:, None] * (1.0 - np.array(self.depths)),
             depth=np.tile(np.array(self.depths), (len(chosen), 1)),
             list_price=list_price.copy(),
@@ -191,9 +190,7 @@ class Scenario:
             wave_units=_split(planned, [share for _, share in self.waves]),
             planned=planned,
             lot_units=np.ceil(self.carts.lot_share * planned).astype(np.int64),
-            servers_up=self.failures.servers_up(*size),
-            payments_up=self.failures.payments_up(*size),
-            is_frozen=self.failures.is_frozen(*size),
+            failures=self.failures.arguments(),
             traffic=as_arguments(self.traffic, TrafficArguments),
             room=as_arguments(self.room, WaitingRoomArguments),
             servers=as_arguments(self.servers, ServerArguments),

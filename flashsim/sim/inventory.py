@@ -220,7 +220,6 @@ def fulfill(
     payments_up: NDArray[np.float64],
     state: StockState,
     tick: NDArray[np.int64],
-    member: NDArray[np.int64],
     requests: NDArray[np.int64],
     price: NDArray[np.float64],
     menu: NDArray[np.int64],
@@ -230,12 +229,12 @@ def fulfill(
 ) -> None:
     """Fill requests, draw their payment, book what is due.
 
-    ``payments_up`` (tick, member; share of payments that can be made), ``price`` (product, menu).
+    ``payments_up`` (lane; share of payments that can be made), ``price`` (product, menu).
     """
     products, lanes = requests.shape
     pays, back = state.paying.shape[0], state.expiring.shape[0]
     for lane in range(lanes):
-        flow.chance[lane] = (1.0 - params.payment_failure) * payments_up[tick[lane], member[lane]]
+        flow.chance[lane] = (1.0 - params.payment_failure) * payments_up[lane]
         flow.pays_now[lane] = tick[lane] % pays
         flow.pays_then[lane] = (tick[lane] + params.payment_delay) % pays
         flow.back_then[lane] = (tick[lane] + params.cart_timeout) % back

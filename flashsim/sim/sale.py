@@ -7,7 +7,7 @@ over several sales at the end.
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.sim import choice, inventory, queueing, servers, streams, traffic, waiting_room
+from flashsim.sim import choice, failures, inventory, queueing, servers, streams, traffic, waiting_room
 from flashsim.sim.cache import compiled_inline, compiled_inside
 from flashsim.sim.ledger import Ledger, book_latency, book_units, book_visits
 from flashsim.sim.samplers import gamma_factor, write_normal
@@ -24,7 +24,8 @@ def open_sales(
     episode: NDArray[np.uint64],
     scratch: Scratch,
 ) -> None:
-    """Start a sale in every lane of ``opening``: its key, the world member and frailties that it draws, full stock."""
+    """Start a sale in every lane of ``opening``: its key, what it draws (world member, frailties, when things fail),
+    full stock."""
     work = scratch.work
     products, lanes = state.frailty.shape
     for lane in range(lanes):
@@ -51,6 +52,7 @@ def open_sales(
                 state.frailty[product, lane] *= gamma_factor(
                     work.normal[lane], tables.product_variance[member, product]
                 )
+    failures.draw_failures(tables.failures, state.failures, opening, tables.rate.shape[0], scratch.keys)
     _clear(tables, state, opening)
 
 
@@ -71,11 +73,14 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
 
     Writes ``state`` and ``ledger``. A lane must not be stepped beyond the tick in which its ledger says is_closed.
     """
-    flow, doors, pool, queue = scratch.traffic, scratch.room, scratch.servers, scratch.queue
+    flow, doors, pool, queue, works = scratch.traffic, scratch.room, scratch.servers, scratch.queue, scratch.failures
     asked, units, keys, work = scratch.choice, scratch.stock, scratch.keys, scratch.work
     tick, menu, stock, rules = state.tick, decisions.menu, state.stock, tables.servers
     depth, planned, member = tables.depth, tables.planned, state.member
     streams.write_tick_keys(state.key, tick, keys)
+
+    # 0 failures: what works in this tick, and by what factor demand is another than forecast
+    failures.fail(tables.failures, state.failures, tick, works)
 
     # 1 offer: stock is released, pushes are sent, servers are ordered; the prices of this tick are decisions.menu
     _count_infeasible(decisions.timing, state, tables.wave_tick.shape[0], ledger.projected)
@@ -83,7 +88,7 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
 
     # 2 traffic: expected units of the offer, then the people who come, by segment; some come back for a better offer
     rates, shares = tables.conversion, tables.traffic_share
-    traffic.write_expected_units(tables.rate, tick, menu, member, state.frailty, flow)
+    traffic.write_expected_units(tables.rate, tick, menu, member, state.frailty, works.demand, flow)
     traffic.arrive(tables.traffic, rates, shares, member, tick, state.traffic, keys, flow, work)
     choice.come_back(tables.choice, depth, menu, tick, state.choice, keys, asked, work)
 
@@ -108,8 +113,8 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
     choice.choose(likes, depth, menu, tick, planned, goods, mean, served, left, fit, keys, people, asked, work)
 
     # 7 stock: carts and payments
-    paying, wanted, price = tables.payments_up, asked.requests, tables.price
-    inventory.fulfill(tables.stock, paying, stock, tick, member, wanted, price, menu, keys, units, work)
+    wanted, price = asked.requests, tables.price
+    inventory.fulfill(tables.stock, works.payments_up, stock, tick, wanted, price, menu, keys, units, work)
 
     # 8 support and 9 memory over several sales: their places are here
 
@@ -185,9 +190,8 @@ def _carry_out(tables: SaleTables, state: SaleState, decisions: Decisions, ledge
     servers.order(
         tables.servers,
         state.servers,
-        tables.servers_up,
+        scratch.failures.servers_up,
         state.tick,
-        state.member,
         decisions.change,
         scratch.servers,
         ledger.projected,

@@ -179,14 +179,13 @@ def order(
     state: ServerState,
     up: NDArray[np.float64],
     tick: NDArray[np.int64],
-    member: NDArray[np.int64],
     change: NDArray[np.int64],
     flow: ServerFlow,
     projected: NDArray[np.float64],
 ) -> None:
     """Order ``change`` servers more, within limits; adds to ``projected`` the orders that were not feasible.
 
-    ``up`` (tick, member) is the share of the pool that works. Writes state.ordered, state.orders and ``flow``.
+    ``up`` (lane) is the share of the pool that works. Writes state.ordered, state.orders and ``flow``.
     """
     ring = state.orders.shape[0]
     for lane in range(tick.shape[0]):
@@ -197,8 +196,7 @@ def order(
         state.orders[tick[lane] % ring, lane] = level
         in_force = level_at(state.orders, level, lane, tick[lane] + 1, tick[lane], params.lag)
         flow.billed[lane] = in_force
-        works = up[tick[lane], member[lane]]
-        flow.in_force[lane] = in_force if works == 1.0 else np.int64(np.floor(works * np.float64(in_force)))
+        flow.in_force[lane] = in_force if up[lane] == 1.0 else np.int64(np.floor(up[lane] * np.float64(in_force)))
         flow.capacity[lane] = params.service_rate * np.float64(flow.in_force[lane]) * state.health[lane]
     if params.pays_while_booting:
         for slot in range(ring):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.sim import choice, inventory, queueing, servers, traffic, waiting_room
+from flashsim.sim import choice, failures, inventory, queueing, servers, traffic, waiting_room
 from flashsim.sim.cache import compiled_inside
 from flashsim.sim.samplers import Workspace, make_workspace
 
@@ -30,9 +30,7 @@ class SaleTables(NamedTuple):
     wave_units: NDArray[np.int64]  # wave, product; units
     planned: NDArray[np.int64]  # product; units of all waves
     lot_units: NDArray[np.int64]  # product; units of a lot that can be ordered
-    servers_up: NDArray[np.float64]  # tick, member; share of the pool that works
-    payments_up: NDArray[np.float64]  # tick, member; share of payments that can be made
-    is_frozen: NDArray[np.bool_]  # tick, member; whether what was seen before it stays on the screen
+    failures: failures.FailureArguments
     traffic: Any  # TrafficArguments
     room: Any  # WaitingRoomArguments
     servers: Any  # ServerArguments
@@ -47,6 +45,7 @@ class SaleState(NamedTuple):
     tick: NDArray[np.int64]  # lane
     member: NDArray[np.int64]  # lane
     frailty: NDArray[np.float64]  # product, lane; common times own factor
+    failures: failures.FailureState
     traffic: traffic.TrafficState
     room: waiting_room.RoomState
     servers: servers.ServerState
@@ -67,6 +66,7 @@ class Decisions(NamedTuple):
 class Scratch(NamedTuple):
     """Flows of the parts and workspace; one a thread, for no memory lasts beyond a tick."""
 
+    failures: failures.FailureFlow
     traffic: traffic.TrafficFlow
     room: waiting_room.RoomFlow
     servers: servers.ServerFlow
@@ -86,6 +86,7 @@ def make_state(tables: SaleTables, tiles: int, lanes: int) -> SaleState:
         np.zeros((tiles, lanes), np.int64),
         np.zeros((tiles, lanes), np.int64),
         np.ones((tiles, products, lanes)),
+        failures.make_failure_state(tiles, lanes),
         traffic.make_traffic_state(tiles, lanes, segments=segments),
         waiting_room.make_room_state(tiles, lanes, segments=segments),
         servers.make_server_state(tiles, lanes, tables.servers),
@@ -112,6 +113,7 @@ def make_scratch(tables: SaleTables, lanes: int) -> Scratch:
     """Allocate what one thread needs beside state and ledger."""
     segments, products = tables.rate.shape[1:3]
     return Scratch(
+        failures.make_failure_flow(lanes),
         traffic.make_traffic_flow(segments, products, lanes),
         waiting_room.make_room_flow(segments, lanes),
         servers.make_server_flow(lanes),
@@ -132,6 +134,7 @@ def sale_tile(state: SaleState, tile: int) -> SaleState:
         state.tick[tile],
         state.member[tile],
         state.frailty[tile],
+        failures.failure_tile(state.failures, tile),
         traffic.traffic_tile(state.traffic, tile),
         waiting_room.RoomState(state.room.room[tile]),
         servers.server_tile(state.servers, tile),

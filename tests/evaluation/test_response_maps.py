@@ -12,7 +12,7 @@ from flashsim.envs.feature_groups import FEATURE_SETS, feature_groups, feature_s
 from flashsim.envs.features import observation_table
 from flashsim.errors import InputError
 from flashsim.evaluation import response_maps as module
-from flashsim.evaluation.response_maps import LEVELS, STOCK_LEFT, response_maps
+from flashsim.evaluation.response_maps import LEVELS, STOCK_LEFT, TIMES, response_maps
 from flashsim.evaluation.rollout import play
 from flashsim.plan import Plan
 from flashsim.reference import REFERENCE_SALES, g0
@@ -55,11 +55,17 @@ def test_a_map_shows_the_rule_of_a_policy() -> None:
 
 
 def test_nobody_is_asked_whose_screen_is_frozen() -> None:
-    plan = make_scenario(failures=Failures(feed=Outage(None, 5))).plan().with_members((0, 1, 2))
+    plan = make_scenario(ticks=TIMES, failures=Failures(feed=Outage(None, 5))).plan()
+    table = response_maps(plan, ByOneColumn(plan, "product_0_stock"), sales=40, seed=0).stock_map
+    assert len(set(table["time_left"])) == TIMES
+    assert (table["discount_low"] == table["discount_high"]).all()
+
+
+def test_a_tick_at_which_all_screens_are_frozen_is_left_out() -> None:
+    plan = make_scenario(ticks=TIMES, failures=Failures(feed=Outage(3, 4))).plan()
     table = response_maps(plan, ByOneColumn(plan, "product_0_stock"), sales=40, seed=0).stock_map
     asked = np.rint((1.0 - table["time_left"].to_numpy()) * plan.ticks).astype(int)
-    assert set(asked - 1) == {-1, *np.flatnonzero(~plan.tables.is_frozen.any(axis=1))[:-1]}
-    assert (table["discount_low"] == table["discount_high"]).all()
+    assert set(asked) == set(range(TIMES)) - {4, 5, 6, 7}
 
 
 def test_a_reference_sale_has_no_curves() -> None:

@@ -21,6 +21,7 @@ from flashsim.files import read_json
 from flashsim.plan import Plan
 from flashsim.reference import g1
 from flashsim.scenarios import Calendar, Failures, Outage, Rush, flaky_platform, shopping_festival
+from flashsim.sim.failures import FEED
 
 QUICK = BenchmarkConfig(
     sales=(1, 16),
@@ -125,7 +126,7 @@ def test_the_naive_env_shows_what_it_showed_while_the_screen_is_frozen() -> None
     for tick in range(plan.ticks):
         before = naive.screen
         seen = naive.step(hold)[0]
-        assert np.array_equal(seen, before) == plan.tables.is_frozen[tick, naive.member]
+        assert np.array_equal(seen, before) == naive.outages.fails(FEED, tick)
 
 
 def test_the_naive_env_refuses_the_queue_of_a_reference_sale() -> None:

@@ -45,11 +45,10 @@ def ordered(params: ServerParams, changes: list[int], *, up: NDArray[np.float64]
     """The pool when ``changes`` are ordered tick by tick."""
     arguments, state, flow = as_arguments(params, ServerArguments), opened(params), make_server_flow(1)
     works = np.ones(len(changes)) if up is None else up
-    member = np.zeros(1, np.int64)
     path = Path([], [], [], [])
     for tick, change in enumerate(changes):
         projected = np.zeros(1)
-        order(arguments, state, works[:, None], np.array([tick]), member, np.array([change]), flow, projected)
+        order(arguments, state, works[tick : tick + 1], np.array([tick]), np.array([change]), flow, projected)
         path.in_force.append(int(flow.in_force[0]))
         path.billed.append(int(flow.billed[0]))
         path.capacity.append(float(flow.capacity[0]))
@@ -99,9 +98,9 @@ def test_levels_ahead_are_those_that_come_if_nothing_more_is_ordered(
     """Known beforehand in tick ``now``: orders up to now - 1 stand, the rest of the time nothing is ordered."""
     params = replace(POOL, lag=lag, drain_ticks=drain)
     arguments, state, flow = as_arguments(params, ServerArguments), opened(params), make_server_flow(1)
-    stays, member = [*changes[:now], *[0] * 12], np.zeros(1, np.int64)
+    stays = [*changes[:now], *[0] * 12]
     for tick, change in enumerate(changes[:now]):
-        order(arguments, state, np.ones((30, 1)), np.array([tick]), member, np.array([change]), flow, np.zeros(1))
+        order(arguments, state, np.ones(1), np.array([tick]), np.array([change]), flow, np.zeros(1))
     first = min(now, len(changes))
     truth = levels_by_hand(params, stays)
     for ahead in range(10):
@@ -145,8 +144,7 @@ def test_health_is_a_factor_on_the_capacity() -> None:
     order(
         as_arguments(POOL, ServerArguments),
         state,
-        np.ones((1, 1)),
-        np.zeros(1, np.int64),
+        np.ones(1),
         np.zeros(1, np.int64),
         np.zeros(1, np.int64),
         flow,

@@ -1,0 +1,165 @@
+"""What goes wrong on purpose, and nobody has forecast: servers, payments, a surge of people, a frozen screen.
+
+A failure begins at its start and lasts for its ticks. One without a start comes at any time that leaves it whole, each
+as likely, drawn anew for every sale when it opens:
+
+    start = ⌊U·(T - ticks + 1)⌋,    U uniform in (0, 1), from a stream of its own, one cell a kind
+
+so nobody can learn from some sales when it will come in others. While it lasts, a share of the pool does not work, no
+payment can be made, demand is a multiple of the calendar's, or the operator sees what the screen showed before.
+
+Source: Gunawi et al. (2016), SoCC, "Why does the cloud stop computing?", for what fails and how long it lasts. Left
+out: failures that come in consequence of another one (collapse is a law of the pool, see servers), or come twice.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim.errors import InputError
+from flashsim.sim.cache import compiled_inline, compiled_inside
+from flashsim.sim.parameters import check_range, check_whole
+from flashsim.sim.streams import FAILURE_TIME, uniform_at
+
+POOL, PAYMENT, TRAFFIC, FEED = range(4)
+KINDS = ("pool", "payment", "traffic", "feed")
+_ANY_TIME = -1
+_LARGEST = 1e6
+
+
+@dataclass(frozen=True)
+class Outage:
+    """Something fails from one tick on, for some ticks."""
+
+    start: int | None
+    """First tick of it; None: any time that leaves it whole, drawn for each sale."""
+    ticks: int
+    """How long it lasts."""
+
+    def __post_init__(self) -> None:
+        if self.start is not None:
+            check_whole("outage start", self.start, 0, 100_000)
+        check_whole("outage ticks", self.ticks, 1, 100_000)
+
+
+@dataclass(frozen=True)
+class Failures:
+    """What goes wrong in a sale; nobody has forecast it. None: it does not happen."""
+
+    pool: Outage | None = None
+    """A share of the servers is lost."""
+    pool_lost: float = 0.5
+    """That share; 1 is the whole pool."""
+    payment: Outage | None = None
+    """Nothing can be paid: carts that open will expire."""
+    traffic: Outage | None = None
+    """Demand is a multiple of the calendar's."""
+    traffic_factor: float = 10.0
+    """That multiple."""
+    feed: Outage | None = None
+    """The operator's screen shows what it showed before."""
+
+    def __post_init__(self) -> None:
+        check_range("failures pool_lost", self.pool_lost, 0.0, 1.0)
+        check_range("failures traffic_factor", self.traffic_factor, 0.0, _LARGEST)
+
+    def check(self, ticks: int) -> None:
+        """InputError when an outage begins after the sale has ended, or one of any time is longer than the sale."""
+        for name in KINDS:
+            outage: Outage | None = getattr(self, name)
+            if outage is None:
+                continue
+            if outage.start is None and outage.ticks > ticks:
+                raise InputError(
+                    f"failures {name}: it lasts {outage.ticks} ticks, the sale has {ticks}; shorten it or set its start"
+                )
+            if outage.start is not None and outage.start >= ticks:
+                raise InputError(
+                    f"failures {name}: it starts at tick {outage.start}, the sale has {ticks} ticks; start it earlier"
+                )
+
+    def arguments(self) -> "FailureArguments":
+        """As compiled code takes it."""
+        outages: list[Outage | None] = [getattr(self, name) for name in KINDS]
+        starts = [_ANY_TIME if outage is None or outage.start is None else outage.start for outage in outages]
+        lasts = [0 if outage is None else outage.ticks for outage in outages]
+        return FailureArguments(
+            np.array(starts, np.int64), np.array(lasts, np.int64), 1.0 - self.pool_lost, float(self.traffic_factor)
+        )
+
+
+class FailureArguments(NamedTuple):
+    """What compiled code knows of the failures of a sale."""
+
+    start: NDArray[np.int64]  # kind; first tick, -1: any time
+    ticks: NDArray[np.int64]  # kind; how long it lasts, 0: it does not happen
+    pool_left: float  # share of the pool that works while it fails
+    traffic_factor: float  # on demand, while that lasts
+
+
+class FailureState(NamedTuple):
+    """When things fail in the sales of one tile; nobody in the sale sees it."""
+
+    start: NDArray[np.int64]  # kind, lane; first tick
+
+
+class FailureFlow(NamedTuple):
+    """What works in a tick."""
+
+    servers_up: NDArray[np.float64]  # lane; share of the pool that works
+    payments_up: NDArray[np.float64]  # lane; share of payments that can be made
+    demand: NDArray[np.float64]  # lane; factor on expected demand
+
+
+def make_failure_state(tiles: int, lanes: int) -> FailureState:
+    """Allocate the state of ``tiles`` tiles (first axis)."""
+    return FailureState(np.zeros((tiles, len(KINDS), lanes), np.int64))
+
+
+def make_failure_flow(lanes: int) -> FailureFlow:
+    """Allocate the flow of one tile."""
+    return FailureFlow(np.ones(lanes), np.ones(lanes), np.ones(lanes))
+
+
+@compiled_inside
+def failure_tile(state: FailureState, tile: int) -> FailureState:
+    """View of one tile."""
+    return FailureState(state.start[tile])
+
+
+@compiled_inline
+def draw_failures(
+    params: FailureArguments, state: FailureState, opening: NDArray[np.bool_], ticks: int, keys: NDArray[np.uint64]
+) -> None:
+    """Write when things fail in each lane of ``opening``, in a sale of ``ticks``; ``keys`` (lane) of its first tick."""
+    kinds, lanes = state.start.shape
+    for kind in range(kinds):
+        for lane in range(lanes):
+            if opening[lane]:
+                places = np.float64(max(1, ticks - params.ticks[kind] + 1))
+                drawn = np.int64(uniform_at(keys[lane], FAILURE_TIME, kind) * places)
+                state.start[kind, lane] = drawn if params.start[kind] < 0 else params.start[kind]
+
+
+@compiled_inline
+def is_failing(params: FailureArguments, state: FailureState, kind: int, lane: int, tick: int) -> bool:
+    """Whether ``kind`` fails in ``tick`` of the sale in ``lane``."""
+    since = tick - state.start[kind, lane]
+    return (since >= 0) & (since < params.ticks[kind])
+
+
+@compiled_inline
+def fail(params: FailureArguments, state: FailureState, tick: NDArray[np.int64], flow: FailureFlow) -> None:
+    """Write ``flow``: what works in the present ``tick`` (lane)."""
+    for lane in range(tick.shape[0]):
+        flow.servers_up[lane] = params.pool_left if is_failing(params, state, POOL, lane, tick[lane]) else 1.0
+        flow.payments_up[lane] = 0.0 if is_failing(params, state, PAYMENT, lane, tick[lane]) else 1.0
+        flow.demand[lane] = params.traffic_factor if is_failing(params, state, TRAFFIC, lane, tick[lane]) else 1.0
+
+
+def failing_ticks(params: FailureArguments, start: NDArray[np.int64], *, kind: int, ticks: int) -> NDArray[np.bool_]:
+    """Whether ``kind`` fails in each of ``ticks`` ticks (tick, sale); ``start`` (sale, kind) as drawn."""
+    since = np.arange(ticks)[:, None] - start[:, kind]
+    return np.asarray((since >= 0) & (since < params.ticks[kind]))
