@@ -23,7 +23,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from torch.distributions import Distribution
 
-from agents.baselines import RulePolicy
+from agents.baselines import Operations, RulePolicy, run_out_price
 from agents.callbacks import BestNetwork, CurvePoint, EntropySchedule, FiniteRewards, SaleMetrics
 from agents.checkpoints import Checkpoints, go_on
 from agents.export import network_policy
@@ -90,6 +90,7 @@ def train(
     config: AgentConfig,
     *,
     seed: int,
+    usual: Operations | None = None,
     log_folder: Path | None = None,
     progress: Callable[[int], object] = lambda _steps: None,
     checkpoint: Path | None = None,
@@ -99,13 +100,17 @@ def train(
 
     ``progress`` is told of env steps. The training keeps a ``checkpoint`` of itself, and goes on from ``resume``, which
     such a one left behind, to the same network and curve as without the stop.
-    InputError when cuda is asked for and absent, the config fits no algorithm, or ``resume`` does not fit.
+    An assisted agent starts at the run-out price with the operations ``usual``; None: with those that
+    :func:`usual_run` finds. InputError when cuda is asked for and absent, the config fits no algorithm, or ``resume``
+    does not fit.
     """
     check_training(config, seed=seed)
     torch.set_num_threads(config.torch_threads)
     Distribution.set_default_validate_args(False)
     first = seed * SEEDS_PER_RUN
-    rule = usual_run(plan) if config.is_assisted(plan) else None
+    rule = None
+    if config.is_assisted(plan):
+        rule = usual_run(plan) if usual is None else run_out_price(plan, usual)
     if rule is not None:
         config = steering(config, rule)
     action = config.action(plan)

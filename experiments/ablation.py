@@ -18,6 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from agents.baselines import Operations
 from agents.head_start import usual_run
 from agents.learners import check_training
 from agents.settings import AGENTS, AgentConfig
@@ -142,13 +143,15 @@ def draw_ablation(table: pd.DataFrame, *, currency: str) -> bytes:
     return buffer.getvalue()
 
 
-def train_variants(plan: Plan, config: AblationConfig, folder: RunFolder) -> dict[str, list[Policy]]:
-    """Variant -> its trained policies."""
+def train_variants(
+    plan: Plan, config: AblationConfig, folder: RunFolder, *, usual: Operations
+) -> dict[str, list[Policy]]:
+    """Variant -> its trained policies; all start at the run-out price with the operations ``usual``, if they do."""
     named = settings_of(config.agent, config.variants, trainings=config.trainings)
     with training_pool() as pool:
         jobs = {
             name: [
-                pool.submit(train_agent, plan, one, seed=config.seed + number, folder=folder.path)
+                pool.submit(train_agent, plan, one, seed=config.seed + number, folder=folder.path, usual=usual)
                 for number, one in enumerate(settings)
             ]
             for name, settings in named.items()
@@ -165,10 +168,11 @@ def main(config: AblationConfig, folder: RunFolder) -> None:
     world = obtain_world(config.world, folder)
     folder.record(seeds={"training": config.seed, "sales": config.sales_seed}, data={"world": world.fingerprint()})
     plan = make_scenario(config.scenario, world).plan()
+    rule = usual_run(plan)
     with folder.timed("training"):
-        trained = train_variants(plan, config, folder)
+        trained = train_variants(plan, config, folder, usual=rule.operations)
     judged = plan.with_members(plan.heldout_members)
-    usual = play(judged, usual_run(plan), sales=config.sales, seed=config.sales_seed)
+    usual = play(judged, rule, sales=config.sales, seed=config.sales_seed)
     profits = {
         name: np.stack(
             [play(judged, one, sales=config.sales, seed=config.sales_seed).totals["profit"] for one in policies]

@@ -19,7 +19,15 @@ from experiments.judging import (
     world_context,
 )
 from experiments.outputs import RunFolder
-from experiments.stages import ScenarioConfig, WorldConfig, is_reference, make_rivals, make_scenario, obtain_world
+from experiments.stages import (
+    ScenarioConfig,
+    WorldConfig,
+    is_reference,
+    make_rivals,
+    make_scenario,
+    obtain_world,
+    searching_baselines,
+)
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import check_policy
 from flashsim.policy import load_policy
@@ -67,12 +75,9 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
     if config.planner_budget:
         check_budget(plan, config.planner_budget)
     folder.record(seeds={"evaluation": config.evaluation.seed}, data={"world": world.fingerprint()})
-    policies = [
-        *learners,
-        *make_rivals(
-            plan, config.baselines, ticks=config.search_ticks, planner_budget=config.planner_budget, folder=folder.path
-        ),
-    ]
+    with searching_baselines(plan, ticks=config.search_ticks) as search:
+        rivals = make_rivals(search, config.baselines, planner_budget=config.planner_budget, folder=folder.path)
+    policies = [*learners, *rivals]
     names = [policy.name for policy in learners]
     context = {
         **world_context(world, plan),

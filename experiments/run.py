@@ -36,6 +36,7 @@ from experiments.stages import (
     make_scenario,
     obtain_world,
     say,
+    searching_baselines,
     train_agent,
     training_pool,
     training_row,
@@ -156,16 +157,16 @@ def _trainings(config: RunConfig) -> dict[str, list[tuple[AgentConfig, int]]]:
 
 
 def make_policies(plan: Plan, config: RunConfig, folder: RunFolder) -> list[Policy]:
-    """Learners in processes of their own, baselines in this one meanwhile."""
-    with training_pool() as pool:
+    """Learners in processes of their own, once the rule is found at which they start; other baselines meanwhile."""
+    with searching_baselines(plan, ticks=config.search_ticks) as field, training_pool() as pool:
         learning = [
-            pool.submit(train_agent, plan, settings, seed=seed, folder=folder.path)
+            pool.submit(
+                train_agent, plan, settings, seed=seed, folder=folder.path, usual=field.run_out_price.operations
+            )
             for named in _trainings(config).values()
             for settings, seed in named
         ]
-        baselines = make_rivals(
-            plan, config.baselines, ticks=config.search_ticks, planner_budget=config.planner_budget, folder=folder.path
-        )
+        baselines = make_rivals(field, config.baselines, planner_budget=config.planner_budget, folder=folder.path)
         return [*(job.result() for job in learning), *baselines]
 
 

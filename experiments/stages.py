@@ -3,8 +3,9 @@
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import connection
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from agents.baselines import SEARCH_SEED, Field
+from agents.baselines import SEARCH_SEED, Field, Operations
 from agents.export import export
 from agents.learners import train
 from agents.planners import Planner
@@ -179,12 +180,14 @@ def train_agent(
     *,
     seed: int,
     folder: Path,
+    usual: Operations | None = None,
     checkpoint: Path | None = None,
     resume: Path | None = None,
 ) -> NetworkPolicy:
     """Train, and write the bundle to ``policies/``, the curve to ``curves/`` and events to ``tensorboard/``.
 
-    As long as it trains it keeps a ``checkpoint`` of itself, and ``resume`` is one that was left behind.
+    As long as it trains it keeps a ``checkpoint`` of itself, and ``resume`` is one that was left behind. ``usual`` is
+    for :func:`agents.learners.train`.
     """
     label = config.name.lower()
     with progress_meter(f"training {config.name}", total=config.steps) as advance:
@@ -192,6 +195,7 @@ def train_agent(
             plan,
             config,
             seed=seed,
+            usual=usual,
             log_folder=folder / "tensorboard" / label,
             progress=advance,
             checkpoint=checkpoint,
@@ -218,14 +222,19 @@ def training_row(config: AgentConfig, *, seed: int) -> dict[str, Any]:
     }
 
 
-def make_rivals(plan: Plan, names: Sequence[str], *, ticks: int, planner_budget: int, folder: Path) -> list[Policy]:
+@contextmanager
+def searching_baselines(plan: Plan, *, ticks: int) -> Iterator[Field]:
+    """The field of ``plan``, whose searches show their progress; best fixed is sought for ``ticks`` at least."""
+    with progress_meter("searching baselines", total=None) as advance:
+        yield Field(plan, ticks=ticks, seed=SEARCH_SEED, progress=advance)
+
+
+def make_rivals(field: Field, names: Sequence[str], *, planner_budget: int, folder: Path) -> list[Policy]:
     """The baselines called ``names``, and a planner if it has a budget (simulated ticks a decision).
 
     What the searches on the training members found goes to ``search.json``.
     """
-    with progress_meter("searching baselines", total=None) as advance:
-        field = Field(plan, ticks=ticks, seed=SEARCH_SEED, progress=advance)
-        planners = [Planner(plan, field.run_out_price, planner_budget)] if planner_budget else []
-        policies = [*field.make(names), *planners]
+    planners = [Planner(field.plan, field.run_out_price, planner_budget)] if planner_budget else []
+    policies = [*field.make(names), *planners]
     write_json(folder / "search.json", field.facts)
     return policies

@@ -14,10 +14,9 @@ from safetensors.torch import load_file, save_file
 
 from agents import checkpoints
 from agents.checkpoints import read_checkpoint
-from agents.learners import train
 from agents.settings import AgentConfig
 from flashsim.errors import InputError
-from tests.agents.tiny import CONFIGS, dqn, small_plan, trained
+from tests.agents.tiny import CONFIGS, dqn, train_small, trained
 
 
 class Killed(BaseException):
@@ -41,7 +40,7 @@ def left_behind(folder: Path, config: AgentConfig, *, steps: int = 1_300) -> Pat
     """The checkpoint of a training that was killed after so many decisions."""
     path = folder / "checkpoint"
     with pytest.raises(Killed):
-        train(small_plan(), config, seed=0, checkpoint=path, progress=killed_after(steps))
+        train_small(config, seed=0, checkpoint=path, progress=killed_after(steps))
     return path
 
 
@@ -58,8 +57,8 @@ def test_ten_kills_change_neither_curve_nor_network(
         resume = path if path.exists() else None
         progress = killed_after(int(rng.integers(1, 250 if algorithm == "dqn" else 900)))
         with pytest.raises(Killed):
-            train(small_plan(), config, seed=0, checkpoint=path, resume=resume, progress=progress)
-    parted = train(small_plan(), config, seed=0, resume=path)
+            train_small(config, seed=0, checkpoint=path, resume=resume, progress=progress)
+    parted = train_small(config, seed=0, resume=path)
     assert parted.curve == whole.curve
     assert parted.model.num_timesteps == whole.model.num_timesteps
     for name, values in whole.model.policy.state_dict().items():
@@ -70,7 +69,7 @@ def test_a_checkpoint_changes_nothing_and_moves_on(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
     early = left_behind(tmp_path, CONFIGS["ppo"], steps=700)
     before = early.read_bytes()
-    result = train(small_plan(), CONFIGS["ppo"], seed=0, checkpoint=path)
+    result = train_small(CONFIGS["ppo"], seed=0, checkpoint=path)
     assert result.curve == trained("ppo").curve
     assert path.read_bytes() != before
 
@@ -86,7 +85,7 @@ CHANGES: dict[str, tuple[dict[str, Any], int, str]] = {
 def test_another_training_is_refused(changes: dict[str, Any], seed: int, words: str, tmp_path: Path) -> None:
     path = left_behind(tmp_path, CONFIGS["ppo"])
     with pytest.raises(InputError, match=words):
-        train(small_plan(), replace(CONFIGS["ppo"], **changes), seed=seed, resume=path)
+        train_small(replace(CONFIGS["ppo"], **changes), seed=seed, resume=path)
 
 
 def test_another_version_or_file_is_refused(tmp_path: Path) -> None:
@@ -98,16 +97,16 @@ def test_another_version_or_file_is_refused(tmp_path: Path) -> None:
         text = json.dumps(told | changes).encode()
         save_file(tensors | {"facts": torch.frombuffer(bytearray(text), dtype=torch.uint8)}, path)
         with pytest.raises(InputError, match=words):
-            train(small_plan(), CONFIGS["ppo"], seed=0, resume=path)
+            train_small(CONFIGS["ppo"], seed=0, resume=path)
 
     refused(r"format version 2, this flashsim reads 3", format_version=2)
     other = told["shared"] | {"versions": {"stable_baselines3": "1.0", "torch": torch.__version__}}
     refused(r"versions\.stable_baselines3 was '1\.0' and is '2", shared=other)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match="is not a checkpoint"):
-        train(small_plan(), CONFIGS["ppo"], seed=0, resume=path)
+        train_small(CONFIGS["ppo"], seed=0, resume=path)
     with pytest.raises(InputError, match="cannot read the checkpoint"):
-        train(small_plan(), CONFIGS["ppo"], seed=0, resume=tmp_path / "nowhere")
+        train_small(CONFIGS["ppo"], seed=0, resume=tmp_path / "nowhere")
 
 
 def test_the_memory_of_dqn_goes_on_where_it_was_overwriting_the_oldest(tmp_path: Path) -> None:
@@ -119,7 +118,7 @@ def test_the_memory_of_dqn_goes_on_where_it_was_overwriting_the_oldest(tmp_path:
     assert rows == 2_000 // 16
     assert 0 < told["dqn"]["place"] < rows
     assert told["dqn"]["place"] == told["steps"] // 16 % rows
-    resumed = train(small_plan(), CONFIGS["dqn"], seed=0, resume=path)
+    resumed = train_small(CONFIGS["dqn"], seed=0, resume=path)
     assert resumed.curve == trained("dqn").curve
 
 
@@ -138,7 +137,7 @@ def test_dqn_writes_a_small_share_of_its_time(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(checkpoints, "write_bytes", write)
     monkeypatch.setattr(checkpoints, "time", SimpleNamespace(monotonic=lambda: now))
-    train(small_plan(), dqn(steps=6_000), seed=0, checkpoint=tmp_path / "checkpoint", progress=pass_second)
+    train_small(dqn(steps=6_000), seed=0, checkpoint=tmp_path / "checkpoint", progress=pass_second)
     assert len(written) >= 2
     assert 6.0 * (len(written) - 1) <= 0.05 * now
 
@@ -148,7 +147,7 @@ def test_a_memory_of_another_shape_is_refused(tmp_path: Path) -> None:
     tensors = load_file(path)
     save_file(tensors | {"memory.rewards": tensors["memory.rewards"][:-1].clone()}, path)
     with pytest.raises(InputError, match=r"is not a checkpoint of this training \(memory.rewards: expected"):
-        train(small_plan(), CONFIGS["dqn"], seed=0, resume=path)
+        train_small(CONFIGS["dqn"], seed=0, resume=path)
     save_file({name: values for name, values in tensors.items() if not name.startswith("memory.")}, path)
     with pytest.raises(InputError, match="is not a checkpoint of this training"):
-        train(small_plan(), CONFIGS["dqn"], seed=0, resume=path)
+        train_small(CONFIGS["dqn"], seed=0, resume=path)

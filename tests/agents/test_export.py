@@ -27,7 +27,7 @@ from flashsim.policy import BESIDE_FILE, CARD_FILE, WEIGHTS_FILE, NetworkPolicy,
 from flashsim.reference import g0
 from flashsim.scenarios import SCENARIOS, scenario_named
 from flashsim.world import shipped_world
-from tests.agents.tiny import dqn, ppo, small_plan, trained
+from tests.agents.tiny import dqn, ppo, small_plan, train_small, trained
 from tests.made_policies import random_network, random_observations
 
 ALGORITHMS = {"ppo": "PPO", "tensor_ppo": "TensorPPO", "maskable_ppo": "MaskablePPO", "dqn": "DQN"}
@@ -206,7 +206,7 @@ def test_a_network_of_other_layers_is_refused() -> None:
 
 def test_guard_rails_of_the_config_go_into_the_bundle(tmp_path: Path) -> None:
     """And hold in training: no sale saw a deeper discount or fewer servers than they allow."""
-    result = train(small_plan(), ppo(steps=600, max_discount=0.2, min_servers=5, assisted=False), seed=0)
+    result = train_small(ppo(steps=600, max_discount=0.2, min_servers=5, assisted=False), seed=0)
     export(result.policy(), result.model, tmp_path / "bundle", plan=small_plan(), seed=5)
     card = json.loads((tmp_path / "bundle" / CARD_FILE).read_text())
     assert (card["rails"]["max_discount"], card["rails"]["min_servers"]) == (0.2, 5)
@@ -222,7 +222,7 @@ def test_guard_rails_of_the_config_go_into_the_bundle(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("config", [ppo(layers=(8,)), dqn(layers=(8, 4, 6))])
 def test_networks_of_any_depth_are_exported(config: AgentConfig) -> None:
-    result = train(small_plan(), replace(config, steps=300), seed=0)
+    result = train_small(replace(config, steps=300), seed=0)
     policy = result.policy()
     chosen, _ = result.model.predict(random_observations(small_plan(), 200), deterministic=True)
     seen = random_observations(small_plan(), 200)

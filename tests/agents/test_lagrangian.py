@@ -19,7 +19,7 @@ from flashsim.evaluation.kpis import find_kpi
 from flashsim.evaluation.rollout import play
 from flashsim.plan import Plan
 from flashsim.sim.servers import ServerParams
-from tests.agents.tiny import small_plan, tensor_ppo
+from tests.agents.tiny import small_plan, tensor_ppo, train_small
 from tests.worlds import make_scenario, make_world
 
 
@@ -106,10 +106,10 @@ def test_a_training_under_constraints_is_taken_up(tmp_path: Path) -> None:
         if left < 0:
             raise KeyboardInterrupt
 
-    whole = train(small_plan(), config, seed=0)
+    whole = train_small(config, seed=0)
     with pytest.raises(KeyboardInterrupt):
-        train(small_plan(), config, seed=0, checkpoint=tmp_path / "checkpoint", progress=progress)
-    parted = train(small_plan(), config, seed=0, resume=tmp_path / "checkpoint")
+        train_small(config, seed=0, checkpoint=tmp_path / "checkpoint", progress=progress)
+    parted = train_small(config, seed=0, resume=tmp_path / "checkpoint")
     assert parted.curve == whole.curve
     assert whole.curve[-1].multipliers["margin"] > 0.0
     with pytest.raises(InputError, match=r"config\.constraints\.margin was 0\.9 and is 0\.8 now"):

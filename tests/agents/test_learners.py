@@ -26,7 +26,7 @@ from flashsim.evaluation.rollout import play
 from flashsim.policy import load_policy
 from flashsim.reference import REFERENCE_SALES, solve
 from flashsim.sim.streams import TRAINING_DOMAIN
-from tests.agents.tiny import CONFIGS, dqn, ppo, small_plan, tensor_ppo, trained
+from tests.agents.tiny import CONFIGS, dqn, ppo, small_plan, tensor_ppo, train_small, trained
 
 ALGORITHMS = list(CONFIGS)
 
@@ -39,7 +39,7 @@ def parameters(result: Trained) -> Mapping[str, torch.Tensor]:
 def test_equal_seeds_give_the_same_network_to_the_last_bit(algorithm: str) -> None:
     one = trained(algorithm)
     torch.manual_seed(99)  # what ran before must not matter
-    other = train(small_plan(), CONFIGS[algorithm], seed=0)
+    other = train_small(CONFIGS[algorithm], seed=0)
     assert one.curve == other.curve
     assert one.reward_scale == other.reward_scale
     for name, values in parameters(one).items():
@@ -138,7 +138,7 @@ def _events(folder: Path) -> EventAccumulator:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_tensorboard_shows_return_and_business_quantities(algorithm: str, tmp_path: Path) -> None:
     told: list[int] = []
-    result = train(small_plan(), CONFIGS[algorithm], seed=0, log_folder=tmp_path, progress=told.append)
+    result = train_small(CONFIGS[algorithm], seed=0, log_folder=tmp_path, progress=told.append)
     assert sum(told) == result.model.num_timesteps
     events = _events(tmp_path)
     scalars = {tag: np.array([event.value for event in events.Scalars(tag)]) for tag in events.Tags()["scalars"]}
@@ -168,7 +168,7 @@ def test_tensorboard_shows_return_and_business_quantities(algorithm: str, tmp_pa
 
 def test_ppo_shows_profits_as_large_as_its_returns(tmp_path: Path) -> None:
     """Whole sales as rollouts: without twins, SB3's return is the profit, in currency; each a mean of its own sales."""
-    train(small_plan(), ppo(steps=1_500, paired=False), seed=0, log_folder=tmp_path)
+    train_small(ppo(steps=1_500, paired=False), seed=0, log_folder=tmp_path)
     events = _events(tmp_path)
     profit = {event.step: event.value for event in events.Scalars("sale/profit")}
     first = events.Scalars("rollout/ep_rew_mean")[0]
@@ -180,7 +180,7 @@ def test_ppo_shows_profits_as_large_as_its_returns(tmp_path: Path) -> None:
 def test_cuda_that_is_absent_is_refused(config: AgentConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="cuda was asked for and there is no CUDA device here; use device=cpu"):
-        train(small_plan(), config, seed=0, log_folder=tmp_path / "log")
+        train_small(config, seed=0, log_folder=tmp_path / "log")
     assert not (tmp_path / "log").exists()
 
 
@@ -193,13 +193,13 @@ def test_auto_takes_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_config_of_no_algorithm_is_refused() -> None:
     with pytest.raises(InputError, match="expected PPOConfig or DQNConfig, got AgentConfig"):
-        train(small_plan(), AgentConfig(), seed=0)
+        train_small(AgentConfig(), seed=0)
 
 
 @pytest.mark.gpu
 def test_a_policy_trained_on_cuda_runs_everywhere(tmp_path: Path) -> None:
     for config in (ppo(device=Device.cuda), tensor_ppo(device=Device.cuda), dqn(device=Device.cuda)):
-        result = train(small_plan(), config, seed=0)
+        result = train_small(config, seed=0)
         export(result.policy(), result.model, tmp_path / config.name, plan=small_plan(), seed=1)
         assert load_policy(tmp_path / config.name).name == config.name
 

@@ -15,7 +15,6 @@ from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch.distributions import Distribution
 
-from agents.learners import train
 from agents.spreads import Spread
 from agents.tensor_ppo import MEASURED, TensorPPO
 from agents.tensor_rollout import TensorRollout
@@ -25,7 +24,7 @@ from flashsim.envs.spaces import ActionConfig, Orders
 from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
 from tests.agents.refused_traffic import CountedCopies, RefusedTraffic, TrafficError
-from tests.agents.tiny import dqn, ppo, small_plan, tensor_ppo
+from tests.agents.tiny import dqn, ppo, small_plan, tensor_ppo, train_small
 
 STEPS = 12  # no divisor of the 20 ticks of the small plan, so that rollouts begin and end within sales
 SALES = 16
@@ -172,7 +171,7 @@ def test_more_sales_cost_no_more_python() -> None:
 
 
 def test_a_process_without_our_code_loads_the_checkpoint(tmp_path: Path) -> None:
-    model = train(small_plan(), tensor_ppo(steps=600), seed=0).model
+    model = train_small(tensor_ppo(steps=600), seed=0).model
     model.save(tmp_path / "model.zip")
     env = model.get_env()
     assert isinstance(env, FlashSaleVecEnv)
@@ -223,7 +222,7 @@ def test_a_reward_that_is_no_number_ends_the_training(
         monkeypatch.setattr("agents.learners.random_spread", lambda *_, **__: Spread(1.0, np.zeros(0)))
     monkeypatch.setattr(SaleBatch, "_step", broken)
     with pytest.raises(InputError, match=rf"reward: expected finite numbers, got {value} for sale 3 of the batch"):
-        train(small_plan(), config, seed=0)
+        train_small(config, seed=0)
 
 
 def test_what_it_does_not_do_is_refused() -> None:

@@ -3,6 +3,8 @@
 import functools
 from typing import Any
 
+from agents.baselines import Operations
+from agents.head_start import usual_run
 from agents.learners import Trained, train
 from agents.settings import AgentConfig, Device, DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
 from flashsim.plan import Plan
@@ -56,6 +58,17 @@ def small_plan() -> Plan:
 
 
 @functools.cache
+def usual_operations() -> Operations:
+    """Those of the rule at which agents start there."""
+    return usual_run(small_plan()).operations
+
+
+def train_small(config: AgentConfig, *, seed: int = 0, **options: Any) -> Trained:
+    """A training on that plan; ``options`` are those of ``train``. The rule is searched once for all of them."""
+    return train(small_plan(), config, seed=seed, usual=usual_operations(), **options)
+
+
+@functools.cache
 def trained(algorithm: str, seed: int = 0) -> Trained:
     """A training with the tiny config of ``algorithm``."""
-    return train(small_plan(), CONFIGS[algorithm], seed=seed)
+    return train_small(CONFIGS[algorithm], seed=seed)
