@@ -1,7 +1,7 @@
 # One command each, from a fresh clone. All of them share one .venv, made anew when pyproject.toml or constraints.txt change.
 #
 #   make run        install, then calibrate, train, compare and report     (ARGS="seed=3" adds overrides)
-#   make test       install, then the quick tests                          (ARGS="-k stock" adds options)
+#   make test       install, then the quick tests, on up to four cores     (ARGS="-k stock" adds options; -n 0: on one)
 #   make test-all   the slow tests too
 #   make check      format, lint, types, layers
 #   make clean      remove what the above made, outputs/ excepted
@@ -12,6 +12,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 EXTRAS := data,train,experiments,dev
 ARGS ?=
+# Files stay whole: tests of one share what they train, once in each process. A process takes a GB or two.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DELETE_ON_ERROR:
 .PHONY: run test test-all check format clean
@@ -20,10 +22,10 @@ run: $(STAMP)
 	$(BIN)/python -m experiments.run $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

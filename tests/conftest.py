@@ -1,11 +1,17 @@
 """What every test shares: quiet figures, repeatable generated inputs, and no GPU test where there is no GPU."""
 
 import os
+from pathlib import Path
 
 import hypothesis
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# Each of several workers keeps compiled code of its own: numba writes the index of its cache without a lock.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(caches / "flashsim" / worker))
 
 # Generated inputs are the same on every run and leave no database behind; `--hypothesis-profile=explore` searches anew.
 # No deadline: the first call of a compiled function is slow.
