@@ -6,8 +6,9 @@
   learned of its level.
 
 Each comes with the operations that suit it best: how its servers are scaled, and for which utilization, how many people
-are let in, whether its pushes are sent, evenly spread, whether the supplier's lots are ordered at the opening, and how
-long it stays at list price while the servers ordered then boot. A *tracking* scaler follows the larger of present and
+are let in, whether its pushes are sent, evenly spread, whether the supplier's lots are ordered at the opening, whether
+waves are released ahead of their time where a product is nearly sold out, and how long it stays at list price while the
+servers ordered at the opening boot. A *tracking* scaler follows the larger of present and
 forecast visits, as cloud providers offer it; a *scheduled* one is planned ahead from the forecast, corrected by the
 level learned so far: servers for the visits of the tick in which an order comes into force, whatever comes now. A
 *threshold* scaler, which is what a team does by hand, takes one step up while servers are busy above one mark and one
@@ -59,11 +60,14 @@ class Operations:
     """Which of the plan's admission caps holds all the time."""
     lots: bool = False
     """Whether all lots are ordered from the supplier at the opening."""
+    early_waves: bool = False
+    """Whether the next wave is released as soon as a product is nearly sold out, before it is due."""
 
     @property
     def calls(self) -> tuple[str, ...]:
         """Orders that are planned before the sale, by name."""
-        return tuple(name for name, is_planned in (("push", self.pushes), ("reorder", self.lots)) if is_planned)
+        planned = {"push": self.pushes, "reorder": self.lots, "release": self.early_waves}
+        return tuple(name for name, is_planned in planned.items() if is_planned)
 
 
 USUAL = Operations()
@@ -77,22 +81,23 @@ SEARCHED_SCALERS: tuple[Scaler, ...] = ("tracking", "scheduled")
 def operations_of(plan: Plan) -> list[Operations]:
     """All ways to run a rule in ``plan`` that are searched; those that do nothing are left out."""
     lag = int(plan.tables.servers.lag)
-    budget, lots = plan.tables.traffic.push_budget, plan.tables.stock.lots
+    budget, lots, waves = plan.tables.traffic.push_budget, plan.tables.stock.lots, plan.tables.wave_tick.shape[0]
     return [
-        Operations(target, pushes, opening, scaler, doors, ordered)
+        Operations(target, pushes, opening, scaler, doors, ordered, early)
         for scaler in SEARCHED_SCALERS
         for target in TARGETS
         for pushes in ((False, True) if budget else (False,))
         for opening in sorted({0, lag, lag + 2})
         for doors in range(len(plan.admission_caps))
         for ordered in ((False, True) if lots else (False,))
+        for early in ((False, True) if waves > 1 else (False,))
     ]
 
 
 def calls_of(plan: Plan) -> list[Operations]:
-    """Usual operations with each choice of calls that does something in ``plan``: pushes or not, lots or not."""
-    calls = sorted({(how.pushes, how.lots) for how in operations_of(plan)})
-    return [Operations(pushes=pushes, lots=lots) for pushes, lots in calls]
+    """Usual operations with each choice of calls that does something in ``plan``: pushes, lots, early waves or not."""
+    calls = sorted({(how.pushes, how.lots, how.early_waves) for how in operations_of(plan)})
+    return [Operations(pushes=pushes, lots=lots, early_waves=early) for pushes, lots, early in calls]
 
 
 class ThresholdScaler:

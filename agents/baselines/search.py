@@ -109,7 +109,7 @@ def _differ(one: Operations, other: Operations) -> int:
 
 
 def _things(how: Operations) -> tuple[object, ...]:
-    return (how.scaler, how.target), how.pushes, how.opening_ticks, how.doors, how.lots
+    return (how.scaler, how.target), how.pushes, how.opening_ticks, how.doors, how.lots, how.early_waves
 
 
 def best_fixed(plan: Plan, found: FixedSearch) -> RulePolicy:

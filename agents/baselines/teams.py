@@ -55,8 +55,11 @@ def search_teams(
     trials = Trials(blind, seed=seed, progress=progress)
     offers = [(name, how) for name in rules for how in calls_of(plan)]
     rule, wanted = max(offers, key=lambda offer: trials.profit(rules[offer[0]](trials.plan, offer[1]), sales=sales))
-    given = [replace(how, opening_ticks=0, pushes=wanted.pushes, lots=wanted.lots) for how in operations_of(plan)]
-    given = list(dict.fromkeys(given))
+    given = list(
+        dict.fromkeys(
+            replace(wanted, target=how.target, scaler=how.scaler, doors=how.doors) for how in operations_of(plan)
+        )
+    )
     found = best_operations(plan, rules[rule], seed=seed, sales=sales, operations=given, progress=progress)
     return TeamsFound(rule, found)
 

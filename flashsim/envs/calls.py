@@ -1,7 +1,8 @@
-"""Calls that are known before the sale: all lots at the opening, pushes in the middle of equal parts of the sale.
+"""Calls that are known before the sale: all lots at the opening, pushes in the middle of equal parts of the sale, and
+waves ahead of their time where a product that has more to come is nearly sold out.
 
-They read the observation only, so that a call that did not go out at its time goes out later. Waves are released as
-planned by the sale itself.
+They read the observation only, so that a call that did not go out at its time goes out later. Waves that are not called
+for are released as planned by the sale itself.
 """
 
 from collections.abc import Sequence
@@ -10,25 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.envs.dashboard import Dashboard
-from flashsim.sim.state import HOLD, PUSH, REORDER
+from flashsim.sim.state import HOLD, PUSH, RELEASE, REORDER
 
-CALLS = ("push", "reorder")
+CALLS = ("push", "reorder", "release")
+NEARLY_SOLD_OUT = 0.03
+"""Share of all units of a product, lots included; an assumption: some minutes of a rush."""
 
 
 class PlannedCalls:
     """Orders that are due."""
 
     def __init__(self, dashboard: Dashboard, calls: Sequence[str]) -> None:
-        """``calls``: push, for the budgeted pushes, and reorder, for the supplier's lots; either, both or none."""
+        """``calls``: any of push, for the budgeted pushes, reorder, for the supplier's lots, and release, for waves."""
         tables = dashboard.plan.tables
         self.dashboard = dashboard
         self.budget = tables.traffic.push_budget if "push" in calls else 0
         self.lots = "reorder" in calls and tables.stock.lots > 0
+        self.waves = "release" in calls and tables.wave_tick.shape[0] > 1
 
     def order(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
-        """PUSH, which goes first, REORDER or HOLD (sale,)."""
+        """PUSH, which goes first, REORDER, RELEASE or HOLD (sale,)."""
         board = self.dashboard
         order = np.full(observation.shape[0], HOLD, np.int64)
+        if self.waves:
+            order[self._is_short(observation)] = RELEASE
         if self.lots:
             order[board.share(observation, "lots_left") > 0.0] = REORDER
         if self.budget:
@@ -37,3 +43,13 @@ class PlannedCalls:
             due = (self.budget - left + 0.5) / self.budget
             order[(past >= due - 1e-6) & (left > 0.5)] = PUSH
         return order
+
+    def _is_short(self, observation: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Whether a wave is left and some product of it nearly sold out (sale,)."""
+        board = self.dashboard
+        is_short = np.zeros(observation.shape[0], np.bool_)
+        for product in range(board.plan.products):
+            available = board.share(observation, f"product_{product}_available")
+            has_more = board.share(observation, f"product_{product}_stock") > available
+            is_short |= has_more & (available < NEARLY_SOLD_OUT)
+        return is_short & (board.share(observation, "waves_left") > 0.0)

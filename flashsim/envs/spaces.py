@@ -45,7 +45,8 @@ class ActionConfig:
     """What the timing head can order: hold, release the next wave, push, reorder a lot from the supplier, close; and
     planned, the call that is due of those in ``planned_calls``."""
     planned_calls: tuple[str, ...] = ()
-    """Any of push, in the middle of equal parts of the sale, and reorder, for all lots at the opening."""
+    """Any of push, in the middle of equal parts of the sale, reorder, for all lots at the opening, and release, for
+    waves when a product is nearly sold out."""
     every: int = 1
     """Ticks for which a decision stands. Pushes, releases and changes of servers happen in the first of them; prices
     around the run-out price, servers at a target and planned calls follow what is seen each tick."""
@@ -204,7 +205,7 @@ class ActionCodec:
             RELEASE: tables.wave_tick.shape[0] > 1,
             PUSH: tables.traffic.push_budget > 0,
             REORDER: tables.stock.lots > 0,
-            PLANNED: self._calls.budget > 0 or self._calls.lots,
+            PLANNED: self._calls.budget > 0 or self._calls.lots or self._calls.waves,
         }
         return possible.get(order, True)
 

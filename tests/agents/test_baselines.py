@@ -251,12 +251,13 @@ def with_doors_and_lots() -> Plan:
 def test_operations_are_all_that_the_sale_allows() -> None:
     plan = with_doors_and_lots()
     lag = int(plan.tables.servers.lag)
-    every = set(product(TARGETS, (False, True), {0, lag, lag + 2}, ("tracking", "scheduled"), (0, 1), (False, True)))
+    calls = (False, True)
+    every = set(product(TARGETS, calls, {0, lag, lag + 2}, ("tracking", "scheduled"), (0, 1), calls, calls))
     found = [astuple(how) for how in operations_of(plan)]
     assert set(found) == every
     assert len(found) == len(every)
-    quiet = make_scenario(traffic=TrafficParams(push_budget=0)).plan()
-    assert {(how.pushes, how.doors, how.lots) for how in operations_of(quiet)} == {(False, 0, False)}
+    quiet = make_scenario(traffic=TrafficParams(push_budget=0), waves=((0, 1.0),)).plan()
+    assert {(how.calls, how.doors) for how in operations_of(quiet)} == {((), 0)}
 
 
 def test_a_rule_holds_its_doors_and_orders_all_lots_at_the_opening() -> None:

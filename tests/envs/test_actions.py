@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
+from flashsim.envs.calls import NEARLY_SOLD_OUT
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.sb3 import make_sb3
 from flashsim.envs.single import FlashSaleEnv
@@ -93,7 +94,7 @@ def test_a_flat_action_is_a_number_of_its_menu() -> None:
         ({"around_run_out": -1}, "around_run_out must be .*, got -1"),
         ({"around_run_out": 1.5}, "around_run_out must be .*, got 1.5"),
         ({"scaler": "magic"}, "action scaler: unknown 'magic'; choose from tracking, scheduled"),
-        ({"planned_calls": ("hold",)}, "action planned_calls: unknown 'hold'; choose from push, reorder"),
+        ({"planned_calls": ("hold",)}, "action planned_calls: unknown 'hold'; choose from push, reorder, release"),
         ({"planned_calls": ("push", "push")}, "action planned_calls: expected different names"),
         ({"opening_ticks": -1}, "opening_ticks must be"),
         ({"scaler_targets": (0.0,)}, "scaler_targets must be above 0 and at most 2, got 0"),
@@ -326,6 +327,27 @@ def test_planned_calls_go_out_when_they_are_due_unless_they_are_held(first: int,
     for row in range(SALES):
         assert np.flatnonzero([push[row] for push in pushes]).tolist() == [5]
         assert np.flatnonzero(-np.diff([2, *(left[row] for left in lots)])).tolist() == ordered
+
+
+@pytest.mark.parametrize("calls", [(), ("release",)])
+def test_a_wave_is_called_for_when_a_product_of_it_is_nearly_sold_out(calls: tuple[str, ...]) -> None:
+    """And no sooner; a wave that nobody calls for comes when it is due."""
+    scenario = make_scenario(ticks=20, stock_units=40, waves=((0, 0.1), (15, 0.4), (18, 0.5)))
+    sales = make_sales(scenario, ActionConfig(heads=("discount",), timing=("planned", "hold"), planned_calls=calls))
+    planned, released = sales.plan.tables.planned, []
+    for tick in range(20):
+        sales.observe()
+        stock, rows = sales.batch.state.stock, sales.batch.rows
+        left = rows(stock.next_wave) < 3
+        short = (rows(stock.available) < NEARLY_SOLD_OUT * planned) & (rows(stock.unreleased) > 0)
+        sales.step(np.full((SALES, 3), 3))
+        early = rows(sales.batch.ledger.early_releases) > 0.0
+        released.append(early)
+        due = np.isin(tick, (0, 15, 18))
+        assert not early[~short.any(axis=1) | ~left].any()
+        if calls and not due:
+            np.testing.assert_array_equal(early, short.any(axis=1) & left)
+    assert np.any(released) == bool(calls)
 
 
 def test_a_scaler_keeps_the_servers_near_its_target() -> None:
