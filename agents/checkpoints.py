@@ -34,7 +34,7 @@ from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
 from flashsim.files import write_bytes
 
-FORMAT_VERSION = 3  # raised whenever a training that goes on would learn otherwise than before
+FORMAT_VERSION = 4  # raised whenever a training that goes on would learn otherwise than before
 _FACTS = "facts"  # JSON, as bytes
 _AGAIN = "start the training again"
 _MEMORY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")

@@ -11,8 +11,9 @@ variance of that level. The training member is drawn with odds
 
 where u_p are forecast units, c the member's conversion, V forecast visitors (V_0 of them so far), θ the learned level
 of visitors and n the branching ratio of sharing: of two members that sell the same, the one of the lower conversion has
-more visitors, who need more servers. Failures come at times of their own. In a reference sale the observation is
-the state, so that only the people to come are imagined.
+more visitors, who need more servers. Failures are drawn anew, whatever was seen (one under way is not recognized, one
+that has been may come again), but for the screen, which is not frozen: this was read off it. In a reference sale the
+observation is the state, so that only the people to come are imagined.
 
 Servers have the health h at which the utilization seen comes of the visits seen; where they were full, they are taken
 as collapsed if those visits would keep them so. Of the visits beyond what they could do, the share that tries again
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 
 from agents.baselines import Outlook
 from flashsim.envs.vector import SaleBatch
+from flashsim.sim.failures import FEED_FREEZES
 
 IMAGINED_SEED = 3 * 2**61  # beyond those of learners and of searches
 _GOLDEN = 0.6180339887498949  # multiples of it, less their whole part, fall evenly into [0, 1)
@@ -54,10 +56,21 @@ def imagine(batch: SaleBatch, observation: NDArray[np.float32], tick: int) -> No
             shown = board.share(observation, f"servers_in_{ahead}") * servers.max_servers
             levels[:, (tick - since) % ring] = np.rint(shown).astype(np.int64)
     fill(state.servers.orders, levels)
+    _thaw(batch, tick)
     if plan.is_reference:
         fill(state.stock.next_wave, np.full(stock.shape[0], int(tick > 0)))
     else:
         _imagine_the_past(batch, observation, tick, ordered)
+
+
+def _thaw(batch: SaleBatch, tick: int) -> None:
+    """Let a freeze of the screen that would be under way at ``tick`` begin when it would have ended."""
+    failures, rows = batch.batch.state.failures, batch.batch.rows
+    lasts = int(batch.plan.tables.failures.ticks[FEED_FREEZES])
+    starts = rows(failures.start).copy()
+    since = tick - 1 - starts[:, FEED_FREEZES]
+    starts[:, FEED_FREEZES] += np.where((since >= 0) & (since < lasts), lasts, 0)
+    batch.batch.fill(failures.start, starts)
 
 
 def _imagine_the_past(

@@ -61,6 +61,8 @@ class Trained:
     config: AgentConfig
     seed: int
     plan: Plan
+    rule: RulePolicy | None
+    """At which it started."""
 
     def policy(self) -> NetworkPolicy:
         """The greedy policy, ready to be played or exported."""
@@ -69,11 +71,15 @@ class Trained:
 
     def facts(self) -> dict[str, Any]:
         """JSON for the card of a bundle."""
-        facts = training_facts(self.model, self.plan, self.config, seed=self.seed, scale=self.reward_scale)
+        facts = training_facts(
+            self.model, self.plan, self.config, seed=self.seed, scale=self.reward_scale, rule=self.rule
+        )
         return facts | {"curve": [point.row() for point in self.curve]}
 
 
-def training_facts(model: BaseAlgorithm, plan: Plan, config: AgentConfig, *, seed: int, scale: float) -> dict[str, Any]:
+def training_facts(
+    model: BaseAlgorithm, plan: Plan, config: AgentConfig, *, seed: int, scale: float, rule: RulePolicy | None
+) -> dict[str, Any]:
     """What determines a training, as JSON."""
     return {
         "algorithm": type(model).__name__,
@@ -81,6 +87,7 @@ def training_facts(model: BaseAlgorithm, plan: Plan, config: AgentConfig, *, see
         "seed": seed,
         "reward_scale": scale,
         "scenario": plan.name,
+        "rule": None if rule is None else asdict(rule.operations),
         "versions": {"stable_baselines3": stable_baselines3.__version__, "torch": torch.__version__},
     }
 
@@ -135,7 +142,7 @@ def train(
         usual=rule,
     )
     callbacks: list[BaseCallback] = [FiniteRewards(), SaleMetrics(plan, progress), best]
-    facts = training_facts(model, plan, config, seed=seed, scale=scale)
+    facts = training_facts(model, plan, config, seed=seed, scale=scale, rule=rule)
     if isinstance(config, PPOConfig):
         callbacks.append(EntropySchedule(config.entropy, until=config.entropy_until))
         if constraints.names:
@@ -149,7 +156,7 @@ def train(
     best.restore()
     if isinstance(model, DQN):
         stock_again(model)
-    return Trained(model, scale, tuple(best.curve), config, seed, plan)
+    return Trained(model, scale, tuple(best.curve), config, seed, plan, rule)
 
 
 def check_training(config: AgentConfig, *, seed: int) -> None:

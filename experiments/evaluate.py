@@ -75,9 +75,9 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
     if config.planner_budget:
         check_budget(plan, config.planner_budget)
     folder.record(seeds={"evaluation": config.evaluation.seed}, data={"world": world.fingerprint()})
-    with searching_baselines(plan, ticks=config.search_ticks) as search:
-        rivals = make_rivals(search, config.baselines, planner_budget=config.planner_budget, folder=folder.path)
-    policies = [*learners, *rivals]
+    with searching_baselines(plan, ticks=config.search_ticks) as rivals:
+        baselines = make_rivals(rivals, config.baselines, planner_budget=config.planner_budget, folder=folder.path)
+    policies = [*learners, *baselines]
     names = [policy.name for policy in learners]
     context = {
         **world_context(world, plan),

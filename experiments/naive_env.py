@@ -18,7 +18,7 @@ from flashsim.envs.observation import PACE_MEMORY
 from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.errors import InputError
 from flashsim.plan import Plan
-from flashsim.sim.failures import FEED
+from flashsim.sim.failures import FEED_FREEZES
 
 
 class NaiveSale(gymnasium.Env[NDArray[Any], Any]):
@@ -91,7 +91,7 @@ class NaiveSale(gymnasium.Env[NDArray[Any], Any]):
         self._remember(menu, sum(came.people), sum(doors), answers, requests, opening)
         self.pool.wear(answers.load)
         self.tick += 1
-        if not self.outages.fails(FEED, tick):
+        if not self.outages.fails(FEED_FREEZES, tick):
             self.screen = self._observe()
         return self.screen.copy(), float(reward), closed, False, {}
 

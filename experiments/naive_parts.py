@@ -11,7 +11,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from flashsim.sim.failures import PAYMENT, POOL, TRAFFIC
+from flashsim.sim.failures import PAYMENT_FAILS, POOL_FAILS, TRAFFIC_SURGES
 from flashsim.sim.state import PUSH, RELEASE, REORDER, SaleTables
 
 
@@ -74,7 +74,7 @@ class Traffic:
         """Draw the people of a tick."""
         tables, params, m = self.tables, self.tables.traffic, self.member
         decay = 0.5 ** (1.0 / params.goodwill_half_life)
-        surge = tables.failures.traffic_factor if self.outages.fails(TRAFFIC, tick) else 1.0
+        surge = tables.failures.traffic_factor if self.outages.fails(TRAFFIC_SURGES, tick) else 1.0
         came = Visitors([], [], [], 0.0)
         total = 0.0
         for segment in range(tables.rate.shape[1]):
@@ -142,7 +142,7 @@ class Pool:
         self.ordered = min(max(self.ordered + change, params.min_servers), params.max_servers)
         self.levels.append(self.ordered)
         there = self.planned(tick)
-        works = self.tables.failures.pool_left if self.outages.fails(POOL, tick) else 1.0
+        works = self.tables.failures.pool_left if self.outages.fails(POOL_FAILS, tick) else 1.0
         self.in_force = math.floor(works * there)
         self.capacity = float(params.service_rate * self.in_force * self.health)
         if not params.pays_while_booting:
@@ -327,7 +327,7 @@ class Stock:
     def fulfill(self, tick: int, requests: list[int], menu: NDArray[np.int64]) -> list[tuple[int, float]]:
         """Fill requests while there are units; returns units and money paid now (product,)."""
         tables, carts, returns = self.tables, [], []
-        pays = 0.0 if self.outages.fails(PAYMENT, tick) else 1.0 - tables.stock.payment_failure
+        pays = 0.0 if self.outages.fails(PAYMENT_FAILS, tick) else 1.0 - tables.stock.payment_failure
         for product, asked in enumerate(requests):
             reserved = min(asked, int(self.available[product]))
             self.available[product] -= reserved

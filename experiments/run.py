@@ -158,16 +158,16 @@ def _trainings(config: RunConfig) -> dict[str, list[tuple[AgentConfig, int]]]:
 
 def make_policies(plan: Plan, config: RunConfig, folder: RunFolder) -> list[Policy]:
     """Learners in processes of their own, once the rule is found at which they start; other baselines meanwhile."""
-    with searching_baselines(plan, ticks=config.search_ticks) as field, training_pool() as pool:
+    trainings = [one for named in _trainings(config).values() for one in named]
+    with training_pool() as pool, searching_baselines(plan, ticks=config.search_ticks) as rivals:
+        is_assisted = any(settings.is_assisted(plan) for settings, _ in trainings)
+        usual = rivals.run_out_price.operations if is_assisted else None
         learning = [
-            pool.submit(
-                train_agent, plan, settings, seed=seed, folder=folder.path, usual=field.run_out_price.operations
-            )
-            for named in _trainings(config).values()
-            for settings, seed in named
+            pool.submit(train_agent, plan, settings, seed=seed, folder=folder.path, usual=usual)
+            for settings, seed in trainings
         ]
-        baselines = make_rivals(field, config.baselines, planner_budget=config.planner_budget, folder=folder.path)
-        return [*(job.result() for job in learning), *baselines]
+        baselines = make_rivals(rivals, config.baselines, planner_budget=config.planner_budget, folder=folder.path)
+    return [*(job.result() for job in learning), *baselines]
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from flashsim.envs.vector import SaleBatch
 from flashsim.scenarios import Scenario
 from flashsim.sim.choice import ChoiceParams
 from flashsim.sim.engine import Batch
-from flashsim.sim.failures import POOL
+from flashsim.sim.failures import POOL_FAILS
 from flashsim.sim.ledger import Ledger
 from flashsim.sim.servers import ServerParams
 from flashsim.sim.traffic import TrafficParams
@@ -101,7 +101,7 @@ def assert_possible(batch: Batch, ledger: Ledger) -> None:
         if name != "salvage":
             assert (field >= -1e-9).all(), name
     servers, failures = batch.tables.servers, batch.tables.failures
-    works = failures.pool_left if failures.ticks[POOL] else 1.0
+    works = failures.pool_left if failures.ticks[POOL_FAILS] else 1.0
     assert (ledger.servers >= np.floor(works * servers.min_servers)).all()
     assert (ledger.servers <= servers.max_servers).all()
     assert (ledger.servers_billed >= ledger.servers).all()

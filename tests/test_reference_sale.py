@@ -171,7 +171,7 @@ def any_time() -> Plan:
     failures = Failures(
         pool=Outage(None, 2), payment=Outage(None, 2), traffic=Outage(None, 1), traffic_factor=2.0, feed=Outage(None, 3)
     )
-    return replace(everything(has_frailty=False), failures=failures).plan().with_members((1,))
+    return plan_of(replace(everything(has_frailty=False), failures=failures))
 
 
 def event_by_event() -> Scenario:
@@ -306,6 +306,7 @@ CHANGES_OF_A_SALE = [
     ("everything", "choice", {"another_unit": 0.1}),
     ("everything", "stock", {"payment_failure": 0.1}),
     ("everything", "stock", {"cart_timeout": 2}),
+    (ANY_TIME, "failures", {"start": np.array([4, 7, 9, -1])}),
     ("event by event", "servers", {"queue_limit": 1}),
     ("event by event", "servers", {"patience_ticks": 1.5}),
     ("event by event", "servers", {"is_event_by_event": False}),
@@ -313,7 +314,7 @@ CHANGES_OF_A_SALE = [
 
 
 @pytest.mark.parametrize(("case", "part", "changes"), CHANGES_OF_A_SALE, ids=str)
-def test_a_sale_with_another_parameter_is_told_apart(case: str, part: str, changes: dict[str, float]) -> None:
+def test_a_sale_with_another_parameter_is_told_apart(case: str, part: str, changes: dict[str, Any]) -> None:
     """The comparison can fail: it sees each of these changes of one side."""
     make, orders = CASES[case]
     tables = make().tables

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from flashsim.envs.reward import write_reward
 from flashsim.plan import Forecast
 from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
-from flashsim.sim.failures import FEED, is_failing
+from flashsim.sim.failures import FEED_FREEZES, is_failing
 from flashsim.sim.ledger import Ledger, ledger_tile
 from flashsim.sim.sale import step_sale
 from flashsim.sim.samplers import Workspace, write_exp, write_log
@@ -359,7 +359,7 @@ def observe_tiles(
 def _show(tables: SaleTables, state: SaleState, columns: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     """Copy ``columns`` (column, lane) to ``out`` (lane, column) where the screen is not frozen, row by row."""
     for lane in range(out.shape[0]):
-        if not is_failing(tables.failures, state.failures, FEED, lane, state.tick[lane] - 1):
+        if not is_failing(tables.failures, state.failures, FEED_FREEZES, lane, state.tick[lane] - 1):
             for column in range(out.shape[1]):
                 out[lane, column] = columns[column, lane]
 

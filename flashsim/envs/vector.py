@@ -17,7 +17,7 @@ from flashsim.plan import Plan, Sale
 from flashsim.scenarios import grocery_evening
 from flashsim.sim.cache import announce_compiling, bound
 from flashsim.sim.engine import Batch
-from flashsim.sim.failures import FEED
+from flashsim.sim.failures import FEED_FREEZES
 from flashsim.sim.parameters import as_arguments
 from flashsim.sim.streams import TRAINING_DOMAIN
 from flashsim.world import shipped_world
@@ -61,7 +61,7 @@ class SaleBatch:
         self.observation_space = observation_space(plan)
         (width,) = self.observation_space.shape
         self._observation = np.zeros((batch.tiles * batch.lanes, width), np.float32)
-        self._is_reread = self.codec.reads_observation or bool(plan.tables.failures.ticks[FEED] > 0)
+        self._is_reread = self.codec.reads_observation or bool(plan.tables.failures.ticks[FEED_FREEZES] > 0)
         self._sights = [make_sight(width, batch.lanes) for _ in batch.scratch]
         self._view = (plan.tables, plan.forecast, np.array(plan.lookahead, np.int64), not plan.is_reference)
         self._episodes = np.zeros(sales, np.uint64)

@@ -63,7 +63,7 @@ from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
 from flashsim.plan import Plan
-from flashsim.sim.failures import PAYMENT, TRAFFIC, failing_ticks
+from flashsim.sim.failures import PAYMENT_FAILS, TRAFFIC_SURGES, failing_ticks
 from flashsim.sim.streams import EVALUATION_DOMAIN
 from flashsim.sim.waiting_room import OPEN
 
@@ -91,13 +91,16 @@ def relaxation(plan: Plan, *, sales: int, seed: int, domain: int = EVALUATION_DO
     state, rows = batch.batch.state, batch.batch.rows
     frailties = rows(state.frailty)
     failures, starts = plan.tables.failures, rows(state.failures.start)
-    is_surging = failing_ticks(failures, starts, kind=TRAFFIC, ticks=plan.ticks).T  # sale, tick
+    is_surging = failing_ticks(failures, starts, kind=TRAFFIC_SURGES, ticks=plan.ticks).T  # sale, tick
     drawn = np.column_stack([rows(state.member), is_surging])
-    values, multipliers = np.zeros(sales), np.zeros((sales, plan.products))
-    for alike in np.unique(drawn, axis=0):
-        world = _MemberBound(plan, int(alike[0]), demand=np.where(alike[1:], failures.traffic_factor, 1.0))
-        for row in np.flatnonzero((drawn == alike).all(axis=1)):
-            multipliers[row] = world.multipliers(frailties[row])
+    kinds, kind = np.unique(drawn, axis=0, return_inverse=True)
+    values, multipliers, steps = np.zeros(sales), np.zeros((sales, plan.products)), dict[int, float]()
+    for place, (member, *surging) in enumerate(kinds.tolist()):
+        if member not in steps:
+            steps[member] = _MemberBound(plan, member).best_step()
+        world = _MemberBound(plan, member, demand=np.where(surging, failures.traffic_factor, 1.0))
+        for row in np.flatnonzero(kind == place):
+            multipliers[row] = world.multipliers(frailties[row], step=steps[member])
             values[row] = world.value(frailties[row], multipliers[row])
     return Relaxation(values, multipliers)
 
@@ -131,11 +134,12 @@ def _check_claim(plan: Plan) -> None:
 class _MemberBound:
     """What the sales of one member and one ``demand`` (tick; a factor) have in common; frailties scale the products."""
 
-    def __init__(self, plan: Plan, member: int, *, demand: Array) -> None:
+    def __init__(self, plan: Plan, member: int, *, demand: Array | float = 1.0) -> None:
         tables = plan.tables
         choice, carts, servers, traffic = tables.choice, tables.stock, tables.servers, tables.traffic
         allowed = (1.0 - choice.another_unit**choice.limit) / (1.0 - choice.another_unit)
-        buyers = tables.rate[..., member] * demand[:, None, None, None]  # tick, segment, product, menu
+        factor = np.broadcast_to(demand, plan.ticks)[:, None, None, None]
+        buyers = tables.rate[..., member].astype(np.float64) * factor  # tick, segment, product, menu
         self.plan, self.buyers = plan, buyers
         self.paid = allowed * (1.0 - carts.payment_failure)  # units a buyer
         self.traffic_share = float(tables.traffic_share[member])
@@ -149,14 +153,16 @@ class _MemberBound:
         self.watching = choice.watch_share if plan.menu > 1 else 0.0  # ω
         self.service = servers.cost / servers.service_rate  # of a visit, at least; ξ
         self.descendants = traffic.sharing_ratio / (1.0 - traffic.sharing_ratio)
-        usual = np.ones(plan.products)
-        start, end = self._fluid_multipliers(usual), self.worth.max(axis=1).clip(0.0)
-        self.step = min(_STEPS, key=lambda step: self.value(usual, start + step * (end - start)))
 
-    def multipliers(self, frailty: Array) -> Array:
-        """Prices of stock (product,): the fluid plan's, raised by the step that is best for the usual sale."""
+    def best_step(self) -> float:
+        """That of ``_STEPS`` whose multipliers give the usual sale the least bound."""
+        usual = np.ones(self.plan.products)
+        return min(_STEPS, key=lambda step: self.value(usual, self.multipliers(usual, step=step)))
+
+    def multipliers(self, frailty: Array, *, step: float) -> Array:
+        """Prices of stock (product,): the fluid plan's, raised by ``step``."""
         start = self._fluid_multipliers(frailty)
-        return start + self.step * (self.worth.max(axis=1).clip(0.0) - start)
+        return start + step * (self.worth.max(axis=1).clip(0.0) - start)
 
     def _fluid_multipliers(self, frailty: Array) -> Array:
         """Prices of stock (product,) at which the fluid plan with reference factors just sells it, by bisection."""
@@ -273,7 +279,7 @@ class _MemberBound:
         lots = tables.stock.lots * tables.lot_units
         releases = tables.wave_tick.shape[0] + tables.stock.lots
         last = releases * choice.scarcity_threshold * stock + failure / (1.0 - failure + 1e-300) * (stock + lots)
-        if tables.failures.ticks[PAYMENT] > 0:
+        if tables.failures.ticks[PAYMENT_FAILS] > 0:
             last = stock + lots
         owed = choice.scarcity_cue / (1.0 + choice.scarcity_cue) * np.minimum(last, stock + lots)
         return float((owed * gain.max(axis=1) / self.paid).sum())

@@ -1,7 +1,7 @@
 """What a policy decides when: discount and servers against time and stock left, utilization, and visitors.
 
 A policy is asked at observations that sales it played really led to (the *background*), with one thing varied and all
-that follows from it moved along:
+that follows from it moved along. Where the screen of a sale is frozen, nothing can be varied, and it is left out:
 
     stock        at some ticks every product's units are set to a share of those planned, and the whole observation is
                  computed anew from that state: cover, run-out price, pace and stock move together. Time is not varied:
@@ -34,7 +34,7 @@ from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.evaluation.rollout import action_config, check_policy
 from flashsim.plan import Plan
 from flashsim.policy import Policy
-from flashsim.sim.failures import FEED, failing_ticks
+from flashsim.sim.failures import FEED_FREEZES, failing_ticks
 from flashsim.sim.streams import EVALUATION_DOMAIN
 
 RESPONSE_SALES = 64  # enough for a picture
@@ -90,7 +90,7 @@ def _walk(batch: SaleBatch, policy: Policy, seed: int) -> Iterator[_Met]:
     observation = batch.observe()
     is_open = np.ones(batch.sales, np.bool_)
     starts = batch.batch.rows(batch.batch.state.failures.start)
-    is_frozen = failing_ticks(plan.tables.failures, starts, kind=FEED, ticks=plan.ticks)  # after that tick
+    is_frozen = failing_ticks(plan.tables.failures, starts, kind=FEED_FREEZES, ticks=plan.ticks)  # after that tick
     for tick in range(0, plan.ticks, every):
         is_asked = is_open & ~is_frozen[tick - 1] if tick else is_open
         if tick in asked and is_asked.any():

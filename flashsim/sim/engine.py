@@ -96,7 +96,7 @@ class Batch:
         return self.__dict__ | {"_pool": None}
 
     def rows(self, array: NDArray[Number]) -> NDArray[Number]:
-        """``array`` (tile, …, lane) with the sale as its first axis; (sale, …), a copy if it has more axes than two."""
+        """``array`` (tile, …, lane) with the sale as its first axis; (sale, …), a view where that is possible."""
         if array.ndim > 2:
             array = array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1))
         return array.reshape(self.tiles * self.lanes, *array.shape[2:])[: self.sales]

@@ -23,7 +23,8 @@ from flashsim.sim.cache import compiled_inline, compiled_inside
 from flashsim.sim.parameters import check_range, check_whole
 from flashsim.sim.streams import FAILURE_TIME, uniform_at
 
-POOL, PAYMENT, TRAFFIC, FEED = range(4)
+# A kind is the cell of its draw: a number, once given, is never changed, for it would move what was published.
+POOL_FAILS, PAYMENT_FAILS, TRAFFIC_SURGES, FEED_FREEZES = range(4)
 KINDS = ("pool", "payment", "traffic", "feed")
 _ANY_TIME = -1
 _LARGEST = 1e6
@@ -102,7 +103,7 @@ class FailureArguments(NamedTuple):
 class FailureState(NamedTuple):
     """When things fail in the sales of one tile; nobody in the sale sees it."""
 
-    start: NDArray[np.int64]  # kind, lane; first tick
+    start: NDArray[np.int64]  # kind, lane; first tick, of no meaning where that kind never fails
 
 
 class FailureFlow(NamedTuple):
@@ -110,7 +111,7 @@ class FailureFlow(NamedTuple):
 
     servers_up: NDArray[np.float64]  # lane; share of the pool that works
     payments_up: NDArray[np.float64]  # lane; share of payments that can be made
-    demand: NDArray[np.float64]  # lane; factor on expected demand
+    demand_factor: NDArray[np.float64]  # lane; on expected demand
 
 
 def make_failure_state(tiles: int, lanes: int) -> FailureState:
@@ -137,10 +138,11 @@ def draw_failures(
     kinds, lanes = state.start.shape
     for kind in range(kinds):
         for lane in range(lanes):
-            if opening[lane]:
-                places = np.float64(max(1, ticks - params.ticks[kind] + 1))
-                drawn = np.int64(uniform_at(keys[lane], FAILURE_TIME, kind) * places)
-                state.start[kind, lane] = drawn if params.start[kind] < 0 else params.start[kind]
+            if opening[lane] and params.start[kind] >= 0:
+                state.start[kind, lane] = params.start[kind]
+            elif opening[lane]:
+                places = np.float64(ticks - params.ticks[kind] + 1)
+                state.start[kind, lane] = np.int64(uniform_at(keys[lane], FAILURE_TIME, kind) * places)
 
 
 @compiled_inline
@@ -151,12 +153,14 @@ def is_failing(params: FailureArguments, state: FailureState, kind: int, lane: i
 
 
 @compiled_inline
-def fail(params: FailureArguments, state: FailureState, tick: NDArray[np.int64], flow: FailureFlow) -> None:
-    """Write ``flow``: what works in the present ``tick`` (lane)."""
+def write_what_works(params: FailureArguments, state: FailureState, tick: NDArray[np.int64], flow: FailureFlow) -> None:
+    """Write ``flow`` of the present ``tick`` (lane)."""
     for lane in range(tick.shape[0]):
-        flow.servers_up[lane] = params.pool_left if is_failing(params, state, POOL, lane, tick[lane]) else 1.0
-        flow.payments_up[lane] = 0.0 if is_failing(params, state, PAYMENT, lane, tick[lane]) else 1.0
-        flow.demand[lane] = params.traffic_factor if is_failing(params, state, TRAFFIC, lane, tick[lane]) else 1.0
+        now = tick[lane]
+        flow.servers_up[lane] = params.pool_left if is_failing(params, state, POOL_FAILS, lane, now) else 1.0
+        flow.payments_up[lane] = 0.0 if is_failing(params, state, PAYMENT_FAILS, lane, now) else 1.0
+        surges = is_failing(params, state, TRAFFIC_SURGES, lane, now)
+        flow.demand_factor[lane] = params.traffic_factor if surges else 1.0
 
 
 def failing_ticks(params: FailureArguments, start: NDArray[np.int64], *, kind: int, ticks: int) -> NDArray[np.bool_]:

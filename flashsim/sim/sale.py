@@ -80,7 +80,7 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
     streams.write_tick_keys(state.key, tick, keys)
 
     # 0 failures: what works in this tick, and by what factor demand is another than forecast
-    failures.fail(tables.failures, state.failures, tick, works)
+    failures.write_what_works(tables.failures, state.failures, tick, works)
 
     # 1 offer: stock is released, pushes are sent, servers are ordered; the prices of this tick are decisions.menu
     _count_infeasible(decisions.timing, state, tables.wave_tick.shape[0], ledger.projected)
@@ -88,7 +88,7 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
 
     # 2 traffic: expected units of the offer, then the people who come, by segment; some come back for a better offer
     rates, shares = tables.conversion, tables.traffic_share
-    traffic.write_expected_units(tables.rate, tick, menu, member, state.frailty, works.demand, flow)
+    traffic.write_expected_units(tables.rate, tick, menu, member, state.frailty, works.demand_factor, flow)
     traffic.arrive(tables.traffic, rates, shares, member, tick, state.traffic, keys, flow, work)
     choice.come_back(tables.choice, depth, menu, tick, state.choice, keys, asked, work)
 

@@ -193,12 +193,12 @@ def write_expected_units(
     menu: NDArray[np.int64],
     member: NDArray[np.int64],
     frailty: NDArray[np.float64],
-    demand: NDArray[np.float64],
+    demand_factor: NDArray[np.float64],
     flow: TrafficFlow,
 ) -> None:
     """Write units, list_units and offer_units of ``flow``.
 
-    ``rate`` (tick, segment, product, menu, member), ``frailty`` (product, lane), ``demand`` (lane; factor on all).
+    ``rate`` (tick, segment, product, menu, member), ``frailty`` (product, lane), ``demand_factor`` (lane).
     """
     segments, products, lanes = flow.units.shape
     choices, members = rate.shape[3:]
@@ -215,7 +215,7 @@ def write_expected_units(
         for segment in range(segments):
             shift = segment * products * block
             for lane in range(lanes):
-                factor = frailty[product, lane] * demand[lane]
+                factor = frailty[product, lane] * demand_factor[lane]
                 units = np.float64(flat[flow.offered_at[lane] + shift]) * factor
                 flow.units[segment, product, lane] = units
                 flow.offer_units[segment, lane] += units

@@ -193,6 +193,24 @@ def test_a_planner_plays_on_when_its_screen_freezes_between_two_decisions() -> N
     assert (play(plan, planner, sales=3, seed=0).totals["ticks"] == 24).all()
 
 
+def test_candidates_meet_the_same_imagined_sales_whatever_their_screens_do() -> None:
+    """The same first action earns the same again, though another was tried in between."""
+    failures = Failures(pool=Outage(None, 4), payment=Outage(None, 4), traffic=Outage(None, 2), feed=Outage(None, 6))
+    plan = make_scenario(make_world(products=2), ticks=24, waves=((0, 1.0),), failures=failures).plan()
+    planner = small_planner(plan, budget=3 * LEAST)
+    batch = SaleBatch(plan, 40, action=ActionConfig(**planner.action), reward=RewardConfig(), domain=0)
+    batch.seed(consecutive_seeds(0, 40))
+    batch.observe()
+    hold = np.zeros((40, batch.codec.sizes.size), np.int64)
+    for _ in range(4):
+        batch.step(hold)
+    earned = planner._rollouts(batch.seen(), 8, 6)
+    first = earned(hold)
+    other = earned(batch.codec.sizes - 1 + hold)
+    assert (other != first).any()
+    np.testing.assert_array_equal(earned(hold), first)
+
+
 @pytest.mark.parametrize("budget", [0, LEAST - 1])
 def test_a_budget_that_compares_nothing_is_refused(budget: int) -> None:
     plan = small_scenario()

@@ -9,6 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from flashsim.envs.reward import RewardConfig
+from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
 from flashsim.evaluation.bounds import relaxation
 from flashsim.evaluation.hindsight import best_plans
@@ -16,10 +19,12 @@ from flashsim.evaluation.possible import possible_table, told
 from flashsim.evaluation.rollout import Rollout, play
 from flashsim.plan import Plan
 from flashsim.reference import REFERENCE_SALES, MenuSale, fluid_value, j1, menu_sale, solve
-from flashsim.scenarios import SCENARIOS, scenario_named
+from flashsim.scenarios import SCENARIOS, Failures, Outage, scenario_named
 from flashsim.sim.choice import ChoiceParams
+from flashsim.sim.failures import TRAFFIC_SURGES
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams
+from flashsim.sim.streams import EVALUATION_DOMAIN
 from flashsim.sim.traffic import TrafficParams
 from tests.made_policies import BusyPolicy, TablePolicy
 from tests.worlds import make_scenario, make_world, without_frailty
@@ -135,6 +140,25 @@ def test_the_relaxation_refuses_what_it_is_not_proven_for(changes: dict[str, Any
     plan = make_scenario(make_world(products=1), ticks=4, waves=((0, 1.0),), **changes).plan()
     with pytest.raises(InputError, match=words):
         relaxation(plan, sales=2, seed=0)
+
+
+def test_the_bound_of_a_sale_counts_its_own_surge() -> None:
+    """Bit for bit that of a scenario whose surge starts then, and above that of a sale without one."""
+
+    def bound(failures: Failures, *, sales: int = 12, seed: int = 0) -> NDArray[np.float64]:
+        plan = make_scenario(make_world(products=2), ticks=12, waves=((0, 1.0),), failures=failures).plan()
+        return relaxation(plan, sales=sales, seed=seed).value
+
+    surge = Failures(traffic=Outage(None, 3), traffic_factor=5.0)
+    plan = make_scenario(make_world(products=2), ticks=12, waves=((0, 1.0),), failures=surge).plan()
+    batch = SaleBatch(plan, 12, action=ActionConfig(), reward=RewardConfig(), domain=EVALUATION_DOMAIN)
+    batch.seed(np.arange(12, dtype=np.uint64))
+    starts = batch.batch.rows(batch.batch.state.failures.start)[:, TRAFFIC_SURGES].tolist()
+    bounds = bound(surge)
+    assert len(set(starts)) > 3
+    assert (bounds > bound(Failures())).all()
+    for sale, start in enumerate(starts):
+        assert bounds[sale] == bound(replace(surge, traffic=Outage(start, 3)), sales=1, seed=sale)[0]
 
 
 def test_the_bound_of_a_sale_does_not_depend_on_those_beside_it() -> None:

@@ -1,7 +1,7 @@
 """Response maps: policies whose answers are known by formula, what moves together, and that asking leaves no trace."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from flashsim.evaluation.rollout import play
 from flashsim.plan import Plan
 from flashsim.reference import REFERENCE_SALES, g0
 from flashsim.scenarios import Failures, Outage
-from tests.evaluation.test_rollout import crowded_plan
+from tests.evaluation.test_rollout import crowded_plan, crowded_scenario
 from tests.made_policies import BusyPolicy, random_network
 from tests.worlds import make_scenario
 
@@ -108,8 +108,14 @@ def test_what_follows_from_the_stock_moves_with_it_and_nothing_else_does() -> No
     assert (with_all[:, names.index("product_0_cover_at_0")] > 0.0).all()
 
 
-def test_asking_leaves_the_sales_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = crowded_plan()
+def plan_that_fails() -> Plan:
+    """The crowded sale, in which things fail at any time."""
+    failures = Failures(pool=Outage(None, 4), traffic=Outage(None, 2), feed=Outage(None, 5))
+    return replace(crowded_scenario(), failures=failures).plan().with_members((0, 1, 2))
+
+
+@pytest.mark.parametrize("plan", [crowded_plan(), plan_that_fails()], ids=["sound", "failing"])
+def test_asking_leaves_the_sales_as_they_were(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     quiet, asked = ByOneColumn(plan, "load"), ByOneColumn(plan, "load")
     play(plan, quiet, sales=20, seed=3)
     response_maps(plan, asked, sales=20, seed=3)
@@ -119,8 +125,8 @@ def test_asking_leaves_the_sales_as_they_were(monkeypatch: pytest.MonkeyPatch) -
     assert response_maps(plan, asked, sales=4, seed=0).stock_map["time_left"].nunique() == 3
 
 
-def test_sales_closed_early_are_left_out_and_a_seed_gives_the_same() -> None:
-    plan = crowded_plan()
+@pytest.mark.parametrize("plan", [crowded_plan(), plan_that_fails()], ids=["sound", "failing"])
+def test_sales_closed_early_are_left_out_and_a_seed_gives_the_same(plan: Plan) -> None:
     one, two = (response_maps(plan, BusyPolicy(plan), sales=30, seed=5) for _ in range(2))
     assert one.stock_map.equals(two.stock_map)
     assert one.curves.equals(two.curves)

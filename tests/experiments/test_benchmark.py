@@ -21,7 +21,7 @@ from flashsim.files import read_json
 from flashsim.plan import Plan
 from flashsim.reference import g1
 from flashsim.scenarios import Calendar, Failures, Outage, Rush, flaky_platform, shopping_festival
-from flashsim.sim.failures import FEED
+from flashsim.sim.failures import FEED_FREEZES
 
 QUICK = BenchmarkConfig(
     sales=(1, 16),
@@ -68,7 +68,7 @@ def eventful_plan() -> Plan:
         servers=replace(sale.servers, service_rate=10.0, start_servers=3, max_servers=9, queue_limit=5),
         carts=replace(sale.carts, lead_time=6),
         server_changes=(-2, 0, 2),
-        failures=Failures(pool=Outage(8, 4), payment=Outage(14, 3), traffic=Outage(20, 2), traffic_factor=3.0),
+        failures=Failures(pool=Outage(None, 4), payment=Outage(14, 3), traffic=Outage(20, 2), traffic_factor=3.0),
     ).plan()
 
 
@@ -126,7 +126,7 @@ def test_the_naive_env_shows_what_it_showed_while_the_screen_is_frozen() -> None
     for tick in range(plan.ticks):
         before = naive.screen
         seen = naive.step(hold)[0]
-        assert np.array_equal(seen, before) == naive.outages.fails(FEED, tick)
+        assert np.array_equal(seen, before) == naive.outages.fails(FEED_FREEZES, tick)
 
 
 def test_the_naive_env_refuses_the_queue_of_a_reference_sale() -> None:
