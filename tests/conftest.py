@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks gain nothing from more, and threads that wait hold a core
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks need no more, and threads that wait hold a core
 
 # Each of several workers keeps compiled code of its own: numba writes the index of its cache without a lock.
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):

@@ -16,7 +16,7 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.baselines import rules
+from agents.baselines import Operations
 from agents.export import ONNX_FILE, PROBES, ZIP_FILE, collect_probes, export, network_policy, onnx_bytes
 from agents.learners import Trained, train
 from agents.settings import AgentConfig
@@ -125,13 +125,11 @@ def test_an_exported_folder_holds_everything_and_loads(algorithm: str, tmp_path:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_policy_of_every_scenario_is_exported_loaded_and_played(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_policy_of_every_scenario_is_exported_loaded_and_played(name: str, tmp_path: Path) -> None:
     """Whatever their heads decide on, doors that are open among it."""
-    monkeypatch.setattr(rules, "TARGETS", (0.7,))
     plan = scenario_named(name, shipped_world()).plan()
-    result = train(plan, ppo(steps=10), seed=0)
+    usual = Operations(pushes=True, lots=True, early_waves=True)
+    result = train(plan, ppo(steps=10), seed=0, usual=usual)
     export(result.policy(), result.model, tmp_path / "bundle", plan=plan, seed=5)
     policy = load_policy(tmp_path / "bundle")
     check_policy(plan, policy)
