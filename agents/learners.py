@@ -32,7 +32,7 @@ from agents.head_start import imitate, prefer, steering, usual_run
 from agents.lagrangian import Lagrangian
 from agents.paired import PairedSales, usual_limits
 from agents.settings import AgentConfig, Device, DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
-from agents.spreads import lead_spread, random_spread
+from agents.spreads import Spread, lead_spread, random_spread
 from agents.summed_heads import stock_again, sum_heads
 from agents.tensor_ppo import TensorPPO
 from flashsim.envs.reward import ConstraintConfig
@@ -115,9 +115,7 @@ def train(
     torch.set_num_threads(config.torch_threads)
     Distribution.set_default_validate_args(False)
     first = seed * SEEDS_PER_RUN
-    rule = None
-    if config.is_assisted(plan):
-        rule = usual_run(plan) if usual is None else run_out_price(plan, usual)
+    rule = _starting_rule(plan, config, usual)
     if rule is not None:
         config = steering(config, rule)
     action = config.action(plan)
@@ -129,11 +127,10 @@ def train(
     model = make_model(plan, config, seed=first, scale=scale, rule=rule, is_resumed=resume is not None)
     if log_folder is not None:
         model.set_logger(configure(str(log_folder), ["tensorboard"]))
-    every = max(1, config.steps // config.evaluations)
     best = BestNetwork(
         plan,
         action,
-        every=every,
+        every=max(1, config.steps // config.evaluations),
         sales=config.evaluation_sales,
         seed=first + _SELECTION,
         spread=spread,
@@ -141,12 +138,8 @@ def train(
         constraints=constraints,
         usual=rule,
     )
-    callbacks: list[BaseCallback] = [FiniteRewards(), SaleMetrics(plan, progress), best]
+    callbacks = [FiniteRewards(), SaleMetrics(plan, progress), best, *_schedules(config, spread)]
     facts = training_facts(model, plan, config, seed=seed, scale=scale, rule=rule)
-    if isinstance(config, PPOConfig):
-        callbacks.append(EntropySchedule(config.entropy, until=config.entropy_until))
-        if constraints.names:
-            callbacks.append(Lagrangian(spread, rate=config.multiplier_rate))
     if resume is not None:
         go_on(resume, model, best, facts=facts, first_seed=first)
     if checkpoint is not None:
@@ -157,6 +150,22 @@ def train(
     if isinstance(model, DQN):
         stock_again(model)
     return Trained(model, scale, tuple(best.curve), config, seed, plan, rule)
+
+
+def _starting_rule(plan: Plan, config: AgentConfig, usual: Operations | None) -> RulePolicy | None:
+    """The rule at which an assisted agent starts, with the operations ``usual`` if there are any; else None."""
+    if not config.is_assisted(plan):
+        return None
+    return usual_run(plan) if usual is None else run_out_price(plan, usual)
+
+
+def _schedules(config: AgentConfig, spread: Spread) -> list[BaseCallback]:
+    """What moves entropy and multipliers of PPO's while it learns."""
+    if not isinstance(config, PPOConfig):
+        return []
+    entropy = EntropySchedule(config.entropy, until=config.entropy_until)
+    bounded = bool(config.constraints.names)
+    return [entropy, Lagrangian(spread, rate=config.multiplier_rate)] if bounded else [entropy]
 
 
 def check_training(config: AgentConfig, *, seed: int) -> None:
@@ -188,8 +197,7 @@ def make_model(
     If assisted, it starts from ``rule``; None: from that of :func:`usual_run`. One that is resumed is not fitted to it,
     for its weights are those of a checkpoint.
     """
-    if rule is None and config.is_assisted(plan):
-        rule = usual_run(plan)
+    rule = _starting_rule(plan, config, None) if rule is None else rule
     if rule is not None:
         config = steering(config, rule)
     makers: dict[type, Callable[..., BaseAlgorithm]] = {

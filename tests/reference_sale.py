@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from flashsim.sim.ledger import Ledger
 from flashsim.sim.state import CLOSE, PUSH, RELEASE, REORDER, SaleTables
+from tests.reference_draws import gamma_factor, outages
 from tests.reference_queue import EventQueue, Person, Waits, evenly, health_after, poisson, waits_of_tick
 
 EXOGENOUS, ATTRACTED = range(2)
@@ -41,12 +42,6 @@ class Cart(NamedTuple):
     product: int
     due: int  # tick
     price: float  # paid when due; NaN: comes back then
-
-
-def gamma_factor(random: Random, variance: float) -> float:
-    """Frailty of mean 1: the cube of a normal, by Wilson and Hilferty."""
-    a = variance / 9.0
-    return max(0.0, 1.0 - a + random.gauss(0.0, 1.0) * math.sqrt(a)) ** 3 / (1.0 - a**3)
 
 
 @dataclass
@@ -81,18 +76,11 @@ class ReferenceSale:
         common = gamma_factor(random, tables.common_variance[self.member])
         own = [gamma_factor(random, variance) for variance in tables.product_variance[self.member]]
         self.frailty = [common * factor for factor in own]
-        self.fails = {kind: self._outage(place) for place, kind in enumerate(("pool", "payment", "traffic"))}
+        self.fails = outages(random, tables)
         self.pushes_left = tables.traffic.push_budget
         self.levels = [tables.servers.start_servers]  # ordered before the sale, then by the end of each tick
         self.available = [0] * self.products
         self.unreleased = [int(units) for units in tables.planned]
-
-    def _outage(self, kind: int) -> range:
-        """Ticks in which something fails; one of any time begins where it fits into the sale."""
-        start, ticks = int(self.tables.failures.start[kind]), int(self.tables.failures.ticks[kind])
-        if start < 0:
-            start = self.random.randint(0, max(0, self.tables.rate.shape[0] - ticks))
-        return range(start, start + ticks)
 
     def happens(self, chance: float) -> bool:
         """Whether something of probability ``chance`` does."""

@@ -92,9 +92,7 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
     traffic.arrive(tables.traffic, rates, shares, member, tick, state.traffic, keys, flow, work)
     choice.come_back(tables.choice, depth, menu, tick, state.choice, keys, asked, work)
 
-    # 3 automated buyers: their place is here
-
-    # 4 waiting room: who of those at the doors, old and new, is let in
+    # 4 waiting room (3, automated buyers, is to come before it): who of those at the doors, old and new, is let in
     queueing.return_retries(rules, state.queue, keys, queue, work)
     _gather(flow, asked.returning, queue.retries, doors)
     waiting_room.admit(tables.room, state.room, decisions.cap, pool.capacity, keys, doors, work)
