@@ -184,7 +184,7 @@ def test_the_search_finds_the_best_depth_and_operations_of_one_product() -> None
     """Against every depth with all operations, on the same sales of the training members; eight need no heat, and all
     are neighbours that differ in their scaler alone."""
     plan = one_product()
-    some = [how for how in operations_of(plan) if not how.pushes and how.opening_ticks == 0][6:14]
+    some = [how for how in operations_of(plan) if not how.calls and how.opening_ticks == 0][6:14]
     assert {how.scaler for how in some} == {"tracking", "scheduled"}
     found = search_fixed(plan, ticks=1, seed=11, operations=some)
     profit = {

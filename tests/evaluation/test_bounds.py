@@ -143,7 +143,7 @@ def test_the_relaxation_refuses_what_it_is_not_proven_for(changes: dict[str, Any
 
 
 def test_the_bound_of_a_sale_counts_its_own_surge() -> None:
-    """Bit for bit that of a scenario whose surge starts then, and above that of a sale without one."""
+    """Bit for bit that of a scenario whose surge starts then; on average it lies above that without one."""
 
     def bound(failures: Failures, *, sales: int = 12, seed: int = 0) -> NDArray[np.float64]:
         plan = make_scenario(make_world(products=2), ticks=12, waves=((0, 1.0),), failures=failures).plan()
@@ -156,7 +156,7 @@ def test_the_bound_of_a_sale_counts_its_own_surge() -> None:
     starts = batch.batch.rows(batch.batch.state.failures.start)[:, TRAFFIC_SURGES].tolist()
     bounds = bound(surge)
     assert len(set(starts)) > 3
-    assert (bounds > bound(Failures())).all()
+    assert bounds.mean() > bound(Failures()).mean()
     for sale, start in enumerate(starts):
         assert bounds[sale] == bound(replace(surge, traffic=Outage(start, 3)), sales=1, seed=sale)[0]
 
