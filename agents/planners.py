@@ -133,7 +133,7 @@ class Planner:
 def check_budget(plan: Plan, budget: int) -> None:
     """InputError unless ``budget`` gives every candidate ``LEAST_SCENARIOS`` at the opening, whatever the rule."""
     check_whole("planner budget", budget, 1, 10**12)
-    config = planned_actions(plan, Operations(pushes=True, lots=True))
+    config = planned_actions(plan, Operations(pushes=True, lots=True, early_waves=True))
     least = LEAST_SCENARIOS * _candidates(ActionCodec(plan, config)) * plan.ticks
     if budget < least:
         raise InputError(

@@ -61,7 +61,7 @@ class AgentConfig:
     opening_ticks: int | None = None
     """Ticks from the opening in which an assisted agent steers around list price instead; null: those of its rule."""
     planned_calls: tuple[str, ...] | None = None
-    """Calls (push, reorder) that an assisted agent can leave to the plan; null: those of its rule."""
+    """Calls (push, reorder, release) that an assisted agent can leave to the plan; null: those of its rule."""
     scaler: str | None = None
     """Which scaler an assisted agent steers: tracking or scheduled; null: that of its rule."""
     scaler_targets: tuple[float, ...] = ()

@@ -9,7 +9,7 @@ from agents.head_start import InOwnActions
 from agents.imagined_sales import IMAGINED_SEED, imagine
 from agents.planners import LEAST_SCENARIOS, MARGIN, Planner, check_budget
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
 from flashsim.evaluation.exact import exact_value
@@ -18,6 +18,7 @@ from flashsim.plan import Plan
 from flashsim.reference import evaluate_exactly, hold, menu_sale, solve
 from flashsim.scenarios import Failures, Outage
 from flashsim.sim.streams import EVALUATION_DOMAIN, TRAINING_DOMAIN
+from flashsim.sim.traffic import TrafficParams
 from tests.worlds import make_scenario, make_world
 
 SCHEDULED = Operations(scaler="scheduled")
@@ -209,6 +210,25 @@ def test_candidates_meet_the_same_imagined_sales_whatever_their_screens_do() -> 
     other = earned(batch.codec.sizes - 1 + hold)
     assert (other != first).any()
     np.testing.assert_array_equal(earned(hold), first)
+
+
+def test_early_waves_count_where_there_is_nothing_else_to_call_for() -> None:
+    """No push, no lots: whatever the rule, each candidate that its planner has gets its scenarios."""
+    plan = make_scenario(
+        make_world(products=2), ticks=8, waves=((0, 0.5), (4, 0.5)), traffic=TrafficParams(push_budget=0)
+    ).plan()
+    rule = run_out_price(plan, Operations(early_waves=True))
+    budget = next(budget for budget in range(8, 10_000, 8) if is_enough(plan, budget))
+    codec = ActionCodec(plan, ActionConfig(**Planner(plan, rule, budget).action))
+    assert budget == LEAST_SCENARIOS * (1 + int((codec.sizes - 1).sum())) * plan.ticks
+
+
+def is_enough(plan: Plan, budget: int) -> bool:
+    try:
+        check_budget(plan, budget)
+    except InputError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("budget", [0, LEAST - 1])
