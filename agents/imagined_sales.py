@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from agents.baselines import Outlook
 from flashsim.envs.vector import SaleBatch
-from flashsim.sim.failures import FEED_FREEZES
+from flashsim.sim.failures import FEED_FREEZES, fails_at
 
 IMAGINED_SEED = 3 * 2**61  # beyond those of learners and of searches
 _GOLDEN = 0.6180339887498949  # multiples of it, less their whole part, fall evenly into [0, 1)
@@ -56,7 +56,6 @@ def imagine(batch: SaleBatch, observation: NDArray[np.float32], tick: int) -> No
             shown = board.share(observation, f"servers_in_{ahead}") * servers.max_servers
             levels[:, (tick - since) % ring] = np.rint(shown).astype(np.int64)
     fill(state.servers.orders, levels)
-    _thaw(batch, tick)
     if plan.is_reference:
         fill(state.stock.next_wave, np.full(stock.shape[0], int(tick > 0)))
     else:
@@ -65,12 +64,11 @@ def imagine(batch: SaleBatch, observation: NDArray[np.float32], tick: int) -> No
 
 def _thaw(batch: SaleBatch, tick: int) -> None:
     """Let a freeze of the screen that would be under way at ``tick`` begin when it would have ended."""
-    failures, rows = batch.batch.state.failures, batch.batch.rows
-    lasts = int(batch.plan.tables.failures.ticks[FEED_FREEZES])
-    starts = rows(failures.start).copy()
-    since = tick - 1 - starts[:, FEED_FREEZES]
-    starts[:, FEED_FREEZES] += np.where((since >= 0) & (since < lasts), lasts, 0)
-    batch.batch.fill(failures.start, starts)
+    params, drawn = batch.plan.tables.failures, batch.batch.state.failures.start
+    starts = batch.batch.rows(drawn).copy()
+    is_frozen = fails_at(params, starts, kind=FEED_FREEZES, tick=tick - 1)
+    starts[:, FEED_FREEZES] += is_frozen * params.ticks[FEED_FREEZES]
+    batch.batch.fill(drawn, starts)
 
 
 def _imagine_the_past(
@@ -98,6 +96,7 @@ def _imagine_the_past(
         fill(target, _whole((board.ratio(observation, name) * capacity)[:, None] * mix))
     if tick == 0:
         return
+    _thaw(batch, tick)
     _imagine_the_pool(batch, observation, ordered, mix)
     menus = [board.share(observation, f"product_{p}_menu") for p in range(plan.products)]
     menu = _whole(np.stack(menus, axis=1) * max(1, plan.menu - 1))

@@ -11,7 +11,7 @@ from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.plan import Plan
 from flashsim.scenarios import Failures, Outage, flaky_platform
-from flashsim.sim.failures import KINDS, failing_ticks
+from flashsim.sim.failures import KINDS, fails_at
 from flashsim.world import shipped_world
 from tests.random_sales import random_actions
 from tests.worlds import make_scenario, make_world
@@ -86,7 +86,8 @@ def drawn(plan: Plan, *, sales: int) -> dict[str, NDArray[np.bool_]]:
     batch = SaleBatch(plan, sales, action=ActionConfig(), reward=RewardConfig(), domain=0)
     batch.seed(np.arange(sales, dtype=np.uint64))
     failures, starts = plan.tables.failures, batch.batch.rows(batch.batch.state.failures.start)
-    return {name: failing_ticks(failures, starts, kind=kind, ticks=plan.ticks) for kind, name in enumerate(KINDS)}
+    ticks = np.arange(plan.ticks)[:, None]
+    return {name: fails_at(failures, starts, kind=kind, tick=ticks) for kind, name in enumerate(KINDS)}
 
 
 def test_a_failure_of_any_time_is_whole_and_comes_at_all_times() -> None:

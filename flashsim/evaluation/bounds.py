@@ -63,7 +63,7 @@ from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
 from flashsim.plan import Plan
-from flashsim.sim.failures import PAYMENT_FAILS, TRAFFIC_SURGES, failing_ticks
+from flashsim.sim.failures import PAYMENT_FAILS, TRAFFIC_SURGES, fails_at
 from flashsim.sim.streams import EVALUATION_DOMAIN
 from flashsim.sim.waiting_room import OPEN
 
@@ -91,8 +91,8 @@ def relaxation(plan: Plan, *, sales: int, seed: int, domain: int = EVALUATION_DO
     state, rows = batch.batch.state, batch.batch.rows
     frailties = rows(state.frailty)
     failures, starts = plan.tables.failures, rows(state.failures.start)
-    is_surging = failing_ticks(failures, starts, kind=TRAFFIC_SURGES, ticks=plan.ticks).T  # sale, tick
-    drawn = np.column_stack([rows(state.member), is_surging])
+    is_surging = fails_at(failures, starts, kind=TRAFFIC_SURGES, tick=np.arange(plan.ticks)[:, None])  # tick, sale
+    drawn = np.column_stack([rows(state.member), is_surging.T])
     kinds, kind = np.unique(drawn, axis=0, return_inverse=True)
     values, multipliers, steps = np.zeros(sales), np.zeros((sales, plan.products)), dict[int, float]()
     for place, (member, *surging) in enumerate(kinds.tolist()):

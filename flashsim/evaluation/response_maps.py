@@ -34,7 +34,7 @@ from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.evaluation.rollout import action_config, check_policy
 from flashsim.plan import Plan
 from flashsim.policy import Policy
-from flashsim.sim.failures import FEED_FREEZES, failing_ticks
+from flashsim.sim.failures import FEED_FREEZES, fails_at
 from flashsim.sim.streams import EVALUATION_DOMAIN
 
 RESPONSE_SALES = 64  # enough for a picture
@@ -90,9 +90,8 @@ def _walk(batch: SaleBatch, policy: Policy, seed: int) -> Iterator[_Met]:
     observation = batch.observe()
     is_open = np.ones(batch.sales, np.bool_)
     starts = batch.batch.rows(batch.batch.state.failures.start)
-    is_frozen = failing_ticks(plan.tables.failures, starts, kind=FEED_FREEZES, ticks=plan.ticks)  # after that tick
     for tick in range(0, plan.ticks, every):
-        is_asked = is_open & ~is_frozen[tick - 1] if tick else is_open
+        is_asked = is_open & ~fails_at(plan.tables.failures, starts, kind=FEED_FREEZES, tick=tick - 1)
         if tick in asked and is_asked.any():
             yield _ask_around(batch, policy, tick, is_asked)
         _, closed = batch.step(policy.act(observation))

@@ -13,7 +13,7 @@ out: failures that come in consequence of another one (collapse is a law of the 
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,7 +163,7 @@ def write_what_works(params: FailureArguments, state: FailureState, tick: NDArra
         flow.demand_factor[lane] = params.traffic_factor if surges else 1.0
 
 
-def failing_ticks(params: FailureArguments, start: NDArray[np.int64], *, kind: int, ticks: int) -> NDArray[np.bool_]:
-    """Whether ``kind`` fails in each of ``ticks`` ticks (tick, sale); ``start`` (sale, kind) as drawn."""
-    since = np.arange(ticks)[:, None] - start[:, kind]
+def fails_at(params: FailureArguments, start: NDArray[np.int64], *, kind: int, tick: Any) -> NDArray[np.bool_]:
+    """Whether ``kind`` fails in ``tick``, (sale,) or as it broadcasts; ``start`` (sale, kind) as drawn."""
+    since = tick - start[:, kind]
     return np.asarray((since >= 0) & (since < params.ticks[kind]))
