@@ -1,6 +1,7 @@
 """Compare exported policies with the baselines on the same sales.
 
 python -m experiments.evaluate world.folder=WORLD 'bundles=[outputs/train/…/policies/ppo]' evaluation.sales=2000
+python -m experiments.evaluate world.folder=WORLD 'bundles=[RUN/policies/ppo-1,RUN/policies/ppo-2]' planner_budget=10000
 """
 
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from experiments.judging import (
     DESCRIPTIONS,
     EvaluationConfig,
     check_names,
+    compare_learners,
     evaluate,
     report,
     sale_context,
@@ -39,7 +41,7 @@ class EvaluateConfig:
     """Everything that an evaluation depends on."""
 
     bundles: tuple[str, ...] = ()
-    """Folders of exported policies."""
+    """Folders of exported policies; NAME-1, NAME-2 and so on are trainings of NAME, compared over all of them too."""
     world: WorldConfig = field(default_factory=WorldConfig)
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
     baselines: tuple[str, ...] = DEFAULT_FIELD
@@ -93,6 +95,7 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
         context=context,
         folder=folder.path,
     )
+    print(compare_learners(folder.path, names, config.evaluation))
     comparison = report(folder.path, folder.path)
     print(f"\n{comparison}\nReport: {folder.path / 'report.html'}", flush=True)
 

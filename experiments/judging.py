@@ -5,6 +5,7 @@ An evaluation leaves two things in its folder: ``rollouts/``, what every policy 
 made from them at any time.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,17 +149,30 @@ def what_they_decide(plan: Plan, policies: Sequence[Policy], config: EvaluationC
     return rows
 
 
-def compare_trainings(folder: Path, trainings: Mapping[str, Sequence[str]], config: EvaluationConfig) -> str:
-    """What holds over the ``trainings`` of each learner, of the evaluation in ``folder``.
+def compare_learners(folder: Path, learners: Sequence[str], config: EvaluationConfig) -> str:
+    """Tables of the evaluation in ``folder`` to print: learners against what is done by hand, and over their trainings.
 
-    Also in ``trainings.csv``, and for the report in the evaluation.
+    Of these, what was played: NAME-1, NAME-2 and so on are trainings of NAME, as ``experiments.run`` calls them. Also
+    in ``gains.csv`` and ``trainings.csv``.
     """
+    rollouts = load_rollouts(folder / ROLLOUTS)
+    trainings: dict[str, list[str]] = {}
+    for name in learners:
+        trainings.setdefault(re.sub(r"-[1-9]\d*$", "", name), []).append(name)
+    told = []
+    if any(rollout.policy == HUMAN_TEAM for rollout in rollouts):
+        told.append(_compare_with_team(folder, rollouts, learners, config))
+    if len(trainings) < len(learners):
+        told.append(_compare_trainings(folder, rollouts, trainings, config))
+    return "".join(f"\n{table}\n" for table in told)
+
+
+def _compare_trainings(
+    folder: Path, rollouts: Sequence[Rollout], trainings: Mapping[str, Sequence[str]], config: EvaluationConfig
+) -> str:
+    """What holds over the ``trainings`` of each learner; for the report also in the evaluation."""
     table = trainings_table(
-        load_rollouts(folder / ROLLOUTS),
-        trainings=trainings,
-        confidence=config.confidence,
-        resamples=config.resamples,
-        seed=config.seed,
+        rollouts, trainings=trainings, confidence=config.confidence, resamples=config.resamples, seed=config.seed
     )
     write_text(folder / "trainings.csv", table.to_csv(index=False, lineterminator="\n"))
     evaluation = read_json(folder / EVALUATION_FILE)
@@ -167,13 +181,12 @@ def compare_trainings(folder: Path, trainings: Mapping[str, Sequence[str]], conf
     return table.to_string(index=False, float_format="{:.1f}".format)
 
 
-def compare_with_team(folder: Path, learners: Sequence[str], config: EvaluationConfig) -> str:
-    """Participation and conversion of ``learners`` against what is done by hand, beside what is claimed elsewhere.
-
-    Of the evaluation in ``folder``, in which the human team played; also in ``gains.csv``.
-    """
+def _compare_with_team(
+    folder: Path, rollouts: Sequence[Rollout], learners: Sequence[str], config: EvaluationConfig
+) -> str:
+    """Participation and conversion of ``learners`` against what is done by hand, beside what is claimed elsewhere."""
     table = gains_table(
-        load_rollouts(folder / ROLLOUTS),
+        rollouts,
         policies=learners,
         rival=HUMAN_TEAM,
         confidence=config.confidence,

@@ -10,7 +10,7 @@ PPO and DQN learn in processes of their own while the baselines are searched in 
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agents.baselines import DEFAULT_FIELD, HUMAN_TEAM, check_field
+from agents.baselines import DEFAULT_FIELD, check_field
 from agents.learners import check_training
 from agents.planners import check_budget
 from agents.settings import AgentConfig, DQNConfig, PPOConfig
@@ -19,8 +19,7 @@ from experiments.judging import (
     DESCRIPTIONS,
     EvaluationConfig,
     check_names,
-    compare_trainings,
-    compare_with_team,
+    compare_learners,
     evaluate,
     report,
     sale_context,
@@ -134,11 +133,7 @@ def main(config: RunConfig, folder: RunFolder) -> None:
             context=context,
             folder=folder.path,
         )
-    if HUMAN_TEAM in config.baselines:
-        print(f"\n{compare_with_team(folder.path, learners, config.evaluation)}")
-    if config.trainings > 1:
-        names = {learner: [settings.name for settings, _ in named] for learner, named in _trainings(config).items()}
-        print(f"\n{compare_trainings(folder.path, names, config.evaluation)}")
+    print(compare_learners(folder.path, learners, config.evaluation))
     with folder.timed("report"):
         comparison = report(folder.path, folder.path)
     print(f"\n{comparison}\nReport: {folder.path / 'report.html'}", flush=True)

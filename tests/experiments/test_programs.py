@@ -104,7 +104,7 @@ def test_a_run_ends_with_the_verdict_and_where_the_report_is(finished: tuple[Pat
     assert written
 
 
-def test_a_run_of_several_trainings_says_what_holds_over_them(tmp_path: Path) -> None:
+def test_a_run_of_several_trainings_says_what_holds_over_them(start: Start, tmp_path: Path) -> None:
     small_world().save(tmp_path / "world")
     ended = _run(tmp_path, "several", "trainings=2", "seed=3")
     assert ended.code == 0, ended.stderr
@@ -126,6 +126,12 @@ def test_a_run_of_several_trainings_says_what_holds_over_them(tmp_path: Path) ->
         text = (tmp_path / "several" / page).read_text(encoding="utf-8")
         assert "What holds over all trainings" in text
         assert told["earns more by"][0] in text
+    bundles = ",".join(f"several/policies/{agent}-{number}" for agent in ("ppo", "dqn") for number in (1, 2))
+    arguments = ("world.folder=world", *SMALL_SALE, *FEW_SALES, "search_ticks=8000")
+    again = start("evaluate", *arguments, f"bundles=[{bundles}]", "output=again")
+    assert again.code == 0, again.stderr
+    for file in ("trainings.csv", "gains.csv"):
+        assert (tmp_path / "again" / file).read_bytes() == (tmp_path / "several" / file).read_bytes()
 
 
 def test_a_run_on_a_world_without_a_card_calls_it_uncalibrated(finished: tuple[Path, Ended]) -> None:
