@@ -6,8 +6,8 @@ the network is evaluated with numpy. At load the checksums are compared and the 
 the trainer chose) are replayed, so a bundle that loads decides as it was exported.
 
 A bundle carries guard-rails: a deepest discount and a least number of servers that its choices keep to, whatever the
-network prefers. :meth:`NetworkPolicy.decide` tells where they changed a choice. (Where a scaler orders the servers, the
-codec of the actions cuts its orders.)
+network prefers. :meth:`NetworkPolicy.decide` tells where they changed a choice. (Where a choice is a step around the
+run-out price, or a target of a scaler, the codec of the actions cuts what it orders.)
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from flashsim.errors import InputError
 from flashsim.files import json_text, read_json, read_tensors, replace_folder, sha256, write_bytes, write_json
 from flashsim.rails import Rails
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 WEIGHTS_FILE: Final = "policy.safetensors"
 CARD_FILE: Final = "card.json"
 BESIDE_FILE: Final = "beside.json"  # checksums of the files that go along
@@ -127,7 +127,7 @@ class NetworkPolicy:
         sizes = (math.prod(self.rails.sizes),) if self.action.get("flat", False) else self.rails.sizes
         if sizes != self.head_sizes:
             raise InputError(f"rails: expected heads of {self.head_sizes} choices, got {sizes}; export again")
-        needed = {*self.rails.run_out, *self.rails.spent} | ({"servers_ordered"} if self.rails.changes else set())
+        needed = {*self.rails.spent} | ({"servers_ordered"} if self.rails.changes else set())
         if not needed <= set(self.observation):
             unseen = sorted(needed - set(self.observation))[0]
             raise InputError(f"rails: need the feature {unseen!r}, which the policy does not see; export it again")

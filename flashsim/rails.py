@@ -1,8 +1,9 @@
 """Guard-rails: which choices of a policy are ruled out by what it observes, whatever its network prefers.
 
 A discount deeper than the guard-rail and an order that would leave fewer servers than it asks for are never chosen
-where another choice keeps to both; where none does, the nearest is taken, and ``ActionCodec``, which knows the same
-guard-rails, cuts what is left of it. The rails of a masked policy also rule out what is not feasible at the moment.
+where another choice keeps to both; where none does, the nearest is taken. Steps around the run-out price and targets of
+a scaler are not ruled out: ``ActionCodec``, which knows the same guard-rails, cuts what they order, each product for
+itself, in training as in play. The rails of a masked policy also rule out what is not feasible at the moment.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,11 +32,7 @@ class Rails:
     deepest: tuple[int, ...]
     """Largest menu index, by product."""
     discount_heads: tuple[int, ...]
-    """One a product, one for all products, or none."""
-    around: int
-    """Choice k of a discount head is menu index k, or if above 0 the step k - around from the run-out index."""
-    run_out: tuple[str, ...]
-    """Features that tell the run-out index, by product, if around is above 0."""
+    """One a product, one for all products, or none, also where they are steps; choice k is menu index k."""
     menu: int
     """Prices of a product."""
     min_servers: int
@@ -45,17 +42,17 @@ class Rails:
     changes: tuple[int, ...]
     """Servers more or fewer, by choice of that head."""
     server_range: tuple[int, int]
-    """Fewest and most servers of the sale."""
+    """Fewest and most servers of the sale; zeros without that head."""
     is_masked: bool
     """Whether choices that are not feasible now are ruled out, too, as they were in training."""
     spent: Mapping[str, int]
     """Feature -> place that is not feasible where the feature is 0; if masked."""
 
     def __post_init__(self) -> None:
-        for name in ("sizes", "deepest", "discount_heads", "run_out", "changes", "server_range"):
+        for name in ("sizes", "deepest", "discount_heads", "changes", "server_range"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         numbers = (*self.sizes, *self.deepest, *self.discount_heads, *self.changes, *self.server_range)
-        numbers += (self.around, self.menu, self.min_servers, self.capacity_head, *self.spent.values())
+        numbers += (self.menu, self.min_servers, self.capacity_head, *self.spent.values())
         if not all(type(number) is int for number in numbers):
             raise InputError(f"rails: expected whole numbers, got {numbers}; export the policy again")
         places, heads = sum(self.sizes), len(self.sizes)
@@ -65,7 +62,6 @@ class Rails:
             and len(self.discount_heads) in (0, 1, len(self.deepest))
             and -1 <= self.capacity_head < heads
             and (self.capacity_head < 0 or len(self.changes) == self.sizes[self.capacity_head])
-            and (self.around == 0 or len(self.run_out) == len(self.deepest))
             and all(0 <= place < places for place in self.spent.values())
             and len(self.server_range) == 2
         )
@@ -94,9 +90,8 @@ class Rails:
         """Where a choice keeps to the guard-rails, (sale, place); in each head at least one: that nearest to them."""
         allowed = np.ones((sales, sum(self.sizes)), np.bool_)
         for head in self.discount_heads:
-            beyond = np.max([self._steps_beyond(p, shown, sales) for p in self._products(head)], axis=0)
-            choices = np.arange(self.sizes[head])
-            allowed[:, self._part(head)] = choices <= np.maximum(choices[-1] - beyond, 0)[:, None]
+            deepest = min(self.deepest[product] for product in self._products(head))
+            allowed[:, self._part(head)] = np.arange(self.sizes[head]) <= deepest
         if self.min_servers and self.capacity_head >= 0:
             level = self._levels(shown)
             least = np.minimum(self.min_servers, level.max(axis=1, keepdims=True))
@@ -110,15 +105,6 @@ class Rails:
     def _products(self, head: int) -> range | tuple[int, ...]:
         everything = len(self.discount_heads) == 1
         return range(len(self.deepest)) if everything else (self.discount_heads.index(head),)
-
-    def _steps_beyond(self, product: int, shown: Shown, sales: int) -> NDArray[np.int64]:
-        """By how many the last choice of a discount head lies beyond the guard-rail, (sale,); 0 or less: by none."""
-        if not self.around:
-            return np.full(sales, self.menu - 1 - self.deepest[product])
-        if self.deepest[product] >= self.menu - 1:
-            return np.zeros(sales, np.int64)  # steps beyond the menu are cut
-        place = np.rint(shown(self.run_out[product]) * (self.menu - 1)).astype(np.int64)
-        return place + self.around - self.deepest[product]
 
     def _levels(self, shown: Shown) -> NDArray[np.int64]:
         """Servers ordered after each choice of the capacity head, (sale, choice)."""

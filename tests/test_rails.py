@@ -11,9 +11,11 @@ from flashsim.envs.reward import RewardConfig
 from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
-from flashsim.evaluation.rollout import play
+from flashsim.evaluation.exact import exact_value
+from flashsim.evaluation.rollout import check_policy, play
 from flashsim.plan import Plan
 from flashsim.policy import NetworkPolicy, load_policy, save_policy
+from flashsim.reference import j1, solve
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams
 from flashsim.sim.traffic import TrafficParams
@@ -64,14 +66,16 @@ def test_no_order_breaks_the_guard_rails(kind: str) -> None:
     depth = np.take_along_axis(PLAN.depths[None], orders.menu[..., None], axis=2)
     assert depth.max() <= 0.25
     assert depth.max() > 0.0
-    assert (ordered(PLAN, SEEN) + orders.change).min() >= 5
+    had = ordered(PLAN, SEEN)
+    assert (had + orders.change >= np.minimum(5, had + max(PLAN.server_changes))).all()
+    assert np.isin(orders.change, PLAN.server_changes).all()
     free = railed(kind)
     codec = ActionCodec(PLAN, ActionConfig(**free.action))
     orders = codec.decode(codec.check(free.act(SEEN), len(SEEN)), SEEN)
     assert np.take_along_axis(PLAN.depths[None], orders.menu[..., None], axis=2).max() > 0.25
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["heads", "one for all", "flat", "around", "around, one for all"])
 def test_a_guard_rail_that_acts_is_counted(kind: str) -> None:
     policy, free = railed(kind, max_discount=0.25, min_servers=5), railed(kind)
     decided = policy.decide(SEEN)
@@ -79,6 +83,31 @@ def test_a_guard_rail_that_acts_is_counted(kind: str) -> None:
     np.testing.assert_array_equal(decided.is_guarded, differs)
     assert 0.0 < decided.is_guarded.mean() < 1.0
     assert not free.decide(SEEN).is_guarded.any()
+
+
+@pytest.mark.parametrize("kind", ["targets", "planned"])
+def test_a_policy_that_steers_is_never_ruled_out_and_plays_what_it_learned(kind: str) -> None:
+    """Its orders are cut product by product where they are decoded: in play as in training."""
+    policy, free = railed(kind, max_discount=0.25, min_servers=5), railed(kind)
+    np.testing.assert_array_equal(policy.act(SEEN), free.act(SEEN))
+    cut, whole = (
+        ActionCodec(PLAN, ActionConfig(**one.action)).decode(one.act(SEEN), SEEN).menu for one in (policy, free)
+    )
+    deepest = int((PLAN.depths[0] <= 0.25).sum()) - 1
+    np.testing.assert_array_equal(cut, np.minimum(whole, deepest))
+    assert (cut != whole).any()
+
+
+def test_guard_rails_of_a_sale_with_other_servers_are_refused() -> None:
+    more = make_scenario(
+        make_world(products=2),
+        servers=ServerParams(start_servers=6, max_servers=24),
+        traffic=TrafficParams(push_budget=2),
+        carts=StockParams(lots=2),
+    ).plan()
+    with pytest.raises(InputError, match=r"guard-rails with server_range \(1, 12\), the sale .* needs \[1, 24\]"):
+        check_policy(more, railed("heads", min_servers=5))
+    check_policy(more, railed("heads"))
 
 
 def test_the_choice_of_a_network_that_keeps_to_them_is_its_own() -> None:
@@ -127,6 +156,13 @@ def test_a_sale_played_on_rails_shows_it(tmp_path: Path) -> None:
     assert profile["servers_online"].min() >= 6.0
 
 
+def test_a_joint_sale_is_brought_up_to_its_rails_one_step_a_period() -> None:
+    """It starts with one server, and its menu of changes holds no step of two."""
+    sale = j1()
+    value = exact_value(sale, random_network(sale.plan(), action=ActionConfig(min_servers=3)))
+    assert -np.inf < value < solve(sale).value
+
+
 def test_rails_that_no_sale_can_keep_to_are_refused() -> None:
     deep = replace(PLAN, depths=PLAN.depths + 0.1)
     with pytest.raises(InputError, match=r"max_discount: 'small_sale' has no discount of at most 0\.05; raise it"):
@@ -146,7 +182,6 @@ def test_rails_that_no_sale_can_keep_to_are_refused() -> None:
         {"changes": (1,)},
         {"server_range": (1,)},
         {"spent": {"pushes_left": 99}},
-        {"around": 1, "run_out": ()},
     ],
 )
 def test_rails_that_do_not_fit_are_refused(change: dict[str, object]) -> None:

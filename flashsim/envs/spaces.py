@@ -55,7 +55,8 @@ class ActionConfig:
     max_discount: float = 1.0
     """Guard-rail, share: deeper discounts are cut to the deepest of the menu that it allows."""
     min_servers: int = 0
-    """Guard-rail: orders never bring the servers below it; 0: the minimum of the sale alone."""
+    """Guard-rail: orders never bring the servers below it, and up to it as fast as the menu of changes goes; 0: the
+    minimum of the sale alone."""
 
     def __post_init__(self) -> None:
         check_whole("action around_run_out", self.around_run_out, 0, 100)
@@ -245,7 +246,7 @@ class ActionCodec:
         if self._is_cut:
             np.minimum(menu, self._deepest, out=menu)
         if self.config.min_servers:
-            change = np.maximum(change, self._least_servers - self._ordered(observation))
+            change = np.maximum(change, self._reaching(self._least_servers - self._ordered(observation)))
         cap = np.full(sales, self._caps[0])
         if "admission" in self._slices:
             cap = self._caps[heads[:, self._slices["admission"].start]]
@@ -270,6 +271,12 @@ class ActionCodec:
             base[self.dashboard.tick(observation) < self.config.opening_ticks] = 0
         return base
 
+    def _reaching(self, needed: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The least change on the menu that brings ``needed`` servers (sale,), or the largest there is."""
+        rising = np.sort(self._changes)
+        place: NDArray[np.int64] = np.searchsorted(rising, needed)
+        return rising[np.minimum(place, rising.size - 1)]
+
     def _ordered(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Servers last ordered, (sale,)."""
         share = self.dashboard.share(observation, "servers_ordered")
@@ -289,7 +296,7 @@ class ActionCodec:
     def rails(self, *, is_masked: bool) -> dict[str, Any]:
         """What a policy of such actions needs to keep to the guard-rails, as JSON (see ``rails.Rails``); masked: also
         to what is feasible."""
-        around, discount = self.config.around_run_out, self._slices.get("discount", slice(0, 0))
+        discount = slice(0, 0) if self.config.around_run_out else self._slices.get("discount", slice(0, 0))
         servers = self.plan.tables.servers
         capacity = self._scaler is None and "capacity" in self._slices
         left = {RELEASE: "waves_left", PUSH: "pushes_left", REORDER: "lots_left"}
@@ -299,13 +306,11 @@ class ActionCodec:
             "max_discount": self.config.max_discount,
             "deepest": [int(index) for index in self._deepest],
             "discount_heads": list(range(discount.start, discount.stop)),
-            "around": around,
-            "run_out": [f"product_{p}_run_out" for p in range(self.plan.products)] if around else [],
             "menu": self.plan.menu,
             "min_servers": self._least_servers if self.config.min_servers else 0,
             "capacity_head": self._slices["capacity"].start if capacity else -1,
             "changes": [int(change) for change in self._changes] if capacity else [],
-            "server_range": [int(servers.min_servers), int(servers.max_servers)],
+            "server_range": [int(servers.min_servers), int(servers.max_servers)] if capacity else [0, 0],
             "is_masked": is_masked,
             "spent": spent if is_masked else {},
         }

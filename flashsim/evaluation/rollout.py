@@ -123,6 +123,15 @@ def check_policy(plan: Plan, policy: Policy) -> None:
                 f"policy {policy.name!r} chose its {head} from {then}, the sale {plan.name!r} offers "
                 f"{menu.get(head)}; train it on this sale"
             )
+    rails = getattr(policy, "rails", None)
+    if rails is not None and rails.can_act:
+        for rail, needed in codec.rails(is_masked=rails.is_masked).items():
+            then = getattr(rails, rail)
+            if then != (tuple(needed) if isinstance(needed, list) else needed):
+                raise InputError(
+                    f"policy {policy.name!r} has guard-rails with {rail} {then}, the sale {plan.name!r} needs "
+                    f"{needed}; train it on this sale"
+                )
 
 
 _SUMMED = (
