@@ -45,8 +45,9 @@ concave in o and lies below each of its tangents. A push adds uplift·decay^j·e
 concave in that factor and 0 at 0, so at most the share cue/(1 + cue) of what is filled then is owed to it: a unit of a
 release that is among its last threshold·planned, or one that came back from a cart. ∎
 
-**Where it holds.** All scenarios but those whose sharing comes on top of the learned demand, whose conversion reaches
-its cap, or where a deeper discount brings fewer units: they are refused. In a menu sale all of 2–7 vanish and the bound
+**Where it holds.** All scenarios but those whose sharing comes on top of the learned demand, whose conversion can reach
+its cap in one of the sales (frailties shift demand between products, and with it what o/L can be), or where a deeper
+discount brings fewer units: they are refused. In a menu sale all of 2–7 vanish and the bound
 is the fluid bound. For reference sales ``reference.fluid_value`` and ``reference.solve`` are to be used instead.
 
 Source: Gallego & van Ryzin (1994), Management Science 40(8), for the fluid bound; Talluri & van Ryzin (1998),
@@ -100,6 +101,7 @@ def relaxation(plan: Plan, *, sales: int, seed: int, domain: int = EVALUATION_DO
             steps[member] = _MemberBound(plan, member).best_step()
         world = _MemberBound(plan, member, demand=np.where(surging, failures.traffic_factor, 1.0))
         for row in np.flatnonzero(kind == place):
+            world.check_conversion(frailties[row])
             multipliers[row] = world.multipliers(frailties[row], step=steps[member])
             values[row] = world.value(frailties[row], multipliers[row])
     return Relaxation(values, multipliers)
@@ -120,15 +122,10 @@ def _check_claim(plan: Plan) -> None:
         )
     units = rate.max(axis=3).sum(axis=2)  # tick, segment, member
     listed = rate[:, :, :, 0].sum(axis=2)
+    if plan.tables.choice.watch_share >= 1.0 and plan.menu > 1:
+        raise InputError(f"{plan.name!r}: who watches always returns; the bound is not proven for it")
     if ((listed <= 0.0) & (units > 0.0)).any():
         raise InputError(f"{plan.name!r}: a segment buys nothing at list price; the bound is not proven for it")
-    uplift = np.divide(units, listed, out=np.ones_like(units), where=listed > 0.0)
-    share, at_list = tables.traffic_share[tables.members], tables.conversion[tables.members]
-    if (at_list * uplift ** (1.0 - share) > traffic.highest_conversion * (1.0 + 1e-9)).any():
-        raise InputError(
-            f"{plan.name!r}: conversion reaches its cap of {traffic.highest_conversion:g}; "
-            "the bound is not proven for it"
-        )
 
 
 class _MemberBound:
@@ -153,6 +150,15 @@ class _MemberBound:
         self.watching = choice.watch_share if plan.menu > 1 else 0.0  # ω
         self.service = servers.cost / servers.service_rate  # of a visit, at least; ξ
         self.descendants = traffic.sharing_ratio / (1.0 - traffic.sharing_ratio)
+
+    def check_conversion(self, frailty: Array) -> None:
+        """InputError where the deepest discounts bring conversion to its cap: visitors would not be v(o) there."""
+        cap = self.plan.tables.traffic.highest_conversion
+        uplift = _uplifts(self.buyers * frailty[:, None])
+        if (self.conversion * uplift ** (1.0 - self.traffic_share) > cap * (1.0 + 1e-9)).any():
+            raise InputError(
+                f"{self.plan.name!r}: conversion reaches its cap of {cap:g}; the bound is not proven for it"
+            )
 
     def best_step(self) -> float:
         """That of ``_STEPS`` whose multipliers give the usual sale the least bound."""
@@ -236,9 +242,7 @@ class _MemberBound:
 
     def _attractions(self, buyers: Array) -> Array:
         """Largest log uplift of visitors in each tick (tick, segment)."""
-        offered, listed = buyers.max(axis=3).sum(axis=2), buyers[..., 0].sum(axis=2)
-        uplift = np.divide(offered, listed, out=np.ones_like(offered), where=listed > 0.0)
-        return np.asarray(self.traffic_share * np.log(np.maximum(uplift, 1.0)))
+        return np.asarray(self.traffic_share * np.log(np.maximum(_uplifts(buyers), 1.0)))
 
     def _with_pushes(self, best: Array, buyers: Array) -> float:
         """Each push at its best tick, as if it were alone."""
@@ -290,6 +294,12 @@ class _MemberBound:
         net = multipliers + tables.salvage_value - tables.unit_cost
         lots = tables.stock.lots * tables.lot_units
         return float((net * self.plan.stock + np.maximum(net, 0.0) * lots).sum())
+
+
+def _uplifts(buyers: Array) -> Array:
+    """Largest o/L of ``buyers`` (tick, segment, product, menu), (tick, segment); 1 where nobody buys at list price."""
+    offered, listed = buyers.max(axis=3).sum(axis=2), buyers[..., 0].sum(axis=2)
+    return np.divide(offered, listed, out=np.ones_like(offered), where=listed > 0.0)
 
 
 def _tangent(buyers: Array, listed: Array, share: float, *, at: float) -> Array:

@@ -134,12 +134,32 @@ class Held:
     [
         ({"traffic": TrafficParams(sharing_is_learned=False)}, "sharing comes on top"),
         ({"traffic": TrafficParams(highest_conversion=0.05)}, "conversion reaches its cap of 0.05"),
+        ({"choice": ChoiceParams(watch_share=1.0)}, "who watches always returns"),
     ],
 )
 def test_the_relaxation_refuses_what_it_is_not_proven_for(changes: dict[str, Any], words: str) -> None:
     plan = make_scenario(make_world(products=1), ticks=4, waves=((0, 1.0),), **changes).plan()
     with pytest.raises(InputError, match=words):
         relaxation(plan, sales=2, seed=0)
+
+
+def test_the_relaxation_counts_frailties_where_conversion_reaches_its_cap() -> None:
+    """Product 0 sells 20 times as much at the deepest discount; at usual frailties it is a twentieth of the demand."""
+    traffic = TrafficParams(push_budget=0, sharing_ratio=0.0, highest_conversion=0.0199)
+    plan = make_scenario(make_world(products=2), ticks=4, waves=((0, 1.0),), traffic=traffic).plan()
+    rate = np.zeros_like(plan.tables.rate)
+    rate[:, :, 0] = np.linspace(0.1, 2.0, plan.menu)[:, None]
+    rate[:, :, 1] = 2.0
+    even = plan.tables._replace(
+        rate=rate,
+        conversion=np.full_like(plan.tables.conversion, 0.01),
+        traffic_share=np.zeros_like(plan.tables.traffic_share),
+        product_variance=np.zeros_like(plan.tables.product_variance),
+    )
+    assert np.isfinite(relaxation(replace(plan, tables=even), sales=64, seed=0).value).all()
+    uneven = even._replace(product_variance=even.product_variance + np.array([8.0, 0.0]))
+    with pytest.raises(InputError, match=r"conversion reaches its cap of 0\.0199"):
+        relaxation(replace(plan, tables=uneven), sales=64, seed=0)
 
 
 def test_the_bound_of_a_sale_counts_its_own_surge() -> None:
