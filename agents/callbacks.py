@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.export import network_policy
+from agents.paired import PairedSales
 from agents.spreads import Spread, check_rewards
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.sb3 import FlashSaleVecEnv
@@ -133,14 +134,18 @@ class FiniteRewards(BaseCallback):
     """Ends a training with a sentence before it learns from a reward that is no number."""
 
     def _on_training_start(self) -> None:
-        self._batch().listeners.append(self._check)
+        for batch in self._batches():
+            batch.listeners.append(self._check)
 
     def _on_training_end(self) -> None:
-        self._batch().listeners.remove(self._check)
+        for batch in self._batches():
+            batch.listeners.remove(self._check)
 
-    def _batch(self) -> SaleBatch:
+    def _batches(self) -> list[SaleBatch]:
+        """The sales, and their twins if they have any."""
         assert isinstance(self.training_env, FlashSaleVecEnv)
-        return self.training_env.sales
+        sales = self.training_env.sales
+        return [sales, sales.twins] if isinstance(sales, PairedSales) else [sales]
 
     def _check(self, _sales: SaleBatch, reward: NDArray[np.float64], _closed: NDArray[np.bool_]) -> None:
         check_rewards(reward)
@@ -231,16 +236,25 @@ class BestNetwork(BaseCallback):
         multipliers = dict(zip(names, self._multipliers(), strict=True))
         point = CurvePoint(self.num_timesteps, profit, error, reward, lead, unsure, excess, multipliers)
         self.curve.append(point)
-        for name, value in point.row().items():
-            if name not in ("steps", "standard_error", "lead_error"):
-                self.logger.record(f"greedy/{name}", value)
-        too_much = sum(
-            max(0.0, value / spread) for value, spread in zip(excess.values(), self.spread.excess, strict=True)
-        )
-        worth = profit if reward is None else reward
-        standing = (-too_much, worth if lead is None or unsure is None else lead - unsure)
+        hidden = ("steps", "standard_error", "lead_error")
+        shown = {f"greedy/{name}": value for name, value in point.row().items() if name not in hidden}
+        for writer in self.logger.output_formats:  # now: with the rest they would be shown a rollout late
+            writer.write(shown, dict.fromkeys(shown, ()), self.num_timesteps)
+        standing = self._standing(point)
         if self.best is None or standing > self.best[0]:
             self.best = (standing, deepcopy(self.model.policy.state_dict()))
+
+    def _standing(self, point: CurvePoint) -> tuple[float, float]:
+        """Excess, the less the larger, and worth."""
+        spreads = zip(point.excess.values(), self.spread.excess, strict=True)
+        too_much = sum(max(0.0, value / spread) for value, spread in spreads)
+        worth = point.profit if point.reward is None else point.reward
+        return -too_much, worth if point.lead is None or point.lead_error is None else point.lead - point.lead_error
+
+    @property
+    def kept(self) -> CurvePoint:
+        """The evaluation of the network that is kept."""
+        return max(self.curve, key=self._standing)
 
     def _play(self, policy: Policy) -> Rollout:
         return play(

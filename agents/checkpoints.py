@@ -108,6 +108,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
     try:
         tensors = load_tensors(path.read_bytes())
         told = json.loads(bytes(tensors.pop(_FACTS).numpy()))
+        if not isinstance(told, dict):
+            raise ValueError("its facts are no object")
     except OSError as error:
         raise InputError(f"cannot read the checkpoint {path}: {error.strerror}; {_AGAIN}") from error
     except (SafetensorError, KeyError, ValueError) as error:

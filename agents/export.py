@@ -1,4 +1,7 @@
-"""From a trained model to a bundle that runs without torch: weights, card, probes, ONNX, and the SB3 zip beside it."""
+"""From a trained model to a bundle that runs without torch: weights, card, probes, ONNX, and the SB3 zip beside it.
+
+ONNX and zip hold the network alone: guard-rails and masks are those of ``NetworkPolicy``.
+"""
 
 import io
 from collections.abc import Mapping

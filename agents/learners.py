@@ -58,6 +58,8 @@ class Trained:
     model: BaseAlgorithm
     reward_scale: float
     curve: tuple[CurvePoint, ...]
+    kept: CurvePoint
+    """Of the curve, when the network was as it was kept."""
     config: AgentConfig
     seed: int
     plan: Plan
@@ -74,7 +76,7 @@ class Trained:
         facts = training_facts(
             self.model, self.plan, self.config, seed=self.seed, scale=self.reward_scale, rule=self.rule
         )
-        return facts | {"curve": [point.row() for point in self.curve]}
+        return facts | {"curve": [point.row() for point in self.curve], "kept": self.kept.row()}
 
 
 def training_facts(
@@ -86,6 +88,7 @@ def training_facts(
         "config": _plain(asdict(config)),
         "seed": seed,
         "reward_scale": scale,
+        "device": model.device.type,
         "scenario": plan.name,
         "rule": None if rule is None else asdict(rule.operations),
         "versions": {"stable_baselines3": stable_baselines3.__version__, "torch": torch.__version__},
@@ -144,12 +147,22 @@ def train(
         go_on(resume, model, best, facts=facts, first_seed=first)
     if checkpoint is not None:
         callbacks.insert(0, Checkpoints(checkpoint, best, facts=facts))
+    every = (
+        config.sales if isinstance(config, DQNConfig) else 1
+    )  # of DQN sales, which end side by side; of PPO rollouts
     left = config.steps - model.num_timesteps
-    model.learn(left, callback=callbacks, log_interval=1, reset_num_timesteps=resume is None)
+    model.learn(left, callback=callbacks, log_interval=every, reset_num_timesteps=resume is None)
     best.restore()
     if isinstance(model, DQN):
         stock_again(model)
-    return Trained(model, scale, tuple(best.curve), config, seed, plan, rule)
+    return Trained(model, scale, tuple(best.curve), best.kept, config, seed, plan, rule)
+
+
+def _learn(model: BaseAlgorithm, config: AgentConfig, callbacks: list[BaseCallback], *, is_new: bool) -> None:
+    """Learn until the steps of ``config`` are done; the log is written after each rollout, or batch of DQN's sales."""
+    every = config.sales if isinstance(config, DQNConfig) else 1
+    left = config.steps - model.num_timesteps
+    model.learn(left, callback=callbacks, log_interval=every, reset_num_timesteps=is_new)
 
 
 def _starting_rule(plan: Plan, config: AgentConfig, usual: Operations | None) -> RulePolicy | None:
@@ -229,7 +242,8 @@ def _start_at(rule: RulePolicy, model: BaseAlgorithm, plan: Plan, config: AgentC
 
 
 def _falling(start: float, final: float) -> Callable[[float], float]:
-    return lambda left: start * (final + (1.0 - final) * left)
+    # The last rollout may begin before the end of the training and be learned from after it, where nothing is left.
+    return lambda left: start * max(0.0, final + (1.0 - final) * left)
 
 
 def _rollout(config: PPOConfig) -> tuple[int, int]:

@@ -38,7 +38,7 @@ class AgentConfig:
     torch_threads: int = 1
     """Threads of torch on the cpu; small networks gain nothing from more."""
     steps: int = 1_500_000
-    """Decisions of training."""
+    """Decisions of training, at least: PPO ends with a whole rollout, DQN with a step of all its sales."""
     learning_rate: float = 1e-3
     """At the start; falls linearly to ``final_rate`` of itself."""
     final_rate: float = 0.02
@@ -99,20 +99,26 @@ class AgentConfig:
             raise InputError(f"layers must name at least one width, got {self.layers!r}")
         for width in self.layers:
             check_whole("layers", width, 1, 100_000)
+        self._assisted_action(around=0, every=1)  # refuses what no sale could offer
 
     def action(self, plan: Plan) -> ActionConfig:
         """The actions that this agent takes in ``plan``."""
-        plain = ActionConfig(
+        if not self.is_assisted(plan):
+            return self._plain_action()
+        every = self.decide_every if plan.ticks % self.decide_every == 0 else 1
+        return self._assisted_action(around=min(self.steps_around, plan.menu - 1), every=every)
+
+    def _plain_action(self) -> ActionConfig:
+        return ActionConfig(
             heads=self.heads,
             per_product=self.per_product,
             flat=self.flat,
             max_discount=self.max_discount,
             min_servers=self.min_servers,
         )
-        if not self.is_assisted(plan):
-            return plain
-        every = self.decide_every if plan.ticks % self.decide_every == 0 else 1
-        around = min(self.steps_around, plan.menu - 1)
+
+    def _assisted_action(self, *, around: int, every: int) -> ActionConfig:
+        plain = self._plain_action()
         return replace(
             plain,
             around_run_out=around,
@@ -235,6 +241,10 @@ class DQNConfig(AgentConfig):
             check_whole(name, getattr(self, name), 1, _MANY)
         check_whole("buffer", self.buffer, self.sales, _MANY)
         check_whole("learning_starts", self.learning_starts, 0, _MANY)
+        if self.learning_starts >= self.steps:
+            raise InputError(
+                f"learning_starts must be less than steps, {self.steps}, got {self.learning_starts}; it would not learn"
+            )
         check_range("target_share", self.target_share, 1e-6, 1.0)
         check_range("margin", self.margin, 0.0, 1e6)
         if self.n_steps is not None:

@@ -87,7 +87,13 @@ def explain(error: Exception, *, arguments: Sequence[str], conf: Path) -> str | 
     which the exception does not.
     """
     if isinstance(error, OverrideParseException):
-        return f"cannot read the argument {error.override!r}: write key=value, and quote brackets, commas and spaces"
+        sentence = (
+            f"cannot read the argument {error.override!r}: write key=value, and quote brackets, commas and spaces"
+        )
+        if not str(error.override).isascii():
+            key, _, value = str(error.override).partition("=")
+            sentence += f", and letters that are not English: \"{key}='{value}'\""
+        return sentence
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
         return _no_such_option(error.missing_cfg_file, error.options or (), conf=conf)
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:

@@ -1,4 +1,4 @@
-"""How a program starts: ``python -m experiments.train agent=dqn scenario.stock=300 output=outputs/train/dqn``.
+"""How a program starts: ``python -m experiments.train agent=dqn seed=3 output=outputs/train/dqn``.
 
 A program is a frozen dataclass, the one place where its default values are written, and a function of it::
 
@@ -28,6 +28,7 @@ fault of ours and keeps its traceback. ``-m`` sweeps, each job in a folder of it
 """
 
 import functools
+import inspect
 import os
 import shlex
 import sys
@@ -69,7 +70,9 @@ def entry(
     def decorate(function: Callable[[Config, RunFolder], None]) -> Callable[[], None]:
         @functools.wraps(function)
         def main() -> None:
-            store_schemas(name, config_type, options=options or {})
+            story = inspect.cleandoc(function.__globals__["__doc__"] or name)
+            told = help_text(name, story, options=options or {}, conf=conf)
+            store_schemas(name, config_type, options=options or {}, help_text=told)
             try:
                 run_with_hydra(name, function, conf=conf)
             except InputError as error:
@@ -84,13 +87,27 @@ def entry(
     return decorate
 
 
-def store_schemas(name: str, config_type: type, *, options: Mapping[str, Mapping[str, type]]) -> None:
+def help_text(name: str, story: str, *, options: Mapping[str, Mapping[str, type]], conf: Path) -> str:
+    """What ``--help`` prints before all settings: the docstring of the program, and the groups that it takes."""
+    defaults = OmegaConf.select(OmegaConf.load(conf / f"{name}.yaml"), "defaults") or []
+    lines = [story, ""]
+    for group in (group for item in defaults if isinstance(item, DictConfig) for group in map(str, item)):
+        files = {path.relative_to(conf / group).with_suffix("").as_posix() for path in (conf / group).rglob("*.yaml")}
+        lines.append(f"{group}=NAME: {', '.join(sorted(files | options.get(group, {}).keys()))}")
+    lines += ["", f"All settings, KEY=VALUE, and what they are by default (explained in experiments/{name}.py):", ""]
+    return "\n".join(lines).replace("$", "$$")
+
+
+def store_schemas(
+    name: str, config_type: type, *, options: Mapping[str, Mapping[str, type]], help_text: str = ""
+) -> None:
     """Tell Hydra the types and defaults of the program that is about to start, and to write and log nothing itself."""
     quiet = {
         "output_subdir": None,
         "run": {"dir": "."},
         "sweep": {"dir": "${output}", "subdir": "${hydra.job.num}"},
         "job": {"chdir": False, "name": name},
+        "help": {"template": f"{help_text}\n$CONFIG"},
     }
     no_logging = [{"override /hydra/job_logging": "none"}, {"override /hydra/hydra_logging": "none"}]
     store = ConfigStore.instance()

@@ -61,7 +61,7 @@ class EvaluationConfig:
         check_whole("sales", self.sales, 2, 10**9)
         check_whole("seed", self.seed, 0, 2**62)
         check_whole("threads", self.threads, 1, 10_000)
-        check_whole("resamples", self.resamples, 1, 10**9)
+        check_whole("resamples", self.resamples, 100, 10**9)
         check_range("confidence", self.confidence, 0.01, 0.9999)
         check_whole("bounded_sales", self.bounded_sales, 0, 10**6)
 

@@ -2,7 +2,7 @@
 
     python -m experiments.run        # quick calibration, default scenario; minutes, see the README
     python -m experiments.run world.folder=WORLD scenario.stock_cover=1.2 evaluation.sales=2000
-    python -m experiments.run scenario.name=seckill trainings=3 planner_budget=10000
+    python -m experiments.run scenario=seckill trainings=3 planner_budget=10000
 
 PPO and DQN learn in processes of their own while the baselines are searched in this one.
 """
@@ -85,7 +85,7 @@ def main(config: RunConfig, folder: RunFolder) -> None:
     """Run all stages, then print the verdict and where the report is."""
     if is_reference(config.scenario):
         raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; use experiments.train for it")
-    trained = [(settings, seed) for named in _trainings(config).values() for settings, seed in named]
+    trained = _trainings(config)
     check_names([settings.name for settings, _ in trained])
     for settings, seed in trained:
         check_training(settings, seed=seed)
@@ -139,21 +139,19 @@ def main(config: RunConfig, folder: RunFolder) -> None:
     print(f"\n{comparison}\nReport: {folder.path / 'report.html'}", flush=True)
 
 
-def _trainings(config: RunConfig) -> dict[str, list[tuple[AgentConfig, int]]]:
-    """Learner -> settings and seed of each of its trainings; where there are several, their names are numbered."""
+def _trainings(config: RunConfig) -> list[tuple[AgentConfig, int]]:
+    """Settings and seed of each training of each learner; where a learner has several, their names are numbered."""
     several = config.trainings > 1
-    return {
-        settings.name: [
-            (replace(settings, name=f"{settings.name}-{number + 1}") if several else settings, config.seed + number)
-            for number in range(config.trainings)
-        ]
+    return [
+        (replace(settings, name=f"{settings.name}-{number + 1}") if several else settings, config.seed + number)
         for settings in (config.ppo, config.dqn)
-    }
+        for number in range(config.trainings)
+    ]
 
 
 def make_policies(plan: Plan, config: RunConfig, folder: RunFolder) -> list[Policy]:
     """Learners in processes of their own, once the rule is found at which they start; other baselines meanwhile."""
-    trainings = [one for named in _trainings(config).values() for one in named]
+    trainings = _trainings(config)
     with training_pool() as pool, searching_baselines(plan, ticks=config.search_ticks) as rivals:
         is_assisted = any(settings.is_assisted(plan) for settings, _ in trainings)
         usual = rivals.run_out_price.operations if is_assisted else None

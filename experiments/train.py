@@ -1,7 +1,7 @@
 """Train one agent on one sale and export it as a bundle.
 
 python -m experiments.train agent=dqn world.folder=outputs/run/…/world
-python -m experiments.train agent=ppo scenario.name=g1 agent.steps=500000
+python -m experiments.train agent=ppo scenario=g1 agent.steps=500000
 python -m experiments.train agent=ppo scenario=reference scenario.table=FILE
 python -m experiments.train experiment=reference/j1_lag1 agent=tensor_ppo seed=2
 python -m experiments.train agent=maskable_ppo scenario=seckill agent.max_discount=0.3 agent.min_servers=4
@@ -13,6 +13,7 @@ The last takes up a training that was stopped, in the settings of its folder, an
 the same curve and network. Its results go to a folder of its own.
 """
 
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from agents.learners import check_training
 from agents.settings import AGENTS, AgentConfig, PPOConfig
 from experiments.config import build, schema
 from experiments.entry import dated, entry
-from experiments.outputs import CONFIG, RunFolder
+from experiments.outputs import CONFIG, RUN, RunFolder
 from experiments.stages import (
     ScenarioConfig,
     WorldConfig,
@@ -35,9 +36,11 @@ from experiments.stages import (
     report_exactly,
     train_agent,
 )
+from flashsim.envs.reward import RewardConfig
 from flashsim.errors import InputError
-from flashsim.files import sha256, write_text
+from flashsim.files import read_json, sha256, write_text
 from flashsim.plan import Sale
+from flashsim.policy import NetworkPolicy
 from flashsim.reference import JointSale, MenuSale
 
 
@@ -74,18 +77,38 @@ def main(config: TrainConfig, folder: RunFolder) -> None:
         folder.record(data={"world": world.fingerprint()})
         sale = make_scenario(config.scenario, world)
     kept = f"{config.agent.name.lower()}.checkpoint.safetensors"
-    with folder.timed("training"):
-        policy = train_agent(
-            sale.plan(),
-            config.agent,
-            seed=config.seed,
-            folder=folder.path,
-            checkpoint=folder.path / kept,
-            resume=None if resume is None else resume / kept,
-        )
+    try:
+        with folder.timed("training"):
+            policy = train_agent(
+                sale.plan(),
+                config.agent,
+                seed=config.seed,
+                folder=folder.path,
+                checkpoint=folder.path / kept,
+                resume=None if resume is None else resume / kept,
+            )
+    except KeyboardInterrupt:
+        if (folder.path / kept).exists():
+            print(f"go on with: python -m experiments.train resume={folder.path}", file=sys.stderr)
+        raise
     if isinstance(sale, MenuSale | JointSale):
         report_exactly(sale, policy, folder=folder.path)
+    else:
+        print(_told(policy, config.agent))
     print(f"Bundle: {folder.path / 'policies' / policy.name.lower()}", flush=True)
+
+
+def _told(policy: NetworkPolicy, config: AgentConfig) -> str:
+    """One sentence on what the network that was kept earned."""
+    kept = policy.training["kept"]
+    sentence = (
+        f"{policy.name}, as it was after {kept['steps']:,} decisions, earned {kept['profit']:,.2f} a sale "
+        f"(± {kept['standard_error']:,.2f}) in greedy play on {config.evaluation_sales} sales of the training worlds"
+    )
+    if "lead" not in kept:
+        return sentence
+    name = "profit" if config.reward == RewardConfig() else "reward"
+    return f"{sentence}; its {name} was {kept['lead']:,.2f} (± {kept['lead_error']:,.2f}) above that of its rule"
 
 
 def stopped_config(stopped: Path, given: TrainConfig) -> TrainConfig:
@@ -96,11 +119,18 @@ def stopped_config(stopped: Path, given: TrainConfig) -> TrainConfig:
         kept = OmegaConf.load(stopped / CONFIG)
         facts = next((read_checkpoint(path)[1] for path in stopped.glob("*.checkpoint.safetensors")), None)
         if facts is None:
-            raise InputError(f"{stopped} holds no checkpoint: it was finished, or stopped before it began to learn")
+            is_finished = read_json(stopped / RUN).get("finished", False)
+            why = (
+                "it was finished: its bundle is in policies/" if is_finished else "it stopped before it began to learn"
+            )
+            raise InputError(f"{stopped} holds no checkpoint: {why}")
+        shared = facts.get("shared")
+        algorithm = shared.get("algorithm") if isinstance(shared, dict) else None
+        kind = next((kind for kind in AGENTS.values() if kind.__name__ == f"{algorithm}Config"), None)
+        if kind is None:
+            raise InputError(f"{stopped}: its checkpoint is of {algorithm!r}, which cannot go on here; train it again")
         node = schema(TrainConfig)
-        node.agent = schema(
-            next(kind for kind in AGENTS.values() if kind.__name__ == f"{facts['shared']['algorithm']}Config")
-        )
+        node.agent = schema(kind)
         merged = OmegaConf.merge(node, kept)
         assert isinstance(merged, DictConfig)
         config: TrainConfig = build(merged)

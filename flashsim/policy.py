@@ -149,8 +149,21 @@ class NetworkPolicy:
         return self.decide(observation).actions
 
     def decide(self, observation: NDArray[np.float32]) -> Decision:
-        """The best choice of each head that keeps to the guard-rails, and where those acted."""
+        """The best choice of each head that keeps to the guard-rails, and where those acted.
+
+        InputError unless ``observation`` is (sale, feature) and finite.
+        """
         seen = np.asarray(observation, np.float32)
+        width = len(self.observation)
+        if seen.ndim != 2 or seen.shape[1] != width:
+            one = "; of one sale give observation[None]" if seen.shape == (width,) else ""
+            raise InputError(f"observation: expected (sale, {width}), got {seen.shape}{one}")
+        if not np.isfinite(seen).all():
+            row, column = np.argwhere(~np.isfinite(seen))[0]
+            raise InputError(
+                f"observation: expected finite numbers, got {seen[row, column]} for {self.observation[column]!r} "
+                f"of sale {row}; mend what observes it"
+            )
 
         def shown(feature: str) -> NDArray[np.float64]:
             return seen[:, self.observation.index(feature)].astype(np.float64)

@@ -301,6 +301,21 @@ def test_a_policy_of_another_sale_is_refused_with_what_differs() -> None:
         check_policy(fewer, policy)
 
 
+def test_observations_that_are_none_are_refused() -> None:
+    policy = random_network(PLAN)
+    seen = random_observations(PLAN, 3)
+    width = seen.shape[1]
+    with pytest.raises(
+        InputError, match=rf"expected \(sale, {width}\), got \({width},\); of one sale give observation"
+    ):
+        policy.act(seen[0])
+    with pytest.raises(InputError, match=rf"expected \(sale, {width}\), got \(3, {width - 1}\)$"):
+        policy.act(seen[:, 1:])
+    seen[1, 4] = np.nan
+    with pytest.raises(InputError, match=f"got nan for '{policy.observation[4]}' of sale 1"):
+        policy.act(seen)
+
+
 def test_actions_that_this_version_does_not_know_are_refused() -> None:
     policy = random_network(PLAN)
     with pytest.raises(InputError, match=r"has an action of .*'curvature': 2.*knows heads, per_product"):

@@ -1,9 +1,10 @@
 """Two teams: pricing is optimised first as if capacity were no matter, capacity second given those prices.
 
 So do most companies. The price team plays the training members with servers that never fail and cost nothing, and takes
-the pricing rule (with pushes and lots) that earns most there; it knows every rule of this package. The operations team
-then takes that rule as given and looks for the scaler, utilization and doors that suit it best on the sale as it is.
-Nobody waits at list price for servers to boot: that would need the two to talk.
+the pricing rule (with pushes, lots and early waves) that earns most there: depths held, the ladder, the run-out price,
+the fluid LP or fitted programs. The operations team then takes that rule as given and looks for the scaler, utilization
+and doors that suit it best on the sale as it is. Nobody waits at list price for servers to boot: that would need the
+two to talk.
 
 In a reference sale both teams are exact: the price team solves the sale without capacity, the operations team the
 dynamic program over servers given those prices.

@@ -107,7 +107,7 @@ class FlashSaleVecEnv(VecEnv):
 
 
 def make_sb3(
-    scenario: Sale | Plan | None = None,
+    scenario: Sale | Plan | str | None = None,
     *,
     num_envs: int,
     seed: int = 0,

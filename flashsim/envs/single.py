@@ -37,9 +37,10 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
 
     End: terminated when the last tick has passed or the sale was closed; never truncated.
 
-    Arguments: scenario (a Scenario, a reference sale, or a compiled Plan; none: the grocery evening on the World that
-    comes with the package), action (ActionConfig), reward (RewardConfig), members ("training", "heldout" or numbers),
-    domain (training or evaluation streams), constraints (ConstraintConfig, whose excess ``info["cost"]`` then tells).
+    Arguments: scenario (a Scenario, a reference sale, or a compiled Plan; a name such as "seckill", or none for the
+    grocery evening: on the World that comes with the package), action (ActionConfig), reward (RewardConfig), members
+    ("training", "heldout" or numbers), domain (training or evaluation streams), constraints (ConstraintConfig, whose
+    excess ``info["cost"]`` then tells).
 
     Versions: v0.
     """
@@ -48,7 +49,7 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
 
     def __init__(
         self,
-        scenario: Sale | Plan | None = None,
+        scenario: Sale | Plan | str | None = None,
         *,
         action: ActionConfig | None = None,
         reward: RewardConfig | None = None,

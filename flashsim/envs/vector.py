@@ -14,7 +14,7 @@ from flashsim.envs.reward import ConstraintConfig, RateRewards, RewardConfig, Re
 from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders
 from flashsim.errors import InputError
 from flashsim.plan import Plan, Sale
-from flashsim.scenarios import grocery_evening
+from flashsim.scenarios import scenario_named
 from flashsim.sim.cache import announce_compiling, bound
 from flashsim.sim.engine import Batch
 from flashsim.sim.failures import FEED_FREEZES
@@ -175,13 +175,14 @@ class SaleBatch:
         return constraint_costs(self.batch.ledger, self.batch.rows) | dict(excess)
 
 
-def as_plan(scenario: Sale | Plan | None, members: str | Sequence[int]) -> Plan:
+def as_plan(scenario: Sale | Plan | str | None, members: str | Sequence[int]) -> Plan:
     """The plan of ``scenario`` on sales that draw ``members``: "training", "heldout" or their numbers.
 
-    None is the grocery evening on the World that comes with the package.
+    None is the grocery evening, and a name that scenario, on the World that comes with the package.
     """
-    sale = grocery_evening(shipped_world()) if scenario is None else scenario
-    plan = sale if isinstance(sale, Plan) else sale.plan()
+    if scenario is None or isinstance(scenario, str):
+        scenario = scenario_named(scenario or "grocery_evening", shipped_world())
+    plan = scenario if isinstance(scenario, Plan) else scenario.plan()
     if isinstance(members, str):
         sets = {"training": plan.training_members, "heldout": plan.heldout_members}
         if members not in sets:
@@ -213,7 +214,7 @@ class FlashSaleVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[An
 
     def __init__(
         self,
-        scenario: Sale | Plan | None = None,
+        scenario: Sale | Plan | str | None = None,
         *,
         num_envs: int = 1,
         action: ActionConfig | None = None,

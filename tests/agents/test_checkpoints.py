@@ -101,7 +101,11 @@ def test_another_version_or_file_is_refused(tmp_path: Path) -> None:
 
     refused(r"format version 2, this flashsim reads 4", format_version=2)
     other = told["shared"] | {"versions": {"stable_baselines3": "1.0", "torch": torch.__version__}}
+    refused(r"device was 'cuda' and is 'cpu' now", shared=told["shared"] | {"device": "cuda"})
     refused(r"versions\.stable_baselines3 was '1\.0' and is '2", shared=other)
+    save_file(tensors | {"facts": torch.frombuffer(bytearray(b"[1]"), dtype=torch.uint8)}, path)
+    with pytest.raises(InputError, match=r"is not a checkpoint .*facts are no object"):
+        train_small(CONFIGS["ppo"], seed=0, resume=path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match="is not a checkpoint"):
         train_small(CONFIGS["ppo"], seed=0, resume=path)

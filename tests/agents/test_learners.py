@@ -2,10 +2,11 @@
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from agents.baselines import SEARCH_SEED
 from agents.callbacks import EntropySchedule
 from agents.export import export
 from agents.learners import SEEDS_PER_RUN, Trained, torch_device, train
+from agents.paired import PairedSales
 from agents.settings import AgentConfig, Device, DQNConfig, PPOConfig, TensorPPOConfig
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.vector import SaleBatch
@@ -61,6 +63,8 @@ def test_the_network_that_earned_most_on_the_selection_sales_is_kept(algorithm: 
     played = play(plan, result.policy(), sales=32, seed=SEEDS_PER_RUN // 2, domain=TRAINING_DOMAIN)
     best = max(result.curve, key=lambda point: point.profit)
     assert float(played.totals["profit"].mean()) == best.profit
+    assert result.kept == best
+    assert result.facts()["kept"] == best.row()
     assert best.standard_error == pytest.approx(played.totals["profit"].std(ddof=1) / math.sqrt(32), rel=1e-12)
 
 
@@ -71,6 +75,28 @@ def test_the_curve_covers_the_training(algorithm: str) -> None:
     assert len(steps) >= 4
     assert steps[-1] >= CONFIGS[algorithm].steps
     assert steps[-1] == trained(algorithm).model.num_timesteps
+
+
+@pytest.mark.parametrize("make", [ppo, tensor_ppo])
+def test_a_rollout_that_reaches_far_beyond_the_end_unlearns_nothing(make: Callable[..., AgentConfig]) -> None:
+    """The second of two rollouts is learned from after 1.9 times the steps, where a line would fall below 0."""
+    result = train_small(make(steps=540, rollout_steps=512), seed=0)
+    assert result.model.num_timesteps > 1.5 * 540
+    assert result.model.policy.optimizer.param_groups[0]["lr"] == 0.0
+    assert result.curve[-1].profit == result.curve[-2].profit
+
+
+def test_a_twin_that_earns_no_number_ends_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a sale does; of the difference SB3's own learners ask nothing."""
+    whole = PairedSales.__init__
+
+    def broken(self: PairedSales, *arguments: Any, **named: Any) -> None:
+        whole(self, *arguments, **named)
+        self.twins._weights = self.twins._weights._replace(revenue=np.nan)
+
+    monkeypatch.setattr(PairedSales, "__init__", broken)
+    with pytest.raises(InputError, match="reward: expected finite numbers, got nan"):
+        train_small(ppo(), seed=0)
 
 
 def test_a_trained_policy_earns_more_than_chance() -> None:
@@ -162,7 +188,11 @@ def test_tensorboard_shows_return_and_business_quantities(algorithm: str, tmp_pa
     np.testing.assert_allclose(scalars["sale/profit"], profit, rtol=1e-4, atol=1e-2)
     assert [event.step for event in events.Scalars("sale/profit")][-1] <= result.model.num_timesteps
     shown = np.array([event.value for event in events.Scalars("greedy/profit")], np.float32)
-    assert np.isin(shown, np.array([point.profit for point in result.curve], np.float32)).all()
+    np.testing.assert_array_equal(shown, np.array([point.profit for point in result.curve], np.float32))
+    assert [event.step for event in events.Scalars("greedy/profit")] == [point.steps for point in result.curve]
+    for tag in events.Tags()["scalars"]:
+        steps = [event.step for event in events.Scalars(tag)]
+        assert len(set(steps)) == len(steps), tag  # one point a moment
     assert trained(algorithm).curve == result.curve  # what is written changes nothing
 
 

@@ -21,7 +21,9 @@ from flashsim.envs.vector import FlashSaleVectorEnv
 from flashsim.errors import InputError
 from flashsim.plan import Plan
 from flashsim.reference import g0, g1
+from flashsim.scenarios import scenario_named
 from flashsim.sim.streams import EVALUATION_DOMAIN
+from flashsim.world import shipped_world
 from tests.envs.played import EVERY_ORDER, orders, small_plan
 from tests.worlds import make_scenario
 
@@ -288,3 +290,12 @@ def test_a_plan_compiles_once_and_serves_many_envs() -> None:
     action = still(PLANS["default"])
     np.testing.assert_array_equal(second.step(action)[0], twin.step(action)[0])
     np.testing.assert_array_equal(plan.tables.rate, before)
+
+
+def test_a_scenario_is_made_by_its_name_on_the_world_of_the_package() -> None:
+    env = gymnasium.make("flashsim/FlashSale-v0", scenario="seckill")
+    seen, _ = env.reset(seed=3)
+    same = gymnasium.make("flashsim/FlashSale-v0", scenario=scenario_named("seckill", shipped_world()))
+    np.testing.assert_array_equal(seen, same.reset(seed=3)[0])
+    with pytest.raises(InputError, match="unknown name 'seckil'; did you mean 'seckill'"):
+        gymnasium.make("flashsim/FlashSale-v0", scenario="seckil")

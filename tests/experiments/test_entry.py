@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
+from tests.experiments import toy_program
 from tests.experiments.toy_program import ToyError, main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -190,8 +191,10 @@ def test_help_names_the_program_its_groups_and_its_defaults(
         main()
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    assert text.startswith("toy is powered by Hydra.")
-    assert "agent: dqn, ppo" in text
+    assert text.startswith((toy_program.__doc__ or "").splitlines()[0])
+    assert "agent=NAME: dqn, ppo" in text
+    assert "scenario=NAME: grocery_evening, not_yaml, wrong_key, wrong_type" in text
+    assert "(explained in experiments/toy.py)" in text
     assert "clip_range: 0.2" in text
 
 

@@ -85,7 +85,7 @@ def test_a_finished_training_is_not_taken_up(start: Start) -> None:
     assert start("train", *SETTINGS, "output=finished").code == 0
     ended = start("train", "resume=finished", "output=refused")
     assert ended.code == 2
-    assert "finished holds no checkpoint: it was finished, or stopped before it began to learn" in ended.stderr
+    assert "finished holds no checkpoint: it was finished: its bundle is in policies/" in ended.stderr
 
 
 @pytest.mark.slow
