@@ -147,11 +147,7 @@ def train(
         go_on(resume, model, best, facts=facts, first_seed=first)
     if checkpoint is not None:
         callbacks.insert(0, Checkpoints(checkpoint, best, facts=facts))
-    every = (
-        config.sales if isinstance(config, DQNConfig) else 1
-    )  # of DQN sales, which end side by side; of PPO rollouts
-    left = config.steps - model.num_timesteps
-    model.learn(left, callback=callbacks, log_interval=every, reset_num_timesteps=resume is None)
+    _learn(model, config, callbacks, is_new=resume is None)
     best.restore()
     if isinstance(model, DQN):
         stock_again(model)
