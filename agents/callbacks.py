@@ -209,8 +209,8 @@ class BestNetwork(BaseCallback):
         self.plan, self.action = plan.with_members(plan.training_members), asdict(action)
         self.every, self.sales, self.first_seed = every, sales, seed
         self.curve: list[CurvePoint] = []
-        self.best: tuple[tuple[float, float], dict[str, Any]] | None = None
-        """Excess, the less the larger, and worth of the best network, and its weights."""
+        self.best: dict[str, Any] = {}
+        """Weights of the network that is kept; none before the first evaluation."""
         self.next = every if usual is None else 0
         self.usual = None if usual is None else self._play(usual)
 
@@ -235,14 +235,13 @@ class BestNetwork(BaseCallback):
         excess = {name: float(totals[f"{name}_excess"].mean()) for name in names}
         multipliers = dict(zip(names, self._multipliers(), strict=True))
         point = CurvePoint(self.num_timesteps, profit, error, reward, lead, unsure, excess, multipliers)
+        if not self.curve or self._standing(point) > self._standing(self.kept):
+            self.best = deepcopy(self.model.policy.state_dict())
         self.curve.append(point)
         hidden = ("steps", "standard_error", "lead_error")
         shown = {f"greedy/{name}": value for name, value in point.row().items() if name not in hidden}
         for writer in self.logger.output_formats:  # now: with the rest they would be shown a rollout late
             writer.write(shown, dict.fromkeys(shown, ()), self.num_timesteps)
-        standing = self._standing(point)
-        if self.best is None or standing > self.best[0]:
-            self.best = (standing, deepcopy(self.model.policy.state_dict()))
 
     def _standing(self, point: CurvePoint) -> tuple[float, float]:
         """Excess, the less the larger, and worth."""
@@ -253,7 +252,7 @@ class BestNetwork(BaseCallback):
 
     @property
     def kept(self) -> CurvePoint:
-        """The evaluation of the network that is kept."""
+        """The evaluation of the network that is kept: of those of largest standing the first."""
         return max(self.curve, key=self._standing)
 
     def _play(self, policy: Policy) -> Rollout:
@@ -275,5 +274,4 @@ class BestNetwork(BaseCallback):
     def restore(self) -> None:
         """Measure once more and give the model its best network."""
         self.measure()
-        assert self.best is not None
-        self.model.policy.load_state_dict(self.best[1])
+        self.model.policy.load_state_dict(self.best)

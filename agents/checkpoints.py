@@ -72,8 +72,7 @@ def checkpoint_bytes(model: BaseAlgorithm, best: BestNetwork, *, facts: Mapping[
     tensors |= {"chance.torch": torch.get_rng_state(), "chance.numpy": torch.from_numpy(np.array(keys, np.int64))}
     if model.device.type == "cuda":
         tensors["chance.cuda"] = torch.cuda.get_rng_state(model.device)
-    if best.best is not None:
-        tensors |= {f"best.{name}": values for name, values in best.best[1].items()}
+    tensors |= {f"best.{name}": values for name, values in best.best.items()}
     told = {
         "format_version": FORMAT_VERSION,
         "shared": facts,
@@ -83,7 +82,6 @@ def checkpoint_bytes(model: BaseAlgorithm, best: BestNetwork, *, facts: Mapping[
         "progress_left": model._current_progress_remaining,
         "episodes": [{key: float(episode[key]) for key in ("r", "l")} for episode in model.ep_info_buffer or ()],
         "curve": [asdict(point) for point in best.curve],
-        "best": None if best.best is None else best.best[0],
         "multipliers": _sales(model).multipliers.tolist(),
         "next": best.next,
     }
@@ -146,7 +144,7 @@ def _take_over(tensors: dict[str, torch.Tensor], told: dict[str, Any], model: Ba
         state.setdefault(int(number), {})[key] = values
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     best.curve[:] = [CurvePoint(**point) for point in told["curve"]]
-    best.best = None if told["best"] is None else (tuple(told["best"]), below("best."))
+    best.best = below("best.")
     best.next = told["next"]
     _sales(model).multipliers[:] = told["multipliers"]
     model.num_timesteps, model._n_updates = told["steps"], told["updates"]

@@ -70,9 +70,9 @@ def entry(
     def decorate(function: Callable[[Config, RunFolder], None]) -> Callable[[], None]:
         @functools.wraps(function)
         def main() -> None:
-            story = inspect.cleandoc(function.__globals__["__doc__"] or name)
-            told = help_text(name, story, options=options or {}, conf=conf)
-            store_schemas(name, config_type, options=options or {}, help_text=told)
+            groups = options or {}
+            story = help_text(name, function.__globals__["__doc__"] or name, options=groups, conf=conf)
+            store_schemas(name, config_type, options=groups, story=story)
             try:
                 run_with_hydra(name, function, conf=conf)
             except InputError as error:
@@ -87,10 +87,10 @@ def entry(
     return decorate
 
 
-def help_text(name: str, story: str, *, options: Mapping[str, Mapping[str, type]], conf: Path) -> str:
+def help_text(name: str, docstring: str, *, options: Mapping[str, Mapping[str, type]], conf: Path) -> str:
     """What ``--help`` prints before all settings: the docstring of the program, and the groups that it takes."""
     defaults = OmegaConf.select(OmegaConf.load(conf / f"{name}.yaml"), "defaults") or []
-    lines = [story, ""]
+    lines = [inspect.cleandoc(docstring), ""]
     for group in (group for item in defaults if isinstance(item, DictConfig) for group in map(str, item)):
         files = {path.relative_to(conf / group).with_suffix("").as_posix() for path in (conf / group).rglob("*.yaml")}
         lines.append(f"{group}=NAME: {', '.join(sorted(files | options.get(group, {}).keys()))}")
@@ -98,16 +98,17 @@ def help_text(name: str, story: str, *, options: Mapping[str, Mapping[str, type]
     return "\n".join(lines).replace("$", "$$")
 
 
-def store_schemas(
-    name: str, config_type: type, *, options: Mapping[str, Mapping[str, type]], help_text: str = ""
-) -> None:
-    """Tell Hydra the types and defaults of the program that is about to start, and to write and log nothing itself."""
+def store_schemas(name: str, config_type: type, *, options: Mapping[str, Mapping[str, type]], story: str) -> None:
+    """Tell Hydra the types and defaults of the program that is about to start, and to write and log nothing itself.
+
+    ``story`` is what ``--help`` prints before the settings.
+    """
     quiet = {
         "output_subdir": None,
         "run": {"dir": "."},
         "sweep": {"dir": "${output}", "subdir": "${hydra.job.num}"},
         "job": {"chdir": False, "name": name},
-        "help": {"template": f"{help_text}\n$CONFIG"},
+        "help": {"template": f"{story}\n$CONFIG"},
     }
     no_logging = [{"override /hydra/job_logging": "none"}, {"override /hydra/hydra_logging": "none"}]
     store = ConfigStore.instance()

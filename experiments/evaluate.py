@@ -95,7 +95,8 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
         context=context,
         folder=folder.path,
     )
-    print(compare_learners(folder.path, names, config.evaluation))
+    for table in compare_learners(folder.path, names, config.evaluation):
+        print(f"\n{table}")
     comparison = report(folder.path, folder.path)
     print(f"\n{comparison}\nReport: {folder.path / 'report.html'}", flush=True)
 

@@ -149,7 +149,7 @@ def what_they_decide(plan: Plan, policies: Sequence[Policy], config: EvaluationC
     return rows
 
 
-def compare_learners(folder: Path, learners: Sequence[str], config: EvaluationConfig) -> str:
+def compare_learners(folder: Path, learners: Sequence[str], config: EvaluationConfig) -> list[str]:
     """Tables of the evaluation in ``folder`` to print: learners against what is done by hand, and over their trainings.
 
     Of these, what was played: NAME-1, NAME-2 and so on are trainings of NAME, as ``experiments.run`` calls them. Also
@@ -164,7 +164,7 @@ def compare_learners(folder: Path, learners: Sequence[str], config: EvaluationCo
         told.append(_compare_with_team(folder, rollouts, learners, config))
     if len(trainings) < len(learners):
         told.append(_compare_trainings(folder, rollouts, trainings, config))
-    return "".join(f"\n{table}\n" for table in told)
+    return told
 
 
 def _compare_trainings(

@@ -133,7 +133,8 @@ def main(config: RunConfig, folder: RunFolder) -> None:
             context=context,
             folder=folder.path,
         )
-    print(compare_learners(folder.path, learners, config.evaluation))
+    for table in compare_learners(folder.path, learners, config.evaluation):
+        print(f"\n{table}")
     with folder.timed("report"):
         comparison = report(folder.path, folder.path)
     print(f"\n{comparison}\nReport: {folder.path / 'report.html'}", flush=True)

@@ -186,8 +186,6 @@ def train_agent(
 ) -> NetworkPolicy:
     """Train, and write the bundle to ``policies/``, the curve to ``curves/`` and events to ``tensorboard/``.
 
-    What the kept network earned on the training sales that chose it is printed.
-
     As long as it trains it keeps a ``checkpoint`` of itself, and ``resume`` is one that was left behind. ``usual`` is
     for :func:`agents.learners.train`.
     """

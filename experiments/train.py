@@ -36,7 +36,6 @@ from experiments.stages import (
     report_exactly,
     train_agent,
 )
-from flashsim.envs.reward import RewardConfig
 from flashsim.errors import InputError
 from flashsim.files import read_json, sha256, write_text
 from flashsim.plan import Sale
@@ -94,20 +93,20 @@ def main(config: TrainConfig, folder: RunFolder) -> None:
     if isinstance(sale, MenuSale | JointSale):
         report_exactly(sale, policy, folder=folder.path)
     else:
-        print(_told(policy, config.agent))
+        print(_told(policy, sales=config.agent.evaluation_sales))
     print(f"Bundle: {folder.path / 'policies' / policy.name.lower()}", flush=True)
 
 
-def _told(policy: NetworkPolicy, config: AgentConfig) -> str:
-    """One sentence on what the network that was kept earned."""
+def _told(policy: NetworkPolicy, *, sales: int) -> str:
+    """One sentence on what the network that was kept earned in greedy play on ``sales`` sales."""
     kept = policy.training["kept"]
     sentence = (
         f"{policy.name}, as it was after {kept['steps']:,} decisions, earned {kept['profit']:,.2f} a sale "
-        f"(± {kept['standard_error']:,.2f}) in greedy play on {config.evaluation_sales} sales of the training worlds"
+        f"(± {kept['standard_error']:,.2f}) in greedy play on {sales} sales of the training worlds"
     )
     if "lead" not in kept:
         return sentence
-    name = "profit" if config.reward == RewardConfig() else "reward"
+    name = "reward" if "reward" in kept else "profit"
     return f"{sentence}; its {name} was {kept['lead']:,.2f} (± {kept['lead_error']:,.2f}) above that of its rule"
 
 

@@ -32,7 +32,7 @@ class Rails:
     deepest: tuple[int, ...]
     """Largest menu index, by product."""
     discount_heads: tuple[int, ...]
-    """One a product, one for all products, or none, also where they are steps; choice k is menu index k."""
+    """One a product or one for all products, whose choice k is menu index k; none where choices are steps."""
     menu: int
     """Prices of a product."""
     min_servers: int

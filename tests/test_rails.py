@@ -22,12 +22,18 @@ from flashsim.sim.traffic import TrafficParams
 from tests.made_policies import random_network, random_observations
 from tests.worlds import make_scenario, make_world
 
-PLAN = make_scenario(
-    make_world(products=2),
-    servers=ServerParams(start_servers=6, max_servers=12),
-    traffic=TrafficParams(push_budget=2),
-    carts=StockParams(lots=2),
-).plan()
+
+def plan_with(most: int) -> Plan:
+    """A sale in which all there is can be ordered, with ``most`` servers."""
+    return make_scenario(
+        make_world(products=2),
+        servers=ServerParams(start_servers=6, max_servers=most),
+        traffic=TrafficParams(push_budget=2),
+        carts=StockParams(lots=2),
+    ).plan()
+
+
+PLAN = plan_with(12)
 KINDS = {
     "heads": ActionConfig(),
     "one for all": ActionConfig(per_product=False),
@@ -99,12 +105,7 @@ def test_a_policy_that_steers_is_never_ruled_out_and_plays_what_it_learned(kind:
 
 
 def test_guard_rails_of_a_sale_with_other_servers_are_refused() -> None:
-    more = make_scenario(
-        make_world(products=2),
-        servers=ServerParams(start_servers=6, max_servers=24),
-        traffic=TrafficParams(push_budget=2),
-        carts=StockParams(lots=2),
-    ).plan()
+    more = plan_with(24)
     with pytest.raises(InputError, match=r"guard-rails with server_range \(1, 12\), the sale .* needs \[1, 24\]"):
         check_policy(more, railed("heads", min_servers=5))
     check_policy(more, railed("heads"))

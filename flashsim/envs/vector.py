@@ -181,7 +181,7 @@ def as_plan(scenario: Sale | Plan | str | None, members: str | Sequence[int]) ->
     None is the grocery evening, and a name that scenario, on the World that comes with the package.
     """
     if scenario is None or isinstance(scenario, str):
-        scenario = scenario_named(scenario or "grocery_evening", shipped_world())
+        scenario = scenario_named("grocery_evening" if scenario is None else scenario, shipped_world())
     plan = scenario if isinstance(scenario, Plan) else scenario.plan()
     if isinstance(members, str):
         sets = {"training": plan.training_members, "heldout": plan.heldout_members}
