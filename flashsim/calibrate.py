@@ -16,7 +16,7 @@ it matters, a range over which the members vary.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -39,13 +39,12 @@ from flashsim.models.provenance import (
     Evidence,
     describe,
     describe_segments_held,
-    describe_smoothing,
     describe_tables,
 )
 from flashsim.models.pull_forward import estimate_pull_forward
 from flashsim.models.response import respond
 from flashsim.models.site import Site, SiteRecords, learn_site
-from flashsim.surface import ResponseModel, SmoothedSteps, tabulate
+from flashsim.surface import tabulate
 from flashsim.world import World
 
 Progress = Callable[[str, int, int], None]
@@ -160,29 +159,6 @@ def calibrate(
     world = _compile(tables, evidence, settings=chosen, generator=assuming, facts=facts)
     report("compiling the World", 1, 1)
     return world
-
-
-def with_demand(world: World, models: Sequence[ResponseModel], *, source: str, seed: int) -> World:
-    """``world`` with its demand from other models, whatever they are: one a member, each giving units a minute of the
-    panel (segment, product, depth, minute). ``source`` says what they are. The fidelity card, which judged another
-    demand, is left behind.
-
-    Those of steps must come as ``SmoothedSteps``: what smoothing loses is told in the provenance. InputError when a
-    table strays from its model.
-    """
-    if len(models) != world.n_members:
-        raise InputError(f"models: expected one for each of {world.n_members} members, got {len(models)}")
-    probing, smoothing = (np.random.default_rng((seed, use)) for use in range(2))
-    made = [tabulate(model, world.depth_grid, generator=probing) for model in models]
-    steps = [model for model in models if isinstance(model, SmoothedSteps)]
-    record = {
-        "fields": world.provenance.get("fields", {}) | {"units_per_minute": source},
-        "interpolation": describe_tables(made),
-        "smoothing_of_steps": describe_smoothing(steps, generator=smoothing),
-    }
-    told = {name: what for name, what in world.provenance.items() if name not in ("segments_held", "fidelity")}
-    surface = np.stack([table.values for table in made]).astype(np.float32)
-    return dataclasses.replace(world, units_per_minute=surface, provenance=told | record)
 
 
 def stratified(low: float, high: float, *, count: int, generator: np.random.Generator) -> NDArray[np.float64]:

@@ -9,17 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from flashsim.calibrate import DEPTH_GRID, QUICK, CalibrationSettings, calibrate, stratified, with_demand
+from flashsim.calibrate import DEPTH_GRID, QUICK, CalibrationSettings, calibrate, stratified
 from flashsim.data.sources import ShopTables, complete_journey
 from flashsim.errors import InputError
 from flashsim.models.provenance import FIELD_SOURCES
-from flashsim.surface import SmoothedSteps
 from flashsim.world import World
 from tests.data.synthetic_shop import LIST_PRICE, SLOPES, make_shop
-from tests.models.made_trees import trees
-from tests.worlds import make_world
 
 SETTINGS = CalibrationSettings(
     product_ids=(101, 103, 201, 203),
@@ -132,33 +128,6 @@ def test_one_kind_sells_what_several_sell_together(tables: ShopTables, world: Wo
     daily = [made.units_per_minute.sum(axis=(1, 4), dtype=np.float64) for made in (one, several, world)]
     assert daily[0] == pytest.approx(daily[1], rel=1e-4)
     assert daily[0] == pytest.approx(daily[2], rel=1e-4)
-
-
-def test_trees_can_feed_a_world_smoothed_with_the_loss_in_its_record() -> None:
-    """One segment, one product: steps as they are refused, smoothed they are tabulated and told."""
-    judged = {"fidelity": {"lines": [{"passed": True, "value": 1.0}]}}
-    base = make_world(
-        segments=1, products=1, members=2, depth_grid=np.array(DEPTH_GRID), units_per_minute=FLAT, provenance=judged
-    )
-    model = trees()
-
-    def one_cell(depths: NDArray[np.float64], minutes: NDArray[np.float64]) -> NDArray[np.float64]:
-        return model(depths, minutes)[None, None]
-
-    with pytest.raises(InputError, match="smooth a model of steps first"):
-        with_demand(base, [one_cell, one_cell], source="trees", seed=0)
-    world = with_demand(base, [SmoothedSteps(one_cell, 0.6)] * 2, source="boosted trees", seed=0)
-    record = world.provenance
-    assert base.uncalibrated_because == ()
-    assert "no fidelity card" in world.uncalibrated_because[0]  # the card judged another demand
-    assert record["fields"]["units_per_minute"] == "boosted trees"
-    assert 0.0 < record["interpolation"]["error"] <= 0.01
-    assert record["smoothing_of_steps"]["members_of_steps"] == 2
-    assert 0.0 < record["smoothing_of_steps"]["mean"] < record["smoothing_of_steps"]["largest"]
-    uplift = world.units_per_minute[0, 0, 0, 10].sum() / world.units_per_minute[0, 0, 0, 0].sum()
-    assert uplift == pytest.approx(np.exp(3.0 * 0.5), rel=0.25)  # what the trees were fitted to
-    with pytest.raises(InputError, match="expected one for each of 2 members, got 1"):
-        with_demand(base, [one_cell], source="trees", seed=0)
 
 
 def test_rows_of_the_record_add_up(world: World) -> None:

@@ -61,7 +61,7 @@ class Diagnosis:
 
 
 class PriceResponse:
-    """A demand model that keeps :class:`~flashsim.models.sales_table.DemandLearner`."""
+    """Demand at prices that one sets, learned where prices follow demand and shelves run empty."""
 
     def __init__(self) -> None:
         self._fitted: FittedResponse | None = None

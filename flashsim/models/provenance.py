@@ -18,7 +18,7 @@ from flashsim.models.kinds import Kinds
 from flashsim.models.response import MemberResponse
 from flashsim.models.site import Site
 from flashsim.models.validation import INTERVAL, Interval
-from flashsim.surface import FLOOR, LARGEST_ERROR, PROBES, SmoothedSteps, Table
+from flashsim.surface import FLOOR, LARGEST_ERROR, PROBES, Table
 
 _MODEL: Final = "negative-binomial log-linear model (flashsim/models/demand.py)"
 _BOOTSTRAP: Final = "; each member from a bootstrap over households × blocks of weeks"
@@ -133,17 +133,6 @@ def describe_segments_held(responses: Sequence[MemberResponse]) -> dict[str, Any
         "what": "largest share of a segment's rate by which it was held not to fall with depth; taken from what the "
         "other segments gain, so that their sum is the demand model's",
         "moved": max(response.moved for response in responses),
-    }
-
-
-def describe_smoothing(models: Sequence[SmoothedSteps], *, generator: np.random.Generator) -> dict[str, Any]:
-    """What is lost by smoothing models of steps, as JSON; zeros where there are none."""
-    losses = [model.loss(generator=generator) for model in models]
-    return {
-        "what": f"|smooth - steps| over max(rate, {FLOOR:.0%} of the cell's peak), mean and largest over members",
-        "members_of_steps": len(losses),
-        "mean": float(np.mean([mean for mean, _ in losses])) if losses else 0.0,
-        "largest": max((largest for _, largest in losses), default=0.0),
     }
 
 

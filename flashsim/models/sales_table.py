@@ -5,8 +5,7 @@ Columns: ``date``, ``product_id``, ``units`` sold, ``price`` asked; optional ``s
 is one product on one day or in one week. Units equal to the stock are a sell-out: demand was that or more.
 """
 
-from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, Self
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,23 +16,6 @@ from flashsim.errors import InputError
 NEEDED: Final = ("date", "product_id", "units", "price")
 OPTIONAL: Final = ("stock", "instrument")
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-class DemandLearner(Protocol):
-    """Learns demand from a table of sales and forecasts it at prices that one sets."""
-
-    def fit(self, table: pd.DataFrame) -> Self:
-        """Learn from ``table``; returns the model itself."""
-
-    def predict(self, table: pd.DataFrame, *, levels: tuple[float, ...] = QUANTILES) -> pd.DataFrame:
-        """``mean`` and one column a quantile level of *unconstrained* demand, one row a row of ``table``."""
-
-    def save(self, folder: Path) -> None:
-        """Write the fitted model to ``folder``."""
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """A model that :meth:`save` wrote."""
 
 
 class SalesTable(NamedTuple):

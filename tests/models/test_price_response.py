@@ -13,7 +13,6 @@ from flashsim.data.synthetic import PricedSales, draw_sales
 from flashsim.errors import InputError
 from flashsim.models.price_effects import fieller_interval
 from flashsim.models.price_response import PriceResponse
-from flashsim.models.sales_table import DemandLearner
 
 BOTH = PricedSales()
 ROWS = 2_000
@@ -146,7 +145,7 @@ def test_a_saved_model_predicts_the_same_and_a_changed_file_is_refused(
     model: PriceResponse, sales: pd.DataFrame, tmp_path: Path
 ) -> None:
     model.save(tmp_path / "model")
-    again: DemandLearner = PriceResponse.load(tmp_path / "model")
+    again = PriceResponse.load(tmp_path / "model")
     pd.testing.assert_frame_equal(again.predict(sales.head(50)), model.predict(sales.head(50)))
     arrays = tmp_path / "model" / "price_response.safetensors"
     arrays.write_bytes(arrays.read_bytes()[:-8] + b"12345678")
