@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.export import network_policy
-from agents.paired import PairedSales
-from agents.spreads import Spread, check_rewards
+from agents.start.paired_rewards import PairedSales
+from agents.start.reward_scale import Spread, check_rewards
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.evaluation.rollout import Rollout, play
-from flashsim.plan import Plan
-from flashsim.policy import Policy
+from flashsim.policies.bundle import Policy
+from flashsim.scenarios.compiled import Plan
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 PARTS_OF_SALE = 4  # depth and servers are shown for each quarter of the sale

@@ -21,9 +21,9 @@ from flashsim.envs.features import observation_table
 from flashsim.envs.sb3 import make_sb3
 from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.errors import InputError
-from flashsim.plan import Plan
-from flashsim.policy import NetworkPolicy, save_policy
-from flashsim.rails import Rails
+from flashsim.policies.bundle import NetworkPolicy, save_policy
+from flashsim.policies.guardrails import Rails
+from flashsim.scenarios.compiled import Plan
 
 PROBES = 64
 ONNX_FILE = "policy.onnx"

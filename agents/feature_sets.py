@@ -13,7 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from flashsim.envs.feature_groups import feature_set
 from flashsim.envs.features import observation_table
-from flashsim.plan import Plan
+from flashsim.scenarios.compiled import Plan
 
 
 def show_only(model: BaseAlgorithm, plan: Plan, chosen: str) -> None:

@@ -1,7 +1,7 @@
 """PPO, with and without masks, and DQN of Stable-Baselines3 on the native batch of sales.
 
-One config serves every sale: whole sales as rollouts, rewards divided by their spread (``agents.spreads``), features
-that an expert would compute, large batches. Greedy play on separate training sales decides which network is
+One config serves every sale: whole sales as rollouts, rewards divided by their spread (``agents.start.reward_scale``),
+features that an expert would compute, large batches. Greedy play on separate training sales decides which network is
 kept.
 
 Source: Schulman et al. (2017), arXiv:1707.06347; Mnih et al. (2015), Nature 518.
@@ -23,24 +23,24 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from torch.distributions import Distribution
 
-from agents.baselines import Operations, RulePolicy, run_out_price
 from agents.callbacks import BestNetwork, CurvePoint, EntropySchedule, FiniteRewards, SaleMetrics
 from agents.checkpoints import Checkpoints, go_on
+from agents.dqn.summed_heads import stock_again, sum_heads
 from agents.export import network_policy
 from agents.feature_sets import show_only
-from agents.head_start import imitate, prefer, steering, usual_run
-from agents.lagrangian import Lagrangian
-from agents.paired import PairedSales, usual_limits
+from agents.ppo.lagrangian import Lagrangian
+from agents.ppo.tensor_ppo import TensorPPO
 from agents.settings import AgentConfig, Device, DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
-from agents.spreads import Spread, lead_spread, random_spread
-from agents.summed_heads import stock_again, sum_heads
-from agents.tensor_ppo import TensorPPO
+from agents.start.imitation import imitate, prefer, steering, usual_run
+from agents.start.paired_rewards import PairedSales, usual_limits
+from agents.start.reward_scale import Spread, lead_spread, random_spread
 from flashsim.envs.reward import ConstraintConfig
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
-from flashsim.plan import Plan
-from flashsim.policy import NetworkPolicy
+from flashsim.policies.bundle import NetworkPolicy
+from flashsim.rules import Operations, RulePolicy, run_out_price
+from flashsim.scenarios.compiled import Plan
 from flashsim.sim.parameters import check_whole
 from flashsim.sim.streams import TRAINING_DOMAIN
 

@@ -12,7 +12,7 @@ from flashsim.envs.feature_groups import feature_set
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.spaces import HEADS, ActionConfig
 from flashsim.errors import InputError
-from flashsim.plan import Plan
+from flashsim.scenarios.compiled import Plan
 from flashsim.sim.parameters import check_range, check_whole
 
 SCALER_TARGETS = (0.4, 0.5, 0.6, 0.7, 0.8)
@@ -68,7 +68,7 @@ class AgentConfig:
     """Utilizations that an assisted agent can set; (): a sixth and a third around that of its rule."""
     paired: bool = True
     """An assisted agent learns from what a sale earns above its twin, which meets the same people and is run by a good
-    rule (``agents.paired``)."""
+    rule (``agents.start.paired_rewards``)."""
     decide_every: int = 5
     """Ticks between decisions of an assisted agent: what a price does in one minute drowns in chance. A sale whose
     length it does not divide is decided every tick."""
@@ -166,8 +166,8 @@ class PPOConfig(AgentConfig):
     """Falls linearly to 0 at ``entropy_until`` of the training."""
     entropy_until: float = 0.8
     head_start: float = 0.6
-    """An assisted agent's first policy chooses as the rule of ``agents.head_start`` does with this probability, head by
-    head; 0: it starts at chance."""
+    """An assisted agent's first policy chooses as the rule of ``agents.start.imitation`` does with this probability,
+    head by head; 0: it starts at chance."""
     constraints: ConstraintConfig = field(default_factory=ConstraintConfig)
     """Marks that its sales shall keep on the whole; their multipliers are learned beside the policy."""
     multiplier_rate: float = 0.3
@@ -229,8 +229,8 @@ class DQNConfig(AgentConfig):
     exploration_until: float = 0.3
     """Share of the training in which exploration falls to its final share."""
     summed: bool = True
-    """Whether an assisted agent learns a value for each choice of each head, to be added up (``agents.summed_heads``),
-    instead of one for each whole action."""
+    """Whether an assisted agent learns a value for each choice of each head, to be added up
+    (``agents.dqn.summed_heads``), instead of one for each whole action."""
     margin: float = 0.1
     """How much less an assisted agent first expects for each head that differs from its rule's choice, scaled as its
     rewards; 0: it knows nothing of the rule."""

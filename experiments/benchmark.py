@@ -1,7 +1,7 @@
 """Measure speed, memory and starts, beside the same sale written naively and a library of queues.
 
 python -m experiments.benchmark
-python -m experiments.benchmark training     # see experiments.benchmark_training
+python -m experiments.benchmark training     # see experiments.benchmarks.training
 
 Leaves ``speed.csv`` (steps a second), ``scaling.csv`` (cost by products and segments), ``benchmark.json`` and
 ``benchmark.png``. A step of the sale is one tick with about 95 draws at 8 products and 6 segments, every part on,
@@ -21,17 +21,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import benchmark_training
-from experiments.benchmark_sale import PRODUCTS, SEGMENTS, make_plan
-from experiments.entry import dated, entry
-from experiments.footprint import megabytes_of_sales, start_seconds, state_bytes
-from experiments.naive_env import NaiveSale
-from experiments.outputs import RunFolder, machine
-from experiments.stopwatch import measure
+from experiments.benchmarks import training as benchmark_training
+from experiments.benchmarks.footprint import megabytes_of_sales, start_seconds, state_bytes
+from experiments.benchmarks.naive_env import NaiveSale
+from experiments.benchmarks.sale import PRODUCTS, SEGMENTS, make_plan
+from experiments.benchmarks.stopwatch import measure
+from experiments.launch.entry import dated, entry
+from experiments.launch.outputs import RunFolder, machine
 from flashsim.envs.vector import FlashSaleVectorEnv
 from flashsim.errors import InputError
 from flashsim.files import write_json, write_text
-from flashsim.plan import Plan
+from flashsim.scenarios.compiled import Plan
 
 NAIVE, SINGLE, QUEUE = "naive numpy env", "gymnasium.make", "Ciw, customers"
 STEPS_A_TURN = 1_024  # of the clock

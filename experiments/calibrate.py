@@ -13,8 +13,8 @@ from the World that the package ships. Rows that break a schema are in ``quarant
 says of each line of a World of your own tables why it could not be judged.
 
 Where no table tells the response times of servers they are assumed, or those of the base World. ``latency=loopback``
-puts a small server of this machine under a bounded load instead (flashsim/models/loopback.py; half a minute) and prints
-the fit with its residuals; as times are measured, such a World differs a little from run to run.
+puts a small server of this machine under a bounded load instead (flashsim/models/traffic/loopback.py; half a minute)
+and prints the fit with its residuals; as times are measured, such a World differs a little from run to run.
 """
 
 from dataclasses import dataclass, field
@@ -25,18 +25,18 @@ import pandas as pd
 import yaml
 from omegaconf import MISSING
 
-from experiments.entry import dated, entry
-from experiments.judging import score_rows
-from experiments.outputs import RunFolder
-from experiments.stages import WorldConfig, call_uncalibrated, obtain_world, say, stage_progress
+from experiments.launch.entry import dated, entry
+from experiments.launch.outputs import RunFolder
+from experiments.pipeline.compare import score_rows
+from experiments.pipeline.prepare import WorldConfig, call_uncalibrated, obtain_world, say, stage_progress
+from flashsim.calibration.refresh import refresh_world
+from flashsim.calibration.shop_tables import learn_world
+from flashsim.calibration.site import SiteRecords
 from flashsim.data.own_tables import OwnTables, read_own_tables
 from flashsim.data.shop_folder import ShopMapping, read_mapping
 from flashsim.errors import InputError
 from flashsim.files import write_json, write_text
-from flashsim.models.loopback import Load
-from flashsim.models.site import SiteRecords
-from flashsim.own_shop import learn_world
-from flashsim.refresh import refresh_world
+from flashsim.models.traffic.loopback import Load
 from flashsim.world import World, shipped_world
 
 

@@ -1,17 +1,15 @@
 """Compare exported policies with the baselines on the same sales.
 
 python -m experiments.evaluate world.folder=WORLD 'bundles=[outputs/train/…/policies/ppo]' evaluation.sales=2000
-python -m experiments.evaluate world.folder=WORLD 'bundles=[RUN/policies/ppo-1,RUN/policies/ppo-2]' planner_budget=10000
+python -m experiments.evaluate world.folder=WORLD 'bundles=[RUN/policies/ppo-1,RUN/policies/ppo-2]'
 """
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.baselines import DEFAULT_FIELD, check_field
-from agents.planners import check_budget
-from experiments.entry import dated, entry
-from experiments.judging import (
-    DESCRIPTIONS,
+from experiments.launch.entry import dated, entry
+from experiments.launch.outputs import RunFolder
+from experiments.pipeline.compare import (
     EvaluationConfig,
     check_names,
     compare_learners,
@@ -20,8 +18,9 @@ from experiments.judging import (
     sale_context,
     world_context,
 )
-from experiments.outputs import RunFolder
-from experiments.stages import (
+from experiments.pipeline.prepare import (
+    DESCRIPTIONS,
+    RIVALS,
     ScenarioConfig,
     WorldConfig,
     is_reference,
@@ -32,7 +31,8 @@ from experiments.stages import (
 )
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import check_policy
-from flashsim.policy import load_policy
+from flashsim.planning import DEFAULT_FIELD, check_field
+from flashsim.policies.bundle import load_policy
 from flashsim.sim.parameters import check_whole
 
 
@@ -46,10 +46,6 @@ class EvaluateConfig:
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
     baselines: tuple[str, ...] = DEFAULT_FIELD
     """Rivals by name; scheduled scaler, LinUCB and Thompson sampling play on request."""
-    planner_budget: int = 0
-    """Simulated ticks a decision for a planner (MPC) that plays as well: the run-out price, improved on imagined sales.
-    0: none. A sale takes some 60 times its ticks at least, and fewer are refused; with 10 000 a thousand sales take
-    some ten minutes."""
     search_ticks: int = 15_000_000
     """Simulated ticks spent on the search for the best fixed policy, at least."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -57,8 +53,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         check_whole("search_ticks", self.search_ticks, 0, 10**12)
-        check_field(self.baselines)
-        check_whole("planner_budget", self.planner_budget, 0, 10**12)
+        check_field(self.baselines, RIVALS)
 
 
 @entry("evaluate", EvaluateConfig)
@@ -74,11 +69,9 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
     plan = make_scenario(config.scenario, world).plan()
     for policy in learners:
         check_policy(plan, policy)
-    if config.planner_budget:
-        check_budget(plan, config.planner_budget)
     folder.record(seeds={"evaluation": config.evaluation.seed}, data={"world": world.fingerprint()})
     with searching_baselines(plan, ticks=config.search_ticks) as rivals:
-        baselines = make_rivals(rivals, config.baselines, planner_budget=config.planner_budget, folder=folder.path)
+        baselines = make_rivals(rivals, config.baselines, folder=folder.path)
     policies = [*learners, *baselines]
     names = [policy.name for policy in learners]
     context = {

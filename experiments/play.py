@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.entry import dated, entry
-from experiments.outputs import RunFolder
-from experiments.progress import progress_meter
-from experiments.stages import (
+from experiments.launch.entry import dated, entry
+from experiments.launch.outputs import RunFolder
+from experiments.launch.progress import progress_meter
+from experiments.pipeline.prepare import (
     ScenarioConfig,
     WorldConfig,
     is_reference,
@@ -32,20 +32,20 @@ from experiments.stages import (
     report_exactly,
 )
 from flashsim.errors import InputError
-from flashsim.evaluation.contest import Contest
-from flashsim.evaluation.importance import importance_table
 from flashsim.evaluation.kpis import KPIS, kpi_values, show
+from flashsim.evaluation.probes.importance import importance_table
+from flashsim.evaluation.probes.response_maps import RESPONSE_SALES, response_maps
 from flashsim.evaluation.records import save_rollouts
-from flashsim.evaluation.response_maps import RESPONSE_SALES, response_maps
+from flashsim.evaluation.resampling import Contest
 from flashsim.evaluation.rollout import Rollout, check_policy, play
 from flashsim.evaluation.stats import bootstrap_means
 from flashsim.evaluation.tables import profile_table
 from flashsim.files import write_json, write_text
-from flashsim.plan import Plan
-from flashsim.policy import NetworkPolicy, load_policy
+from flashsim.policies.bundle import NetworkPolicy, load_policy
 from flashsim.report.english import FIGURES
 from flashsim.report.figures import LEAD, course, render
 from flashsim.report.response_figures import responses
+from flashsim.scenarios.compiled import Plan
 from flashsim.sim.parameters import check_range, check_whole
 
 SHOWN = {

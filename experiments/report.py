@@ -6,9 +6,9 @@ python -m experiments.report evaluation=outputs/run/2026-01-31_12-00-00
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.entry import dated, entry
-from experiments.judging import report
-from experiments.outputs import RunFolder
+from experiments.launch.entry import dated, entry
+from experiments.launch.outputs import RunFolder
+from experiments.pipeline.compare import report
 from flashsim.errors import InputError
 
 

@@ -2,7 +2,7 @@
 
     python -m experiments.run        # quick calibration, default scenario; minutes, see the README
     python -m experiments.run world.folder=WORLD scenario.stock_cover=1.2 evaluation.sales=2000
-    python -m experiments.run scenario=seckill trainings=3 planner_budget=10000
+    python -m experiments.run scenario=seckill trainings=3
 
 PPO and DQN learn in processes of their own while the baselines are searched in this one.
 """
@@ -10,13 +10,11 @@ PPO and DQN learn in processes of their own while the baselines are searched in 
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agents.baselines import DEFAULT_FIELD, check_field
 from agents.learners import check_training
-from agents.planners import check_budget
 from agents.settings import AgentConfig, DQNConfig, PPOConfig
-from experiments.entry import dated, entry
-from experiments.judging import (
-    DESCRIPTIONS,
+from experiments.launch.entry import dated, entry
+from experiments.launch.outputs import RunFolder
+from experiments.pipeline.compare import (
     EvaluationConfig,
     check_names,
     compare_learners,
@@ -25,8 +23,9 @@ from experiments.judging import (
     sale_context,
     world_context,
 )
-from experiments.outputs import RunFolder
-from experiments.stages import (
+from experiments.pipeline.prepare import (
+    DESCRIPTIONS,
+    RIVALS,
     ScenarioConfig,
     WorldConfig,
     check_closure,
@@ -41,8 +40,9 @@ from experiments.stages import (
     training_row,
 )
 from flashsim.errors import InputError
-from flashsim.plan import Plan
-from flashsim.policy import Policy
+from flashsim.planning import DEFAULT_FIELD, check_field
+from flashsim.policies.bundle import Policy
+from flashsim.scenarios.compiled import Plan
 from flashsim.sim.parameters import check_whole
 
 CLOSURE_FAILS = "Closure fails: the simulated sale does not sell what the World says."
@@ -62,10 +62,6 @@ class RunConfig:
     dqn: DQNConfig = field(default_factory=DQNConfig)
     baselines: tuple[str, ...] = DEFAULT_FIELD
     """Rivals by name; scheduled scaler, LinUCB and Thompson sampling play on request."""
-    planner_budget: int = 0
-    """Simulated ticks a decision for a planner (MPC) that plays as well: the run-out price, improved on imagined sales.
-    0: none. A sale takes some 60 times its ticks at least, and fewer are refused; with 10 000 a thousand sales take
-    some ten minutes."""
     search_ticks: int = 15_000_000
     """Simulated ticks spent on the search for the best fixed policy, at least; no fewer than a learner trains on."""
     closure_sales: int = 1_024
@@ -76,8 +72,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         check_whole("trainings", self.trainings, 1, 1_000)
         check_whole("closure_sales", self.closure_sales, 2, 10**9)
-        check_field(self.baselines)
-        check_whole("planner_budget", self.planner_budget, 0, 10**12)
+        check_field(self.baselines, RIVALS)
 
 
 @entry("run", RunConfig)
@@ -92,8 +87,6 @@ def main(config: RunConfig, folder: RunFolder) -> None:
     world = obtain_world(config.world, folder)
     scenario = make_scenario(config.scenario, world)
     plan = scenario.plan()
-    if config.planner_budget:
-        check_budget(plan, config.planner_budget)
     most = max(config.ppo.simulated_ticks(plan), config.dqn.simulated_ticks(plan))
     if config.search_ticks < most:
         raise InputError(
@@ -160,7 +153,7 @@ def make_policies(plan: Plan, config: RunConfig, folder: RunFolder) -> list[Poli
             pool.submit(train_agent, plan, settings, seed=seed, folder=folder.path, usual=usual)
             for settings, seed in trainings
         ]
-        baselines = make_rivals(rivals, config.baselines, planner_budget=config.planner_budget, folder=folder.path)
+        baselines = make_rivals(rivals, config.baselines, folder=folder.path)
     return [*(job.result() for job in learning), *baselines]
 
 

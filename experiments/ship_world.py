@@ -6,8 +6,8 @@ commit of its own, with the change that made it necessary.
 
 from dataclasses import replace
 
-from experiments.stages import stage_progress
-from flashsim.calibrate import FULL, calibrate
+from experiments.pipeline.prepare import stage_progress
+from flashsim.calibration.complete_journey import FULL, calibrate
 from flashsim.data.sources import complete_journey
 from flashsim.world import SHIPPED
 

@@ -23,10 +23,10 @@ from omegaconf.errors import OmegaConfBaseException
 from agents.checkpoints import read_checkpoint
 from agents.learners import check_training
 from agents.settings import AGENTS, AgentConfig, PPOConfig
-from experiments.config import build, schema
-from experiments.entry import dated, entry
-from experiments.outputs import CONFIG, RUN, RunFolder
-from experiments.stages import (
+from experiments.launch.config import build, schema
+from experiments.launch.entry import dated, entry
+from experiments.launch.outputs import CONFIG, RUN, RunFolder
+from experiments.pipeline.prepare import (
     ScenarioConfig,
     WorldConfig,
     is_reference,
@@ -38,9 +38,9 @@ from experiments.stages import (
 )
 from flashsim.errors import InputError
 from flashsim.files import read_json, sha256, write_text
-from flashsim.plan import Sale
-from flashsim.policy import NetworkPolicy
+from flashsim.policies.bundle import NetworkPolicy
 from flashsim.reference import JointSale, MenuSale
+from flashsim.scenarios.compiled import Sale
 
 
 @dataclass(frozen=True)

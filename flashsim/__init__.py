@@ -9,7 +9,7 @@ env = gymnasium.make("flashsim/FlashSale-v0")  # an evening's sale on the World 
 import gymnasium
 
 from flashsim.errors import InputError as InputError
-from flashsim.policy import load_policy as load_policy
+from flashsim.policies.bundle import load_policy as load_policy
 
 gymnasium.register(
     id="flashsim/FlashSale-v0",

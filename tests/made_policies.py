@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from flashsim.envs.features import observation_table
 from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders
-from flashsim.plan import Plan
-from flashsim.policy import NetworkPolicy
-from flashsim.rails import Rails
+from flashsim.policies.bundle import NetworkPolicy
+from flashsim.policies.guardrails import Rails
 from flashsim.reference import JointPolicy
+from flashsim.scenarios.compiled import Plan
 
 DISCOUNT = {"heads": ("discount",)}
 

@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from flashsim.plan import Plan
 from flashsim.reference import joint_sale
 from flashsim.scenarios import Calendar, Failures, Outage, Rush, Scenario
+from flashsim.scenarios.compiled import Plan
 from flashsim.sim.choice import ChoiceParams
 from flashsim.sim.engine import Batch
 from flashsim.sim.inventory import StockParams

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-import flashsim.plan
+import flashsim.scenarios.compiled
 import flashsim.sim
 from flashsim.sim.cache import compiled_code_of
 
-with compiled_code_of(Path(flashsim.sim.__file__).parent, Path(flashsim.plan.__file__), Path(__file__).parent):
+with compiled_code_of(
+    Path(flashsim.sim.__file__).parent, Path(flashsim.scenarios.compiled.__file__), Path(__file__).parent
+):
     from flashsim.envs import observation as observation

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.plan import Plan
+from flashsim.scenarios.compiled import Plan
 
 
 class Dashboard:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from gymnasium import spaces
 
-from flashsim.plan import Plan
+from flashsim.scenarios.compiled import Plan
 
 
 @dataclass(frozen=True)

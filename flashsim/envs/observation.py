@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.envs.reward import write_reward
-from flashsim.plan import Forecast
+from flashsim.scenarios.compiled import Forecast
 from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
 from flashsim.sim.failures import FEED_FREEZES, is_failing
 from flashsim.sim.ledger import Ledger, ledger_tile

@@ -14,7 +14,7 @@ from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, as_plan, checked_seed, consecutive_seeds
 from flashsim.errors import InputError
-from flashsim.plan import Plan, Sale
+from flashsim.scenarios.compiled import Plan, Sale
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 

@@ -11,7 +11,7 @@ from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SEED_LIMIT, SaleBatch, as_plan, checked_seed
 from flashsim.errors import InputError
-from flashsim.plan import Plan, Sale
+from flashsim.scenarios.compiled import Plan, Sale
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 

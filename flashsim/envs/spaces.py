@@ -12,7 +12,7 @@ from flashsim.envs.dashboard import Dashboard
 from flashsim.envs.features import observation_table
 from flashsim.envs.scalers import MOST_UTILIZATION, SCALERS
 from flashsim.errors import InputError
-from flashsim.plan import Plan
+from flashsim.scenarios.compiled import Plan
 from flashsim.sim.parameters import check_range, check_whole
 from flashsim.sim.state import CLOSE, HOLD, PUSH, RELEASE, REORDER
 

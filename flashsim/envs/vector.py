@@ -13,8 +13,8 @@ from flashsim.envs.observation import forget_tiles, make_memory, make_sight, obs
 from flashsim.envs.reward import ConstraintConfig, RateRewards, RewardConfig, RewardConfigArguments, constraint_costs
 from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders
 from flashsim.errors import InputError
-from flashsim.plan import Plan, Sale
 from flashsim.scenarios import scenario_named
+from flashsim.scenarios.compiled import Plan, Sale
 from flashsim.sim.cache import announce_compiling, bound
 from flashsim.sim.engine import Batch
 from flashsim.sim.failures import FEED_FREEZES

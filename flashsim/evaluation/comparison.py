@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from flashsim.errors import InputError
-from flashsim.evaluation.contest import Contest, summarize
 from flashsim.evaluation.kpis import KPIS, Kpi, find_kpi, kpi_values
+from flashsim.evaluation.resampling import Contest, summarize
 from flashsim.evaluation.rollout import Rollout
 from flashsim.evaluation.stats import equal_member_means
 from flashsim.evaluation.tables import (

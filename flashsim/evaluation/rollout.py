@@ -17,8 +17,8 @@ from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
-from flashsim.plan import Plan
-from flashsim.policy import Policy
+from flashsim.policies.bundle import Policy
+from flashsim.scenarios.compiled import Plan
 from flashsim.sim.streams import EVALUATION_DOMAIN
 
 

@@ -36,7 +36,7 @@ from flashsim.fidelity import measures
 from flashsim.fidelity.held_out import HeldOut, choose
 from flashsim.fidelity.measures import Cells, Together, Weeks
 from flashsim.fidelity.replay import replay_days, replay_hours
-from flashsim.models.validation import INTERVAL, Interval, block_resamples
+from flashsim.models.forecasting.validation import INTERVAL, Interval, block_resamples
 from flashsim.world import World
 
 DRAWS: Final = 200

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from flashsim.data.panel import DAYS_OF_WEEK, SaleLines
 from flashsim.data.purchases import summarize_purchases
 from flashsim.errors import InputError
-from flashsim.models.backtest import RECENT_WEEKS, covariates, demand_table
-from flashsim.models.demand import DEPTH, DISPLAY, MAILER, filter_levels
-from flashsim.models.ensemble import Observations
-from flashsim.models.retention import fit_bg_nbd
-from flashsim.models.validation import INTERVAL, Interval
+from flashsim.models.customers.retention import fit_bg_nbd
+from flashsim.models.demand.ensemble import Observations
+from flashsim.models.demand.negative_binomial import DEPTH, DISPLAY, MAILER, filter_levels
+from flashsim.models.forecasting.backtest import RECENT_WEEKS, covariates, demand_table
+from flashsim.models.forecasting.validation import INTERVAL, Interval
 from flashsim.surface import read_depths
 from flashsim.world import ARRAY_AXES, HOURS_OF_DAY, World
 

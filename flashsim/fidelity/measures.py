@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 
 from flashsim.data.panel import DAYS_OF_WEEK
 from flashsim.fidelity.held_out import HeldOut, log_uplift
-from flashsim.models.scoring import Sample
-from flashsim.models.validation import INTERVAL
+from flashsim.models.forecasting.scoring import Sample
+from flashsim.models.forecasting.validation import INTERVAL
 from flashsim.world import World
 
 VARIED_DEPTH = 0.03

@@ -2,7 +2,8 @@
 
 A World of a shop's own tables learns from every day that they hold, and they rarely hold enough to keep some back. Its
 card has the lines of every card, with the reason why each could not be judged; so it is called uncalibrated wherever it
-is used. The card is made from the World's provenance alone (:mod:`flashsim.own_record`), and adds nothing to it.
+is used. The card is made from the World's provenance alone (:mod:`flashsim.calibration.shop_provenance`), and adds
+nothing to it.
 
 An update brings days that the World had not seen, but a handful: how many units were sold, and how many the World had
 expected, is told beside the lines, without a mark.

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
-from flashsim.plan import Plan, make_forecast
+from flashsim.scenarios.compiled import Plan, make_forecast
 from flashsim.sim.choice import ChoiceArguments, ChoiceParams
 from flashsim.sim.failures import Failures
 from flashsim.sim.inventory import StockArguments, StockParams

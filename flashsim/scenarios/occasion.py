@@ -7,8 +7,8 @@
 The calendar is part of the forecast. How an announced rush runs is a part of the World (:func:`learned_rush`); a
 scenario that states another one says why.
 
-Source: the shape was fitted beside its rivals on the 1998 World Cup site (flashsim/models/rush.py); exponential decay
-after a peak: Sornette et al. (2004), PRL 93, 228701. Left out: rushes that nobody announced.
+Source: the shape was fitted beside its rivals on the 1998 World Cup site (flashsim/models/traffic/rush.py); exponential
+decay after a peak: Sornette et al. (2004), PRL 93, 228701. Left out: rushes that nobody announced.
 """
 
 from dataclasses import dataclass

@@ -16,15 +16,15 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.baselines import Operations
 from agents.export import ONNX_FILE, PROBES, ZIP_FILE, collect_probes, export, network_policy, onnx_bytes
 from agents.learners import Trained, train
 from agents.settings import AgentConfig
 from flashsim.envs.sb3 import make_sb3
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import check_policy, play
-from flashsim.policy import BESIDE_FILE, CARD_FILE, WEIGHTS_FILE, NetworkPolicy, load_policy
+from flashsim.policies.bundle import BESIDE_FILE, CARD_FILE, WEIGHTS_FILE, NetworkPolicy, load_policy
 from flashsim.reference import g0
+from flashsim.rules import Operations
 from flashsim.scenarios import SCENARIOS, scenario_named
 from flashsim.world import shipped_world
 from tests.agents.tiny import dqn, ppo, small_plan, train_small, trained

@@ -16,10 +16,10 @@ from flashsim.envs.feature_groups import feature_set
 from flashsim.envs.features import observation_table
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.errors import InputError
-from flashsim.evaluation.exact import exact_value
-from flashsim.plan import Plan
-from flashsim.policy import load_policy
+from flashsim.evaluation.limits.exact import exact_value
+from flashsim.policies.bundle import load_policy
 from flashsim.reference import g0
+from flashsim.scenarios.compiled import Plan
 from tests.agents.tiny import CONFIGS, ppo, small_plan
 from tests.made_policies import random_observations
 

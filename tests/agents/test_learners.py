@@ -14,18 +14,18 @@ import torch
 from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
-from agents.baselines import SEARCH_SEED
 from agents.callbacks import EntropySchedule
 from agents.export import export
 from agents.learners import SEEDS_PER_RUN, Trained, torch_device, train
-from agents.paired import PairedSales
 from agents.settings import AgentConfig, Device, DQNConfig, PPOConfig, TensorPPOConfig
+from agents.start.paired_rewards import PairedSales
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
-from flashsim.evaluation.exact import exact_value
+from flashsim.evaluation.limits.exact import exact_value
 from flashsim.evaluation.rollout import play
-from flashsim.policy import load_policy
+from flashsim.planning import SEARCH_SEED
+from flashsim.policies.bundle import load_policy
 from flashsim.reference import REFERENCE_SALES, solve
 from flashsim.sim.streams import TRAINING_DOMAIN
 from tests.agents.tiny import CONFIGS, dqn, ppo, small_plan, tensor_ppo, train_small, trained

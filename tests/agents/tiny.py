@@ -3,11 +3,11 @@
 import functools
 from typing import Any
 
-from agents.baselines import Operations
-from agents.head_start import usual_run
 from agents.learners import Trained, train
 from agents.settings import AgentConfig, Device, DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
-from flashsim.plan import Plan
+from agents.start.imitation import usual_run
+from flashsim.rules import Operations
+from flashsim.scenarios.compiled import Plan
 from tests.worlds import make_scenario, make_world
 
 CHECKED: dict[str, Any] = {

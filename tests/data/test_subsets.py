@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flashsim.calibrate import CalibrationSettings, calibrate
+from flashsim.calibration.complete_journey import CalibrationSettings, calibrate
 from flashsim.data.sources import ShopTables, complete_journey
 from flashsim.data.subsets import VIEWS, deal_stores, shared_panels, some_stores, some_weeks, view_of
 from flashsim.errors import InputError

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
-from flashsim.plan import Plan
+from flashsim.scenarios.compiled import Plan
 from flashsim.sim.choice import ChoiceParams
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams

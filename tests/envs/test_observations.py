@@ -10,8 +10,8 @@ from flashsim.envs.features import observation_space, observation_table
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
-from flashsim.plan import Plan
 from flashsim.reference import g1
+from flashsim.scenarios.compiled import Plan
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams
 from flashsim.sim.traffic import TrafficParams

@@ -14,7 +14,7 @@ from flashsim.envs.vector import FlashSaleVectorEnv, SaleBatch
 from flashsim.errors import InputError
 from flashsim.evaluation.kpis import find_kpi
 from flashsim.evaluation.rollout import Rollout, play
-from flashsim.plan import Plan
+from flashsim.scenarios.compiled import Plan
 from flashsim.sim.servers import ServerParams
 from tests.made_policies import random_network
 from tests.worlds import make_scenario, make_world

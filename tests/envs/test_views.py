@@ -19,9 +19,9 @@ from flashsim.envs.single import FlashSaleEnv
 from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import FlashSaleVectorEnv
 from flashsim.errors import InputError
-from flashsim.plan import Plan
 from flashsim.reference import g0, g1
 from flashsim.scenarios import scenario_named
+from flashsim.scenarios.compiled import Plan
 from flashsim.sim.streams import EVALUATION_DOMAIN
 from flashsim.world import shipped_world
 from tests.envs.played import EVERY_ORDER, orders, small_plan

@@ -10,14 +10,14 @@ import pytest
 from numpy.typing import NDArray
 from scipy import optimize
 
-from agents.baselines import ladder, list_price
 from flashsim.envs.single import FlashSaleEnv
 from flashsim.envs.spaces import ActionConfig
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import Rollout, Waits, mixture_quantile, play
-from flashsim.plan import Plan
-from flashsim.policy import Policy
+from flashsim.policies.bundle import Policy
+from flashsim.rules import ladder, list_price
 from flashsim.scenarios import Scenario
+from flashsim.scenarios.compiled import Plan
 from flashsim.sim.choice import ChoiceParams
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from agents import baselines
+from flashsim.rules import rules
 from flashsim.world import World
 from tests.worlds import make_world
 
@@ -34,7 +34,7 @@ def starter(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     """Start programs in this process and in ``folder``, as the command line would: arguments, exit code, output."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # so that what a program sets is taken back
-    monkeypatch.setattr(baselines.rules, "TARGETS", (0.7,))  # a search takes a second
+    monkeypatch.setattr(rules, "TARGETS", (0.7,))  # a search takes a second
 
     def start(program: str, *arguments: str) -> Ended:
         main = importlib.import_module(f"experiments.{program}").main

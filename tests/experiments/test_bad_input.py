@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flashsim.policy import CARD_FILE, WEIGHTS_FILE, save_policy
+from flashsim.policies.bundle import CARD_FILE, WEIGHTS_FILE, save_policy
 from flashsim.scenarios import grocery_evening
 from tests.experiments.programs import FEW_SALES, SMALL_SALE, TINY_PPO, Start, files, prefixed, small_world, starter
 from tests.made_policies import random_network, random_observations

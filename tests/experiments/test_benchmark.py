@@ -11,16 +11,16 @@ from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 
 from experiments.benchmark import NAIVE, SINGLE, BenchmarkConfig, main
-from experiments.benchmark_sale import make_world
-from experiments.naive_env import NaiveSale
-from experiments.outputs import start_run
+from experiments.benchmarks.naive_env import NaiveSale
+from experiments.benchmarks.sale import make_world
+from experiments.launch.outputs import start_run
 from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import FlashSaleVectorEnv
 from flashsim.errors import InputError
 from flashsim.files import read_json
-from flashsim.plan import Plan
 from flashsim.reference import g1
 from flashsim.scenarios import Calendar, Failures, Outage, Rush, flaky_platform, shopping_festival
+from flashsim.scenarios.compiled import Plan
 from flashsim.sim.failures import FEED_FREEZES
 
 QUICK = BenchmarkConfig(

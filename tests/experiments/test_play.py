@@ -11,10 +11,10 @@ import pytest
 from flashsim.envs.spaces import ActionConfig
 from flashsim.evaluation.kpis import KPIS
 from flashsim.evaluation.records import load_rollouts
-from flashsim.plan import Plan
-from flashsim.policy import CARD_FILE, save_policy
+from flashsim.policies.bundle import CARD_FILE, save_policy
 from flashsim.reference import g0
 from flashsim.scenarios import scenario_named
+from flashsim.scenarios.compiled import Plan
 from tests.experiments.programs import SMALL_SALE, Start, files, small_world, starter
 from tests.made_policies import random_network, random_observations
 

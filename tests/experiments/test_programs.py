@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from agents.baselines import DEFAULT_FIELD
-from flashsim.policy import load_policy
+from flashsim.planning import DEFAULT_FIELD
+from flashsim.policies.bundle import load_policy
 from flashsim.world import World
 from tests.experiments.programs import (
     FEW_SALES,
@@ -71,7 +71,7 @@ def _run(folder: Path, output: str, *more: str) -> Ended:
     """Start a run in a process of its own, as ``python -m experiments.run`` does, with a shorter search."""
     code = (
         "import sys\n"
-        "from agents.baselines import rules\n"
+        "from flashsim.rules import rules\n"
         "rules.TARGETS = (0.7,)\n"
         "from experiments.run import main\n"
         "if __name__ == '__main__':\n"
@@ -229,7 +229,6 @@ def test_an_agent_is_trained_then_evaluated(start: Start, tmp_path: Path) -> Non
         *FEW_SALES,
         "search_ticks=1",
         "baselines=[best fixed,ladder 15/30/45,list price]",
-        "planner_budget=5000",
         "bundles=[train/policies/dqn]",
         "output=evaluate",
     )
@@ -237,7 +236,7 @@ def test_an_agent_is_trained_then_evaluated(start: Start, tmp_path: Path) -> Non
     assert ended.stdout.splitlines()[-1] == "Report: evaluate/report.html"
     assert {f"tables/{name}.csv" for name in TABLES} <= files(tmp_path / "evaluate")
     policies = (tmp_path / "evaluate" / "tables" / "policies.csv").read_text()
-    for name in ("DQN", "best fixed", "ladder 15/30/45", "list price", "MPC"):
+    for name in ("DQN", "best fixed", "ladder 15/30/45", "list price"):
         assert name in policies
     assert "fluid LP" not in policies
 

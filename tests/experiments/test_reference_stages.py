@@ -9,12 +9,12 @@ import pytest
 
 from agents.settings import AgentConfig, DQNConfig, PPOConfig, TensorPPOConfig
 from experiments import train
-from experiments.stages import ScenarioConfig, is_reference, make_reference, report_exactly
+from experiments.pipeline.prepare import ScenarioConfig, is_reference, make_reference, report_exactly
 from flashsim.errors import InputError
 from flashsim.files import sha256
-from flashsim.plan import Plan
-from flashsim.policy import NetworkPolicy
+from flashsim.policies.bundle import NetworkPolicy
 from flashsim.reference import g0, j1, solve
+from flashsim.scenarios.compiled import Plan
 from tests.made_policies import JointTablePolicy, TablePolicy, random_network
 
 TABLE = {"rates": [[0.5, 1.0], [0.5, 1.0]], "prices": [10, 8], "stock": 1}

@@ -117,7 +117,7 @@ def test_a_training_that_was_killed_is_taken_up(agent: str, tmp_path: Path) -> N
 
 LEARNS_FOR_NOBODY = """
 import time
-from experiments.stages import training_pool
+from experiments.pipeline.prepare import training_pool
 pool = training_pool()
 pool.submit(int).result()
 print("learning", flush=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.ship_world import SEED, SETTINGS
-from flashsim.calibrate import calibrate
+from flashsim.calibration.complete_journey import calibrate
 from flashsim.data.sources import complete_journey
 from flashsim.world import ARRAY_AXES, shipped_world
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flashsim.policy import load_policy
+from flashsim.policies.bundle import load_policy
 from tests.experiments.programs import SMALL_SALE, TINY_PPO, Start, prefixed, small_world, starter
 
 PLAIN = ["steps", "profit", "standard_error"]

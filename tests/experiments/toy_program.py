@@ -6,8 +6,8 @@ import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.entry import dated, entry
-from experiments.outputs import RunFolder
+from experiments.launch.entry import dated, entry
+from experiments.launch.outputs import RunFolder
 from flashsim.errors import InputError
 from flashsim.files import write_text
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from flashsim.fidelity import HeldOut, Offers
 from flashsim.fidelity.replay import replay_weeks
-from flashsim.models.validation import Interval
+from flashsim.models.forecasting.validation import Interval
 from flashsim.world import DAYS_OF_WEEK, HOURS_OF_DAY, World
 from tests.worlds import DEPTH_GRID, make_world
 

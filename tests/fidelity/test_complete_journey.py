@@ -6,8 +6,8 @@ import importlib.util
 import numpy as np
 import pytest
 
-from flashsim import calibrate as calibration
-from flashsim.calibrate import QUICK, calibrate
+from flashsim.calibration import complete_journey as calibration
+from flashsim.calibration.complete_journey import QUICK, calibrate
 from flashsim.data.sources import complete_journey
 from flashsim.fidelity import FidelityCard, HeldOut, fidelity_card, measures
 from flashsim.fidelity.replay import replay_days

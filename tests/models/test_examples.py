@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from flashsim.data.traffic import MinuteSeries, visits_by_minute
-from flashsim.models.rush import Rush
-from tests.models.made_traffic import make_visits
+from flashsim.models.traffic.rush import Rush
+from tests.models.traffic.made_traffic import make_visits
 
 START = pd.Timestamp("1998-06-02")
 

@@ -1,0 +1,230 @@
+"""CPU time until PPO or DQN earns a fixed return: ours against Stable-Baselines3 as it comes, on the same sale.
+
+    python -m experiments.benchmark training
+    python -m experiments.benchmark training agent=dqn
+    python -m experiments.benchmark training sale=j1 seeds=3 profile=true
+
+*As it comes*: ``PPO("MlpPolicy", DummyVecEnv([…] * 8))``, or DQN, with every setting at its default, on eight single
+envs. DQN's exploration falls with the length of its training, so it is given as many decisions as ours.
+*Ours*: ``TensorPPO``, ``PPO`` or ``DQN`` with the settings of ``agents.settings`` on the native batch. The return to
+reach is a share of what ours has converged to (greedy play at the end, median over the seeds). One greedy evaluator
+serves both, on the same sales; its time counts for neither. CPU time of all threads is compared, for wall time depends
+on what else the machine does; the load average stands beside it. A stock training that does not get there in
+``most_cpu_s``, or in its decisions, counts with the time that it took: the ratio is then a lower bound, and is told as
+one. One of ours that does not counts with infinite time.
+"""
+
+import cProfile
+import io
+import os
+import pstats
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import DummyVecEnv
+from torch.distributions import Distribution
+
+from agents.callbacks import EntropySchedule
+from agents.export import network_policy
+from agents.learners import SEEDS_PER_RUN, check_training, make_model
+from agents.settings import AgentConfig, DQNConfig, PPOConfig, TensorPPOConfig
+from agents.start.reward_scale import reward_scale
+from experiments.launch.entry import dated, entry
+from experiments.launch.outputs import RunFolder, machine
+from flashsim.envs.single import FlashSaleEnv
+from flashsim.envs.spaces import ActionConfig
+from flashsim.errors import InputError
+from flashsim.evaluation.rollout import play
+from flashsim.files import write_json, write_text
+from flashsim.reference import REFERENCE_SALES
+from flashsim.scenarios.compiled import Plan
+from flashsim.sim.parameters import check_range, check_whole
+
+RACERS = {"ppo": PPOConfig, "tensor_ppo": TensorPPOConfig, "dqn": DQNConfig}
+OURS, STOCK = "ours", "stock settings, 8 single envs"
+STOCK_ENVS = 8
+EVALUATION_SEED = 2**61
+_BETWEEN = 4_096
+"""Decisions between two evaluations, at least; PPO is evaluated after each of its rollouts, which are longer."""
+_FOREVER = 10**9
+
+
+@dataclass(frozen=True)
+class TrainingSpeedConfig:
+    """What is measured; the defaults take about half an hour of CPU time."""
+
+    sale: str = "j1_lag1"
+    """A reference sale by name. The best fixed orders should earn well below ``share``, as here (76 % of the optimum;
+    in g1 94 %), or a network that has learned nothing may be there by luck, which is refused."""
+    seeds: int = 5
+    share: float = 0.95
+    """Of the converged return, which is to be reached."""
+    most_cpu_s: float = 900.0
+    """CPU seconds after which a training with stock settings is given up."""
+    evaluation_sales: int = 512
+    profile: bool = False
+    """Whether to profile one training of ours; the top of the table goes to ``profile.txt``."""
+    agent: AgentConfig = field(default_factory=AgentConfig)  # conf/benchmark_training.yaml chooses one that can learn
+    output: str = dated("benchmark_training")
+
+    def __post_init__(self) -> None:
+        if self.sale not in REFERENCE_SALES:
+            raise InputError(f"sale: expected one of {', '.join(REFERENCE_SALES)}, got {self.sale!r}")
+        check_whole("seeds", self.seeds, 1, 1_000)
+        check_whole("evaluation_sales", self.evaluation_sales, 2, 10**6)
+        check_range("share", self.share, 0.01, 1.0)
+        check_range("most_cpu_s", self.most_cpu_s, 0.0, 1e6)
+
+
+class TimedGreedy(BaseCallback):
+    """Notes what greedy play earns after how much CPU time of training; ends the training at a return or a time."""
+
+    def __init__(self, plan: Plan, action: ActionConfig, *, sales: int, enough: float, most_cpu_s: float) -> None:
+        super().__init__()
+        self.plan, self.action, self.sales = plan, asdict(action), sales
+        self.enough, self.most_cpu_s = enough, most_cpu_s
+        self.curve: list[dict[str, float]] = []
+        self._spent = 0.0  # CPU seconds of evaluations
+        self._next = 0  # decisions before the next evaluation
+
+    def _on_training_start(self) -> None:
+        self._started = time.process_time()
+
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps >= self._next:
+            self.measure()
+            self._next = self.num_timesteps + _BETWEEN
+
+    def _on_step(self) -> bool:
+        last = self.curve[-1]
+        return last["profit"] < self.enough and last["cpu_s"] < self.most_cpu_s
+
+    def measure(self) -> None:
+        """Play greedily, off the clock."""
+        before = time.process_time()
+        policy = network_policy(self.model, self.plan, name="candidate", action=self.action, training={})
+        profit = play(self.plan, policy, sales=self.sales, seed=EVALUATION_SEED).totals["profit"].mean()
+        cpu_s = before - self._started - self._spent
+        self.curve.append({"steps": self.model.num_timesteps, "cpu_s": cpu_s, "profit": float(profit)})
+        self._spent += time.process_time() - before
+
+
+def learn_ours(plan: Plan, config: AgentConfig, *, seed: int, sales: int) -> list[dict[str, float]]:
+    """Train to the end; the curve of greedy play. The measuring of the reward's scale is on the clock."""
+    first = seed * SEEDS_PER_RUN
+    before = time.process_time()
+    scale = reward_scale(plan, config.action(plan), seed=first)
+    model = make_model(plan, config, seed=first, scale=scale)
+    made = time.process_time() - before
+    timed = TimedGreedy(plan, config.action(plan), sales=sales, enough=np.inf, most_cpu_s=np.inf)
+    callbacks: list[BaseCallback] = [timed]
+    if isinstance(config, PPOConfig):
+        callbacks.append(EntropySchedule(config.entropy, until=config.entropy_until))
+    model.learn(config.steps, callback=callbacks)
+    timed.measure()
+    return [point | {"cpu_s": point["cpu_s"] + made} for point in timed.curve]
+
+
+def learn_stock(
+    plan: Plan, config: AgentConfig, *, seed: int, sales: int, enough: float, most_cpu_s: float
+) -> list[dict[str, float]]:
+    """Train with stock settings until ``enough`` or ``most_cpu_s``; the curve of greedy play."""
+    action = config.action(plan)
+    env = DummyVecEnv([lambda: FlashSaleEnv(plan, action=action)] * STOCK_ENVS)
+    algorithm, steps = (DQN, config.steps) if isinstance(config, DQNConfig) else (PPO, _FOREVER)
+    model = algorithm("MlpPolicy", env, seed=seed, device="cpu")
+    env.seed(seed * SEEDS_PER_RUN)
+    timed = TimedGreedy(plan, action, sales=sales, enough=enough, most_cpu_s=most_cpu_s)
+    model.learn(steps, callback=timed)
+    if model.num_timesteps >= steps:
+        timed.measure()
+    return timed.curve
+
+
+def cpu_to_reach(curve: list[dict[str, float]], enough: float) -> float | None:
+    """CPU seconds at the first point of the curve that earns ``enough``; None where there is none."""
+    return next((point["cpu_s"] for point in curve if point["profit"] >= enough), None)
+
+
+def profile_of(plan: Plan, config: AgentConfig, *, sales: int) -> str:
+    """The 25 functions in which a training of ours spends most of its own time."""
+    profiler = cProfile.Profile()
+    profiler.runcall(learn_ours, plan, config, seed=0, sales=sales)
+    text = io.StringIO()
+    pstats.Stats(profiler, stream=text).strip_dirs().sort_stats("tottime").print_stats(25)
+    return text.getvalue()
+
+
+def compare(plan: Plan, config: TrainingSpeedConfig, agent: AgentConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A row for each training and seed, and what they say together."""
+    sales = config.evaluation_sales
+    ours = {seed: learn_ours(plan, agent, seed=seed, sales=sales) for seed in range(config.seeds)}
+    converged = float(np.median([curve[-1]["profit"] for curve in ours.values()]))
+    enough = config.share * converged
+    rows = []
+    for seed, curve in ours.items():
+        stock = learn_stock(plan, agent, seed=seed, sales=sales, enough=enough, most_cpu_s=config.most_cpu_s)
+        for name, points in ((OURS, curve), (STOCK, stock)):
+            if points[0]["profit"] >= enough:
+                raise InputError(
+                    f"sale {config.sale}: {name}, seed {seed}, earns the {enough:.4g} to reach before it has learned "
+                    "anything; choose another sale or a larger share"
+                )
+            found = cpu_to_reach(points, enough)
+            last = points[-1]
+            at_least = np.inf if name == OURS else last["cpu_s"]
+            spent = {"cpu_s": at_least if found is None else found, "is_reached": found is not None}
+            rate = last["steps"] / max(last["cpu_s"], 1e-9)
+            rows.append({"training": name, "seed": seed, **spent, "steps_a_cpu_s": rate, "load": os.getloadavg()[0]})
+        print("\n".join(f"{row['training']}, seed {seed}: {row['cpu_s']:.1f} CPU s" for row in rows[-2:]), flush=True)
+    table = pd.DataFrame(rows)
+    ratio, is_lower_bound = ratio_of(table)
+    return table, {
+        "converged": converged,
+        "return_to_reach": enough,
+        "ratio": ratio,
+        "is_lower_bound": is_lower_bound,
+    }
+
+
+def ratio_of(table: pd.DataFrame) -> tuple[float, bool]:
+    """How many times less CPU time ours takes, by medians, and whether that is a lower bound: stock did not arrive."""
+    by_training = table.groupby("training")
+    median, arrived = by_training["cpu_s"].median(), by_training["is_reached"].all()
+    return float(median[STOCK] / median[OURS]), not bool(arrived[STOCK])
+
+
+@entry("benchmark_training", TrainingSpeedConfig, options={"agent": RACERS})
+def main(config: TrainingSpeedConfig, folder: RunFolder) -> None:
+    """Measure, print and save."""
+    check_training(config.agent, seed=config.seeds)
+    torch.set_num_threads(config.agent.torch_threads)
+    Distribution.set_default_validate_args(False)
+    plan = REFERENCE_SALES[config.sale]().plan()
+    _warm_up(plan, config.agent)
+    table, told = compare(plan, config, config.agent)
+    if config.profile:
+        write_text(folder.path / "profile.txt", profile_of(plan, config.agent, sales=config.evaluation_sales))
+    write_text(folder.path / "training.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_json(folder.path / "training.json", {"machine": machine(), "sale": config.sale, **told})
+    print(f"\n{machine()['processor']}; {config.sale}, to reach {told['return_to_reach']:.4g}\n")
+    print(table.to_string(index=False, float_format="{:.4g}".format))
+    bound = "at least " if told["is_lower_bound"] else ""
+    print(f"\nOurs takes {bound}{told['ratio']:.1f} times less CPU time (medians). Results: {folder.path}", flush=True)
+
+
+def _warm_up(plan: Plan, agent: AgentConfig) -> None:
+    """Whatever happens only once: compiled code is loaded, libraries allocate."""
+    model = make_model(plan, agent, seed=0, scale=1.0)
+    model.learn(1)
+    learn_stock(plan, agent, seed=0, sales=2, enough=-np.inf, most_cpu_s=0.0)
+
+
+if __name__ == "__main__":
+    main()

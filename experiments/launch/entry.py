@@ -1,0 +1,181 @@
+"""How a program starts: ``python -m experiments.train agent=dqn seed=3 output=outputs/train/dqn``.
+
+A program is a frozen dataclass, the one place where its default values are written, and a function of it::
+
+    @dataclass(frozen=True)
+    class TrainConfig:
+        seed: int = 0
+        agent: AgentConfig = field(default_factory=AgentConfig)
+        output: str = dated("train")
+
+    @entry("train", TrainConfig, options={"agent": {"ppo": PPOConfig, "dqn": DQNConfig}})
+    def main(config: TrainConfig, folder: RunFolder) -> None:
+        folder.record(seeds=[config.seed], data={"world": world.fingerprint()})
+        with folder.timed("training"):
+            ...
+
+    if __name__ == "__main__":
+        main()
+
+and ``conf/train.yaml``, which holds only what differs from the dataclass and begins with
+``defaults: [program, agent: ppo, _self_]``. An option of a group is a file (``conf/scenario/evening.yaml`` with keys of
+the field ``scenario``) or, through ``options``, a dataclass that extends the field's type; a file may start from such a
+one (``defaults: [ppo, _self_]``).
+
+What cannot be used (an unknown key, an ill-typed value, an InputError from anywhere) ends as one sentence on standard
+error and exit code 2, and leaves no folder behind that holds no results; Ctrl-C ends with 130; any other exception is a
+fault of ours and keeps its traceback. ``-m`` sweeps, each job in a folder of its own below ``output``.
+"""
+
+import functools
+import inspect
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from experiments.launch.config import build, explain, schema
+from experiments.launch.outputs import RunFolder, start_run
+from flashsim.errors import InputError
+
+Config = TypeVar("Config")
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+FROM_JOB = "raised by job"
+
+
+def dated(program: str) -> str:
+    """Default of a config's ``output``: a folder named after the moment of the start."""
+    return f"outputs/{program}/${{now:%Y-%m-%d_%H-%M-%S-%f}}"
+
+
+def entry(
+    name: str,
+    config_type: type[Config],
+    *,
+    options: Mapping[str, Mapping[str, type]] | None = None,
+    conf: Path = CONF,
+) -> Callable[[Callable[[Config, RunFolder], None]], Callable[[], None]]:
+    """Make a program of a function; see the module's docstring. The function itself stays at ``main.__wrapped__``."""
+
+    def decorate(function: Callable[[Config, RunFolder], None]) -> Callable[[], None]:
+        @functools.wraps(function)
+        def main() -> None:
+            groups = options or {}
+            module = function.__globals__["__spec__"].name
+            docstring = function.__globals__["__doc__"] or name
+            story = help_text(name, docstring, module=module, options=groups, conf=conf)
+            store_schemas(name, config_type, options=groups, story=story)
+            try:
+                run_with_hydra(name, function, module=module, conf=conf)
+            except InputError as error:
+                print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+                sys.exit(2)
+            except KeyboardInterrupt:
+                print("interrupted", file=sys.stderr)
+                sys.exit(130)
+
+        return main
+
+    return decorate
+
+
+def help_text(name: str, docstring: str, *, module: str, options: Mapping[str, Mapping[str, type]], conf: Path) -> str:
+    """What ``--help`` prints before all settings: the docstring of the program, and the groups that it takes."""
+    defaults = OmegaConf.select(OmegaConf.load(conf / f"{name}.yaml"), "defaults") or []
+    lines = [inspect.cleandoc(docstring), ""]
+    for group in (group for item in defaults if isinstance(item, DictConfig) for group in map(str, item)):
+        files = {path.relative_to(conf / group).with_suffix("").as_posix() for path in (conf / group).rglob("*.yaml")}
+        lines.append(f"{group}=NAME: {', '.join(sorted(files | options.get(group, {}).keys()))}")
+    lines += [
+        "",
+        f"All settings, KEY=VALUE, and what they are by default (explained in {module.replace('.', '/')}.py):",
+        "",
+    ]
+    return "\n".join(lines).replace("$", "$$")
+
+
+def store_schemas(name: str, config_type: type, *, options: Mapping[str, Mapping[str, type]], story: str) -> None:
+    """Tell Hydra the types and defaults of the program that is about to start, and to write and log nothing itself.
+
+    ``story`` is what ``--help`` prints before the settings.
+    """
+    quiet = {
+        "output_subdir": None,
+        "run": {"dir": "."},
+        "sweep": {"dir": "${output}", "subdir": "${hydra.job.num}"},
+        "job": {"chdir": False, "name": name},
+        "help": {"template": f"{story}\n$CONFIG"},
+    }
+    no_logging = [{"override /hydra/job_logging": "none"}, {"override /hydra/hydra_logging": "none"}]
+    store = ConfigStore.instance()
+    for group in [name for name, node in store.repo.items() if isinstance(node, dict) and name != "hydra"]:
+        del store.repo[group]  # those of another program that was started in this process
+    store.store(name="schema", node=schema(config_type))
+    store.store(name="program", node={"defaults": ["schema", *no_logging, "_self_"], "hydra": quiet})
+    for group, types in options.items():
+        for option, option_type in types.items():
+            store.store(group=group, name=option, node=schema(option_type))
+
+
+def run_with_hydra(name: str, function: Callable[[Any, RunFolder], None], *, module: str, conf: Path) -> None:
+    """Run ``function`` once, or for each job of a sweep; config errors are raised as InputError."""
+    failures: list[Exception] = []
+
+    def job(config: DictConfig) -> None:
+        try:
+            run_job(function, config, module=module, conf=conf)
+        except Exception as error:
+            job = HydraConfig.get()
+            if job.mode == RunMode.MULTIRUN:
+                # A note, for a launcher may bring the exception from another process.
+                error.add_note(f"{FROM_JOB} {job.job.num}: {shlex.join(job.overrides.task)}")
+                raise
+            failures.append(error)  # raised below: of exceptions from here Hydra would print a line of its own
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # hand us the exception instead of printing it
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf), config_name=name)(job)()
+    except Exception as error:
+        if any(note.startswith(FROM_JOB) for note in getattr(error, "__notes__", ())):
+            raise
+        _raise_as_input_error(error, conf)
+    if failures:
+        raise failures[0]
+
+
+def run_job(function: Callable[[Any, RunFolder], None], config: DictConfig, *, module: str, conf: Path) -> None:
+    """Build the typed config, open the run's folder, run, and close the folder."""
+    try:
+        typed = build(config)
+        text = OmegaConf.to_yaml(config, resolve=True)
+    except OmegaConfBaseException as error:
+        _raise_as_input_error(error, conf)
+    job = HydraConfig.get()
+    target = Path(config.output)
+    if job.mode == RunMode.MULTIRUN:
+        target /= str(job.job.num)
+    command = shlex.join(["python", "-m", module, *job.overrides.task])
+    folder = start_run(target, config=text, command=command)
+    try:
+        function(typed, folder)
+    except InputError:
+        folder.remove_if_without_results()
+        raise
+    folder.finish()
+
+
+def _raise_as_input_error(error: Exception, conf: Path) -> NoReturn:
+    sentence = explain(error, arguments=sys.argv[1:], conf=conf)
+    if sentence is None:
+        raise error
+    raise InputError(sentence) from error

@@ -1,0 +1,259 @@
+"""The stages after training: play every policy through the same sales, compare, and report.
+
+An evaluation leaves two things in its folder: ``rollouts/``, what every policy did in every sale, and
+``evaluation.json``, how they are to be compared and what the report tells beside the numbers. Tables and report can be
+made from them at any time.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.launch.progress import progress_meter
+from experiments.pipeline.prepare import RIVALS
+from flashsim.errors import InputError
+from flashsim.evaluation.comparison import Comparison, compare
+from flashsim.evaluation.gains import gains_table
+from flashsim.evaluation.limits.bounds import relaxation
+from flashsim.evaluation.limits.hindsight import best_plans
+from flashsim.evaluation.limits.possible import possible_table, told
+from flashsim.evaluation.probes.response_maps import RESPONSE_SALES, response_maps
+from flashsim.evaluation.records import load_rollouts, save_rollouts
+from flashsim.evaluation.rollout import Rollout, play
+from flashsim.evaluation.trainings import told_over_trainings, trainings_table
+from flashsim.files import read_json, write_json, write_text
+from flashsim.policies.bundle import Policy
+from flashsim.report import write_report
+from flashsim.report.fidelity import uncalibrated_passage
+from flashsim.rules import HUMAN_TEAM
+from flashsim.scenarios.compiled import Plan
+from flashsim.sim.parameters import check_range, check_whole
+from flashsim.world import World
+
+EVALUATION_FILE = "evaluation.json"
+ROLLOUTS = "rollouts"
+REFERENCES = ("list price",)
+"""Policies that are shown beside the others and never in the verdict."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How policies are compared."""
+
+    sales: int = 1_000
+    """Sales that every policy plays, on held-out members."""
+    seed: int = 0
+    """First seed of the sales, and of the bootstrap."""
+    threads: int = 1
+    """Threads of the simulator; the results are the same for any number."""
+    resamples: int = 10_000
+    """Of the bootstrap."""
+    confidence: float = 0.95
+    bounded_sales: int = 64
+    """Of the sales, the first ones, for which it is computed what was possible; 0: none."""
+
+    def __post_init__(self) -> None:
+        check_whole("sales", self.sales, 2, 10**9)
+        check_whole("seed", self.seed, 0, 2**62)
+        check_whole("threads", self.threads, 1, 10_000)
+        check_whole("resamples", self.resamples, 100, 10**9)
+        check_range("confidence", self.confidence, 0.01, 0.9999)
+        check_whole("bounded_sales", self.bounded_sales, 0, 10**6)
+
+
+def check_names(learners: Sequence[str]) -> None:
+    """InputError unless learners have names of their own, that no baseline has; case does not tell names apart."""
+    taken = {name.lower() for name in RIVALS}
+    for name in learners:
+        if name.lower() in taken:
+            raise InputError(f"name: two policies would be called {name!r}; give each learner a name of its own")
+        taken.add(name.lower())
+
+
+def evaluate(
+    plan: Plan,
+    policies: Sequence[Policy],
+    config: EvaluationConfig,
+    *,
+    learners: Sequence[str],
+    context: Mapping[str, Any],
+    folder: Path,
+) -> None:
+    """Play ``policies`` through the same sales on held-out members and leave an evaluation in ``folder``.
+
+    ``learners`` are names of policies; all others but those of ``REFERENCES`` are baselines; ``context`` goes to the
+    report.
+    """
+    judged = plan.with_members(plan.heldout_members)
+    with progress_meter("playing sales", total=len(policies) * plan.ticks) as advance:
+        rollouts = [
+            play(judged, policy, sales=config.sales, seed=config.seed, threads=config.threads, progress=advance)
+            for policy in policies
+        ]
+    save_rollouts(rollouts, folder / ROLLOUTS)
+    possible = what_was_possible(judged, rollouts, config, learners=learners, folder=folder)
+    answers = what_they_decide(judged, [policy for policy in policies if policy.name in learners], config)
+    baselines = [p.name for p in policies if p.name not in (*learners, *REFERENCES)]
+    facts = {
+        "learners": list(learners),
+        "baselines": baselines,
+        "product_names": list(plan.product_names),
+        "currency": plan.currency or "currency",
+        "confidence": config.confidence,
+        "resamples": config.resamples,
+        "seed": config.seed,
+    }
+    write_json(folder / EVALUATION_FILE, {"comparison": facts, "context": {**context, "possible": possible, **answers}})
+
+
+def what_was_possible(
+    plan: Plan, rollouts: Sequence[Rollout], config: EvaluationConfig, *, learners: Sequence[str], folder: Path
+) -> list[dict[str, str]]:
+    """Who earned what and how much of what was possible: rows for the report; in full precision in ``possible.csv``."""
+    sales = min(config.bounded_sales, config.sales)
+    if sales < 2:
+        return []
+    try:
+        bound = relaxation(plan, sales=sales, seed=config.seed).value
+    except InputError as refusal:
+        print(f"· no bound: {refusal}", flush=True)
+        bound = None
+    with progress_meter("planning in hindsight", total=None) as advance:
+        plans = best_plans(plan, sales=sales, seed=config.seed, progress=advance)
+    roles = {rollout.policy: "learner" if rollout.policy in learners else "baseline" for rollout in rollouts}
+    table = possible_table(
+        rollouts,
+        relaxation=bound,
+        best_plan=plans,
+        roles=roles | dict.fromkeys(REFERENCES, "reference"),
+        confidence=config.confidence,
+        resamples=config.resamples,
+        seed=config.seed,
+    )
+    write_text(folder / "possible.csv", table.to_csv(index=False, lineterminator="\n"))
+    return told(table)
+
+
+def what_they_decide(plan: Plan, policies: Sequence[Policy], config: EvaluationConfig) -> dict[str, Any]:
+    """Against time and stock left, utilization and visitors: rows for the report."""
+    rows: dict[str, list[Any]] = {"response_map": [], "response_curves": []}
+    for policy in policies:
+        maps = response_maps(plan, policy, sales=min(config.sales, RESPONSE_SALES), seed=config.seed)
+        for name, table in (("response_map", maps.stock_map), ("response_curves", maps.curves)):
+            rows[name] += table.assign(policy=policy.name).to_dict("records")
+    return rows
+
+
+def compare_learners(folder: Path, learners: Sequence[str], config: EvaluationConfig) -> list[str]:
+    """Tables of the evaluation in ``folder`` to print: learners against what is done by hand, and over their trainings.
+
+    Of these, what was played: NAME-1, NAME-2 and so on are trainings of NAME, as ``experiments.run`` calls them. Also
+    in ``gains.csv`` and ``trainings.csv``.
+    """
+    rollouts = load_rollouts(folder / ROLLOUTS)
+    trainings: dict[str, list[str]] = {}
+    for name in learners:
+        trainings.setdefault(re.sub(r"-[1-9]\d*$", "", name), []).append(name)
+    told = []
+    if any(rollout.policy == HUMAN_TEAM for rollout in rollouts):
+        told.append(_compare_with_team(folder, rollouts, learners, config))
+    if len(trainings) < len(learners):
+        told.append(_compare_trainings(folder, rollouts, trainings, config))
+    return told
+
+
+def _compare_trainings(
+    folder: Path, rollouts: Sequence[Rollout], trainings: Mapping[str, Sequence[str]], config: EvaluationConfig
+) -> str:
+    """What holds over the ``trainings`` of each learner; for the report also in the evaluation."""
+    table = trainings_table(
+        rollouts, trainings=trainings, confidence=config.confidence, resamples=config.resamples, seed=config.seed
+    )
+    write_text(folder / "trainings.csv", table.to_csv(index=False, lineterminator="\n"))
+    evaluation = read_json(folder / EVALUATION_FILE)
+    evaluation["context"]["over_trainings"] = told_over_trainings(table)
+    write_json(folder / EVALUATION_FILE, evaluation)
+    return table.to_string(index=False, float_format="{:.1f}".format)
+
+
+def _compare_with_team(
+    folder: Path, rollouts: Sequence[Rollout], learners: Sequence[str], config: EvaluationConfig
+) -> str:
+    """Participation and conversion of ``learners`` against what is done by hand, beside what is claimed elsewhere."""
+    table = gains_table(
+        rollouts,
+        policies=learners,
+        rival=HUMAN_TEAM,
+        confidence=config.confidence,
+        resamples=config.resamples,
+        seed=config.seed,
+    )
+    write_text(folder / "gains.csv", table.to_csv(index=False, lineterminator="\n"))
+    return table.to_string(index=False, float_format="{:.3f}".format)
+
+
+def report(evaluation: Path, folder: Path) -> Comparison:
+    """Compare the policies of the evaluation in ``evaluation`` and write the report to ``folder``."""
+    told = read_json(evaluation / EVALUATION_FILE)
+    if not isinstance(told, dict) or set(told) != {"comparison", "context"}:
+        raise InputError(f"{evaluation / EVALUATION_FILE} does not describe an evaluation; evaluate again")
+    try:
+        comparison = compare(load_rollouts(evaluation / ROLLOUTS), **told["comparison"])
+    except TypeError as error:
+        raise InputError(
+            f"{evaluation / EVALUATION_FILE} does not fit this flashsim ({error}); evaluate again"
+        ) from error
+    write_report(folder, comparison, context=told["context"])
+    warning = uncalibrated_passage(told["context"].get("world", ""), told["context"].get("uncalibrated_because", ()))
+    if warning:
+        print(f"⚠ {warning}", flush=True)
+    return comparison
+
+
+def world_context(world: World, plan: Plan) -> dict[str, Any]:
+    """What the report tells of a World: scores of its models, rows left out, assumptions, limits."""
+    facts = world.provenance
+    deep = f"The discount menu goes beyond {world.supported_depth:.0%}, the deepest discount that the data support."
+    return {
+        "world": world.title,
+        "uncalibrated_because": list(world.uncalibrated_because),
+        "fidelity": facts.get("fidelity"),
+        "notices": [facts["notice"]] if "notice" in facts else [],
+        "demand_scores": score_rows(world),
+        "dropped_rows": facts.get("rows", []),
+        "assumptions": [row | {"identified": False} for row in facts.get("assumptions", [])],
+        "extrapolations": [deep] if plan.is_extrapolated else [],
+        "supported_depth": world.supported_depth,
+    }
+
+
+def score_rows(world: World) -> list[dict[str, Any]]:
+    """Held-out scores of the demand model and its rivals, one row a forecast."""
+    parts = {"": "value", "_low": "low", "_high": "high"}
+    return [
+        {"forecast": row["forecast"]}
+        | {f"{m}{part}": row[m][key] for m in ("wape", "pinball") for part, key in parts.items()}
+        for row in world.provenance.get("scores", {}).get("forecasts", [])
+    ]
+
+
+def sale_context(plan: Plan, *, sales: int) -> dict[str, Any]:
+    """What the report tells of a sale."""
+    tables = plan.tables
+    return {
+        "title": f"Which policy should run {plan.name.replace('_', ' ')}?",
+        "scenario": {
+            "Sale": plan.story,
+            "Length": f"{plan.ticks} minutes",
+            "Products": ", ".join(plan.product_names),
+            "Stock": f"{int(plan.stock.sum())} units in {tables.wave_tick.size} release(s)",
+            "Discounts": ", ".join(f"{depth:.0%}" for depth in plan.depths[0]),
+            "Servers": f"{tables.servers.start_servers} at the opening, {tables.servers.min_servers} to "
+            f"{tables.servers.max_servers}, {tables.servers.lag} minutes to boot",
+            "Judged on": f"{sales} sales on {len(plan.heldout_members)} held-out worlds; policies were made on "
+            f"{len(plan.training_members)} others",
+        },
+        "minutes_per_tick": tables.servers.seconds_per_tick / 60.0,
+    }

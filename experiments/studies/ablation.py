@@ -1,0 +1,189 @@
+"""What is each part of an agent's training worth? Train without it, several times, and compare on held-out worlds.
+
+    python -m experiments.studies.ablation world.folder=WORLD trainings=3
+    python -m experiments.studies.ablation agent=dqn scenario=seckill world.folder=WORLD 'variants=[no twins]'
+
+Training k of every variant has the same seed and all play the same sales, so differences are paired; intervals count
+trainings, worlds and sales (``flashsim.evaluation.trainings``). All variants learn from as many decisions. An agent
+without rules decides in every tick, so that it meets fewer sales, and has no twins; one without twins has longer
+rollouts. Leaves ``ablation.csv`` and ``ablation.png``, and what each training leaves.
+"""
+
+import io
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from agents.learners import check_training
+from agents.settings import AGENTS, AgentConfig
+from agents.start.imitation import usual_run
+from experiments.launch.entry import dated, entry
+from experiments.launch.outputs import RunFolder
+from experiments.launch.progress import progress
+from experiments.pipeline.prepare import (
+    ScenarioConfig,
+    WorldConfig,
+    is_reference,
+    make_scenario,
+    obtain_world,
+    train_agent,
+    training_pool,
+)
+from flashsim.errors import InputError
+from flashsim.evaluation.rollout import play
+from flashsim.evaluation.stats import equal_member_means
+from flashsim.evaluation.trainings import over_trainings
+from flashsim.files import write_bytes, write_text
+from flashsim.policies.bundle import Policy
+from flashsim.rules import Operations
+from flashsim.scenarios.compiled import Plan
+from flashsim.sim.parameters import check_range, check_whole
+
+WHOLE = "whole"
+VARIANTS: dict[str, dict[str, Any]] = {
+    "basic observation": {"observation": "basic"},
+    "raw observation": {"observation": "raw"},
+    "no head start": {"head_start": 0.0, "margin": 0.0},
+    "no twins": {"paired": False},
+    "no rules": {"assisted": False},
+}
+"""Name -> what differs from the whole agent, of the fields that it has."""
+WORSE, BETTER, UNCLEAR = "#b3261e", "#0b62c4", "#8a8f98"
+
+
+@dataclass(frozen=True)
+class AblationConfig:
+    """Who is trained, without what, and where it is judged."""
+
+    seed: int = 0
+    """Of the first training of each variant."""
+    trainings: int = 3
+    world: WorldConfig = field(default_factory=WorldConfig)
+    scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)  # conf/ablation.yaml chooses one that can learn
+    variants: tuple[str, ...] = tuple(VARIANTS)
+    """Any of: basic observation, raw observation, no head start, no twins, no rules."""
+    sales: int = 1_000
+    """Sales that every policy plays, on held-out members."""
+    sales_seed: int = 0
+    """First seed of the sales, and of the bootstrap."""
+    confidence: float = 0.95
+    resamples: int = 10_000
+    output: str = dated("ablation")
+
+    def __post_init__(self) -> None:
+        for name in self.variants:
+            if name not in VARIANTS:
+                raise InputError(f"variants: expected any of {', '.join(VARIANTS)}, got {name!r}")
+        if len(set(self.variants)) < len(self.variants) or not self.variants:
+            raise InputError(f"variants: expected different names, at least one, got {list(self.variants)!r}")
+        check_whole("trainings", self.trainings, 1, 1_000)
+        check_whole("sales", self.sales, 2, 10**9)
+        check_whole("sales_seed", self.sales_seed, 0, 2**62)
+        check_whole("resamples", self.resamples, 100, 10**9)
+        check_range("confidence", self.confidence, 0.01, 0.9999)
+
+
+def settings_of(agent: AgentConfig, variants: tuple[str, ...], *, trainings: int) -> dict[str, list[AgentConfig]]:
+    """Variant, the whole agent first -> settings of each of its trainings, with names of their own."""
+    changes: dict[str, dict[str, Any]] = {WHOLE: {}} | {name: VARIANTS[name] for name in variants}
+    return {
+        name: [
+            replace(
+                agent,
+                name=f"{agent.name} {name} {number + 1}",
+                **{key: value for key, value in differs.items() if hasattr(agent, key)},
+            )
+            for number in range(trainings)
+        ]
+        for name, differs in changes.items()
+    }
+
+
+def ablation_table(
+    profits: dict[str, NDArray[np.float64]], rule: NDArray[np.float64], members: NDArray[Any], config: AblationConfig
+) -> pd.DataFrame:
+    """A row a variant from ``profits`` (training, sale) and those of the rule (sale,): profit, leads, intervals."""
+    rows = []
+    for name, own in profits.items():
+        row: dict[str, Any] = {"variant": name, "trainings": len(own)}
+        row["profit"] = float(equal_member_means(own.mean(axis=0)[:, None], members)[0])
+        for rival, theirs in (("rule", rule), (WHOLE, profits[WHOLE])):
+            found = over_trainings(
+                own - theirs,
+                members,
+                confidence=config.confidence,
+                resamples=config.resamples,
+                seed=config.sales_seed,
+            )
+            row |= {f"over_{rival}": found.mean, f"over_{rival}_low": found.low, f"over_{rival}_high": found.high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def draw_ablation(table: pd.DataFrame, *, currency: str) -> bytes:
+    """PNG: what every variant earns above the rule, with its interval; colored where it differs from the whole."""
+    figure = Figure(figsize=(8.0, 0.9 + 0.45 * len(table)), layout="constrained")
+    axes = figure.subplots()
+    for place, row in enumerate(table.to_dict("records")):
+        color = WORSE if row["over_whole_high"] < 0.0 else BETTER if row["over_whole_low"] > 0.0 else UNCLEAR
+        axes.plot([row["over_rule_low"], row["over_rule_high"]], [place, place], color=color)
+        axes.plot(row["over_rule"], place, "o", color=color)
+    axes.axvline(0.0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(table)), table["variant"].tolist())
+    axes.invert_yaxis()
+    axes.set_xlabel(f"{currency} a sale above the run-out price; red: less than the whole agent, grey: not separable")
+    axes.spines[["top", "right"]].set_visible(False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def train_variants(
+    plan: Plan, config: AblationConfig, folder: RunFolder, *, usual: Operations
+) -> dict[str, list[Policy]]:
+    """Variant -> its trained policies; all start at the run-out price with the operations ``usual``, if they do."""
+    named = settings_of(config.agent, config.variants, trainings=config.trainings)
+    with training_pool() as pool:
+        jobs = {
+            name: [
+                pool.submit(train_agent, plan, one, seed=config.seed + number, folder=folder.path, usual=usual)
+                for number, one in enumerate(settings)
+            ]
+            for name, settings in named.items()
+        }
+        return {name: [job.result() for job in running] for name, running in jobs.items()}
+
+
+@entry("ablation", AblationConfig, options={"agent": AGENTS})
+def main(config: AblationConfig, folder: RunFolder) -> None:
+    """Train all variants, play them beside the rule that all could start at, then print the table."""
+    if is_reference(config.scenario):
+        raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; name a scenario on a World")
+    check_training(config.agent, seed=config.seed + config.trainings - 1)
+    world = obtain_world(config.world, folder)
+    folder.record(seeds={"training": config.seed, "sales": config.sales_seed}, data={"world": world.fingerprint()})
+    plan = make_scenario(config.scenario, world).plan()
+    rule = usual_run(plan)
+    with folder.timed("training"):
+        trained = train_variants(plan, config, folder, usual=rule.operations)
+    judged = plan.with_members(plan.heldout_members)
+    usual = play(judged, rule, sales=config.sales, seed=config.sales_seed)
+    profits = {
+        name: np.stack(
+            [play(judged, one, sales=config.sales, seed=config.sales_seed).totals["profit"] for one in policies]
+        )
+        for name, policies in progress(trained.items(), "playing sales", total=len(trained))
+    }
+    table = ablation_table(profits, usual.totals["profit"], usual.members, config)
+    write_text(folder.path / "ablation.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_bytes(folder.path / "ablation.png", draw_ablation(table, currency=plan.currency or "currency"))
+    print(f"\n{table.to_string(index=False, float_format='{:.1f}'.format)}\n\nTable: {folder.path / 'ablation.csv'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,344 @@
+"""From a shop's own tables to a World; what they do not tell is taken from a base World, and every field says so.
+
+    units_per_minute(m, s, p, d, h) = level(m, p)·response(m, p, d)·share(m, s, p, d)·profile(m, s, p, h) / 60
+
+    part       from                                     where that does not tell it: the base World
+    level      sales_data, an average day at list price no sales_data: the products and everything else of the base
+    response   sales_data: (1 - depth)^elasticity       the response of the product, else of its group, else of all
+    share      user_behavior, segments of buyers        the segments of the same products
+    profile    user_behavior, else traffic_data         the hours of the same products
+
+A product's *likes* in the base World are the product of the same id, else those of its group, else all. The World has
+as many members as its base, and the same ones for training; member i takes from member i what it does not know itself.
+
+The table is held against these parts as every World's is (:mod:`flashsim.surface`). Servers and the run of a rush come
+from ``traffic_data`` by the minute, servers of which it does not tell from a loopback server where one is asked for
+(:mod:`flashsim.calibration.site`).
+
+Left out: support tickets, which are checked and counted alone; people who look and do not buy beyond their number.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim.calibration.assumptions import GROSS_MARGIN
+from flashsim.calibration.provenance import describe_segments_held, describe_tables
+from flashsim.calibration.shop_provenance import BASE, Record, describe_own
+from flashsim.calibration.site import MEASURED, SiteRecords, learn_site
+from flashsim.data.own_tables import OwnTables
+from flashsim.errors import InputError
+from flashsim.models.customers.segments import SEGMENTS
+from flashsim.models.customers.visits_and_events import (
+    OwnSegments,
+    Purchases,
+    divide_people,
+    purchase_profiles,
+    purchases_of,
+    units_a_visitor,
+    visit_profile,
+)
+from flashsim.models.demand.daily_totals import OwnDemand, learn_demand
+from flashsim.models.demand.response import MemberResponse, rising_parts
+from flashsim.models.price.price_response import FEWEST_DAYS
+from flashsim.models.traffic.loopback import Load
+from flashsim.surface import FINE_STEP, FLOOR, read_depths, tabulate
+from flashsim.world import HOURS_OF_DAY, World
+
+Array = NDArray[np.float64]
+DEPTH_STEP: Final = 0.025
+"""Step of the depths of the table: constant elasticities down to -8 then stay within its bound."""
+PROBING_SEED: Final = 0
+"""Of the random places at which the table is held against its model."""
+LEARNING_TABLES: Final = ("sales_data", "traffic_data", "user_behavior")
+
+
+class _Told(NamedTuple):
+    """What purchases tell of our products."""
+
+    groups: tuple[str, ...]  # product
+    bought: Purchases | None
+    segments: OwnSegments | None
+
+
+class Likes(NamedTuple):
+    """What the base World says of products like each of ours."""
+
+    of: tuple[tuple[int, ...], ...]  # product: places in the base World
+    words: tuple[str, ...]  # product: which ones
+
+    def mean(self, values: Array) -> Array:
+        """Mean over the likes; ``values`` (member, base product) to (member, product)."""
+        return np.stack([values[:, list(places)].mean(axis=1) for places in self.of], axis=1)
+
+    def total(self, values: Array) -> Array:
+        """Sum over the likes; ``values`` (base product, …) to (product, …)."""
+        return np.stack([values[list(places)].sum(axis=0) for places in self.of])
+
+
+def learn_world(
+    own: OwnTables,
+    base: World,
+    *,
+    seed: int,
+    load: Load | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> World:
+    """A World of ``own`` tables on ``base``; equal tables, base and seed give equal Worlds.
+
+    With a ``load``, servers of which ``traffic_data`` does not tell are measured on a loopback server, and two Worlds
+    differ by what was measured. InputError when a table covers fewer than ``FEWEST_DAYS`` days, or none of them tells
+    anything.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"seed must be an integer >= 0, got {seed!r}")
+    _check_extent(own)
+    report = progress if progress is not None else _silent
+    drawing, redrawing = (np.random.default_rng((seed, use)) for use in range(2))
+    record = Record(base)
+    if own.sales is None:
+        world = base
+    else:
+        demand = learn_demand(
+            own.sales,
+            members=base.n_members,
+            generator=drawing,
+            progress=lambda done, total: report("learning demand", done, total),
+        )
+        for product, why in demand.left_out.items():
+            rows = int((own.sales["product_id"] == product).sum())
+            own.account.drop("sales_data", f"product {product} {why}: it is left out", rows)
+        world = _with_demand(own, demand, base, record=record)
+    world = _with_visits(own, world, record=record, generator=redrawing)
+    world = _with_site(own, world, record=record, load=load, seed=seed)
+    facts = {"seed": seed, "members": base.n_members}
+    return replace(world, name=_name(own, world), provenance=describe_own(own, record, settings=facts))
+
+
+def _check_extent(own: OwnTables) -> None:
+    there = [name for name in LEARNING_TABLES if name in own.tables]
+    if not there:
+        raise InputError(
+            f"the folder holds {', '.join(own.tables)} alone, from which nothing is learned yet; add sales_data, "
+            "traffic_data or user_behavior"
+        )
+    for name in there:
+        days = own.days(name)
+        if days < FEWEST_DAYS:
+            raise InputError(
+                f"{own.files[name]} covers {days} days, a calibration needs at least {FEWEST_DAYS}; bring more, or "
+                "refresh a World that you have with them: from_world=FOLDER data=csv data.folder=FOLDER"
+            )
+
+
+def _with_demand(own: OwnTables, demand: OwnDemand, base: World, *, record: Record) -> World:
+    """The base World with the products, prices and demand of ``sales_data``."""
+    assert own.sales is not None
+    groups, names = _texts(own, demand, base, "product_group"), _texts(own, demand, base, "product_name")
+    likes = _likes(demand.product_ids, groups, base)
+    record.learn_from_sales(demand, likes.words, names=names, groups=groups, own_currency=own.mapping.currency)
+    bought, segments = None, None
+    if own.behavior is not None:
+        bought = purchases_of(own.behavior, demand.product_ids)
+        divided = divide_people(bought, own.sales, product_ids=demand.product_ids, list_price=demand.list_price)
+        segments = record.told(divided, ("segment_names",), "user_behavior", doing="segments")
+    told = _Told(groups, bought, segments)
+    responses = _responses(demand, base, likes=likes, told=told, record=record)
+    grid = np.linspace(0.0, base.depth_grid[-1], round(base.depth_grid[-1] / DEPTH_STEP) + 1)
+    probes = np.random.default_rng(PROBING_SEED)
+    tables = [tabulate(response, grid, generator=probes) for response in responses]
+    record.tables = describe_tables(tables) | {"segments_held": describe_segments_held(responses)}
+    depth = [base.supported_depth] * bool(demand.unidentified or demand.supported_depth is None)
+    depth += (
+        [] if demand.supported_depth is None else [float(np.clip(np.round(demand.supported_depth, 2), 0.01, grid[-1]))]
+    )
+    return replace(
+        base,
+        currency=own.mapping.currency,
+        product_ids=demand.product_ids,
+        product_names=names,
+        product_groups=groups,
+        segment_names=base.segment_names if segments is None else SEGMENTS,
+        list_price=demand.list_price,
+        unit_cost=_unit_cost(own, demand, record=record),
+        depth_grid=grid,
+        units_per_minute=np.stack([table.values for table in tables]).astype(np.float32),
+        display_effect=_promotion_effect(demand, base, likes=likes, record=record),
+        mailer_effect=likes.mean(base.mailer_effect),
+        weekday_factor=demand.weekday_factor,
+        frailty_common_variance=np.array([part.common for part in demand.spread]),
+        frailty_product_variance=np.stack([part.product for part in demand.spread]),
+        population=1.0,
+        buyer_value=base.buyer_value if own.mapping.currency == base.currency else 0.0,
+        supported_depth=min(depth),
+    )
+
+
+def _texts(own: OwnTables, demand: OwnDemand, base: World, column: str) -> tuple[str, ...]:
+    """Name or group of each product: the table's last one that is filled, else the base World's, else a plain one."""
+    assert own.sales is not None
+    of_base = dict(
+        zip(base.product_ids, base.product_names if column == "product_name" else base.product_groups, strict=True)
+    )
+    given: dict[str, str] = {}
+    if column in own.sales.columns:
+        filled = own.sales[own.sales[column] != ""]
+        given = {str(name): str(text) for name, text in filled.groupby("product_id")[column].last().items()}
+    plain = {name: name if column == "product_name" else "no group" for name in demand.product_ids}
+    return tuple(given.get(name, of_base.get(name, plain[name])) for name in demand.product_ids)
+
+
+def _likes(product_ids: tuple[str, ...], groups: tuple[str, ...], base: World) -> Likes:
+    places: list[tuple[int, ...]] = []
+    words: list[str] = []
+    for product, group in zip(product_ids, groups, strict=True):
+        alike = tuple(place for place, name in enumerate(base.product_groups) if name == group)
+        if product in base.product_ids:
+            places.append((base.product_ids.index(product),))
+            words.append("the same product")
+        else:
+            places.append(alike or tuple(range(base.n_products)))
+            words.append(f"the group {group!r}" if alike else "all products")
+    return Likes(tuple(places), tuple(words))
+
+
+def _responses(demand: OwnDemand, base: World, *, likes: Likes, told: _Told, record: Record) -> list[MemberResponse]:
+    """Each member as a response surface of our products."""
+    deepest = float(base.depth_grid[-1])
+    fine = np.linspace(0.0, deepest, round(deepest / FINE_STEP) + 1)
+    like = np.maximum(likes.total(np.moveaxis(base.units_per_minute.astype(np.float64), 2, 0)), 1e-12)
+    by_depth = read_depths(like.sum(axis=4), base.depth_grid, fine)  # product, member, segment, fine
+    total = by_depth.sum(axis=2, keepdims=True)
+    own = np.exp(np.nan_to_num(demand.elasticity).T[:, :, None] * np.log1p(-fine))
+    unknown = np.isnan(demand.elasticity).T[:, :, None]
+    told_at = np.searchsorted(fine, np.minimum(demand.level_depth, deepest) - 1e-12)  # product; place in fine
+    at_level = np.take_along_axis(total[:, :, 0], told_at[:, None, None], axis=2)
+    response = np.where(unknown, total[:, :, 0] / at_level, own)  # product, member, fine
+    share = by_depth / total
+    if told.segments is not None:
+        shares = told.segments.shares.at(fine)
+        share = np.broadcast_to(shares[:, None], (len(shares), base.n_members, *shares.shape[1:]))
+    parts = demand.level.T[:, :, None, None] * response[:, :, None] * share  # product, member, segment, fine
+    profile = _profiles(demand, like[:, :, :, 0], told=told, segments=share.shape[2], record=record)
+    made = []
+    for member in range(base.n_members):
+        daily = np.swapaxes(parts[:, member], 0, 1)
+        rising = rising_parts(np.maximum.accumulate(daily, axis=2) if daily.shape[0] == 1 else daily)
+        moved = np.abs(rising - daily) / np.maximum(daily, FLOOR * daily.max(axis=-1, keepdims=True))
+        made.append(MemberResponse(fine, rising, np.swapaxes(profile[:, member], 0, 1), float(moved.max())))
+    return made
+
+
+def _profiles(demand: OwnDemand, like: Array, *, told: _Told, segments: int, record: Record) -> Array:
+    """Share of a day by hour (product, member, segment, hour); ``like`` is what the base World sells at list price."""
+    if told.bought is not None:
+        names = sorted(set(told.groups))
+        group_of = np.array([names.index(group) for group in told.groups], dtype=np.intp)
+        found = purchase_profiles(told.bought, group_of=group_of, segments=told.segments, count=segments)
+        own = record.hours(found, "user_behavior")
+        if own is not None:
+            shape = (len(demand.product_ids), like.shape[1], segments, HOURS_OF_DAY)
+            return np.broadcast_to(own[group_of][:, None], shape)
+    profile: Array = like / like.sum(axis=3, keepdims=True)
+    if profile.shape[2] == segments:
+        return profile
+    return np.repeat(profile.mean(axis=2, keepdims=True), segments, axis=2)  # own segments, hours of the base World
+
+
+def _unit_cost(own: OwnTables, demand: OwnDemand, *, record: Record) -> Array:
+    assumed = demand.list_price * (1.0 - GROSS_MARGIN.low) * demand.price_over_list
+    assert own.sales is not None
+    given = {}
+    if "unit_cost" in own.sales.columns:
+        given = own.sales.groupby("product_id")["unit_cost"].median().dropna().to_dict()
+    record.costs_given = tuple(name for name in demand.product_ids if name in given)
+    return np.round([given.get(name, cost) for name, cost in zip(demand.product_ids, assumed, strict=True)], 4)
+
+
+def _promotion_effect(demand: OwnDemand, base: World, *, likes: Likes, record: Record) -> Array:
+    if demand.promotion_effect is None:
+        record.set("display_effect", BASE, "sales_data has no promotion that can be told apart from its price")
+        return likes.mean(base.display_effect)
+    record.set("display_effect", "sales_data", "what a promotion adds to a day beyond its price")
+    return demand.promotion_effect
+
+
+def _with_visits(own: OwnTables, world: World, *, record: Record, generator: np.random.Generator) -> World:
+    """``world`` with the hours and the units a visitor that visits and events tell."""
+    if own.sales is None and own.behavior is not None:
+        bought = purchases_of(own.behavior, world.product_ids)
+        everything = np.zeros(world.n_products, dtype=np.intp)
+        profiles = record.hours(purchase_profiles(bought, group_of=everything, segments=None, count=1), "user_behavior")
+        if profiles is not None:
+            world = with_hours(world, np.tile(profiles[0, 0], (world.n_members, 1)))
+    if own.traffic is not None:
+        profile = None if record.hours_from else record.hours(visit_profile(own.traffic), "traffic_data")
+        if profile is not None:
+            world = with_hours(world, np.tile(profile, (world.n_members, 1)))
+    found = units_a_visitor(
+        sales=own.sales, traffic=own.traffic, behavior=own.behavior, members=world.n_members, generator=generator
+    )
+    told = record.told(
+        found, ("conversion_at_list",), "" if isinstance(found, str) else found[1], doing="units a visitor"
+    )
+    if told is None:
+        return world
+    at_list = told[0] * record.units_over_list ** (world.traffic_share - 1.0)
+    return replace(world, conversion_at_list=np.clip(at_list, 1e-9, 1.0 - 1e-9))
+
+
+def _with_site(own: OwnTables, world: World, *, record: Record, load: Load | None, seed: int) -> World:
+    """``world`` with the servers and the run of a rush, where ``traffic_data``, or a loopback server, tells them."""
+    if own.traffic is None and load is None:
+        return world
+    servers = own.mapping.of("traffic_data").servers
+    assumed = {"service_rate": world.service_rate, "unloaded_latency_s": world.unloaded_latency_s}
+    records = SiteRecords(traffic=own.traffic, servers=servers, load=load)
+    site = learn_site(records, currency=world.currency, margin=0.0, assumed=assumed, seed=seed)
+    own_fields: dict[str, Any] = {}
+    for part, names in _SITE_FIELDS.items():
+        facts = site.record[part]
+        source = {"traffic_data": "traffic_data", MEASURED: "loopback"}.get(facts["source"], BASE)
+        if source != BASE:
+            own_fields |= {name: site.fields[name] for name in names}
+            record.site[part] = facts
+        if source != "traffic_data":
+            instead = "the base World's are kept" if source == BASE else f"they are those of {MEASURED}"
+            record.not_learned.append(f"{part}: {facts['why_not_own']}; {instead}")
+        for name in names:
+            record.set(name, source, facts["why_not_own"] if source == BASE else f"see site: {part}")
+    return replace(world, **own_fields)
+
+
+_SITE_FIELDS: Final = {
+    "servers": ("service_rate", "unloaded_latency_s"),
+    "rush": ("rush_amplitude", "rush_ramp_minutes", "rush_hold_minutes", "rush_decay_minutes"),
+}
+
+
+def with_hours(world: World, profile: Array) -> World:
+    """``world`` with the hours ``profile`` (member, hour; adds up to 1) of a day at list price, levels unchanged.
+
+    Differences between segments and products in when they buy are kept: all are tilted by the same ratio.
+    """
+    units = world.units_per_minute.astype(np.float64)
+    daily = units.sum(axis=4, keepdims=True)
+    total = units[:, :, :, 0, :].sum(axis=(1, 2))
+    floor = 1e-6 * total.max(axis=1, keepdims=True)
+    ratio = profile / np.maximum(total / total.sum(axis=1, keepdims=True), floor / total.sum(axis=1, keepdims=True))
+    tilted = np.maximum(units, floor[:, None, None, None, :] / units.shape[2]) * ratio[:, None, None, None, :]
+    tilted *= daily / np.maximum(tilted.sum(axis=4, keepdims=True), 1e-300)
+    return replace(world, units_per_minute=np.maximum.accumulate(tilted, axis=3).astype(np.float32))
+
+
+def _name(own: OwnTables, world: World) -> str:
+    if own.sales is None:
+        return f"{own.mapping.name}, products of {world.name}"
+    return f"{own.mapping.name}, {world.n_products} products"
+
+
+def _silent(description: str, done: int, total: int) -> None:
+    """Show no progress."""

@@ -1,0 +1,1 @@
+"""What could have been earned at most: proven bounds, best plans in hindsight, exact values of reference sales."""

@@ -1,0 +1,1 @@
+"""Who buys: segments, behavior, repeat purchase and the value of a buyer."""

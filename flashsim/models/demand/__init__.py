@@ -1,0 +1,1 @@
+"""How many units are bought, by segment, product, depth and day."""

@@ -1,0 +1,317 @@
+"""Demand of a shop from its own table of sales: one row a product and day, no households.
+
+    E[demand] = level·(price / list price)^elasticity·exp(promotion·promoted)·weekday        by product
+
+by the house's price response (:mod:`flashsim.models.price.price_response`): monotone, products borrow strength from
+each other, a sell-out says only that demand was at least what was sold, and prices that followed demand are held apart
+by an instrument where the table has one, else by product and week effects. Members draw blocks of weeks with
+replacement and are fitted anew. How much more counts vary than their mean explains is taken around one-week-ahead
+levels (:mod:`flashsim.models.demand.dispersion`), on days that did not sell out, of blocks as drawn.
+
+A product keeps no response of its own, and says why, where its price hardly moved (``LEAST_DAYS_ELSEWHERE`` days at
+another price), where sales rose with the price, or where the members disagree by more than published elasticities do.
+Its level is then that at the price it was sold at. A product is left out that never sold, that has fewer than
+``FEWEST_DAYS`` days, that sells too unevenly for the model (``LARGEST_MISFIT``), or whose demand
+has no upper end that one sees: that sold out on more than ``MOST_SOLD_OUT`` of its days, or on every Monday.
+
+Left out: a season beyond the weeks' own effects on prices, one product's price in another's demand, and how many units
+go in one purchase (a daily total does not tell: it counts as frailty).
+
+Source: Efron & Tibshirani (1993), An Introduction to the Bootstrap, ch. 8; Künsch (1989), Annals of Statistics 17
+(blocks).
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flashsim.errors import InputError
+from flashsim.models.demand.dispersion import Dispersion, estimate_dispersion
+from flashsim.models.demand.negative_binomial import filter_levels
+from flashsim.models.price.price_control import control_price
+from flashsim.models.price.price_effects import PUBLISHED_SPREAD, SLOPE, FittedResponse, explain, fit_response
+from flashsim.models.price.price_response import FEWEST_DAYS
+from flashsim.models.price.sales_table import read_sales
+
+LEAST_DAYS_ELSEWHERE: Final = 5
+"""Days at another price than the commonest that a product needs to tell its response."""
+OTHER_PRICE: Final = 0.02
+"""Prices that differ by less, log scale, are one price."""
+LIST_PRICE_QUANTILE: Final = 0.9
+"""Without a list_price and without days off promotion: the price that is reached on one day of ten."""
+FEWEST_UNPROMOTED: Final = 5
+"""Days without promotion whose median is then taken for the list price."""
+SEEN_DEPTHS: Final = 0.95
+"""Share of the discounted days that are no deeper than what the World supports."""
+LARGEST_CORRELATION: Final = 0.95
+"""Promotions that move with the price more than this cannot be told apart from it."""
+MOST_SOLD_OUT: Final = 0.8
+"""Share of a product's rows above which how far demand went beyond the stock would rest on the assumed law alone."""
+LARGEST_MISFIT: Final = 3.0
+"""A model that expects so many times a product's units, or as few, is not a model of it."""
+BLOCK_WEEKS: Final = 2
+DAYS: Final = 7
+WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
+"""Covariates; Sunday is the reference."""
+WARM_UP_WEEKS: Final = 8
+"""Weeks that the level filter sees before its errors count, or a quarter of the table where that is shorter."""
+
+
+class OwnDemand(NamedTuple):
+    """What a table of sales tells; member first."""
+
+    product_ids: tuple[str, ...]
+    list_price: NDArray[np.float64]  # product; currency/unit
+    level: NDArray[np.float64]  # member, product; units on an average day, not promoted, at list price or level_depth
+    level_depth: NDArray[np.float64]  # product; depth at which the level is told, 0 where the product tells a response
+    elasticity: NDArray[np.float64]  # member, product; NaN where the table does not tell it
+    promotion_effect: NDArray[np.float64] | None  # member, product; log scale; None where it cannot be told
+    weekday_factor: NDArray[np.float64]  # member, weekday; mean 1
+    spread: tuple[Dispersion, ...]  # member
+    supported_depth: float | None  # None where no product tells a response
+    price_over_list: float  # revenue over what the same units would have brought at list prices
+    units_over_list: float  # expected units at the prices asked, over those at list prices without promotion
+    left_out: dict[str, str]  # product: why it has no demand
+    unidentified: dict[str, str]  # product: why it has no response of its own
+    words: tuple[str, ...]  # what the responses rest on
+
+
+def learn_demand(
+    sales: pd.DataFrame, *, members: int, generator: np.random.Generator, progress: Callable[[int, int], None]
+) -> OwnDemand:
+    """Learn from a checked table (date, product_id, sales, price, sold_out, and what else it may have).
+
+    InputError when no product is left to learn from.
+    """
+    left_out = _without_demand(sales, fewest_rows=FEWEST_DAYS)
+    left_out |= _badly_fitted(sales[~sales["product_id"].isin(list(left_out))].reset_index(drop=True))
+    sales = sales[~sales["product_id"].isin(list(left_out))].reset_index(drop=True)
+    if not len(sales):
+        first, why = next(iter(left_out.items()))
+        raise InputError(f"sales_data: no product can be learned: {first} {why}; check sales and stock_out")
+    table = _lay_out(sales)
+    center = _fit(table)
+    ids = center.product_ids
+    product = _place(ids, table)
+    regular = _list_prices(sales)
+    list_price = regular.loc[list(ids)].to_numpy(dtype=np.float64)
+    fits, counts = [], []
+    for member in range(members):
+        drawn, count = _draw(table, generator)
+        fits.append(_fit(drawn))
+        counts.append(count)
+        progress(member + 1, members)
+    elasticity = _of_members(fits, center, lambda fit: fit.effects[:, SLOPE])
+    unidentified = _unidentified(sales, center, elasticity)
+    known = np.array([name not in unidentified for name in ids])
+    usual = sales.groupby("product_id")["price"].agg(lambda prices: prices.mode().iloc[0])
+    told_at = regular.where(~regular.index.isin(list(unidentified)), usual)
+    by_weekday = _of_members(fits, center, lambda fit: _by_weekday(fit, told_at))
+    total = by_weekday.sum(axis=1)
+    price, expected = table["price"].to_numpy(), _expected(center, table)
+    unpromoted = table.assign(price=list_price[product], **({"promotion": 0.0} if "promotion" in table else {}))
+    depth = 1.0 - price / list_price[product]
+    deep = depth[(depth > OTHER_PRICE) & known[product]]
+    sold = table["units"].to_numpy()
+    return OwnDemand(
+        product_ids=ids,
+        list_price=list_price,
+        level=by_weekday.mean(axis=2),
+        level_depth=np.maximum(1.0 - told_at.loc[list(ids)].to_numpy(dtype=np.float64) / list_price, 0.0),
+        elasticity=np.where(known, elasticity, np.nan),
+        promotion_effect=_promotion_effects(fits, center),
+        weekday_factor=total / total.mean(axis=1, keepdims=True),
+        spread=_spreads(table, expected, product=product, counts=counts),
+        supported_depth=float(np.quantile(deep, SEEN_DEPTHS)) if deep.size else None,
+        price_over_list=float((sold * price).sum() / (sold * list_price[product]).sum()),
+        units_over_list=float(expected.sum() / _expected(center, unpromoted).sum()),
+        left_out=left_out,
+        unidentified=unidentified,
+        words=explain(center) if known.any() else (),
+    )
+
+
+def _without_demand(sales: pd.DataFrame, *, fewest_rows: int) -> dict[str, str]:
+    """Products that tell too little of demand, and why; from date, product_id, sales and sold_out."""
+    by_product = sales.groupby("product_id")
+    sold, rows, share_out = by_product["sales"].sum(), by_product.size(), by_product["sold_out"].mean()
+    by_weekday = sales.groupby(["product_id", sales["date"].dt.day_of_week])["sold_out"].all()
+    reasons = {}
+    for name in rows.index:
+        if sold[name] <= 0.0:
+            reasons[str(name)] = f"never sold in {rows[name]} rows"
+        elif rows[name] < fewest_rows:
+            reasons[str(name)] = f"has {rows[name]} days, {fewest_rows} are needed"
+        elif share_out[name] > MOST_SOLD_OUT:
+            words = "each" if share_out[name] == 1.0 else f"{share_out[name]:.0%}"
+            reasons[str(name)] = f"sold out in {words} of its {rows[name]} rows, so that its demand has no upper end"
+        elif by_weekday[name].any():
+            day = (*WEEKDAYS, "sunday")[int(by_weekday[name].idxmax())]
+            reasons[str(name)] = f"sold out on every {day}, so that its demand on that day has no upper end"
+    return reasons
+
+
+def _badly_fitted(sales: pd.DataFrame) -> dict[str, str]:
+    """Products of which the model expects far more or less than they sold, and that in words."""
+    if not len(sales):
+        return {}
+    table = _lay_out(sales)
+    expected = pd.Series(_expected(_fit(table), table)).groupby(table["product_id"]).sum()
+    ratio = expected / table.groupby("product_id")["units"].sum()
+    odd = ratio[(ratio > LARGEST_MISFIT) | (ratio < 1.0 / LARGEST_MISFIT)]
+    return {
+        str(name): f"sells too unevenly for the model, which expects {times:.3g} times what was sold"
+        for name, times in odd.items()
+    }
+
+
+def _lay_out(sales: pd.DataFrame) -> pd.DataFrame:
+    """The table that the price response reads, and the block of weeks of each row."""
+    weekday = sales["date"].dt.day_of_week
+    table = pd.DataFrame(
+        {
+            "date": sales["date"],
+            "product_id": sales["product_id"],
+            "units": sales["sales"],
+            "price": sales["price"],
+            "stock": sales["sales"].where(sales["sold_out"]),
+        }
+    )
+    if "instrument" in sales.columns:
+        table["instrument"] = sales["instrument"]
+    if "promotion" in sales.columns and _promotion_is_apart(sales):
+        table["promotion"] = sales["promotion"].astype(np.float64)
+    return table.assign(**{name: (weekday == day).astype(np.float64) for day, name in enumerate(WEEKDAYS)})
+
+
+def _promotion_is_apart(sales: pd.DataFrame) -> bool:
+    """Whether promotions and prices move apart enough, within products, to tell what each does."""
+    both = pd.DataFrame({"promotion": sales["promotion"].astype(float), "price": np.log(sales["price"])})
+    within = both - both.groupby(sales["product_id"]).transform("mean")
+    size = np.sqrt((within**2).sum())
+    if size["promotion"] < 1e-9:
+        return False
+    return bool(
+        size["price"] < 1e-9
+        or abs((within["promotion"] * within["price"]).sum()) < LARGEST_CORRELATION * size["promotion"] * size["price"]
+    )
+
+
+def _list_prices(sales: pd.DataFrame) -> pd.Series:
+    """Regular price of each product, by its id."""
+    by_product = sales.groupby("product_id")
+    price = by_product["price"].quantile(LIST_PRICE_QUANTILE)
+    if "promotion" in sales.columns:
+        plain = sales[~sales["promotion"]].groupby("product_id")["price"]
+        usual = plain.median()[plain.size() >= FEWEST_UNPROMOTED]
+        price = usual.reindex(price.index).fillna(price)
+    if "list_price" in sales.columns:
+        price = by_product["list_price"].median().fillna(price)
+    return price.round(2).clip(lower=0.01)
+
+
+def _fit(table: pd.DataFrame) -> FittedResponse:
+    read = read_sales(table)
+    return fit_response(read, control_price(read))
+
+
+def _draw(table: pd.DataFrame, generator: np.random.Generator) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+    """Blocks of weeks drawn with replacement, laid one after another; how often each of them was drawn.
+
+    A product of which the blocks drawn tell too little is not in the table: see :func:`_of_members`.
+    """
+    block_days = BLOCK_WEEKS * DAYS
+    monday = table["date"].min() - pd.Timedelta(days=int(table["date"].min().weekday()))
+    day = (table["date"] - monday).dt.days.to_numpy()
+    block = day // block_days
+    rows = [np.flatnonzero(block == number) for number in range(int(block.max()) + 1)]
+    drawn = generator.integers(len(rows), size=len(rows))
+    taken = np.concatenate([rows[number] for number in drawn])
+    place = np.repeat(np.arange(len(rows)), [rows[number].size for number in drawn])
+    dates = monday + pd.to_timedelta(place * block_days + day[taken] % block_days, unit="D")
+    draw = table.iloc[taken].assign(date=dates.to_numpy()).reset_index(drop=True)
+    untold = _without_demand(
+        draw.rename(columns={"units": "sales"}).assign(sold_out=draw["stock"].notna()), fewest_rows=1
+    )
+    told = ~draw["product_id"].isin(list(untold))
+    count = np.bincount(drawn, minlength=len(rows)).astype(np.float64)
+    return (draw[told].reset_index(drop=True) if told.any() else table), count
+
+
+def _of_members(
+    fits: list[FittedResponse], center: FittedResponse, take: Callable[[FittedResponse], NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """(member, product, …); a product that a member's draw does not tell keeps the estimate of the whole table."""
+    out = np.stack([take(center)] * len(fits))
+    for member, fit in enumerate(fits):
+        out[member, [center.product_ids.index(name) for name in fit.product_ids]] = take(fit)
+    return out
+
+
+def _by_weekday(fit: FittedResponse, list_price: pd.Series) -> NDArray[np.float64]:
+    """Expected units (product, weekday) at list price, not promoted."""
+    products, day = len(fit.product_ids), np.tile(np.arange(DAYS), len(fit.product_ids))
+    ids = np.repeat(np.array(fit.product_ids, dtype=object), DAYS)
+    grid = pd.DataFrame({"product_id": ids, "price": list_price.loc[ids].to_numpy(dtype=np.float64), "promotion": 0.0})
+    grid = grid.assign(**{name: (day == place).astype(np.float64) for place, name in enumerate(WEEKDAYS)})
+    return _expected(fit, grid).reshape(products, DAYS)
+
+
+def _expected(fit: FittedResponse, table: pd.DataFrame) -> NDArray[np.float64]:
+    product, _, design = fit.lay_out(table)
+    return fit.mean(product, design)
+
+
+def _promotion_effects(fits: list[FittedResponse], center: FittedResponse) -> NDArray[np.float64] | None:
+    """What a promotion adds to log units beyond its price (member, product)."""
+    if "promotion" not in center.covariate_names:
+        return None
+    place = center.covariate_names.index("promotion")
+    return _of_members(fits, center, lambda fit: fit.effects[:, SLOPE + 1 + place] / fit.covariate_sd[place])
+
+
+def _unidentified(sales: pd.DataFrame, center: FittedResponse, elasticity: NDArray[np.float64]) -> dict[str, str]:
+    """Products that do not tell their response to price, and why."""
+    reasons = {}
+    for place, name in enumerate(center.product_ids):
+        prices = sales.loc[sales["product_id"] == name, "price"]
+        usual = prices.mode().iloc[0]
+        elsewhere = int((np.abs(np.log(prices / usual)) > OTHER_PRICE).sum())
+        if elsewhere < LEAST_DAYS_ELSEWHERE:
+            reasons[name] = f"was sold at one price, {usual:g}, on all but {elsewhere} of its {len(prices)} days"
+        elif center.effects[place, SLOPE] >= 0.0:
+            reasons[name] = "sold more at higher prices, so that its prices must have followed its demand"
+        elif elasticity[:, place].std() > PUBLISHED_SPREAD:
+            reasons[name] = (
+                f"was sold at prices that tell too little: its elasticity is {elasticity[:, place].mean():.1f} "
+                f"± {elasticity[:, place].std():.1f}"
+            )
+    return reasons
+
+
+def _spreads(
+    table: pd.DataFrame, expected: NDArray[np.float64], *, product: NDArray[np.intp], counts: list[NDArray[np.float64]]
+) -> tuple[Dispersion, ...]:
+    """Dispersion of each member around one-week-ahead levels; a sold-out day does not tell it."""
+    first = table["date"].min()
+    day = (table["date"] - first + pd.Timedelta(days=int(first.weekday()))).dt.days.to_numpy()
+    weeks = int(day.max()) // DAYS + 1
+    units, mean = np.zeros((2, int(product.max()) + 1, weeks, DAYS))
+    units[product, day // DAYS, day % DAYS] = table["units"]
+    mean[product, day // DAYS, day % DAYS] = np.where(table["stock"].isna(), expected, 0.0)
+    ahead = mean * filter_levels(units, mean)[:, :, None]
+    warm = min(WARM_UP_WEEKS, weeks // 4) * DAYS
+    seen, foreseen = (values.reshape(len(units), -1)[:, warm:] for values in (units, ahead))
+    if not (foreseen > 0.0).any():
+        return tuple(Dispersion(0.0, np.zeros(len(units))) for _ in counts)
+    of_day = np.arange(weeks * DAYS)[warm:] // (BLOCK_WEEKS * DAYS)
+    whole = np.ones(seen.shape[1])
+    weights = [count[of_day] if (foreseen @ count[of_day]).any() else whole for count in counts]
+    return tuple(estimate_dispersion(seen, foreseen, clumping=np.ones(len(units)), day_weight=w) for w in weights)
+
+
+def _place(ids: tuple[str, ...], table: pd.DataFrame) -> NDArray[np.intp]:
+    return pd.Series(np.arange(len(ids)), index=list(ids)).loc[table["product_id"]].to_numpy(dtype=np.intp)

@@ -1,0 +1,57 @@
+"""One member of the ensemble as a response surface: units a minute at any depth and minute of the day.
+
+    rate(s, p, d, t) = units a day(p)·exp(slope(p)·d)·share(p, s, d)·profile(g(p), s, t) / 60
+
+Segments add up to the demand model at every depth. Where a segment's share falls faster than demand rises, the product
+of the two would fall with depth, which no buyer's demand does: the segment then stays where it is, and what it keeps is
+taken from what the others gain, so that the sum is still the demand model's. Profiles are known by the hour; within one
+they run smoothly and keep what the hour sells (:mod:`flashsim.surface`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim.models.demand.ensemble import Member
+from flashsim.surface import FINE_STEP, FLOOR, between, read_day
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MemberResponse:
+    """Units a minute of some products; a ``flashsim.surface.ResponseModel``."""
+
+    depths: Array  # fine; ascending from 0
+    daily: Array  # segment, product, fine; units a day, rising with depth
+    profile: Array  # segment, product, hour; shares of a day
+    moved: float
+    """Largest difference that rising makes to a segment, relative to max(rate, 5 % of its peak)."""
+
+    def __call__(self, depths: Array, minutes: Array) -> Array:
+        """Rates (segment, product, depth, minute)."""
+        daily = between(self.daily, self.depths, depths)
+        return daily[..., None] * read_day(self.profile, minutes)[:, :, None, :] / 60.0
+
+
+def respond(
+    member: Member, *, products: NDArray[np.intp], group_of: NDArray[np.intp], deepest: float
+) -> MemberResponse:
+    """The response of ``products`` (indices) from list price to the depth ``deepest``."""
+    fine = np.linspace(0.0, deepest, round(deepest / FINE_STEP) + 1)
+    whole = member.daily_units(fine)[products]
+    parts = np.swapaxes(whole[:, None, :] * member.shares.at(fine)[products], 0, 1)
+    rising = rising_parts(parts)
+    moved = np.abs(rising - parts) / np.maximum(parts, FLOOR * parts.max(axis=-1, keepdims=True))
+    profile = np.swapaxes(member.hour_profile[group_of[products]], 0, 1)
+    return MemberResponse(fine, rising, profile, float(moved.max()))
+
+
+def rising_parts(parts: Array) -> Array:
+    """``parts`` (part, ..., depth) changed so that none falls with depth; their sum, which must not fall, is kept."""
+    steps = np.diff(parts, axis=-1)
+    gains = np.maximum(steps, 0.0)
+    all_gains = gains.sum(axis=0)
+    kept = np.divide(steps.sum(axis=0), all_gains, out=np.zeros_like(all_gains), where=all_gains > 0.0)
+    return np.concatenate([parts[..., :1], parts[..., :1] + np.cumsum(gains * kept, axis=-1)], axis=-1)

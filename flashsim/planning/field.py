@@ -1,0 +1,195 @@
+"""The field: every baseline by name, made for one sale, with what the searches found.
+
+A baseline is one record of :data:`BASELINES`. Learners that play as baselines (``agents.bandits``) hand in records of
+their own.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from flashsim.errors import InputError
+from flashsim.planning.search import FixedSearch, best_fixed, best_operations, search_fixed
+from flashsim.planning.teams import search_teams, two_teams, without_capacity
+from flashsim.policies.bundle import Policy
+from flashsim.rules.fluid import FluidProgram, fluid_lp, fluid_programs, visit_cost
+from flashsim.rules.programs import ProductPrograms, fitted_programs, priced_by_programs
+from flashsim.rules.rules import (
+    HUMAN_TEAM,
+    USUAL,
+    Operations,
+    Rule,
+    RulePolicy,
+    calls_of,
+    fixed,
+    human_team,
+    ladder,
+    list_price,
+    run_out_price,
+)
+from flashsim.scenarios.compiled import Plan
+
+BLIND_SEARCH_TICKS = 1_000_000  # of the price team for the depths it would hold
+SERVER_RULES = tuple(Operations(target, scaler="scheduled") for target in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0))
+"""Utilizations for which a schedule may plan; one that never looks back needs more to spare."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What learners are compared with."""
+
+    description: str
+    """One line for reports."""
+    make: Callable[["Field"], Policy]
+    is_usual: bool = True
+    """Whether every comparison holds it; the others are made on request."""
+
+
+class Field:
+    """Makes baselines for one plan; what several of them need is computed once."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        ticks: int,
+        seed: int,
+        known: Mapping[str, Baseline] | None = None,
+        progress: Callable[[int], object] = lambda _ticks: None,
+    ) -> None:
+        """``ticks``: simulated ticks spent on the search for the best fixed policy, at least; ``known``: baselines by
+        name, None: :data:`BASELINES`."""
+        self.plan, self.ticks, self.seed, self.progress = plan, ticks, seed, progress
+        self.known = BASELINES if known is None else known
+        self.facts: dict[str, Any] = {}
+        """Name -> what the search found, or what needs none, for the record."""
+
+    def make(self, names: Sequence[str]) -> list[Policy]:
+        """The baselines called ``names``, in that order; InputError for a name that there is not."""
+        check_field(names, self.known)
+        return [self.known[name].make(self) for name in names]
+
+    def suited(self, name: str, rule: Rule, operations: Sequence[Operations] | None = None) -> RulePolicy:
+        """``rule`` with those of ``operations`` that suit it best (None: of all), noted under ``name``."""
+        found = best_operations(self.plan, rule, seed=self.seed, operations=operations, progress=self.progress)
+        self.facts[name] = {"operations": asdict(found)}
+        return rule(self.plan, found)
+
+    @cached_property
+    def run_out_price(self) -> RulePolicy:
+        """The run-out price with the operations that suit it best."""
+        return self.suited("run-out price", run_out_price)
+
+    @cached_property
+    def fixed_search(self) -> FixedSearch:
+        """Depths held, with their operations, that earn most."""
+        return search_fixed(self.plan, ticks=self.ticks, seed=self.seed, progress=self.progress)
+
+
+def check_field(names: Sequence[str], known: Mapping[str, Baseline]) -> None:
+    """InputError unless every name is that of a ``known`` baseline, once, and best fixed is among them."""
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)[0]
+            raise InputError(f"baselines: unknown name {name!r}; did you mean {near!r}? Known: {', '.join(known)}")
+    if len(set(names)) < len(names) or "best fixed" not in names:
+        raise InputError(f"baselines: expected different names with 'best fixed' among them, got {list(names)!r}")
+
+
+def _best_fixed(field: Field) -> Policy:
+    field.facts["best fixed"] = asdict(field.fixed_search)
+    return best_fixed(field.plan, field.fixed_search)
+
+
+def _scheduled_scaler(field: Field) -> Policy:
+    """The best fixed prices, pushes and opening with a schedule of servers."""
+    menu, best = field.fixed_search.menu, field.fixed_search.operations
+
+    def rule(plan: Plan, how: Operations) -> RulePolicy:
+        operations = replace(best, target=how.target, scaler=how.scaler)
+        return fixed(plan, menu, operations=operations, name="scheduled scaler")
+
+    return field.suited("scheduled scaler", rule, SERVER_RULES)
+
+
+def _human_team(field: Field) -> Policy:
+    team = human_team(field.plan)
+    field.facts[HUMAN_TEAM] = {"operations": asdict(team.operations)}
+    return team
+
+
+def _fluid_lp(field: Field) -> Policy:
+    programs = fluid_programs(field.plan, visit_cost=visit_cost(field.plan, USUAL))
+    return field.suited("fluid LP", _fluid_rule(programs))
+
+
+def _fitted_dp(field: Field) -> Policy:
+    return field.suited("fitted DP", _programs_rule(fitted_programs(field.plan)))
+
+
+def _two_teams(field: Field) -> Policy:
+    """The price team may hold depths, climb the ladder, or use any rule that knows no servers."""
+    plan = field.plan
+    held = search_fixed(
+        without_capacity(plan),
+        ticks=BLIND_SEARCH_TICKS,
+        seed=field.seed,
+        operations=calls_of(plan),
+        progress=field.progress,
+    )
+    rules: dict[str, Rule] = {
+        "best fixed": lambda plan, how: fixed(plan, held.menu, operations=how),
+        "ladder 15/30/45": ladder,
+        "run-out price": run_out_price,
+        "fluid LP": _fluid_rule(fluid_programs(plan, visit_cost=0.0)),
+        "fitted DP": _programs_rule(ProductPrograms(plan, visit_cost=0.0)),
+    }
+    found = search_teams(plan, rules, seed=field.seed, progress=field.progress)
+    field.facts["two teams"] = asdict(found)
+    return two_teams(plan, rules, found)
+
+
+def _programs_rule(programs: ProductPrograms) -> Rule:
+    return lambda plan, how: priced_by_programs(plan, programs, how)
+
+
+def _fluid_rule(programs: Sequence[FluidProgram]) -> Rule:
+    return lambda plan, how: fluid_lp(plan, how, programs=programs)
+
+
+BASELINES: dict[str, Baseline] = {
+    "best fixed": Baseline(
+        "one depth per product for the whole sale, searched by simulation on the training worlds", _best_fixed
+    ),
+    "scheduled scaler": Baseline(
+        "the prices of best fixed; servers planned ahead from the forecast, not from what comes",
+        _scheduled_scaler,
+        is_usual=False,
+    ),
+    "ladder 15/30/45": Baseline(
+        "15, 30, 45 % off in the three thirds of the sale", lambda field: field.suited("ladder 15/30/45", ladder)
+    ),
+    HUMAN_TEAM: Baseline(
+        "the ladder; a step of servers up above 70 % utilization, down below 30 %; nothing searched", _human_team
+    ),
+    "run-out price": Baseline(
+        "each product at the price at which its stock, as far as known, lasts just to the end",
+        lambda field: field.run_out_price,
+    ),
+    "fluid LP": Baseline(
+        "the linear program of the rest of the sale on expected demand, solved anew every tick", _fluid_lp
+    ),
+    "fitted DP": Baseline(
+        "the dynamic program of each product on the forecast, at the level of demand learned so far", _fitted_dp
+    ),
+    "two teams": Baseline(
+        "prices optimised as if capacity were no matter, then servers optimised given those prices", _two_teams
+    ),
+    "list price": Baseline("no discount", lambda field: field.suited("list price", list_price)),
+}
+"""Every baseline that needs no learning, by name."""
+
+DEFAULT_FIELD = tuple(name for name, baseline in BASELINES.items() if baseline.is_usual)
+"""Baselines of every comparison."""

@@ -1,0 +1,150 @@
+"""Searching baselines on the training members, as learners train on them: depths held, and operations."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from flashsim.envs.reward import RewardConfig
+from flashsim.envs.vector import SaleBatch, consecutive_seeds
+from flashsim.evaluation.rollout import action_config
+from flashsim.policies.bundle import Policy
+from flashsim.rules.rules import Operations, Rule, RulePolicy, fixed, operations_of
+from flashsim.scenarios.compiled import Plan
+from flashsim.sim.streams import TRAINING_DOMAIN
+
+SEARCH_SEED = 2**62  # first of the sales on which rules are searched for comparisons: no learner trains on them
+FINAL_SALES = 4_096
+_HEATS = (128, 32, 8)  # on a 128th of the sales, then on a 32nd, then on an eighth
+_LEFT = 8  # a heat leaves one candidate in eight, and no fewer than eight
+
+
+def _silent(_ticks: int) -> None:
+    """Tell nobody."""
+
+
+class Trials:
+    """Mean profit of policies that close no sale early, on common sales of training members; counts simulated ticks."""
+
+    def __init__(self, plan: Plan, *, seed: int, progress: Callable[[int], object] = _silent) -> None:
+        self.plan, self.seed, self.progress = plan.with_members(plan.training_members), seed, progress
+        self.ticks = 0
+
+    def profit(self, policy: Policy, *, sales: int) -> float:
+        """Mean profit of a sale, currency."""
+        config = action_config(policy)
+        batch = SaleBatch(self.plan, sales, action=config, reward=RewardConfig(), domain=TRAINING_DOMAIN)
+        batch.seed(consecutive_seeds(self.seed, sales))
+        seen, profit = batch.observe(), np.zeros(sales)
+        for _ in range(self.plan.ticks // config.every):
+            profit += batch.step(policy.act(seen))[0]
+            seen = batch.seen()
+        self.ticks += sales * self.plan.ticks
+        self.progress(sales * self.plan.ticks)
+        return float(profit.mean())
+
+
+@dataclass(frozen=True)
+class FixedSearch:
+    """What the search for the best fixed policy found."""
+
+    menu: tuple[int, ...]
+    """Menu index of each product."""
+    operations: Operations
+    ticks: int
+    """Simulated ticks spent."""
+
+
+def search_fixed(
+    plan: Plan,
+    *,
+    ticks: int,
+    seed: int,
+    sales: int = 128,
+    operations: Sequence[Operations] | None = None,
+    progress: Callable[[int], object] = _silent,
+) -> FixedSearch:
+    """Best fixed depth per product with its operations on the training members, by coordinate search on common sales.
+
+    It starts at the best uniform depth: list price with its own :func:`best_operations`, found on eight times the
+    ``sales``, and each deeper one with the best of those of its neighbour and what differs from them in one thing. Then
+    one product, or one of the operations, is changed at a time, for the better only, until ``ticks`` simulated ticks
+    are spent. When a whole round changes nothing, the search goes on with twice the sales. All candidates of a round
+    meet the same sales.
+    """
+    trials, known = Trials(plan, seed=seed, progress=progress), {}
+    offers = list(operations_of(plan) if operations is None else operations)
+
+    def best(candidates: list[tuple[tuple[int, ...], Operations]]) -> tuple[tuple[int, ...], Operations]:
+        for candidate in candidates:
+            if candidate not in known:
+                rule = fixed(trials.plan, candidate[0], operations=candidate[1])
+                known[candidate] = trials.profit(rule, sales=sales)
+        return max(candidates, key=known.__getitem__)
+
+    def near(how: Operations) -> list[Operations]:
+        return [other for other in offers if _differ(how, other) <= 1]
+
+    level = (0,) * plan.products
+    suited = [(level, _best(trials, lambda plan, how: fixed(plan, level, operations=how), offers, sales=8 * sales))]
+    for depth in range(1, plan.menu):
+        level = (depth,) * plan.products
+        suited.append(best([(level, how) for how in near(suited[-1][1])]))
+    found = best(suited)
+    while trials.ticks < ticks:
+        before = found
+        for product in range(plan.products):
+            menu = found[0]
+            found = best([((*menu[:product], k, *menu[product + 1 :]), found[1]) for k in range(plan.menu)])
+        found = best([(found[0], how) for how in near(found[1])])
+        if found == before:
+            sales *= 2
+            known.clear()
+    return FixedSearch(*found, trials.ticks)
+
+
+def _differ(one: Operations, other: Operations) -> int:
+    """In how many things; a scaler and its target are one."""
+    return sum(a != b for a, b in zip(_things(one), _things(other), strict=True))
+
+
+def _things(how: Operations) -> tuple[object, ...]:
+    return (how.scaler, how.target), how.pushes, how.opening_ticks, how.doors, how.lots, how.early_waves
+
+
+def best_fixed(plan: Plan, found: FixedSearch) -> RulePolicy:
+    """The policy that :func:`search_fixed` found."""
+    return fixed(plan, found.menu, operations=found.operations, name="best fixed")
+
+
+def best_operations(
+    plan: Plan,
+    rule: Rule,
+    *,
+    seed: int,
+    sales: int = FINAL_SALES,
+    operations: Sequence[Operations] | None = None,
+    progress: Callable[[int], object] = _silent,
+) -> Operations:
+    """Operations with which ``rule`` earns most on the training members: heats on some of the sales, then a final.
+
+    All candidates of a round meet the same sales; the final is long, for where single sales collapse, a thousand of
+    them tell good operations from the best by chance. Source: successive halving, Jamieson & Talwalkar (2016),
+    arXiv:1502.07943.
+    """
+    offers = operations_of(plan) if operations is None else operations
+    return _best(Trials(plan, seed=seed, progress=progress), rule, offers, sales=sales)
+
+
+def _best(trials: Trials, rule: Rule, operations: Sequence[Operations], *, sales: int) -> Operations:
+    left = list(operations)
+    for heat in _HEATS:
+        if len(left) > _LEFT:
+            left = _ordered(trials, rule, left, sales=max(1, sales // heat))[: max(_LEFT, len(left) // _LEFT)]
+    return _ordered(trials, rule, left, sales=sales)[0]
+
+
+def _ordered(trials: Trials, rule: Rule, operations: Sequence[Operations], *, sales: int) -> list[Operations]:
+    """``operations``, the best first; of equals the first of them."""
+    profits = {how: trials.profit(rule(trials.plan, how), sales=sales) for how in operations}
+    return sorted(operations, key=lambda how: -profits[how])

@@ -1,0 +1,77 @@
+"""Two teams: pricing is optimised first as if capacity were no matter, capacity second given those prices.
+
+So do most companies. The price team plays the training members with servers that never fail and cost nothing, and takes
+the pricing rule (with pushes, lots and early waves) that earns most there: depths held, the ladder, the run-out price,
+the fluid LP or fitted programs. The operations team then takes that rule as given and looks for the scaler, utilization
+and doors that suit it best on the sale as it is. Nobody waits at list price for servers to boot: that would need the
+two to talk.
+
+In a reference sale both teams are exact: the price team solves the sale without capacity, the operations team the
+dynamic program over servers given those prices.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from flashsim.planning.search import FINAL_SALES, Trials, best_operations
+from flashsim.reference import JointSale, siloed, solve
+from flashsim.rules.programs import TablePolicy, planned_sale
+from flashsim.rules.rules import Operations, Rule, RulePolicy, calls_of, operations_of
+from flashsim.scenarios.compiled import Plan
+from flashsim.sim.parameters import as_arguments
+from flashsim.sim.servers import ServerArguments, ServerParams
+
+NAME = "two teams"
+_AMPLE = 1e9
+
+
+@dataclass(frozen=True)
+class TeamsFound:
+    """What the two teams settled on."""
+
+    rule: str
+    """The pricing rule that earned most where capacity is no matter."""
+    operations: Operations
+
+
+def without_capacity(plan: Plan) -> Plan:
+    """The plan with servers that never fail and cost nothing."""
+    ample = ServerParams(
+        service_rate=_AMPLE, start_servers=1, min_servers=1, max_servers=1, lag=0, cost=0.0, penalty=0.0
+    )
+    servers = as_arguments(ample, ServerArguments)
+    return replace(plan, tables=plan.tables._replace(servers=servers), server_changes=(0,))
+
+
+def search_teams(
+    plan: Plan,
+    rules: Mapping[str, Rule],
+    *,
+    seed: int,
+    sales: int = FINAL_SALES,
+    progress: Callable[[int], object] = lambda _ticks: None,
+) -> TeamsFound:
+    """The rule of ``rules`` that the price team takes, and the operations that the other team gives it."""
+    blind = without_capacity(plan)
+    trials = Trials(blind, seed=seed, progress=progress)
+    offers = [(name, how) for name in rules for how in calls_of(plan)]
+    rule, wanted = max(offers, key=lambda offer: trials.profit(rules[offer[0]](trials.plan, offer[1]), sales=sales))
+    given = list(
+        dict.fromkeys(
+            replace(wanted, target=how.target, scaler=how.scaler, doors=how.doors) for how in operations_of(plan)
+        )
+    )
+    found = best_operations(plan, rules[rule], seed=seed, sales=sales, operations=given, progress=progress)
+    return TeamsFound(rule, found)
+
+
+def two_teams(plan: Plan, rules: Mapping[str, Rule], found: TeamsFound) -> RulePolicy:
+    """The policy that the two teams play."""
+    policy = rules[found.rule](plan, found.operations)
+    return RulePolicy(NAME, plan, policy.price, operations=found.operations)
+
+
+def two_teams_exactly(plan: Plan) -> TablePolicy:
+    """Both teams on a reference sale."""
+    sale = planned_sale(plan)
+    return TablePolicy(NAME, plan, siloed(sale) if isinstance(sale, JointSale) else solve(sale).policy)

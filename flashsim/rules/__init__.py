@@ -1,0 +1,50 @@
+"""What a good team does today, and what theory would do: policies without a network, on what the learners know.
+
+    rules      a depth held, the human ladder, the run-out price, and operations: scalers, pushes, the opening
+    fluid      the fluid linear program, solved anew at every decision
+    programs   fitted dynamic programs
+
+Each sees the observation and the training members' forecast alone. How they are searched: ``flashsim.planning``. Every
+public name is importable from here.
+"""
+
+from flashsim.rules.fluid import FluidProgram, Outlook, fluid_lp, fluid_programs
+from flashsim.rules.programs import TablePolicy, fitted_programs, optimal, planned_sale, priced_by_programs
+from flashsim.rules.rules import (
+    HUMAN_TEAM,
+    LADDER,
+    Operations,
+    Rule,
+    RulePolicy,
+    dashboard_of,
+    fixed,
+    human_team,
+    ladder,
+    list_price,
+    operations_of,
+    run_out_price,
+)
+
+__all__ = [
+    "HUMAN_TEAM",
+    "LADDER",
+    "FluidProgram",
+    "Operations",
+    "Outlook",
+    "Rule",
+    "RulePolicy",
+    "TablePolicy",
+    "dashboard_of",
+    "fitted_programs",
+    "fixed",
+    "fluid_lp",
+    "fluid_programs",
+    "human_team",
+    "ladder",
+    "list_price",
+    "operations_of",
+    "optimal",
+    "planned_sale",
+    "priced_by_programs",
+    "run_out_price",
+]

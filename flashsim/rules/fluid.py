@@ -1,0 +1,171 @@
+"""Fluid linear program, solved anew at every decision from the observed stock, the learned level and the forecast.
+
+With θ the learned level of a product, λ_tk its forecast units and v_k what a unit brings at menu index k (its price
+net of the value of a unit left over and of the servers that its further visitors need), the plan from tick t with n
+units is
+
+    max Σ_{u>=t} Σ_k v_k·s_uk     s.t.  Σ s <= n,  s_uk <= θ·λ_uk·x_uk,  Σ_k x_uk = 1,  x >= 0.
+
+Products share nothing but servers, whose price is in v, so there is one program a product. It is a continuous
+multiple-choice knapsack, whose solution is greedy and exact: of each tick only the upper concave hull of the points
+(λ_uk, v_k·λ_uk) matters; its segments, of all ticks together, are taken in the order of their slopes until n/θ units
+are spent. The slope of the last one is the shadow price of a unit. So all programs of a sale are solved before it
+opens, and re-solving is a look-up of n/θ. Where several ticks share that last slope, the plan takes the same part of
+each, and the tick at hand is given the menu index nearest to its mixture.
+
+Source: Gallego & van Ryzin (1994), Management Science 40(8), for the fluid program; Jasin & Kumar (2012), Math. Oper.
+Res. 37(2), for re-solving it; Sinha & Zoltners (1979), Oper. Res. 27(3), for the greedy solution. Left out: waves (all
+units of the plan count from the start), and what chance is worth.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim.rules.rules import USUAL, Operations, RulePolicy, dashboard_of
+from flashsim.scenarios.compiled import Plan
+
+_SAME = 1e-9  # slopes that differ by less, relative to the largest, are one
+
+
+def net_prices(plan: Plan, *, visit_cost: float) -> NDArray[np.float64]:
+    """What a unit brings (product, menu): its price less the servers for the visitors whom the offer attracts.
+
+    ``visit_cost`` is that of a visit, currency. Those who would come anyway are no cost of an offer.
+    """
+    units = plan.forecast.units.sum(axis=(0, 1))  # menu
+    visitors = plan.forecast.visitors.sum(axis=0)
+    anyway = visitors[0] if plan.tables.traffic.has_exogenous_visitors else 0.0
+    further = np.divide(visitors - anyway, units, out=np.zeros_like(units), where=units > 0.0)
+    return np.maximum(0.0, plan.tables.price - visit_cost * np.maximum(0.0, further))
+
+
+def visit_cost(plan: Plan, operations: Operations) -> float:
+    """Servers that a visit takes at the utilization aimed at, currency."""
+    servers = plan.tables.servers
+    return float(servers.cost / (servers.service_rate * operations.target))
+
+
+def paid_units(plan: Plan) -> NDArray[np.float64]:
+    """Forecast units that are paid, (tick, product, menu)."""
+    return plan.forecast.units[:-1] * (1.0 - plan.tables.stock.payment_failure)
+
+
+def units_in_stock(plan: Plan) -> NDArray[np.float64]:
+    """What the observation of stock is a share of, (product,)."""
+    return np.maximum(1, plan.tables.planned + plan.tables.stock.lots * plan.tables.lot_units).astype(np.float64)
+
+
+class Outlook:
+    """Reads stock and learned level of each product from observations."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.dashboard = plan, dashboard_of(plan)
+
+    def tick(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        """(sale,)."""
+        return self.dashboard.tick(observation)
+
+    def stock(self, observation: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Units that can still be sold, (sale, product)."""
+        shares = [self.dashboard.share(observation, f"product_{p}_stock") for p in range(self.plan.products)]
+        return np.rint(np.stack(shares, axis=1) * units_in_stock(self.plan))
+
+    def level(self, observation: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Learned demand over the forecast, (sale, product); 1 in a reference sale, whose rates are known."""
+        if self.plan.is_reference:
+            return np.ones((observation.shape[0], self.plan.products))
+        levels = [self.dashboard.ratio(observation, f"product_{p}_level") for p in range(self.plan.products)]
+        return np.stack(levels, axis=1)
+
+
+class FluidProgram:
+    """The fluid programs of one product from every tick on, solved for every stock at once."""
+
+    def __init__(self, units: NDArray[np.float64], worth: NDArray[np.float64]) -> None:
+        """``units`` (tick, menu) forecast, ``worth`` (menu) of a unit above that of one left over."""
+        ticks, menu = units.shape
+        self.vertices = np.zeros((ticks, menu), np.int64)  # menu index after each segment of the hull
+        demand, slope = np.zeros((ticks, menu)), np.full((ticks, menu), -np.inf)
+        for tick in range(ticks):
+            hull = _hull(units[tick], worth * units[tick])
+            before = np.concatenate([[0.0], units[tick][hull]])
+            gains = np.concatenate([[0.0], (worth * units[tick])[hull]])
+            count = len(hull)
+            demand[tick, :count] = np.diff(before)
+            slope[tick, :count] = np.diff(gains) / np.maximum(np.diff(before), 1e-300)
+            self.vertices[tick] = [*hull, *([hull[-1]] * (menu - count))] if hull else [int(np.argmax(worth))] * menu
+        scale = max(1e-300, float(np.abs(worth).max())) * _SAME
+        self._slope = np.where(np.isfinite(slope), np.round(slope / scale) * scale, -np.inf)
+        self._demand = demand
+        self.thresholds = np.full((ticks, menu), np.inf)  # units from which a segment of the tick at hand is taken
+        self._plans = [self._solve(tick) for tick in range(ticks)]
+
+    def _solve(self, tick: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Slopes in falling order and the units up to the end of each, of all segments from ``tick`` on."""
+        slopes, place = np.unique(-self._slope[tick:], return_inverse=True)
+        sizes = np.bincount(place.ravel(), self._demand[tick:].ravel(), slopes.size)
+        upto = np.cumsum(sizes)
+        own = place.reshape(self._slope[tick:].shape)[0]
+        self.thresholds[tick] = np.where(np.isfinite(self._slope[tick]), (upto - 0.5 * sizes)[own], np.inf)
+        is_real = np.isfinite(slopes)
+        return -slopes[is_real], upto[is_real]
+
+    def menu(self, tick: NDArray[np.int64], cover: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Menu index (sale,) with ``cover`` (sale,) units of stock over the level."""
+        taken = (cover[:, None] >= self.thresholds[tick]).sum(axis=1)
+        return self.vertices[tick, np.maximum(taken, 1) - 1]
+
+    def shadow_price(self, tick: NDArray[np.int64], cover: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What one unit more would earn (sale,), above the value of one left over."""
+        price = np.zeros(cover.shape)
+        for t in np.unique(tick):
+            slopes, upto = self._plans[t]
+            rows = tick == t
+            place = np.searchsorted(upto, cover[rows] * (1.0 - 1e-12), side="left")
+            price[rows] = np.append(slopes, 0.0)[place]
+        return np.maximum(price, 0.0)
+
+    def value(self, stock: float) -> float:
+        """Optimum of the program from the first tick on."""
+        slopes, upto = self._plans[0]
+        sold = np.diff(np.minimum(np.concatenate([[0.0], upto]), stock))
+        return float((np.maximum(slopes, 0.0) * sold).sum())
+
+
+def _hull(units: NDArray[np.float64], gains: NDArray[np.float64]) -> list[int]:
+    """Menu indices at the corners of the upper concave hull of (units, gains) with the origin, while gains rise."""
+    hull: list[int] = []
+    for k in np.lexsort((-gains, units)):
+        if units[k] <= 0.0 or gains[k] <= (gains[hull[-1]] if hull else 0.0):
+            continue
+        while hull:
+            x, y = (units[hull[-2]], gains[hull[-2]]) if len(hull) > 1 else (0.0, 0.0)
+            if (gains[hull[-1]] - y) * (units[k] - x) > (gains[k] - y) * (units[hull[-1]] - x):
+                break
+            hull.pop()
+        hull.append(int(k))
+    return hull
+
+
+def fluid_programs(plan: Plan, *, visit_cost: float) -> list[FluidProgram]:
+    """One a product."""
+    worth = net_prices(plan, visit_cost=visit_cost) - plan.tables.salvage_value[:, None]
+    units = paid_units(plan)
+    return [FluidProgram(units[:, product], worth[product]) for product in range(plan.products)]
+
+
+def fluid_lp(
+    plan: Plan, operations: Operations = USUAL, *, programs: Sequence[FluidProgram] | None = None
+) -> RulePolicy:
+    """Prices of the fluid program, solved anew in every tick; ``programs``: one a product, None: with usual servers."""
+    outlook = Outlook(plan)
+    solved = programs or fluid_programs(plan, visit_cost=visit_cost(plan, USUAL))
+
+    def price(observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        tick = outlook.tick(observation)
+        cover = outlook.stock(observation) / np.maximum(outlook.level(observation), 1e-9)
+        return np.stack([program.menu(tick, cover[:, p]) for p, program in enumerate(solved)], axis=1)
+
+    return RulePolicy("fluid LP", plan, price, operations=operations)

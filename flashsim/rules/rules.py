@@ -1,0 +1,186 @@
+"""Pricing rules with their operations: a depth for each product, held; the human ladder; the run-out price.
+
+* best fixed: a depth for each product, searched by simulation;
+* ladder: 15, 30, 45 % off in the three thirds of the sale;
+* run-out price: each product at the menu price at which its stock lasts just to the end, by forecast and what was
+  learned of its level.
+
+Each comes with the operations that suit it best: how its servers are scaled, and for which utilization, how many people
+are let in, whether its pushes are sent, evenly spread, whether the supplier's lots are ordered at the opening, whether
+waves are released ahead of their time where a product is nearly sold out, and how long it stays at list price while the
+servers ordered at the opening boot. A *tracking* scaler follows the larger of present and
+forecast visits, as cloud providers offer it; a *scheduled* one is planned ahead from the forecast, corrected by the
+level learned so far: servers for the visits of the tick in which an order comes into force, whatever comes now. A
+*threshold* scaler, which is what a team does by hand, takes one step up while servers are busy above one mark and one
+step down below another.
+
+Source: Gallego & van Ryzin (1994), Management Science 40(8), for fixed and run-out prices.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim.envs.calls import PlannedCalls
+from flashsim.envs.dashboard import Dashboard
+from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders
+from flashsim.scenarios.compiled import Plan
+
+LADDER = (0.15, 0.30, 0.45)
+HUMAN_TEAM = "human team"
+BUSY, IDLE = 0.7, 0.3
+"""Marks of the threshold scaler, utilization: 0.7 is what cloud providers use in their examples."""
+
+
+def dashboard_of(plan: Plan) -> Dashboard:
+    """What reads the observations of ``plan``."""
+    return ActionCodec(plan, ActionConfig()).dashboard
+
+
+Scaler = Literal["tracking", "scheduled", "threshold"]
+
+
+@dataclass(frozen=True)
+class Operations:
+    """How a rule is run beside its prices."""
+
+    target: float = 0.7
+    """Utilization that the scaler aims at; 0.7 is what cloud providers use in their examples."""
+    pushes: bool = False
+    """Whether the budgeted pushes are sent."""
+    opening_ticks: int = 0
+    """Ticks at list price before the rule begins, while the servers ordered at the opening boot."""
+    scaler: Scaler = "tracking"
+    """Whether servers follow what is seen, a plan made from the forecast, or two marks (``target`` is not used then); a
+    reference sale shows nothing to track."""
+    doors: int = 0
+    """Which of the plan's admission caps holds all the time."""
+    lots: bool = False
+    """Whether all lots are ordered from the supplier at the opening."""
+    early_waves: bool = False
+    """Whether the next wave is released as soon as a product is nearly sold out, before it is due."""
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """Orders that are planned before the sale, by name."""
+        planned = {"push": self.pushes, "reorder": self.lots, "release": self.early_waves}
+        return tuple(name for name, is_planned in planned.items() if is_planned)
+
+
+USUAL = Operations()
+"""As they are where nothing is searched."""
+
+TARGETS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.4, 2.0)
+"""Utilizations that are searched; above 1, part of a rush is never served."""
+SEARCHED_SCALERS: tuple[Scaler, ...] = ("tracking", "scheduled")
+
+
+def operations_of(plan: Plan) -> list[Operations]:
+    """All ways to run a rule in ``plan`` that are searched; those that do nothing are left out."""
+    lag = int(plan.tables.servers.lag)
+    budget, lots, waves = plan.tables.traffic.push_budget, plan.tables.stock.lots, plan.tables.wave_tick.shape[0]
+    return [
+        Operations(target, pushes, opening, scaler, doors, ordered, early)
+        for scaler in SEARCHED_SCALERS
+        for target in TARGETS
+        for pushes in ((False, True) if budget else (False,))
+        for opening in sorted({0, lag, lag + 2})
+        for doors in range(len(plan.admission_caps))
+        for ordered in ((False, True) if lots else (False,))
+        for early in ((False, True) if waves > 1 else (False,))
+    ]
+
+
+def calls_of(plan: Plan) -> list[Operations]:
+    """Usual operations with each choice of calls that does something in ``plan``: pushes, lots, early waves or not."""
+    calls = sorted({(how.pushes, how.lots, how.early_waves) for how in operations_of(plan)})
+    return [Operations(pushes=pushes, lots=lots, early_waves=early) for pushes, lots, early in calls]
+
+
+class ThresholdScaler:
+    """One step of servers up while they are busier than ``BUSY``, one down while less than ``IDLE``; else none."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.dashboard = dashboard_of(plan)
+        changes = plan.server_changes
+        self.up = min((change for change in changes if change > 0), default=0)
+        self.down = max((change for change in changes if change < 0), default=0)
+
+    def change(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Servers more or fewer (sale,)."""
+        busy = self.dashboard.share(observation, "utilization")
+        return np.where(busy > BUSY, self.up, np.where(busy < IDLE, self.down, 0))
+
+
+class RulePolicy:
+    """A pricing rule with its operations. It reads the observation only."""
+
+    def __init__(
+        self,
+        name: str,
+        plan: Plan,
+        price: Callable[[NDArray[np.float32]], NDArray[np.int64]],
+        *,
+        operations: Operations,
+    ) -> None:
+        """``price`` gives menu indices (sale, product) for observations."""
+        self.name, self.price, self.operations = name, price, operations
+        by_hand = operations.scaler == "threshold"
+        config = ActionConfig()
+        if not by_hand:
+            config = ActionConfig(scaler_targets=(operations.target,), scaler=operations.scaler)
+        self.action = asdict(config)
+        self._codec = ActionCodec(plan, config)
+        self._by_hand = ThresholdScaler(plan) if by_hand else None
+        self._calls = PlannedCalls(self._codec.dashboard, operations.calls)
+        self._cap = plan.admission_caps[operations.doors]
+
+    def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Actions (sale, head)."""
+        menu = self.price(observation)
+        is_opening = self._codec.dashboard.tick(observation) < self.operations.opening_ticks
+        menu = np.where(is_opening[:, None], 0, menu)
+        timing = self._calls.order(observation)
+        change = np.zeros_like(timing) if self._by_hand is None else self._by_hand.change(observation)
+        doors = np.full(menu.shape[0], self._cap)
+        return self._codec.encode(Orders(menu, timing, change, doors))
+
+
+Rule = Callable[[Plan, Operations], RulePolicy]
+
+
+def fixed(plan: Plan, menu: Sequence[int], *, operations: Operations, name: str = "fixed") -> RulePolicy:
+    """The menu index ``menu`` (product,) for the whole sale."""
+    row = np.array(menu, np.int64)
+    return RulePolicy(name, plan, lambda seen: np.tile(row, (seen.shape[0], 1)), operations=operations)
+
+
+def list_price(plan: Plan, operations: Operations = USUAL) -> RulePolicy:
+    """No discount at all."""
+    return fixed(plan, [0] * plan.products, operations=operations, name="list price")
+
+
+def ladder(plan: Plan, operations: Operations = USUAL, *, name: str = "ladder 15/30/45") -> RulePolicy:
+    """15, 30, 45 % off in the three thirds of the sale, at the nearest depths of the menu."""
+    board = dashboard_of(plan)
+    steps = np.stack([np.abs(plan.depths - depth).argmin(axis=1) for depth in LADDER])
+
+    def price(observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        past = 1.0 - board.share(observation, "time_left")
+        third = np.minimum((past * len(LADDER) + 1e-6).astype(np.int64), len(LADDER) - 1)
+        return steps[third]
+
+    return RulePolicy(name, plan, price, operations=operations)
+
+
+def human_team(plan: Plan) -> RulePolicy:
+    """The ladder with a threshold scaler, searched by nobody: what is done by hand."""
+    return ladder(plan, Operations(scaler="threshold"), name=HUMAN_TEAM)
+
+
+def run_out_price(plan: Plan, operations: Operations = USUAL) -> RulePolicy:
+    """Each product at the menu index at which its stock runs out just at the end, by forecast and learned level."""
+    return RulePolicy("run-out price", plan, dashboard_of(plan).run_out, operations=operations)

@@ -1,0 +1,208 @@
+"""How programs start and end: typed configs, one sentence for what cannot be used, and the exit codes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+from tests.experiments import toy_program
+from tests.experiments.toy_program import ToyError, main
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class Ended(NamedTuple):
+    code: int
+    stderr: str
+
+
+Start = Callable[..., Ended]
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Start:
+    """Start the toy program in an empty folder with these arguments; its exceptions other than SystemExit come out."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # so that what the program sets is taken back
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["toy", *arguments])
+        try:
+            main()
+        except SystemExit as ended:
+            return Ended(int(ended.code or 0), capsys.readouterr().err)
+        return Ended(0, capsys.readouterr().err)
+
+    return run
+
+
+def runs(folder: Path) -> list[str]:
+    """Every file below the folder, relative to it."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_defaults_come_from_the_dataclass_and_differences_from_yaml_and_command_line(
+    start: Start, tmp_path: Path
+) -> None:
+    assert start("agent=dqn", "agent.exploration=0.3", "limit=2", "scenario.menu=[0,0.5]", "output=here") == Ended(
+        0, ""
+    )
+    built = (tmp_path / "here" / "config.txt").read_text()
+    assert built == (
+        "ToyConfig(seed=0, then='', limit=2.0, scenario=ToyScenario(stock=7, menu=(0.0, 0.5)), "
+        "agent=ToyDQN(gamma=0.99, device=<Device.auto: 'auto'>, exploration=0.3), output='here')"
+    )
+    saved = yaml.safe_load((tmp_path / "here" / "config.yaml").read_text())
+    assert saved["scenario"] == {"stock": 7, "menu": [0, 0.5]}
+    assert saved["agent"]["device"] == "auto"
+    assert "hydra" not in saved
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("scenario.stok=3", "there is no key scenario.stok (in scenario.stok=3); did you mean scenario.stock?"),
+        ("scenaro.stock=3", "there is no key scenaro.stock (in scenaro.stock=3); did you mean scenario.stock?"),
+        ("stock=3", "there is no key stock (in stock=3); did you mean scenario.stock?"),
+        ("scenario={stok:3}", "there is no key scenario.stok (in scenario={stok:3}); did you mean scenario.stock?"),
+        (
+            "agent.exploration=0.3",
+            "there is no key agent.exploration (in agent.exploration=0.3); "
+            "choose from agent.gamma, agent.device, agent.clip_range",
+        ),
+        ("+sed=3", "there is no key sed (in sed=3); did you mean seed?"),
+        ("+scenario.stok=3", "there is no key scenario.stok (in scenario.stok=3); did you mean scenario.stock?"),
+        (
+            "scenario=wrong_key",
+            "there is no key scenario.stok (in scenario.stok=7 of toy_conf/scenario/wrong_key.yaml); "
+            "did you mean scenario.stock?",
+        ),
+        (
+            "scenario=grocery_evning",
+            "there is no option scenario=grocery_evning; did you mean scenario=grocery_evening?",
+        ),
+        ("agent=reinforce", "there is no option agent=reinforce; choose from dqn, ppo"),
+        ("agent.gamma=abc", "agent.gamma must be a number, got 'abc'"),
+        ("seed=1.5", "seed must be a whole number, got 1.5"),
+        ("limit=x", "limit must be a number or null, got 'x'"),
+        ("scenario.stock=null", "scenario.stock must be a whole number, got null"),
+        ("scenario.menu=[0,a]", "scenario.menu[1] must be a number, got 'a'"),
+        ("agent.device=cp", "agent.device must be one of auto, cpu, got 'cp'; did you mean cpu?"),
+        (
+            "scenario=wrong_type",
+            "scenario.stock must be a whole number, got 'many' in toy_conf/scenario/wrong_type.yaml",
+        ),
+        ("scenario.stock=-1", "scenario: stock must be >= 0, got -1"),
+        ("seed=???", "seed has no default: give it as seed=VALUE"),
+        ("seed=${nothing}", "seed: Interpolation key 'nothing' not found; correct the value"),
+        (
+            "scenario.stock=[",
+            "cannot read the argument 'scenario.stock=[': write key=value, and quote brackets, commas and spaces",
+        ),
+        ("scenario=null", "Config group override must be a string or a list. Got NoneType"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence_and_leaves_nothing(
+    start: Start, tmp_path: Path, argument: str, sentence: str
+) -> None:
+    assert start(argument) == Ended(2, f"error: {sentence}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_yaml_file_is_named_with_its_line(start: Start) -> None:
+    code, stderr = start("scenario=not_yaml")
+    assert code == 2
+    assert "not_yaml.yaml is not YAML, line 2: expected ',' or ']'" in stderr
+    assert stderr.count("\n") == 1
+
+
+def test_an_unwritable_output_folder_is_one_sentence(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    for arguments in (["output=file/below"], ["-m", "seed=1,2", "output=file/below"], ["output=file"]):
+        code, stderr = start(*arguments)
+        assert code == 2
+        assert stderr.startswith("error: cannot write ")
+        assert stderr.count("\n") == 1
+    assert runs(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_two_runs_never_mix_in_one_folder(start: Start, tmp_path: Path) -> None:
+    start("output=here")
+    before = (tmp_path / "here" / "config.txt").read_text()
+    code, stderr = start("output=here", "seed=1")
+    assert code == 2
+    assert "the output folder here already holds files; choose another output=PATH" in stderr
+    assert (tmp_path / "here" / "config.txt").read_text() == before
+
+
+def test_bad_input_found_by_the_program_leaves_no_folder_unless_it_holds_results(start: Start, tmp_path: Path) -> None:
+    assert start("then=refuse", "output=a") == Ended(2, "error: the World is truncated: got 3 bytes; make it again\n")
+    assert start("then=refuse late", "output=b").code == 2
+    assert not (tmp_path / "a").exists()
+    assert "table.csv" in runs(tmp_path / "b")
+    assert json.loads((tmp_path / "b" / "run.json").read_text())["finished"] is False
+
+
+def test_a_fault_of_ours_keeps_its_traceback(start: Start) -> None:
+    with pytest.raises(ToyError, match="a fault of ours"):
+        start("then=fail")
+    with pytest.raises(ToyError, match="a fault of ours"):
+        start("-m", "then=fail")
+
+
+def test_an_interrupt_ends_with_130(start: Start) -> None:
+    assert start("then=interrupt") == Ended(130, "interrupted\n")
+
+
+def test_every_job_of_a_sweep_has_a_folder_of_its_own(start: Start, tmp_path: Path) -> None:
+    assert start("-m", "seed=3,4", "agent=ppo,dqn", "output=sweep") == Ended(0, "")
+    jobs = [yaml.safe_load((tmp_path / "sweep" / str(job) / "config.yaml").read_text()) for job in range(4)]
+    assert [(job["seed"], "exploration" in job["agent"]) for job in jobs] == [(3, 0), (3, 1), (4, 0), (4, 1)]
+    command = json.loads((tmp_path / "sweep" / "2" / "run.json").read_text())["command"]
+    assert command == "python -m experiments.toy seed=4 agent=ppo output=sweep"
+
+
+def test_bad_input_in_a_sweep_names_the_job_and_ends_with_2(start: Start, tmp_path: Path) -> None:
+    code, stderr = start("-m", "seed=3,4", "then=refuse", "output=sweep")
+    assert code == 2
+    assert "seed=3" in stderr.splitlines()[0]
+    assert stderr.splitlines()[-1] == "error: the World is truncated: got 3 bytes; make it again"
+    assert runs(tmp_path) == ["sweep/multirun.yaml"]
+
+
+def test_the_default_folder_bears_the_program_s_name_and_the_moment(start: Start, tmp_path: Path) -> None:
+    start()
+    (folder,) = (tmp_path / "outputs" / "toy").iterdir()
+    assert runs(folder) == ["config.txt", "config.yaml", "run.json", "timings.json"]
+
+
+def test_help_names_the_program_its_groups_and_its_defaults(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setattr(sys, "argv", ["toy", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith((toy_program.__doc__ or "").splitlines()[0])
+    assert "agent=NAME: dqn, ppo" in text
+    assert "scenario=NAME: grocery_evening, not_yaml, wrong_key, wrong_type" in text
+    assert "(explained in experiments/toy.py)" in text
+    assert "clip_range: 0.2" in text
+
+
+def test_a_process_prints_the_sentence_alone_and_exits_with_2(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-m", "tests.experiments.toy_program", "scenario.stok=3"]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr == ("error: there is no key scenario.stok (in scenario.stok=3); did you mean scenario.stock?\n")

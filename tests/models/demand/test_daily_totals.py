@@ -1,0 +1,119 @@
+"""Demand from a table of sales by day: the truth it was made with is found, and what it does not tell is said."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flashsim.errors import InputError
+from flashsim.models.demand.daily_totals import OwnDemand, learn_demand
+from tests.data.own_folder import ELASTICITY, LEVEL, LIST_PRICES, PROMOTION, WEEKDAY, level_of, make_sales
+
+
+def checked(sales: pd.DataFrame) -> pd.DataFrame:
+    """The table as the reader hands it on."""
+    flags = {"promotion": sales["promotion"] == 1, "sold_out": sales["stock_out"] == 1}
+    return sales.assign(date=pd.to_datetime(sales["date"]), sales=sales["sales"].astype(float), **flags)
+
+
+def learn(sales: pd.DataFrame, *, members: int = 4, seed: int = 0) -> OwnDemand:
+    generator = np.random.default_rng(seed)
+    return learn_demand(sales, members=members, generator=generator, progress=lambda done, total: None)
+
+
+@pytest.fixture(scope="module")
+def learned() -> OwnDemand:
+    return learn(checked(make_sales(168)), members=6)
+
+
+def test_levels_responses_promotions_and_weekdays_are_those_of_the_shop(learned: OwnDemand) -> None:
+    """A fifth of the days are sold out: with these taken for demand, the best days would be missing."""
+    assert learned.product_ids == ("p0", "p1", "p2")
+    np.testing.assert_allclose(learned.list_price, LIST_PRICES)
+    truth = np.array([level_of(product) for product in range(3)])
+    np.testing.assert_allclose(learned.level.mean(axis=0), truth, rtol=0.08)
+    np.testing.assert_allclose(learned.elasticity[:, :2].mean(axis=0), ELASTICITY, atol=0.35)
+    assert learned.promotion_effect is not None
+    np.testing.assert_allclose(learned.promotion_effect.mean(axis=0), PROMOTION, atol=0.12)
+    np.testing.assert_allclose(learned.weekday_factor.mean(axis=0), WEEKDAY / WEEKDAY.mean(), atol=0.08)
+    assert learned.supported_depth == pytest.approx(0.4, abs=0.02)
+
+
+def test_members_differ_as_much_as_the_weeks_of_the_shop(learned: OwnDemand) -> None:
+    assert (learned.level.std(axis=0) > 0.002 * learned.level.mean(axis=0)).all()
+    assert (learned.level.std(axis=0) < 0.15 * learned.level.mean(axis=0)).all()
+
+
+def test_poisson_counts_have_hardly_any_frailty(learned: OwnDemand) -> None:
+    assert max(part.common for part in learned.spread) < 0.02
+    assert np.mean([part.product for part in learned.spread]) < 0.03
+
+
+def test_sell_outs_taken_for_demand_would_make_the_response_too_flat() -> None:
+    """Shelves run empty on days of deep discounts; what was sold there is less than what was wanted."""
+    sales = checked(make_sales(168))
+    censored, naive = (learn(table, members=2).elasticity[:, :2] for table in (sales, sales.assign(sold_out=False)))
+    assert sales["sold_out"].mean() > 0.1
+    assert naive.mean() > censored.mean() + 0.5
+    assert abs(censored.mean() - ELASTICITY) < 0.35
+
+
+def test_a_product_of_one_price_has_no_response_and_says_so(learned: OwnDemand) -> None:
+    assert set(learned.unidentified) == {"p2"}
+    assert learned.unidentified["p2"] == "was sold at one price, 11, on all but 0 of its 168 days"
+    assert np.isnan(learned.elasticity[:, 2]).all()
+    everywhere = learn(checked(make_sales(60)).assign(price=9.0), members=2)
+    assert set(everywhere.unidentified) == {"p0", "p1", "p2"}
+    assert everywhere.supported_depth is None
+    assert everywhere.level.mean() > 0.5 * LEVEL
+
+
+def test_a_product_that_never_sold_or_always_sold_out_is_left_out_with_the_reason() -> None:
+    sales = checked(make_sales(60))
+    dead = sales[sales["product_id"] == "p0"].assign(product_id="dead", sales=0.0, sold_out=False)
+    scarce = sales[sales["product_id"] == "p0"].assign(product_id="scarce", sales=3.0, sold_out=True)
+    learned = learn(pd.concat([sales, dead, scarce]), members=1)
+    assert learned.product_ids == ("p0", "p1", "p2")
+    assert learned.left_out["dead"] == "never sold in 60 rows"
+    assert "sold out in each of its 60 rows" in learned.left_out["scarce"]
+    mondays = sales[sales["product_id"] == "p0"].assign(product_id="rare")
+    mondays = mondays.assign(sold_out=mondays["date"].dt.day_of_week == 0)
+    assert "sold out on every monday" in learn(pd.concat([sales, mondays]), members=1).left_out["rare"]
+    with pytest.raises(InputError, match="no product can be learned: dead never sold in 60 rows"):
+        learn(dead)
+
+
+def test_a_product_with_few_days_is_left_out() -> None:
+    sales = checked(make_sales(60))
+    new = sales[(sales["product_id"] == "p0") & (sales["date"] >= "2026-02-20")].assign(product_id="new")
+    learned = learn(pd.concat([sales, new]), members=2)
+    assert learned.left_out == {"new": "has 14 days, 30 are needed"}
+
+
+def test_a_product_that_the_model_does_not_fit_is_left_out() -> None:
+    sales = checked(make_sales(60))
+    uneven = sales[sales["product_id"] == "p0"].assign(product_id="uneven", sold_out=False, promotion=False)
+    uneven["sales"] = np.where(np.arange(60) % 9 == 0, 9000.0, 0.0)
+    assert "sells too unevenly for the model" in learn(pd.concat([sales, uneven]), members=1).left_out["uneven"]
+
+
+def test_prices_that_follow_demand_upwards_tell_no_response() -> None:
+    sales = checked(make_sales(112, seed=3)).assign(promotion=False, sold_out=False)
+    upward = sales.assign(sales=np.round(20.0 * sales["price"] ** 2))
+    learned = learn(upward, members=1)
+    assert {"p0", "p1"} <= set(learned.unidentified)
+    assert "sold more at higher prices" in learned.unidentified["p0"]
+
+
+def test_a_promotion_that_is_the_discount_is_not_told_apart_from_it() -> None:
+    sales = checked(make_sales(112))
+    discounted = sales["price"] < sales["product_id"].map(dict(zip(("p0", "p1", "p2"), LIST_PRICES, strict=True)))
+    deep = sales["price"].where(~discounted, 0.7 * sales["product_id"].map({"p0": 5.0, "p1": 8.0, "p2": 11.0}))
+    learned = learn(sales.assign(promotion=discounted, price=deep), members=1)
+    assert learned.promotion_effect is None
+
+
+def test_equal_seeds_give_equal_members_and_other_seeds_others() -> None:
+    sales = checked(make_sales(60))
+    one, again, other = learn(sales, members=2), learn(sales, members=2), learn(sales, members=2, seed=1)
+    np.testing.assert_array_equal(one.level, again.level)
+    assert (one.level != other.level).any()
