@@ -1,6 +1,6 @@
-"""Linear bandits: LinUCB and Thompson sampling choose the menu index of each product by what a tick of it will bring.
+"""Linear bandits: LinUCB and Thompson sampling choose the price index of each product by what a tick of it will bring.
 
-For product p with features x of the observation and menu index k the reward of a tick is taken to be linear,
+For product p with features x of the observation and price index k the reward of a tick is taken to be linear,
 
     E[r | x, k] = w_pk·x        A_pk = I + Σ x·xᵀ        b_pk = Σ r·x        w_pk = A_pk⁻¹·b_pk
 
@@ -32,7 +32,7 @@ from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.planning.field import Baseline, Field
 from flashsim.rules.fluid import Outlook, fluid_programs, net_prices, visit_cost
 from flashsim.rules.rules import USUAL, Operations, RulePolicy
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 FEATURES = (
@@ -56,23 +56,23 @@ class LinearBandit:
     """What was learned."""
 
     name: Literal["LinUCB", "Thompson sampling"]
-    precision: NDArray[np.float64]  # product, menu, feature, feature; A
-    response: NDArray[np.float64]  # product, menu, feature; b
+    precision: NDArray[np.float64]  # product, price, feature, feature; A
+    response: NDArray[np.float64]  # product, price, feature; b
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        """(product, menu, feature)."""
+        """(product, price, feature)."""
         return np.asarray(np.linalg.solve(self.precision, self.response[..., None])[..., 0], np.float64)
 
 
 class _Sight:
     """Features of the products, and what a unit brings."""
 
-    def __init__(self, plan: Plan, operations: Operations) -> None:
-        cost = visit_cost(plan, operations)
-        self.plan, self.outlook = plan, Outlook(plan)
-        self.programs = fluid_programs(plan, visit_cost=cost)
-        self.worth = net_prices(plan, visit_cost=cost) - plan.tables.salvage_value[:, None]
+    def __init__(self, sale: CompiledSale, operations: Operations) -> None:
+        cost = visit_cost(sale, operations)
+        self.sale, self.outlook = sale, Outlook(sale)
+        self.programs = fluid_programs(sale, visit_cost=cost)
+        self.worth = net_prices(sale, visit_cost=cost) - sale.tables.salvage_value[:, None]
         self.scale = np.maximum(1e-9, self.worth.max(axis=1))
 
     def shadow_prices(self, observation: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -87,13 +87,13 @@ class _Sight:
         level = np.minimum(self.outlook.level(observation), _LARGEST_LEVEL)
         price = shadow / self.scale
         left = np.broadcast_to(board.share(observation, "time_left")[:, None], level.shape)
-        run_out = board.run_out(observation) / max(1, self.plan.menu - 1)
+        run_out = board.run_out(observation) / max(1, self.sale.price_levels - 1)
         charged = level * price
         return np.stack([np.ones_like(level), level, charged, level * left, charged * left, left, run_out], axis=2)
 
 
 def learn_bandit(
-    plan: Plan,
+    sale: CompiledSale,
     name: Literal["LinUCB", "Thompson sampling"],
     *,
     sales: int,
@@ -103,22 +103,22 @@ def learn_bandit(
     progress: Callable[[int], object] = lambda _ticks: None,
 ) -> LinearBandit:
     """Play ``sales`` sales of the training members, ``batch`` side by side, and learn from every tick."""
-    trained_on = plan.with_members(plan.training_members)
-    sight, random = _Sight(plan, operations), np.random.default_rng(seed)
+    trained_on = sale.with_members(sale.training_members)
+    sight, random = _Sight(sale, operations), np.random.default_rng(seed)
     width = len(FEATURES)
-    arms = (plan.products, plan.menu)
+    arms = (sale.products, sale.price_levels)
     bandit = LinearBandit(name, np.tile(np.eye(width), (*arms, 1, 1)), np.zeros((*arms, width)))
     choose = {"LinUCB": _upper_bounds, "Thompson sampling": _drawn}[name]
-    chosen = np.zeros((batch, plan.products), np.int64)
-    rule = RulePolicy(name, plan, lambda _: chosen, operations=operations)
+    chosen = np.zeros((batch, sale.products), np.int64)
+    rule = RulePolicy(name, sale, lambda _: chosen, operations=operations)
     action = ActionConfig(**rule.action)
-    paid_share = 1.0 - plan.tables.stock.payment_failure
-    usual = np.maximum(plan.forecast.units[:-1, :, 0] * sight.scale, 1e-9)  # tick, product; currency
+    paid_share = 1.0 - sale.tables.stock.payment_failure
+    usual = np.maximum(sale.forecast.units[:-1, :, 0] * sight.scale, 1e-9)  # tick, product; currency
     for first in range(0, sales, batch):
         play = SaleBatch(trained_on, batch, action=action, reward=RewardConfig(), domain=TRAINING_DOMAIN)
         play.seed(consecutive_seeds(seed + first, batch))
         seen = play.observe()
-        for tick in range(plan.ticks):
+        for tick in range(sale.ticks):
             shadow = sight.shadow_prices(seen)
             x = sight.features(seen, shadow)
             chosen[:] = choose(bandit, x, random).argmax(axis=2)
@@ -127,18 +127,18 @@ def learn_bandit(
             worth = np.take_along_axis(sight.worth[None], chosen[:, :, None], axis=2)[..., 0]
             _learn(bandit, x, chosen, sold * (worth - shadow) / usual[tick])
             seen = play.seen()
-        progress(batch * plan.ticks)
+        progress(batch * sale.ticks)
     return bandit
 
 
 def _upper_bounds(bandit: LinearBandit, x: NDArray[np.float64], _random: np.random.Generator) -> NDArray[np.float64]:
-    """(sale, product, menu)."""
+    """(sale, product, price)."""
     spread = np.einsum("spf,pkfg,spg->spk", x, np.linalg.inv(bandit.precision), x, optimize=True)
     return _expected(bandit.weights, x) + EXPLORATION["LinUCB"] * np.sqrt(spread)
 
 
 def _drawn(bandit: LinearBandit, x: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.float64]:
-    """(sale, product, menu), with weights drawn anew for each sale."""
+    """(sale, product, price), with weights drawn anew for each sale."""
     root = np.linalg.cholesky(np.linalg.inv(bandit.precision))
     noise = random.standard_normal((x.shape[0], *bandit.response.shape))
     spread = np.einsum("spf,pkfg,spkg->spk", x, root, noise, optimize=True)
@@ -146,7 +146,7 @@ def _drawn(bandit: LinearBandit, x: NDArray[np.float64], random: np.random.Gener
 
 
 def _expected(weights: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Expected reward (sale, product, menu) by ``weights`` (product, menu, feature)."""
+    """Expected reward (sale, product, price) by ``weights`` (product, price, feature)."""
     return np.einsum("spf,pkf->spk", x, weights, optimize=True)
 
 
@@ -160,20 +160,20 @@ def _learn(
     bandit.response[:] += np.einsum("spk,sp,spf->pkf", taken, reward, x, optimize=True)
 
 
-def bandit_rule(plan: Plan, bandit: LinearBandit, operations: Operations = USUAL) -> RulePolicy:
+def bandit_rule(sale: CompiledSale, bandit: LinearBandit, operations: Operations = USUAL) -> RulePolicy:
     """What ``bandit`` has learned, played without exploration."""
-    sight, weights = _Sight(plan, USUAL), bandit.weights
+    sight, weights = _Sight(sale, USUAL), bandit.weights
 
     def price(observation: NDArray[np.float32]) -> NDArray[np.int64]:
         x = sight.features(observation, sight.shadow_prices(observation))
         return _expected(weights, x).argmax(axis=2)
 
-    return RulePolicy(bandit.name, plan, price, operations=operations)
+    return RulePolicy(bandit.name, sale, price, operations=operations)
 
 
 def _bandit(field: Field, name: Literal["LinUCB", "Thompson sampling"]) -> RulePolicy:
-    learned = learn_bandit(field.plan, name, sales=LEARNING_SALES, seed=field.seed, progress=field.progress)
-    return field.suited(name, lambda plan, how: bandit_rule(plan, learned, how))
+    learned = learn_bandit(field.sale, name, sales=LEARNING_SALES, seed=field.seed, progress=field.progress)
+    return field.suited(name, lambda sale, how: bandit_rule(sale, learned, how))
 
 
 BANDITS: dict[str, Baseline] = {

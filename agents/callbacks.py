@@ -18,7 +18,7 @@ from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.evaluation.rollout import Rollout, play
 from flashsim.policies.bundle import Policy
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 PARTS_OF_SALE = 4  # depth and servers are shown for each quarter of the sale
@@ -65,9 +65,9 @@ class SaleMetrics(BaseCallback):
     ``slow_tick_latency_p95_s``: 95 % of the visits of a tick are served within it, but in one slow tick of twenty.
     """
 
-    def __init__(self, plan: Plan, progress: Callable[[int], object]) -> None:
+    def __init__(self, sale: CompiledSale, progress: Callable[[int], object]) -> None:
         super().__init__()
-        self.plan, self.progress = plan, progress
+        self.sale, self.progress = sale, progress
         self._clear()
 
     def _clear(self) -> None:
@@ -97,9 +97,11 @@ class SaleMetrics(BaseCallback):
         self._ticks += closed.size
         self._unfeasible += float(rows(ledger.projected).sum())
         self._latencies.append(rows(ledger.latency_p95_s).copy())
-        tick = np.where(closed, self.plan.ticks, rows(batch.state.tick)) - 1
-        part = np.minimum(tick * PARTS_OF_SALE // self.plan.ticks, PARTS_OF_SALE - 1)
-        depth = np.take_along_axis(self.plan.depths[None], rows(ledger.menu)[..., None], axis=2)[..., 0].mean(axis=1)
+        tick = np.where(closed, self.sale.ticks, rows(batch.state.tick)) - 1
+        part = np.minimum(tick * PARTS_OF_SALE // self.sale.ticks, PARTS_OF_SALE - 1)
+        depth = np.take_along_axis(self.sale.depths[None], rows(ledger.price_index)[..., None], axis=2)[..., 0].mean(
+            axis=1
+        )
         for table, values in ((self._depth, depth), (self._servers, rows(ledger.servers))):
             table[:, 0] += np.bincount(part, weights=values, minlength=PARTS_OF_SALE)
             table[:, 1] += np.bincount(part, minlength=PARTS_OF_SALE)
@@ -118,7 +120,7 @@ class SaleMetrics(BaseCallback):
         record("sale/profit", profit / sales)
         for name in ("revenue", "goods_cost", "server_cost", "penalty", "salvage"):
             record(f"sale/{name}", sums[name] / sales)
-        stock = self._sales * int(self.plan.stock.sum()) + sums["ordered"]
+        stock = self._sales * int(self.sale.stock.sum()) + sums["ordered"]
         record("sale/sell_through", sums["paid"] / max(1.0, stock))
         record("service/error_share", sums["errors"] / max(1.0, sums["errors"] + sums["abandoned"] + sums["served"]))
         record("service/abandoned_per_sale", sums["abandoned"] / sales)
@@ -192,7 +194,7 @@ class BestNetwork(BaseCallback):
 
     def __init__(
         self,
-        plan: Plan,
+        sale: CompiledSale,
         action: ActionConfig,
         *,
         every: int,
@@ -206,7 +208,7 @@ class BestNetwork(BaseCallback):
         """``usual`` is the rule to lead."""
         super().__init__()
         self.spread, self.reward, self.constraints = spread, reward, constraints
-        self.plan, self.action = plan.with_members(plan.training_members), asdict(action)
+        self.sale, self.action = sale.with_members(sale.training_members), asdict(action)
         self.every, self.sales, self.first_seed = every, sales, seed
         self.curve: list[CurvePoint] = []
         self.best: dict[str, Any] = {}
@@ -224,7 +226,7 @@ class BestNetwork(BaseCallback):
 
     def measure(self) -> None:
         """Play greedily; remember the network if it is the best so far."""
-        rollout = self._play(network_policy(self.model, self.plan, name="candidate", action=self.action, training={}))
+        rollout = self._play(network_policy(self.model, self.sale, name="candidate", action=self.action, training={}))
         totals, names = rollout.totals, self.constraints.names
         profit, error = float(totals["profit"].mean()), float(totals["profit"].std(ddof=1) / np.sqrt(self.sales))
         is_profit = self.reward == RewardConfig()
@@ -257,7 +259,7 @@ class BestNetwork(BaseCallback):
 
     def _play(self, policy: Policy) -> Rollout:
         return play(
-            self.plan,
+            self.sale,
             policy,
             sales=self.sales,
             seed=self.first_seed,

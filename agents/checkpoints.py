@@ -187,7 +187,7 @@ def _remember(model: DQN, arrays: dict[str, NDArray[Any]], told: dict[str, Any])
 def _steps_of_sales(model: BaseAlgorithm) -> int:
     """Steps in which every row of the batch plays one sale."""
     sales = _sales(model)
-    return sales.sales * (sales.plan.ticks // sales.codec.config.every)
+    return sales.sales * (sales.sale.ticks // sales.codec.config.every)
 
 
 def _sales(model: BaseAlgorithm) -> SaleBatch:

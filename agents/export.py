@@ -23,7 +23,7 @@ from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.errors import InputError
 from flashsim.policies.bundle import NetworkPolicy, save_policy
 from flashsim.policies.guardrails import Rails
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 
 PROBES = 64
 ONNX_FILE = "policy.onnx"
@@ -34,7 +34,7 @@ _ONNX_NODE = {"tanh": "Tanh", "relu": "Relu"}
 
 
 def network_policy(
-    model: BaseAlgorithm, plan: Plan, *, name: str, action: Mapping[str, Any], training: Mapping[str, Any]
+    model: BaseAlgorithm, sale: CompiledSale, *, name: str, action: Mapping[str, Any], training: Mapping[str, Any]
 ) -> NetworkPolicy:
     """The greedy policy of ``model`` as plain arrays; InputError when the model is neither PPO nor DQN.
 
@@ -52,36 +52,36 @@ def network_policy(
     used = {activations[type(module)] for module in modules if type(module) in activations}
     if len(used) != 1 or len(linear) * 2 - 1 != len(modules):
         raise InputError(f"export: expected linear layers with one kind of activation between, got {modules}")
-    codec = ActionCodec(plan, ActionConfig(**action))
+    codec = ActionCodec(sale, ActionConfig(**action))
     return NetworkPolicy(
         name=name,
         action=action,
         head_sizes=codec.head_sizes,
-        observation=tuple(feature.name for feature in observation_table(plan)),
+        observation=tuple(feature.name for feature in observation_table(sale)),
         weights=tuple(layer.weight.detach().cpu().numpy().astype(np.float32) for layer in linear),
         biases=tuple(layer.bias.detach().cpu().numpy().astype(np.float32) for layer in linear),
         activation=used.pop(),
         training=training,
         rails=Rails(**codec.rails(is_masked=isinstance(model, MaskablePPO))),
-        menu=codec.menu(),
+        choices=codec.meanings(),
     )
 
 
-def export(policy: NetworkPolicy, model: BaseAlgorithm, folder: Path, *, plan: Plan, seed: int) -> None:
+def export(policy: NetworkPolicy, model: BaseAlgorithm, folder: Path, *, sale: CompiledSale, seed: int) -> None:
     """Write the bundle of ``policy`` to ``folder``: weights and card, ONNX, and the model's zip for training on."""
     packed = io.BytesIO()
     model.save(packed)
     beside = {ONNX_FILE: onnx_bytes(policy), ZIP_FILE: packed.getvalue()}
-    save_policy(policy, folder, probes=collect_probes(plan, policy, seed=seed), beside=beside)
+    save_policy(policy, folder, probes=collect_probes(sale, policy, seed=seed), beside=beside)
 
 
-def collect_probes(plan: Plan, policy: NetworkPolicy, *, seed: int) -> NDArray[np.float32]:
+def collect_probes(sale: CompiledSale, policy: NetworkPolicy, *, seed: int) -> NDArray[np.float32]:
     """Observations that ``policy`` itself meets, from start to end of a few training sales."""
     rows = 4
-    env = make_sb3(plan, num_envs=rows, seed=seed, action=ActionConfig(**policy.action), members=plan.training_members)
+    env = make_sb3(sale, num_envs=rows, seed=seed, action=ActionConfig(**policy.action), members=sale.training_members)
     observation: NDArray[np.float32] = env.reset()
     seen = [observation]
-    for _ in range(plan.ticks // ActionConfig(**policy.action).every - 1):
+    for _ in range(sale.ticks // ActionConfig(**policy.action).every - 1):
         env.step_async(policy.act(observation))
         observation, _, _, _ = env.step_wait()
         seen.append(observation)

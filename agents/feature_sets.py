@@ -13,12 +13,12 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from flashsim.envs.feature_groups import feature_set
 from flashsim.envs.features import observation_table
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 
 
-def show_only(model: BaseAlgorithm, plan: Plan, chosen: str) -> None:
+def show_only(model: BaseAlgorithm, sale: CompiledSale, chosen: str) -> None:
     """Let the networks of ``model``, fresh or not, see the feature set ``chosen`` alone (``feature_groups``)."""
-    names = [feature.name for feature in observation_table(plan)]
+    names = [feature.name for feature in observation_table(sale)]
     seen = set(feature_set(names, chosen))
     if len(seen) == len(names):
         return

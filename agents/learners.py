@@ -40,7 +40,7 @@ from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
 from flashsim.policies.bundle import NetworkPolicy
 from flashsim.rules import Operations, RulePolicy, run_out_price
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_whole
 from flashsim.sim.streams import TRAINING_DOMAIN
 
@@ -62,25 +62,25 @@ class Trained:
     """Of the curve, when the network was as it was kept."""
     config: AgentConfig
     seed: int
-    plan: Plan
+    sale: CompiledSale
     rule: RulePolicy | None
     """At which it started."""
 
     def policy(self) -> NetworkPolicy:
         """The greedy policy, ready to be played or exported."""
-        action = _plain(asdict(self.config.action(self.plan)))
-        return network_policy(self.model, self.plan, name=self.config.name, action=action, training=self.facts())
+        action = _plain(asdict(self.config.action(self.sale)))
+        return network_policy(self.model, self.sale, name=self.config.name, action=action, training=self.facts())
 
     def facts(self) -> dict[str, Any]:
         """JSON for the card of a bundle."""
         facts = training_facts(
-            self.model, self.plan, self.config, seed=self.seed, scale=self.reward_scale, rule=self.rule
+            self.model, self.sale, self.config, seed=self.seed, scale=self.reward_scale, rule=self.rule
         )
         return facts | {"curve": [point.row() for point in self.curve], "kept": self.kept.row()}
 
 
 def training_facts(
-    model: BaseAlgorithm, plan: Plan, config: AgentConfig, *, seed: int, scale: float, rule: RulePolicy | None
+    model: BaseAlgorithm, sale: CompiledSale, config: AgentConfig, *, seed: int, scale: float, rule: RulePolicy | None
 ) -> dict[str, Any]:
     """What determines a training, as JSON."""
     return {
@@ -89,14 +89,14 @@ def training_facts(
         "seed": seed,
         "reward_scale": scale,
         "device": model.device.type,
-        "scenario": plan.name,
+        "scenario": sale.name,
         "rule": None if rule is None else asdict(rule.operations),
         "versions": {"stable_baselines3": stable_baselines3.__version__, "torch": torch.__version__},
     }
 
 
 def train(
-    plan: Plan,
+    sale: CompiledSale,
     config: AgentConfig,
     *,
     seed: int,
@@ -106,7 +106,7 @@ def train(
     checkpoint: Path | None = None,
     resume: Path | None = None,
 ) -> Trained:
-    """Train on the training members of ``plan``; the same seed gives the same network at one thread count.
+    """Train on the training members of ``sale``; the same seed gives the same network at one thread count.
 
     ``progress`` is told of env steps. The training keeps a ``checkpoint`` of itself, and goes on from ``resume``, which
     such a one left behind, to the same network and curve as without the stop.
@@ -118,20 +118,20 @@ def train(
     torch.set_num_threads(config.torch_threads)
     Distribution.set_default_validate_args(False)
     first = seed * SEEDS_PER_RUN
-    rule = _starting_rule(plan, config, usual)
+    rule = _starting_rule(sale, config, usual)
     if rule is not None:
         config = steering(config, rule)
-    action = config.action(plan)
+    action = config.action(sale)
     constraints = _constraints(config)
-    spread = random_spread(plan, action, seed=first + _SCALE, reward=config.reward, constraints=constraints)
+    spread = random_spread(sale, action, seed=first + _SCALE, reward=config.reward, constraints=constraints)
     scale = spread.reward
     if rule is not None and config.paired and isinstance(config, DQNConfig):
-        scale = lead_spread(plan, rule, action, reward=config.reward, seed=first + _SCALE)
-    model = make_model(plan, config, seed=first, scale=scale, rule=rule, is_resumed=resume is not None)
+        scale = lead_spread(sale, rule, action, reward=config.reward, seed=first + _SCALE)
+    model = make_model(sale, config, seed=first, scale=scale, rule=rule, is_resumed=resume is not None)
     if log_folder is not None:
         model.set_logger(configure(str(log_folder), ["tensorboard"]))
     best = BestNetwork(
-        plan,
+        sale,
         action,
         every=max(1, config.steps // config.evaluations),
         sales=config.evaluation_sales,
@@ -141,8 +141,8 @@ def train(
         constraints=constraints,
         usual=rule,
     )
-    callbacks = [FiniteRewards(), SaleMetrics(plan, progress), best, *_schedules(config, spread)]
-    facts = training_facts(model, plan, config, seed=seed, scale=scale, rule=rule)
+    callbacks = [FiniteRewards(), SaleMetrics(sale, progress), best, *_schedules(config, spread)]
+    facts = training_facts(model, sale, config, seed=seed, scale=scale, rule=rule)
     if resume is not None:
         go_on(resume, model, best, facts=facts, first_seed=first)
     if checkpoint is not None:
@@ -151,7 +151,7 @@ def train(
     best.restore()
     if isinstance(model, DQN):
         stock_again(model)
-    return Trained(model, scale, tuple(best.curve), best.kept, config, seed, plan, rule)
+    return Trained(model, scale, tuple(best.curve), best.kept, config, seed, sale, rule)
 
 
 def _learn(model: BaseAlgorithm, config: AgentConfig, callbacks: list[BaseCallback], *, is_new: bool) -> None:
@@ -161,11 +161,11 @@ def _learn(model: BaseAlgorithm, config: AgentConfig, callbacks: list[BaseCallba
     model.learn(left, callback=callbacks, log_interval=every, reset_num_timesteps=is_new)
 
 
-def _starting_rule(plan: Plan, config: AgentConfig, usual: Operations | None) -> RulePolicy | None:
+def _starting_rule(sale: CompiledSale, config: AgentConfig, usual: Operations | None) -> RulePolicy | None:
     """The rule at which an assisted agent starts, with the operations ``usual`` if there are any; else None."""
-    if not config.is_assisted(plan):
+    if not config.is_assisted(sale):
         return None
-    return usual_run(plan) if usual is None else run_out_price(plan, usual)
+    return usual_run(sale) if usual is None else run_out_price(sale, usual)
 
 
 def _schedules(config: AgentConfig, spread: Spread) -> list[BaseCallback]:
@@ -193,7 +193,7 @@ def torch_device(device: Device) -> str:
 
 
 def make_model(
-    plan: Plan,
+    sale: CompiledSale,
     config: AgentConfig,
     *,
     seed: int,
@@ -206,7 +206,7 @@ def make_model(
     If assisted, it starts from ``rule``; None: from that of :func:`usual_run`. One that is resumed is not fitted to it,
     for its weights are those of a checkpoint.
     """
-    rule = _starting_rule(plan, config, None) if rule is None else rule
+    rule = _starting_rule(sale, config, None) if rule is None else rule
     if rule is not None:
         config = steering(config, rule)
     makers: dict[type, Callable[..., BaseAlgorithm]] = {
@@ -215,26 +215,26 @@ def make_model(
         MaskablePPOConfig: _make_ppo,
         DQNConfig: _make_dqn,
     }
-    env = _training_env(plan, config, rule, seed=seed, scale=scale)
-    model = makers[type(config)](plan, config, env, seed=seed, device=torch_device(config.device))
-    show_only(model, plan, config.observation)
-    if isinstance(model, DQN) and isinstance(config, DQNConfig) and config.is_assisted(plan) and config.summed:
+    env = _training_env(sale, config, rule, seed=seed, scale=scale)
+    model = makers[type(config)](sale, config, env, seed=seed, device=torch_device(config.device))
+    show_only(model, sale, config.observation)
+    if isinstance(model, DQN) and isinstance(config, DQNConfig) and config.is_assisted(sale) and config.summed:
         sum_heads(model, env.sales.codec.sizes.tolist())
     if rule is not None and not is_resumed:
-        _start_at(rule, model, plan, config, seed=seed + _SHOWN)
+        _start_at(rule, model, sale, config, seed=seed + _SHOWN)
     env.seed(seed)  # SB3 has given it the small seed of the network
     return model
 
 
-def _start_at(rule: RulePolicy, model: BaseAlgorithm, plan: Plan, config: AgentConfig, *, seed: int) -> None:
+def _start_at(rule: RulePolicy, model: BaseAlgorithm, sale: CompiledSale, config: AgentConfig, *, seed: int) -> None:
     """Fit the network of ``model`` to ``rule``, if ``config`` asks for it."""
-    action = config.action(plan)
+    action = config.action(sale)
     if isinstance(config, DQNConfig) and config.margin:
         assert isinstance(model, DQN)
-        prefer(model, plan, rule, action=action, margin=config.margin, seed=seed)
+        prefer(model, sale, rule, action=action, margin=config.margin, seed=seed)
     if isinstance(config, PPOConfig) and config.head_start:
         assert isinstance(model, PPO | MaskablePPO)
-        imitate(model, plan, rule, action=action, share=config.head_start, seed=seed)
+        imitate(model, sale, rule, action=action, share=config.head_start, seed=seed)
 
 
 def _falling(start: float, final: float) -> Callable[[float], float]:
@@ -248,17 +248,17 @@ def _rollout(config: PPOConfig) -> tuple[int, int]:
     return steps, _PARTS if config.batch_size is None else max(1, round(steps / config.batch_size))
 
 
-def _sales_at_once(plan: Plan, config: AgentConfig) -> int:
+def _sales_at_once(sale: CompiledSale, config: AgentConfig) -> int:
     """Sales stepped side by side; PPO's are a rollout."""
     assert isinstance(config, PPOConfig | DQNConfig)
     if isinstance(config, DQNConfig):
         return config.sales
-    decisions, (steps, parts) = plan.ticks // config.action(plan).every, _rollout(config)
+    decisions, (steps, parts) = sale.ticks // config.action(sale).every, _rollout(config)
     return parts * max(1, round(steps / (decisions * parts)))
 
 
-def _make_ppo(plan: Plan, config: PPOConfig, env: FlashSaleVecEnv, *, seed: int, device: str) -> BaseAlgorithm:
-    decisions = plan.ticks // config.action(plan).every
+def _make_ppo(sale: CompiledSale, config: PPOConfig, env: FlashSaleVecEnv, *, seed: int, device: str) -> BaseAlgorithm:
+    decisions = sale.ticks // config.action(sale).every
     algorithms = {PPOConfig: PPO, TensorPPOConfig: TensorPPO, MaskablePPOConfig: MaskablePPO}
     return algorithms[type(config)](
         "MlpPolicy",
@@ -278,17 +278,17 @@ def _make_ppo(plan: Plan, config: PPOConfig, env: FlashSaleVecEnv, *, seed: int,
 
 
 def _training_env(
-    plan: Plan, config: AgentConfig, rule: RulePolicy | None, *, seed: int, scale: float
+    sale: CompiledSale, config: AgentConfig, rule: RulePolicy | None, *, seed: int, scale: float
 ) -> FlashSaleVecEnv:
     kind: Callable[..., SaleBatch] = SaleBatch
-    members = plan.with_members(plan.training_members)
+    members = sale.with_members(sale.training_members)
     if rule is not None and config.paired:
         limits = usual_limits(members, rule, reward=config.reward, seed=seed + _SCALE)
         kind = partial(PairedSales, usual=rule, limits=limits)
     batch = kind(
         members,
-        _sales_at_once(plan, config),
-        action=config.action(plan),
+        _sales_at_once(sale, config),
+        action=config.action(sale),
         reward=config.reward,
         domain=TRAINING_DOMAIN,
         constraints=_constraints(config),
@@ -300,7 +300,7 @@ def _constraints(config: AgentConfig) -> ConstraintConfig:
     return config.constraints if isinstance(config, PPOConfig) else ConstraintConfig()
 
 
-def _make_dqn(_plan: Plan, config: DQNConfig, env: FlashSaleVecEnv, *, seed: int, device: str) -> DQN:
+def _make_dqn(_sale: CompiledSale, config: DQNConfig, env: FlashSaleVecEnv, *, seed: int, device: str) -> DQN:
     return DQN(
         "MlpPolicy",
         env,

@@ -12,7 +12,7 @@ from flashsim.envs.feature_groups import feature_set
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.spaces import HEADS, ActionConfig
 from flashsim.errors import InputError
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_whole
 
 SCALER_TARGETS = (0.4, 0.5, 0.6, 0.7, 0.8)
@@ -61,7 +61,7 @@ class AgentConfig:
     opening_ticks: int | None = None
     """Ticks from the opening in which an assisted agent steers around list price instead; null: those of its rule."""
     planned_calls: tuple[str, ...] | None = None
-    """Calls (push, reorder, release) that an assisted agent can leave to the plan; null: those of its rule."""
+    """Calls (push, reorder, release) that an assisted agent can leave to its rule; null: those of its rule."""
     scaler: str | None = None
     """Which scaler an assisted agent steers: tracking or scheduled; null: that of its rule."""
     scaler_targets: tuple[float, ...] = ()
@@ -101,12 +101,12 @@ class AgentConfig:
             check_whole("layers", width, 1, 100_000)
         self._assisted_action(around=0, every=1)  # refuses what no sale could offer
 
-    def action(self, plan: Plan) -> ActionConfig:
-        """The actions that this agent takes in ``plan``."""
-        if not self.is_assisted(plan):
+    def action(self, sale: CompiledSale) -> ActionConfig:
+        """The actions that this agent takes in ``sale``."""
+        if not self.is_assisted(sale):
             return self._plain_action()
-        every = self.decide_every if plan.ticks % self.decide_every == 0 else 1
-        return self._assisted_action(around=min(self.steps_around, plan.menu - 1), every=every)
+        every = self.decide_every if sale.ticks % self.decide_every == 0 else 1
+        return self._assisted_action(around=min(self.steps_around, sale.price_levels - 1), every=every)
 
     def _plain_action(self) -> ActionConfig:
         return ActionConfig(
@@ -130,17 +130,17 @@ class AgentConfig:
             every=every,
         )
 
-    def is_assisted(self, plan: Plan) -> bool:
-        """Whether this agent steers around rules in ``plan``."""
-        return self.assisted and not plan.is_reference
+    def is_assisted(self, sale: CompiledSale) -> bool:
+        """Whether this agent steers around rules in ``sale``."""
+        return self.assisted and not sale.is_reference
 
-    def is_paired(self, plan: Plan) -> bool:
-        """Whether this agent learns from sales and their twins in ``plan``."""
-        return self.paired and self.is_assisted(plan)
+    def is_paired(self, sale: CompiledSale) -> bool:
+        """Whether this agent learns from sales and their twins in ``sale``."""
+        return self.paired and self.is_assisted(sale)
 
-    def simulated_ticks(self, plan: Plan) -> int:
+    def simulated_ticks(self, sale: CompiledSale) -> int:
         """Ticks that the training simulates, those of twins included."""
-        return self.steps * self.action(plan).every * (2 if self.is_paired(plan) else 1)
+        return self.steps * self.action(sale).every * (2 if self.is_paired(sale) else 1)
 
     @property
     def flat(self) -> bool:

@@ -24,14 +24,14 @@ from matplotlib.figure import Figure
 from experiments.benchmarks import training as benchmark_training
 from experiments.benchmarks.footprint import megabytes_of_sales, start_seconds, state_bytes
 from experiments.benchmarks.naive_env import NaiveSale
-from experiments.benchmarks.sale import PRODUCTS, SEGMENTS, make_plan
+from experiments.benchmarks.sale import PRODUCTS, SEGMENTS, make_sale
 from experiments.benchmarks.stopwatch import measure
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder, machine
 from flashsim.envs.vector import FlashSaleVectorEnv
 from flashsim.errors import InputError
 from flashsim.files import write_json, write_text
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 
 NAIVE, SINGLE, QUEUE = "naive numpy env", "gymnasium.make", "Ciw, customers"
 STEPS_A_TURN = 1_024  # of the clock
@@ -71,9 +71,9 @@ class BenchmarkConfig:
             raise InputError(f"repeats and seconds must be above 0, got {self.repeats!r} and {self.seconds!r}")
 
 
-def vector_case(plan: Plan, *, sales: int, threads: int) -> Callable[[], int]:
+def vector_case(sale: CompiledSale, *, sales: int, threads: int) -> Callable[[], int]:
     """Steps of a batch with random actions."""
-    env = FlashSaleVectorEnv(plan, num_envs=sales, threads=threads)
+    env = FlashSaleVectorEnv(sale, num_envs=sales, threads=threads)
     env.reset(seed=0)
     env.action_space.seed(0)
     actions = [env.action_space.sample() for _ in range(8)]
@@ -123,14 +123,14 @@ def queue_case() -> Callable[[], int]:
 
 def speed_table(config: BenchmarkConfig) -> pd.DataFrame:
     """Speed of every case: one row each, with its ratio of CPU time to the naive env."""
-    plan = make_plan()
+    sale = make_sale()
     cases = {
-        f"sales: {sales:,}, threads: {threads}": vector_case(plan, sales=sales, threads=threads)
+        f"sales: {sales:,}, threads: {threads}": vector_case(sale, sales=sales, threads=threads)
         for sales in config.sales
         for threads in config.threads
     }
-    cases[SINGLE] = single_case(gymnasium.make("flashsim/FlashSale-v0", scenario=plan))
-    cases[NAIVE] = single_case(NaiveSale(plan))
+    cases[SINGLE] = single_case(gymnasium.make("flashsim/FlashSale-v0", scenario=sale))
+    cases[NAIVE] = single_case(NaiveSale(sale))
     if importlib.util.find_spec("ciw") is None:
         print("Ciw is not installed: its row is left out; install flashsim[dev] to see it.", flush=True)
     else:
@@ -150,7 +150,7 @@ def scaling_table(config: BenchmarkConfig) -> tuple[pd.DataFrame, dict[str, floa
     """
     sizes = [(products, segments) for products in config.products for segments in config.segments]
     cases = {
-        f"{products} × {segments}": vector_case(make_plan(products, segments), sales=config.cell_sales, threads=1)
+        f"{products} × {segments}": vector_case(make_sale(products, segments), sales=config.cell_sales, threads=1)
         for products, segments in sizes
     }
     speeds = measure(cases, seconds=config.seconds, repeats=config.repeats)

@@ -66,22 +66,22 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
     learners = [load_policy(bundle) for bundle in config.bundles]
     check_names([policy.name for policy in learners])
     world = obtain_world(config.world, folder)
-    plan = make_scenario(config.scenario, world).plan()
+    sale = make_scenario(config.scenario, world).compile()
     for policy in learners:
-        check_policy(plan, policy)
+        check_policy(sale, policy)
     folder.record(seeds={"evaluation": config.evaluation.seed}, data={"world": world.fingerprint()})
-    with searching_baselines(plan, ticks=config.search_ticks) as rivals:
+    with searching_baselines(sale, ticks=config.search_ticks) as rivals:
         baselines = make_rivals(rivals, config.baselines, folder=folder.path)
     policies = [*learners, *baselines]
     names = [policy.name for policy in learners]
     context = {
-        **world_context(world, plan),
-        **sale_context(plan, sales=config.evaluation.sales),
+        **world_context(world, sale),
+        **sale_context(sale, sales=config.evaluation.sales),
         "policy_notes": DESCRIPTIONS | dict(zip(names, (str(Path(b).name) for b in config.bundles), strict=True)),
         "provenance": folder.provenance(),
     }
     evaluate(
-        plan,
+        sale,
         policies,
         config.evaluation,
         learners=names,

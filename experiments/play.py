@@ -45,7 +45,7 @@ from flashsim.policies.bundle import NetworkPolicy, load_policy
 from flashsim.report.english import FIGURES
 from flashsim.report.figures import LEAD, course, render
 from flashsim.report.response_figures import responses
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_whole
 
 SHOWN = {
@@ -117,27 +117,27 @@ def main(config: PlayConfig, folder: RunFolder) -> None:
     policy = load_policy(config.bundle)
     folder.record(seeds={"sales": config.seed})
     if is_reference(config.scenario):
-        sale = make_reference(config.scenario)
-        plan = sale.plan()
-        check_policy(plan, policy)
-        report_exactly(sale, policy, folder=folder.path)
+        reference = make_reference(config.scenario)
+        sale = reference.compile()
+        check_policy(sale, policy)
+        report_exactly(reference, policy, folder=folder.path)
     else:
         world = obtain_world(config.world, folder)
         folder.record(data={"world": world.fingerprint()})
-        plan = make_scenario(config.scenario, world).plan()
-        check_policy(plan, policy)
-        plan = plan.with_members(plan.heldout_members)
+        sale = make_scenario(config.scenario, world).compile()
+        check_policy(sale, policy)
+        sale = sale.with_members(sale.heldout_members)
     counted = CountedPolicy(policy)
-    with progress_meter("playing sales", total=plan.ticks) as advance:
-        rollout = play(plan, counted, sales=config.sales, seed=config.seed, progress=advance)
+    with progress_meter("playing sales", total=sale.ticks) as advance:
+        rollout = play(sale, counted, sales=config.sales, seed=config.seed, progress=advance)
     rails = {"decisions": counted.decisions, "guarded": counted.guarded}
     write_json(folder.path / "rails.json", rails)
     kpis = kpi_frame(rollout, config)
-    save(rollout, kpis, plan, folder=folder)
-    save_responses(plan, policy, config, folder=folder)
-    _tell(policy, plan, kpis, rails=rails)
+    save(rollout, kpis, sale, folder=folder)
+    save_responses(sale, policy, config, folder=folder)
+    _tell(policy, sale, kpis, rails=rails)
     if config.importance:
-        _tell_importance(measure_importance(plan, policy, rollout, config, folder=folder), plan.currency)
+        _tell_importance(measure_importance(sale, policy, rollout, config, folder=folder), sale.currency)
     print(f"Results: {folder.path}", flush=True)
 
 
@@ -148,7 +148,7 @@ def kpi_frame(rollout: Rollout, config: PlayConfig) -> pd.DataFrame:
     return pd.DataFrame({"kpi": [kpi.name for kpi in KPIS], "mean": found.mean, "low": low, "high": high})
 
 
-def save(rollout: Rollout, kpis: pd.DataFrame, plan: Plan, *, folder: RunFolder) -> None:
+def save(rollout: Rollout, kpis: pd.DataFrame, sale: CompiledSale, *, folder: RunFolder) -> None:
     """Write tables, rollout and picture."""
     sales = pd.DataFrame({"seed": rollout.seeds, "member": rollout.members} | rollout.totals)
     alone = Contest(
@@ -160,7 +160,7 @@ def save(rollout: Rollout, kpis: pd.DataFrame, plan: Plan, *, folder: RunFolder)
         limits={},
         confidence=0.95,
         tail_share=0.1,
-        product_names=plan.product_names,
+        product_names=sale.product_names,
     )
     profile = profile_table(alone)
     for name, table in (("kpis", kpis), ("sales", sales), ("profile", profile)):
@@ -172,15 +172,15 @@ def save(rollout: Rollout, kpis: pd.DataFrame, plan: Plan, *, folder: RunFolder)
         series=SHOWN,
         bold=[rollout.policy],
         colors={rollout.policy: LEAD},
-        minutes=plan.tables.servers.seconds_per_tick / 60.0,
+        minutes=sale.tables.servers.seconds_per_tick / 60.0,
         words={"tick": "Minutes since the opening"},
     )
     write_text(folder.path / "course.svg", picture)
 
 
-def save_responses(plan: Plan, policy: NetworkPolicy, config: PlayConfig, *, folder: RunFolder) -> None:
+def save_responses(sale: CompiledSale, policy: NetworkPolicy, config: PlayConfig, *, folder: RunFolder) -> None:
     """Write what the policy decides when: the tables and their picture."""
-    maps = response_maps(plan, policy, sales=min(config.sales, RESPONSE_SALES), seed=config.seed)
+    maps = response_maps(sale, policy, sales=min(config.sales, RESPONSE_SALES), seed=config.seed)
     for name, table in (("response_map", maps.stock_map), ("response_curves", maps.curves)):
         if len(table):
             write_text(folder.path / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
@@ -189,12 +189,12 @@ def save_responses(plan: Plan, policy: NetworkPolicy, config: PlayConfig, *, fol
 
 
 def measure_importance(
-    plan: Plan, policy: NetworkPolicy, rollout: Rollout, config: PlayConfig, *, folder: RunFolder
+    sale: CompiledSale, policy: NetworkPolicy, rollout: Rollout, config: PlayConfig, *, folder: RunFolder
 ) -> pd.DataFrame:
     """Profit lost without each part of the observation, also written to ``importance.csv``."""
     with progress_meter("playing without parts of the observation", total=None) as advance:
         table = importance_table(
-            plan, policy, rollout, resamples=config.resamples, confidence=config.confidence, progress=advance
+            sale, policy, rollout, resamples=config.resamples, confidence=config.confidence, progress=advance
         )
     write_text(folder.path / "importance.csv", table.to_csv(index=False, lineterminator="\n"))
     return table
@@ -209,13 +209,13 @@ def _tell_importance(table: pd.DataFrame, currency: str) -> None:
         print(f"{row['group']:<36}{lost:>16}   [{low}, {high}]")
 
 
-def _tell(policy: NetworkPolicy, plan: Plan, kpis: pd.DataFrame, *, rails: Mapping[str, int]) -> None:
+def _tell(policy: NetworkPolicy, sale: CompiledSale, kpis: pd.DataFrame, *, rails: Mapping[str, int]) -> None:
     """Print the table, and what the guard-rails did."""
     trained = policy.training.get("scenario")
-    elsewhere = f", trained on {trained}" if trained not in (None, plan.name) else ""
-    print(f"{policy.name} on {plan.name}{elsewhere}: mean of a sale, and its interval\n")
+    elsewhere = f", trained on {trained}" if trained not in (None, sale.name) else ""
+    print(f"{policy.name} on {sale.name}{elsewhere}: mean of a sale, and its interval\n")
     for kpi, row in zip(KPIS, kpis.to_dict("records"), strict=True):
-        mean, low, high = (show(row[key], kpi.unit, currency=plan.currency) for key in ("mean", "low", "high"))
+        mean, low, high = (show(row[key], kpi.unit, currency=sale.currency) for key in ("mean", "low", "high"))
         print(f"{kpi.label:<36}{mean:>16}   [{low}, {high}]")
     limits = [f"discounts of at most {policy.rails.max_discount:.0%}"] if policy.rails.max_discount < 1.0 else []
     limits += [f"at least {policy.rails.min_servers} servers"] if policy.rails.min_servers else []

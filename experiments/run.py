@@ -42,7 +42,7 @@ from experiments.pipeline.prepare import (
 from flashsim.errors import InputError
 from flashsim.planning import DEFAULT_FIELD, check_field
 from flashsim.policies.bundle import Policy
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_whole
 
 CLOSURE_FAILS = "Closure fails: the simulated sale does not sell what the World says."
@@ -86,8 +86,8 @@ def main(config: RunConfig, folder: RunFolder) -> None:
         check_training(settings, seed=seed)
     world = obtain_world(config.world, folder)
     scenario = make_scenario(config.scenario, world)
-    plan = scenario.plan()
-    most = max(config.ppo.simulated_ticks(plan), config.dqn.simulated_ticks(plan))
+    sale = scenario.compile()
+    most = max(config.ppo.simulated_ticks(sale), config.dqn.simulated_ticks(sale))
     if config.search_ticks < most:
         raise InputError(
             f"search_ticks must be at least what a learner trains on, {most}, got {config.search_ticks}; "
@@ -101,15 +101,15 @@ def main(config: RunConfig, folder: RunFolder) -> None:
         },
         data={"world": world.fingerprint(), "tables": world.provenance.get("data", {})},
     )
-    say(f"{plan.name}: {plan.products} products, {plan.ticks} minutes, {len(plan.training_members)} training worlds")
+    say(f"{sale.name}: {sale.products} products, {sale.ticks} minutes, {len(sale.training_members)} training worlds")
     with folder.timed("closure"):
         is_closed = check_closure(scenario, sales=config.closure_sales, folder=folder.path)
     with folder.timed("training"):
-        policies = make_policies(plan, config, folder)
+        policies = make_policies(sale, config, folder)
     learners = [settings.name for settings, _ in trained]
     context: dict[str, Any] = {
-        **world_context(world, plan),
-        **sale_context(plan, sales=config.evaluation.sales),
+        **world_context(world, sale),
+        **sale_context(sale, sales=config.evaluation.sales),
         "policy_notes": DESCRIPTIONS | dict.fromkeys(learners, "learned on the training worlds"),
         "training": [training_row(settings, seed=seed) for settings, seed in trained],
         "provenance": folder.provenance(),
@@ -119,7 +119,7 @@ def main(config: RunConfig, folder: RunFolder) -> None:
     say(f"playing {config.evaluation.sales} sales with {len(policies)} policies")
     with folder.timed("evaluation"):
         evaluate(
-            plan,
+            sale,
             policies,
             config.evaluation,
             learners=learners,
@@ -143,14 +143,14 @@ def _trainings(config: RunConfig) -> list[tuple[AgentConfig, int]]:
     ]
 
 
-def make_policies(plan: Plan, config: RunConfig, folder: RunFolder) -> list[Policy]:
+def make_policies(sale: CompiledSale, config: RunConfig, folder: RunFolder) -> list[Policy]:
     """Learners in processes of their own, once the rule is found at which they start; other baselines meanwhile."""
     trainings = _trainings(config)
-    with training_pool() as pool, searching_baselines(plan, ticks=config.search_ticks) as rivals:
-        is_assisted = any(settings.is_assisted(plan) for settings, _ in trainings)
+    with training_pool() as pool, searching_baselines(sale, ticks=config.search_ticks) as rivals:
+        is_assisted = any(settings.is_assisted(sale) for settings, _ in trainings)
         usual = rivals.run_out_price.operations if is_assisted else None
         learning = [
-            pool.submit(train_agent, plan, settings, seed=seed, folder=folder.path, usual=usual)
+            pool.submit(train_agent, sale, settings, seed=seed, folder=folder.path, usual=usual)
             for settings, seed in trainings
         ]
         baselines = make_rivals(rivals, config.baselines, folder=folder.path)

@@ -40,7 +40,7 @@ from flashsim.errors import InputError
 from flashsim.files import read_json, sha256, write_text
 from flashsim.policies.bundle import NetworkPolicy
 from flashsim.reference import JointSale, MenuSale
-from flashsim.scenarios.compiled import Sale
+from flashsim.scenarios.compiled import Compilable
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def main(config: TrainConfig, folder: RunFolder) -> None:
         folder.record(resumes=str(resume))
     check_training(config.agent, seed=config.seed)
     folder.record(seeds={"training": config.seed})
-    sale: Sale
+    sale: Compilable
     if is_reference(config.scenario):
         sale = make_reference(config.scenario)
         if config.scenario.table is not None:
@@ -79,7 +79,7 @@ def main(config: TrainConfig, folder: RunFolder) -> None:
     try:
         with folder.timed("training"):
             policy = train_agent(
-                sale.plan(),
+                sale.compile(),
                 config.agent,
                 seed=config.seed,
                 folder=folder.path,

@@ -8,17 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.envs.features import observation_table
-from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders
+from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.policies.bundle import NetworkPolicy
 from flashsim.policies.guardrails import Rails
 from flashsim.reference import JointPolicy
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
+from flashsim.sim.state import Decisions
 
 DISCOUNT = {"heads": ("discount",)}
 
 
 def random_network(
-    plan: Plan,
+    sale: CompiledSale,
     *,
     action: ActionConfig | None = None,
     layers: tuple[int, ...] = (16, 16),
@@ -27,11 +28,11 @@ def random_network(
     training: Mapping[str, Any] | None = None,
     is_masked: bool = False,
 ) -> NetworkPolicy:
-    """A network for ``plan`` with normal weights, so that its choices vary from observation to observation."""
+    """A network for ``sale`` with normal weights, so that its choices vary from observation to observation."""
     rng = np.random.default_rng(seed)
-    codec = ActionCodec(plan, action or ActionConfig())
+    codec = ActionCodec(sale, action or ActionConfig())
     rails = Rails(**codec.rails(is_masked=is_masked))
-    names = tuple(feature.name for feature in observation_table(plan))
+    names = tuple(feature.name for feature in observation_table(sale))
     widths = [len(names), *layers, sum(codec.head_sizes)]
     shapes = list(zip(widths[1:], widths[:-1], strict=True))
     return NetworkPolicy(
@@ -44,29 +45,29 @@ def random_network(
         activation=activation,
         training=training or {"algorithm": "none", "seed": seed, "curve": [{"steps": 10, "profit": 1.5}]},
         rails=rails,
-        menu=codec.menu(),
+        choices=codec.meanings(),
     )
 
 
-def random_observations(plan: Plan, count: int, *, seed: int = 0) -> NDArray[np.float32]:
+def random_observations(sale: CompiledSale, count: int, *, seed: int = 0) -> NDArray[np.float32]:
     """Points of the observation space (count, feature)."""
-    return np.random.default_rng(seed).random((count, len(observation_table(plan))), dtype=np.float32)
+    return np.random.default_rng(seed).random((count, len(observation_table(sale))), dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class TablePolicy:
-    """Plays a reference sale by a table (tick, stock) -> menu index."""
+    """Plays a reference sale by a table (tick, stock) -> price index."""
 
-    plan: Plan
+    sale: CompiledSale
     table: NDArray[np.int64]
     name: str = "table"
     action: Mapping[str, Any] = field(default_factory=lambda: DISCOUNT)
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
-        names = [feature.name for feature in observation_table(self.plan)]
+        names = [feature.name for feature in observation_table(self.sale)]
         seen = {name: observation[:, names.index(name)].astype(np.float64) for name in ("time_left", "product_0_stock")}
-        tick = np.rint((1.0 - seen["time_left"]) * self.plan.ticks).astype(np.int64)
-        stock = np.rint(seen["product_0_stock"] * self.plan.stock[0]).astype(np.int64)
+        tick = np.rint((1.0 - seen["time_left"]) * self.sale.ticks).astype(np.int64)
+        stock = np.rint(seen["product_0_stock"] * self.sale.stock[0]).astype(np.int64)
         return self.table[tick, stock][:, None]
 
 
@@ -74,22 +75,22 @@ class TablePolicy:
 class JointTablePolicy:
     """Plays a joint sale by tables (tick, stock, levels), which it finds its place in by what it observes."""
 
-    plan: Plan
+    sale: CompiledSale
     table: JointPolicy
     name: str = "joint table"
     action: Mapping[str, Any] = field(default_factory=lambda: {"heads": ("discount", "capacity")})
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
-        columns = {feature.name: column for column, feature in enumerate(observation_table(self.plan))}
-        servers = self.plan.tables.servers
+        columns = {feature.name: column for column, feature in enumerate(observation_table(self.sale))}
+        servers = self.sale.tables.servers
         levels = [f"servers_in_{ahead}" for ahead in range(servers.lag)] or ["servers_ordered"]
-        scales = {"time_left": self.plan.ticks, "product_0_stock": int(self.plan.stock[0])}
+        scales = {"time_left": self.sale.ticks, "product_0_stock": int(self.sale.stock[0])}
         scales |= dict.fromkeys(levels, servers.max_servers)
         left, *place = (np.rint(observation[:, columns[n]] * float(s)).astype(np.int64) for n, s in scales.items())
-        state = (self.plan.ticks - left, *place)
-        menu, change = self.table.menu[state], self.table.change[state]
-        return ActionCodec(self.plan, ActionConfig(**self.action)).encode(
-            Orders(menu[:, None], 0 * menu, change, np.full(menu.size, np.inf))
+        state = (self.sale.ticks - left, *place)
+        price_index, change = self.table.price_index[state], self.table.change[state]
+        return ActionCodec(self.sale, ActionConfig(**self.action)).encode(
+            Decisions(price_index[:, None], 0 * price_index, change, np.full(price_index.size, np.inf))
         )
 
 
@@ -97,13 +98,13 @@ class JointTablePolicy:
 class BusyPolicy:
     """Orders that depend on the observation in no sensible way; may close a sale early."""
 
-    plan: Plan
+    sale: CompiledSale
     name: str = "busy"
     action: Mapping[str, Any] = field(default_factory=lambda: {"timing": ("hold", "release", "push", "close")})
     closes: bool = True
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
-        sizes = ActionCodec(self.plan, ActionConfig(**self.action)).sizes
+        sizes = ActionCodec(self.sale, ActionConfig(**self.action)).sizes
         noise = (observation.astype(np.float64) * 1e4).astype(np.int64)
         heads = np.stack(
             [noise[:, 3 * place : 3 * place + 40].sum(axis=1) % size for place, size in enumerate(sizes)], 1

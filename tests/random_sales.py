@@ -1,6 +1,6 @@
 """Random sales for tests of laws: any World, scenario and orders that the borders let through; one with all parts."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ from flashsim.sim.engine import Batch
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.ledger import Ledger
 from flashsim.sim.servers import ServerParams
-from flashsim.sim.state import PUSH, RELEASE, REORDER
+from flashsim.sim.state import PUSH, RELEASE, REORDER, Decisions
 from flashsim.sim.traffic import TrafficParams
 from flashsim.sim.waiting_room import OPEN, WaitingRoomParams
 from tests.worlds import make_scenario, make_world
@@ -167,33 +167,24 @@ def random_actions(sizes: NDArray[np.int64], sales: int, generator: np.random.Ge
     return generator.integers(0, sizes, size=(sales, sizes.size))
 
 
-class Orders(NamedTuple):
-    """What is ordered in each tick."""
-
-    menu: NDArray[np.int64]  # tick, sale, product
-    timing: NDArray[np.int64]  # tick, sale
-    change: NDArray[np.int64]  # tick, sale
-    cap: NDArray[np.float64]  # tick, sale
-
-
-def busy_orders() -> Orders:
+def busy_orders() -> Decisions:
     """Anything, closing aside."""
     draw, shape = np.random.default_rng(0), (TICKS, SALES)
     timing = draw.choice([0, 0, RELEASE, PUSH, REORDER], shape)
     cap = draw.choice([OPEN, 1.0, 0.6], shape)
-    return Orders(draw.integers(0, 6, (*shape, PRODUCTS)), timing, draw.integers(-1, 2, shape), cap)
+    return Decisions(draw.integers(0, 6, (*shape, PRODUCTS)), timing, draw.integers(-1, 2, shape), cap)
 
 
-def quiet_orders() -> Orders:
+def quiet_orders() -> Decisions:
     """Each sale at depths of its own throughout, doors open, nothing ordered."""
     draw, shape = np.random.default_rng(1), (TICKS, SALES)
-    menu = np.tile(draw.integers(0, 6, (SALES, PRODUCTS)), (TICKS, 1, 1))
-    return Orders(menu, np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full(shape, OPEN))
+    price_index = np.tile(draw.integers(0, 6, (SALES, PRODUCTS)), (TICKS, 1, 1))
+    return Decisions(price_index, np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full(shape, OPEN))
 
 
-def run(scenario: Scenario, orders: Orders, *, one_unit: bool = False) -> dict[str, NDArray[Any]]:
+def run(scenario: Scenario, orders: Decisions, *, one_unit: bool = False) -> dict[str, NDArray[Any]]:
     """The ledger, (tick, sale, …); with ``one_unit`` buyers want one unit, and as many come as before."""
-    tables = scenario.plan().tables
+    tables = scenario.compile().tables
     if one_unit:
         tables = tables._replace(choice=tables.choice._replace(another_unit=0.0))
     batch = Batch(tables, SALES, domain=0)

@@ -134,7 +134,7 @@ class EventQueue:
             else:
                 self._wait(person, self._patience() if person.is_served else person.patience)
         for person in entering:
-            self._plan(self.random.random(), ARRIVES, person)
+            self._sale(self.random.random(), ARRIVES, person)
         while self.heap and self.heap[0][0] < 1.0:
             time, _, kind, person = heapq.heappop(self.heap)
             (self._arrive, self._complete, self._leave)[kind](person, time)
@@ -147,16 +147,16 @@ class EventQueue:
     def _patience(self) -> float:
         return self.random.expovariate(1.0) * float(self.params.patience_ticks)
 
-    def _plan(self, time: float, kind: int, person: Person) -> None:
+    def _sale(self, time: float, kind: int, person: Person) -> None:
         heapq.heappush(self.heap, (time, next(self.number), kind, person))
 
     def _start(self, person: Person, time: float) -> None:
         person.is_served, person.completion = True, time + person.work / self.speed
-        self._plan(person.completion, COMPLETES, person)
+        self._sale(person.completion, COMPLETES, person)
 
     def _wait(self, person: Person, until: float) -> None:
         person.is_served, person.patience = False, until
-        self._plan(until, LEAVES, person)
+        self._sale(until, LEAVES, person)
 
     def _arrive(self, person: Person, time: float) -> None:
         waiting = len(self.system) - self.servers

@@ -27,10 +27,10 @@ from tests.reference_queue import EventQueue, Person, Waits, evenly, health_afte
 EXOGENOUS, ATTRACTED = range(2)
 
 
-class Orders(NamedTuple):
+class Decision(NamedTuple):
     """What is decided in a tick."""
 
-    menu: tuple[int, ...]  # by product
+    price_index: tuple[int, ...]  # by product
     timing: int
     change: int
     cap: float
@@ -93,9 +93,9 @@ class ReferenceSale:
             parts[not self.happens(chance)].append(person)
         return parts
 
-    def tick(self, orders: Orders) -> dict[str, Any]:
+    def tick(self, orders: Decision) -> dict[str, Any]:
         """Let one tick pass; its ledger by name, quantities of products as lists."""
-        facts: dict[str, Any] = {"menu": list(orders.menu), "health": self.health}
+        facts: dict[str, Any] = {"price_index": list(orders.price_index), "health": self.health}
         self._offer(orders, facts)
         self.expected = 0.0
         people = self._arrive(orders, facts)
@@ -121,7 +121,7 @@ class ReferenceSale:
         self.now += 1
         return facts
 
-    def _offer(self, orders: Orders, facts: dict[str, Any]) -> None:
+    def _offer(self, orders: Decision, facts: dict[str, Any]) -> None:
         """Releases, lots, pushes and servers, as far as they are feasible."""
         tables, params, timing = self.tables, self.tables.servers, orders.timing
         waves, budget = len(tables.wave_tick), tables.stock.lots
@@ -158,7 +158,7 @@ class ReferenceSale:
         facts["servers_billed"] = max(self.levels[first:]) if params.pays_while_booting else there
         facts["server_cost"] = params.cost * facts["servers_billed"]
 
-    def _arrive(self, orders: Orders, facts: dict[str, Any]) -> list[Person]:
+    def _arrive(self, orders: Decision, facts: dict[str, Any]) -> list[Person]:
         """Everybody new: who come anyway, who come for the offer, and the friends that earlier ones told."""
         params, conversion = self.tables.traffic, float(self.tables.conversion[self.member])
         surge = self.tables.failures.traffic_factor if self.now in self.fails["traffic"] else 1.0
@@ -167,7 +167,7 @@ class ReferenceSale:
         came = [0, 0]
         self.units, self.visitors = [], []
         for segment in range(self.segments):
-            units = [float(rates[segment, p, k]) * self.frailty[p] for p, k in enumerate(orders.menu)]
+            units = [float(rates[segment, p, k]) * self.frailty[p] for p, k in enumerate(orders.price_index)]
             listed = sum(float(rates[segment, p, 0]) * self.frailty[p] for p in range(self.products))
             uplift = math.log(sum(units) / listed) if listed > 0.0 and sum(units) > 0.0 else 0.0
             headroom = math.log(params.highest_conversion / conversion)
@@ -211,9 +211,9 @@ class ReferenceSale:
                 self.coming[tick, family, segment] = self.coming.get((tick, family, segment), 0) + 1
         return count
 
-    def _return_watchers(self, orders: Orders, facts: dict[str, Any]) -> list[Person]:
+    def _return_watchers(self, orders: Decision, facts: dict[str, Any]) -> list[Person]:
         """Those who watch for a deeper discount and see one."""
-        depth = sum(float(self.tables.depth[p, k]) for p, k in enumerate(orders.menu)) / self.products
+        depth = sum(float(self.tables.depth[p, k]) for p, k in enumerate(orders.price_index)) / self.products
         rise = depth - self.deepest if self.now else 0.0
         returning: list[Person] = []
         if rise > 0.0:
@@ -223,7 +223,7 @@ class ReferenceSale:
         facts["returning_visitors"] = len(returning)
         return returning
 
-    def _admit(self, people: list[Person], orders: Orders, facts: dict[str, Any]) -> list[Person]:
+    def _admit(self, people: list[Person], orders: Decision, facts: dict[str, Any]) -> list[Person]:
         """The waiting room: those in it first, then those who have just come; some in it give up."""
         everybody = len(self.room) + len(people)
         places = everybody if orders.cap == math.inf else math.floor(orders.cap * self.capacity)
@@ -286,10 +286,10 @@ class ReferenceSale:
             facts[f"latency_p{percent}_s"] = min(params.timeout_s, latency)
         return endured
 
-    def _appeals(self, appeal: float, orders: Orders) -> list[float]:
+    def _appeals(self, appeal: float, orders: Decision) -> list[float]:
         """Factor on each product's purchase weight; the reference depths follow those shown."""
         params, factors = self.tables.choice, []
-        depths = [float(self.tables.depth[p, k]) for p, k in enumerate(orders.menu)]
+        depths = [float(self.tables.depth[p, k]) for p, k in enumerate(orders.price_index)]
         if not self.reference:
             self.reference = list(depths)
         keeps = 0.5 ** (1.0 / params.reference_half_life)
@@ -303,7 +303,7 @@ class ReferenceSale:
             factors.append(factor if self.available[product] > 0 else 0.0)
         return factors
 
-    def _sell(self, served: list[Person], appeal: float, orders: Orders, facts: dict[str, Any]) -> None:
+    def _sell(self, served: list[Person], appeal: float, orders: Decision, facts: dict[str, Any]) -> None:
         """Each of those served chooses once; units are put into carts while there are any."""
         params, stock = self.tables.choice, self.tables.stock
         factors = self._appeals(appeal, orders)
@@ -330,7 +330,7 @@ class ReferenceSale:
             for _ in range(min(wanted, self.available[product])):
                 self.available[product] -= 1
                 facts["reserved"][product] += 1
-                price = float(self.tables.price[product, orders.menu[product]])
+                price = float(self.tables.price[product, orders.price_index[product]])
                 is_good = self.happens(pays)
                 due = self.now + (stock.payment_delay if is_good else stock.cart_timeout)
                 self.carts.append(Cart(product, due, price if is_good else math.nan))
@@ -386,7 +386,7 @@ class ReferenceSale:
         facts["penalty"] = tables.servers.penalty * facts["lost_to_capacity"]
 
 
-def play(tables: SaleTables, schedule: Sequence[Orders], *, seed: int) -> dict[str, NDArray[np.float64]]:
+def play(tables: SaleTables, schedule: Sequence[Decision], *, seed: int) -> dict[str, NDArray[np.float64]]:
     """Ledger of a sale under fixed orders: each entry of ``Ledger`` by name, (tick,) or (tick, product)."""
     sale, record = ReferenceSale(tables, Random(seed)), []
     for orders in schedule:

@@ -126,14 +126,14 @@ def assert_is_observation(observation: NDArray[np.float32], sales: int) -> None:
 @settings(max_examples=60)
 def test_units_people_and_money_are_conserved_in_every_tick(scenario: Scenario, seed: int, domain: int) -> None:
     """60 random sales plans, 20 sales each: 1 200 sales."""
-    sales = SaleBatch(scenario.plan(), SALES, action=EVERY_ORDER, reward=RewardConfig(), domain=domain)
+    sales = SaleBatch(scenario.compile(), SALES, action=EVERY_ORDER, reward=RewardConfig(), domain=domain)
     sales.seed(np.uint64(seed) + np.arange(SALES, dtype=np.uint64))
     batch, generator = sales.batch, np.random.default_rng(seed)
-    paid, ordered = np.zeros((2, SALES, sales.plan.products), np.int64)
+    paid, ordered = np.zeros((2, SALES, sales.sale.products), np.int64)
     left = outside(batch)
     before: Ledger | None = None
     assert_is_observation(sales.observe(), SALES)
-    for _ in range(2 * sales.plan.ticks):
+    for _ in range(2 * sales.sale.ticks):
         reward, closed = sales.step(random_actions(sales.codec.sizes, SALES, generator))
         ledger = rows(batch)
         paid += ledger.paid
@@ -159,7 +159,7 @@ def test_units_people_and_money_are_conserved_in_every_tick(scenario: Scenario, 
 )
 @settings(max_examples=20)
 def test_the_reward_is_the_weighted_ledger(scenario: Scenario, weights: tuple[float, ...], seed: int) -> None:
-    sales = SaleBatch(scenario.plan(), 5, action=EVERY_ORDER, reward=RewardConfig(*weights), domain=0)
+    sales = SaleBatch(scenario.compile(), 5, action=EVERY_ORDER, reward=RewardConfig(*weights), domain=0)
     sales.seed(np.arange(5, dtype=np.uint64))
     reward, _ = sales.step(random_actions(sales.codec.sizes, 5, np.random.default_rng(seed)))
     ledger = rows(sales.batch)
@@ -170,13 +170,13 @@ def test_the_reward_is_the_weighted_ledger(scenario: Scenario, weights: tuple[fl
 
 def started(scenario: Scenario, seed: int, ticks: int) -> Batch:
     """A batch of SALES sales after ``ticks`` ticks of random orders; the next tick's hold all but the prices."""
-    batch = Batch(scenario.plan().tables, SALES, domain=0)
+    batch = Batch(scenario.compile().tables, SALES, domain=0)
     batch.fill(batch.seed, np.arange(seed, seed + SALES, dtype=np.uint64))
     batch.open(np.ones(SALES, np.bool_))
     generator = np.random.default_rng(seed)
-    menu = batch.tables.rate.shape[3]
+    price_index = batch.tables.rate.shape[3]
     for _ in range(ticks):
-        batch.fill(batch.decisions.menu, generator.integers(0, menu, (SALES, batch.products)))
+        batch.fill(batch.decisions.price_index, generator.integers(0, price_index, (SALES, batch.products)))
         batch.fill(batch.decisions.change, generator.integers(-2, 3, SALES))
         batch.fill(batch.decisions.timing, generator.integers(0, 3, SALES))
         batch.fill(batch.decisions.cap, generator.choice(scenario.admission_caps, SALES))
@@ -253,8 +253,8 @@ def test_a_deeper_discount_never_lowers_the_requests_for_its_product(
     servers = ServerParams(service_rate=1e5, start_servers=1000, max_servers=1000, unloaded_latency_s=0.0)
     listed = started(without_limits(world, traffic=traffic, servers=servers, choice=choice), seed, ticks)
     reduced = deepcopy(listed)
-    menu = np.minimum(listed.decisions.menu[:, product] + deeper, 5)
-    reduced.decisions.menu[:, product] = menu
+    price_index = np.minimum(listed.decisions.price_index[:, product] + deeper, 5)
+    reduced.decisions.price_index[:, product] = price_index
     listed.step()
     reduced.step()
     assert (reduced.ledger.requests[:, product] >= listed.ledger.requests[:, product]).all()
@@ -332,14 +332,14 @@ def test_sharing_and_a_rush_change_nothing_before_they_can() -> None:
 
 def test_those_who_come_anyway_are_the_same_under_every_policy() -> None:
     """Common random numbers: exogenous visitors depend on the sale alone."""
-    plan = make_scenario(servers=ServerParams(start_servers=1, max_servers=12)).plan()
+    sale = make_scenario(servers=ServerParams(start_servers=1, max_servers=12)).compile()
     seen = []
     for policy_seed in (1, 2):
-        sales = SaleBatch(plan, SALES, action=ActionConfig(), reward=RewardConfig(), domain=0)
+        sales = SaleBatch(sale, SALES, action=ActionConfig(), reward=RewardConfig(), domain=0)
         sales.seed(np.arange(SALES, dtype=np.uint64))
         generator = np.random.default_rng(policy_seed)
         path = []
-        for _ in range(plan.ticks):
+        for _ in range(sale.ticks):
             sales.step(random_actions(sales.codec.sizes, SALES, generator))
             path.append(sales.batch.rows(sales.batch.ledger.exogenous_visitors).copy())
         seen.append(np.array(path))

@@ -13,7 +13,7 @@ from scipy import stats
 
 from flashsim.reference import joint_sale
 from flashsim.scenarios import Calendar, Failures, Outage, Rush, Scenario
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.choice import ChoiceParams
 from flashsim.sim.engine import Batch
 from flashsim.sim.inventory import StockParams
@@ -24,7 +24,7 @@ from flashsim.sim.traffic import TrafficParams
 from flashsim.sim.waiting_room import OPEN, WaitingRoomParams
 from flashsim.world import World
 from tests.reference_queue import health_after, waits_of_tick
-from tests.reference_sale import Orders, play
+from tests.reference_sale import Decision, play
 from tests.worlds import make_scenario, make_world, without_frailty
 
 TICKS = 12
@@ -34,14 +34,14 @@ Record = dict[str, NDArray[np.float64]]
 """Each entry of the ledger by name, (sale, tick) or (sale, tick, product)."""
 
 
-def played_fast(tables: SaleTables, schedule: Sequence[Orders], *, sales: int) -> Record:
+def played_fast(tables: SaleTables, schedule: Sequence[Decision], *, sales: int) -> Record:
     """Ledgers of the simulator under fixed orders, until the sales close."""
     batch = Batch(tables, sales, domain=0)
     batch.fill(batch.seed, np.arange(sales, dtype=np.uint64))
     batch.open(np.ones(sales, np.bool_))
     record: dict[str, list[NDArray[np.float64]]] = {name: [] for name in Ledger._fields}
     for orders in schedule:
-        batch.fill(batch.decisions.menu, np.tile(np.array(orders.menu), (sales, 1)))
+        batch.fill(batch.decisions.price_index, np.tile(np.array(orders.price_index), (sales, 1)))
         for name in ("timing", "change", "cap"):
             getattr(batch.decisions, name)[:] = getattr(orders, name)
         batch.step()
@@ -67,9 +67,9 @@ def small_world(*, has_frailty: bool = False) -> World:
     return world if has_frailty else without_frailty(world)
 
 
-def plan_of(scenario: Scenario) -> Plan:
+def sale_of(scenario: Scenario) -> CompiledSale:
     """Its plan on both members of the small World."""
-    return scenario.plan().with_members((0, 1))
+    return scenario.compile().with_members((0, 1))
 
 
 DEPTHS = [(1, 0), (1, 2), (4, 3), (0, 0), (2, 2), (5, 5), (3, 0), (0, 1), (5, 4), (5, 5), (1, 1), (0, 0)]
@@ -78,13 +78,13 @@ CHANGES = [0, 1, -1, 2, 0, -3, 5, 0, -2, 1, -9, 3]
 CAPS = [OPEN, 0.6, 0.7, 0.8, 0.8, 1.5, OPEN, 0.5, 0.5, 1.0, OPEN, 1.0]
 
 
-def schedule(*, has_timing: bool = True, has_caps: bool = True, last: int = TICKS) -> list[Orders]:
+def schedule(*, has_timing: bool = True, has_caps: bool = True, last: int = TICKS) -> list[Decision]:
     """Orders for every tick; the sale closes after tick ``last``."""
     rows = []
     for tick in range(TICKS):
         timing = TIMING.get(tick, HOLD) if has_timing else HOLD
         rows.append(
-            Orders(DEPTHS[tick], CLOSE if tick == last else timing, CHANGES[tick], CAPS[tick] if has_caps else OPEN)
+            Decision(DEPTHS[tick], CLOSE if tick == last else timing, CHANGES[tick], CAPS[tick] if has_caps else OPEN)
         )
     return rows
 
@@ -166,12 +166,12 @@ def fading_news() -> Scenario:
     )
 
 
-def any_time() -> Plan:
+def any_time() -> CompiledSale:
     """Everything fails at any time, another in each sale."""
     failures = Failures(
         pool=Outage(None, 2), payment=Outage(None, 2), traffic=Outage(None, 1), traffic_factor=2.0, feed=Outage(None, 3)
     )
-    return plan_of(replace(everything(has_frailty=False), failures=failures))
+    return sale_of(replace(everything(has_frailty=False), failures=failures))
 
 
 def event_by_event() -> Scenario:
@@ -182,7 +182,7 @@ def event_by_event() -> Scenario:
     return no_frills(servers=servers, failures=Failures(pool=Outage(6, 2)))
 
 
-def solvable() -> Plan:
+def solvable() -> CompiledSale:
     """A reference sale: prices and servers, at most a fixed number served."""
     rates = np.outer(np.linspace(4.0, 9.0, TICKS), [1.0, 1.6, 2.5, 3.0, 3.5, 4.0])
     return joint_sale(
@@ -197,27 +197,36 @@ def solvable() -> Plan:
         step=9,
         lag=1,
         salvage=2.0,
-    ).plan()
+    ).compile()
 
 
-def one_product(orders: list[Orders]) -> list[Orders]:
+def one_product(orders: list[Decision]) -> list[Decision]:
     """The same for the first product alone, with open doors."""
-    return [each._replace(menu=each.menu[:1], cap=OPEN) for each in orders]
+    return [each._replace(price_index=each.price_index[:1], cap=OPEN) for each in orders]
 
 
-FALLING = [orders._replace(menu=(5 - tick // 2, max(0, 5 - tick))) for tick, orders in enumerate(schedule())]
+FALLING = [orders._replace(price_index=(5 - tick // 2, max(0, 5 - tick))) for tick, orders in enumerate(schedule())]
 ANY_TIME = "everything, failing at any time"
-CASES: dict[str, tuple[Callable[[], Plan], list[Orders]]] = {
-    "everything": (lambda: plan_of(everything(has_frailty=False)), schedule()),
-    "everything, with frailty": (lambda: plan_of(everything(has_frailty=True)), schedule()),
-    "everything, closed early": (lambda: plan_of(everything(has_frailty=False)), schedule(last=8)),
+CASES: dict[str, tuple[Callable[[], CompiledSale], list[Decision]]] = {
+    "everything": (lambda: sale_of(everything(has_frailty=False)), schedule()),
+    "everything, with frailty": (lambda: sale_of(everything(has_frailty=True)), schedule()),
+    "everything, closed early": (lambda: sale_of(everything(has_frailty=False)), schedule(last=8)),
     ANY_TIME: (any_time, schedule()),
-    "talk of the town": (lambda: plan_of(talk_of_the_town()), schedule(has_caps=False)),
-    "fading news": (lambda: plan_of(fading_news()), FALLING),
-    "event by event": (lambda: plan_of(event_by_event()), schedule(has_caps=False)),
+    "talk of the town": (lambda: sale_of(talk_of_the_town()), schedule(has_caps=False)),
+    "fading news": (lambda: sale_of(fading_news()), FALLING),
+    "event by event": (lambda: sale_of(event_by_event()), schedule(has_caps=False)),
     "solvable": (solvable, one_product(schedule(has_timing=False))),
 }
-FIXED = ("menu", "servers", "servers_billed", "server_cost", "pushes", "early_releases", "projected", "is_closed")
+FIXED = (
+    "price_index",
+    "servers",
+    "servers_billed",
+    "server_cost",
+    "pushes",
+    "early_releases",
+    "projected",
+    "is_closed",
+)
 
 
 def columns_of(record: Record) -> dict[str, NDArray[np.float64]]:
@@ -346,15 +355,15 @@ QUIET: list[dict[str, Any]] = [
 def test_where_nobody_comes_both_are_equal(changes: dict[str, Any]) -> None:
     """Servers, billing, lag, drain, costs, waves, lots, leftovers and what is projected, under any orders."""
     fields: dict[str, Any] = {"world": silent_world(), "stock_units": 11}
-    tables = replace(everything(has_frailty=False), **(fields | changes)).plan().tables
+    tables = replace(everything(has_frailty=False), **(fields | changes)).compile().tables
     generator = np.random.default_rng(0)
     for _ in range(10):
-        menu = generator.integers(0, 6, (TICKS, 2))
+        price_index = generator.integers(0, 6, (TICKS, 2))
         timing = generator.choice([HOLD, RELEASE, PUSH, REORDER, CLOSE], TICKS, p=[0.3, 0.2, 0.2, 0.25, 0.05])
         change, cap = generator.integers(-4, 5, TICKS), generator.choice([0.5, 1.0, OPEN], TICKS)
         orders = [
-            Orders((int(first), int(second)), int(timing[tick]), int(change[tick]), float(cap[tick]))
-            for tick, (first, second) in enumerate(menu)
+            Decision((int(first), int(second)), int(timing[tick]), int(change[tick]), float(cap[tick]))
+            for tick, (first, second) in enumerate(price_index)
         ]
         fast, slow = played_fast(tables, orders, sales=1), play(tables, orders, seed=0)
         for name in Ledger._fields:
@@ -365,7 +374,7 @@ def test_where_nobody_comes_both_are_equal(changes: dict[str, Any]) -> None:
 def test_health_and_waits_follow_from_the_people_of_the_tick(scenario: Scenario) -> None:
     """Exactly, with open doors and no limit of the queue: the mean of long waits tells what the tick expected."""
     servers = replace(scenario.servers, queue_limit=0)
-    tables = replace(scenario, servers=servers).plan().tables
+    tables = replace(scenario, servers=servers).compile().tables
     fast = played_fast(tables, schedule(has_caps=False), sales=100)
     for sale in range(100):
         facts, before = {name: path[sale] for name, path in fast.items()}, 0

@@ -34,7 +34,7 @@ from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.planning import SEARCH_SEED, Field
 from flashsim.rules import RulePolicy
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 SHOWN_SALES = 512
@@ -43,9 +43,9 @@ _N_STEPS, _EXPLORATION = 6, 0.3
 _UPDATES, _BATCH, _RATE = 1_000, 1_024, 2e-3
 
 
-def usual_run(plan: Plan) -> RulePolicy:
-    """How a good team would run ``plan``: the run-out price, as it is searched for every comparison."""
-    return Field(plan, ticks=1, seed=SEARCH_SEED).run_out_price
+def usual_run(sale: CompiledSale) -> RulePolicy:
+    """How a good team would run ``sale``: the run-out price, as it is searched for every comparison."""
+    return Field(sale, ticks=1, seed=SEARCH_SEED).run_out_price
 
 
 def steering(config: AgentConfig, rule: RulePolicy) -> AgentConfig:
@@ -80,9 +80,9 @@ def targets_around(target: float, sixths: Sequence[int]) -> tuple[float, ...]:
 class InOwnActions:
     """What ``rule`` does, in the nearest actions of another space."""
 
-    def __init__(self, plan: Plan, rule: RulePolicy, action: ActionConfig) -> None:
-        self.rule, self._theirs = rule, ActionCodec(plan, ActionConfig(**rule.action))
-        self._own = ActionCodec(plan, action)
+    def __init__(self, sale: CompiledSale, rule: RulePolicy, action: ActionConfig) -> None:
+        self.rule, self._theirs = rule, ActionCodec(sale, ActionConfig(**rule.action))
+        self._own = ActionCodec(sale, action)
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Actions (sale, head), or (sale,) if flat."""
@@ -91,7 +91,7 @@ class InOwnActions:
 
 
 def imitate(
-    model: PPO | MaskablePPO, plan: Plan, rule: RulePolicy, *, action: ActionConfig, share: float, seed: int
+    model: PPO | MaskablePPO, sale: CompiledSale, rule: RulePolicy, *, action: ActionConfig, share: float, seed: int
 ) -> None:
     """Let the policy of ``model`` choose as ``rule`` with probability ``share``, head by head; sales from ``seed``."""
     space = model.action_space
@@ -106,15 +106,15 @@ def imitate(
         return total
 
     network = torch.nn.Sequential(model.policy.mlp_extractor.policy_net, model.policy.action_net)
-    _fit(network, plan, rule, action=action, loss=loss, seed=seed)
+    _fit(network, sale, rule, action=action, loss=loss, seed=seed)
 
 
-def prefer(model: DQN, plan: Plan, rule: RulePolicy, *, action: ActionConfig, margin: float, seed: int) -> None:
+def prefer(model: DQN, sale: CompiledSale, rule: RulePolicy, *, action: ActionConfig, margin: float, seed: int) -> None:
     """Let the Q-values of ``model`` be 0 for what ``rule`` does, and a ``margin`` less for each head that differs.
 
     Sales from ``seed`` on.
     """
-    sizes = ActionCodec(plan, action).sizes
+    sizes = ActionCodec(sale, action).sizes
     heads = np.unravel_index(np.arange(np.prod(sizes)), sizes)
     differ = sum((choice[:, None] != choice).astype(np.int8) for choice in heads)  # action, action; heads
     apart = torch.as_tensor(differ, device=model.device)
@@ -122,13 +122,13 @@ def prefer(model: DQN, plan: Plan, rule: RulePolicy, *, action: ActionConfig, ma
     def loss(values: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
         return functional.mse_loss(values, -margin * apart[chosen[:, 0]])
 
-    _fit(model.q_net.q_net, plan, rule, action=action, loss=loss, seed=seed)
+    _fit(model.q_net.q_net, sale, rule, action=action, loss=loss, seed=seed)
     model.q_net_target.load_state_dict(model.q_net.state_dict())
 
 
 def _fit(
     network: torch.nn.Module,
-    plan: Plan,
+    sale: CompiledSale,
     rule: RulePolicy,
     *,
     action: ActionConfig,
@@ -136,7 +136,7 @@ def _fit(
     seed: int,
 ) -> None:
     """Fit ``network`` to what ``rule`` does on training members; ``loss`` takes its output and actions (row, head)."""
-    seen, chosen = _shown(plan.with_members(plan.training_members), rule, action, seed=seed)
+    seen, chosen = _shown(sale.with_members(sale.training_members), rule, action, seed=seed)
     device = next(network.parameters()).device
     observations = torch.from_numpy(seen).to(device)
     choices = torch.from_numpy(chosen.reshape(len(chosen), -1)).to(device)
@@ -150,14 +150,14 @@ def _fit(
 
 
 def _shown(
-    plan: Plan, rule: RulePolicy, action: ActionConfig, *, seed: int
+    sale: CompiledSale, rule: RulePolicy, action: ActionConfig, *, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Observations (decision, feature) and what the rule does there in the agent's actions (decision, …)."""
-    batch = SaleBatch(plan, SHOWN_SALES, action=action, reward=RewardConfig(), domain=TRAINING_DOMAIN)
+    batch = SaleBatch(sale, SHOWN_SALES, action=action, reward=RewardConfig(), domain=TRAINING_DOMAIN)
     batch.seed(consecutive_seeds(seed, SHOWN_SALES))
-    player = InOwnActions(plan, rule, action)
+    player = InOwnActions(sale, rule, action)
     seen, chosen = [batch.observe()], []
-    for _ in range(plan.ticks // action.every):
+    for _ in range(sale.ticks // action.every):
         chosen.append(player.act(seen[-1]))
         batch.step(chosen[-1])
         seen.append(batch.seen())

@@ -28,19 +28,19 @@ from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import action_config
 from flashsim.policies.bundle import Policy
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 _SALES = 2_048
 _TAILS = (0.01, 0.99)
 
 
-def usual_limits(plan: Plan, usual: Policy, *, reward: RewardConfig, seed: int) -> NDArray[np.float64]:
+def usual_limits(sale: CompiledSale, usual: Policy, *, reward: RewardConfig, seed: int) -> NDArray[np.float64]:
     """What sales run by ``usual`` earn in each tick, its 1st and 99th percentile (2, tick), currency."""
-    batch = SaleBatch(plan, _SALES, action=action_config(usual), reward=reward, domain=TRAINING_DOMAIN)
+    batch = SaleBatch(sale, _SALES, action=action_config(usual), reward=reward, domain=TRAINING_DOMAIN)
     batch.seed(consecutive_seeds(seed, _SALES))
     batch.observe()
-    earned = [batch.step(usual.act(batch.seen()))[0] for _ in range(plan.ticks)]
+    earned = [batch.step(usual.act(batch.seen()))[0] for _ in range(sale.ticks)]
     return np.quantile(earned, _TAILS, axis=1)
 
 
@@ -49,7 +49,7 @@ class PairedSales(SaleBatch):
 
     def __init__(
         self,
-        plan: Plan,
+        sale: CompiledSale,
         sales: int,
         *,
         usual: Policy,
@@ -65,10 +65,10 @@ class PairedSales(SaleBatch):
         """
         if "close" in action.timing:
             raise InputError("action timing: a sale that is closed early has no twin of its length; leave close out")
-        super().__init__(plan, sales, action=action, reward=reward, domain=domain, constraints=constraints)
+        super().__init__(sale, sales, action=action, reward=reward, domain=domain, constraints=constraints)
         self.usual, theirs = usual, action_config(usual)
-        self.twins = SaleBatch(plan, sales, action=theirs, reward=reward, domain=domain)
-        self.limits = np.array([[-np.inf], [np.inf]]).repeat(plan.ticks, axis=1) if limits is None else limits
+        self.twins = SaleBatch(sale, sales, action=theirs, reward=reward, domain=domain)
+        self.limits = np.array([[-np.inf], [np.inf]]).repeat(sale.ticks, axis=1) if limits is None else limits
 
     def assign(self, seeds: NDArray[np.uint64], episodes: int = 0) -> None:
         """Name the sales that open next, and their twins with them."""

@@ -23,7 +23,7 @@ from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import consecutive_seeds
 from flashsim.errors import InputError
 from flashsim.rules import RulePolicy
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 _SALES = 512
@@ -49,15 +49,15 @@ def check_rewards(rewards: NDArray[np.floating[Any]]) -> None:
         )
 
 
-def reward_scale(plan: Plan, action: ActionConfig, *, seed: int, sales: int = _SALES) -> float:
+def reward_scale(sale: CompiledSale, action: ActionConfig, *, seed: int, sales: int = _SALES) -> float:
     """Standard deviation of a sale's profit under uniformly random actions; at least a cent."""
     return random_spread(
-        plan, action, seed=seed, sales=sales, reward=RewardConfig(), constraints=ConstraintConfig()
+        sale, action, seed=seed, sales=sales, reward=RewardConfig(), constraints=ConstraintConfig()
     ).reward
 
 
 def random_spread(
-    plan: Plan,
+    sale: CompiledSale,
     action: ActionConfig,
     *,
     seed: int,
@@ -71,11 +71,11 @@ def random_spread(
     """
     rng = np.random.default_rng(seed)
     env = make_sb3(
-        plan,
+        sale,
         num_envs=sales,
         seed=seed,
         action=action,
-        members=plan.training_members,
+        members=sale.training_members,
         reward=reward,
         constraints=constraints,
     )
@@ -94,18 +94,20 @@ def random_spread(
     return Spread(max(float(returns.std()), _LEAST), np.where(deviation > 0.0, deviation, 1.0))
 
 
-def lead_spread(plan: Plan, rule: RulePolicy, action: ActionConfig, *, reward: RewardConfig, seed: int) -> float:
+def lead_spread(
+    sale: CompiledSale, rule: RulePolicy, action: ActionConfig, *, reward: RewardConfig, seed: int
+) -> float:
     """Spread of what sales earn above their twins where one choice of ``rule`` in ten is drawn; at least a cent.
 
     InputError on a reward that is no number.
     """
-    members = plan.with_members(plan.training_members)
+    members = sale.with_members(sale.training_members)
     batch = PairedSales(members, _SALES, usual=rule, action=action, reward=reward, domain=TRAINING_DOMAIN)
     batch.listeners.append(lambda _sales, earned, _closed: check_rewards(earned))
     batch.seed(consecutive_seeds(seed, _SALES))
     player, random = InOwnActions(members, rule, action), np.random.default_rng(seed)
     seen, lead = batch.observe(), np.zeros(_SALES)
-    for _ in range(plan.ticks // action.every):
+    for _ in range(sale.ticks // action.every):
         chosen = player.act(seen).reshape(_SALES, -1)
         drawn = random.integers(batch.codec.head_sizes, size=chosen.shape)
         mixed = np.where(random.random(chosen.shape) < _DRAWN, drawn, chosen)

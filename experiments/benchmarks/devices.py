@@ -26,7 +26,7 @@ from experiments.launch.outputs import RunFolder, machine
 from flashsim.errors import InputError
 from flashsim.files import write_json, write_text
 from flashsim.reference import REFERENCE_SALES
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_whole
 
 MINIBATCHES = 4  # in a rollout
@@ -62,9 +62,9 @@ class DevicesConfig:
         check_whole("rounds", self.rounds, 1, 10**6)
 
 
-def decisions_a_second(plan: Plan, agent: TensorPPOConfig, *, iterations: int) -> float:
+def decisions_a_second(sale: CompiledSale, agent: TensorPPOConfig, *, iterations: int) -> float:
     """Decisions trained on in a second of wall time, after a first rollout and its update."""
-    model = make_model(plan, agent, seed=0, scale=1.0)
+    model = make_model(sale, agent, seed=0, scale=1.0)
     model.learn(1)
     started, before = time.perf_counter(), model.num_timesteps
     model.learn(iterations * before, reset_num_timesteps=False)
@@ -73,7 +73,7 @@ def decisions_a_second(plan: Plan, agent: TensorPPOConfig, *, iterations: int) -
     return (model.num_timesteps - before) / (time.perf_counter() - started)
 
 
-def compare(plan: Plan, config: DevicesConfig, devices: Sequence[Device]) -> pd.DataFrame:
+def compare(sale: CompiledSale, config: DevicesConfig, devices: Sequence[Device]) -> pd.DataFrame:
     """A row for each width and minibatch: median decisions a second on each of ``devices``, measured in turns."""
     rows = []
     for width in config.widths:
@@ -90,7 +90,7 @@ def compare(plan: Plan, config: DevicesConfig, devices: Sequence[Device]) -> pd.
                             "layers": (width, width),
                         }
                     )
-                    rates[device.value].append(decisions_a_second(plan, agent, iterations=config.iterations))
+                    rates[device.value].append(decisions_a_second(sale, agent, iterations=config.iterations))
             rows.append({"width": width, "batch": batch} | {name: median(found) for name, found in rates.items()})
             print(", ".join(f"{name} {value:,.0f}" for name, value in rows[-1].items()), flush=True)
     return pd.DataFrame(rows)
@@ -112,7 +112,7 @@ def main(config: DevicesConfig, folder: RunFolder) -> None:
     torch_device(Device.cuda)  # refuses where there is none
     torch.set_num_threads(config.agent.torch_threads)
     Distribution.set_default_validate_args(False)
-    table = compare(REFERENCE_SALES[config.sale]().plan(), config, (Device.cpu, Device.cuda))
+    table = compare(REFERENCE_SALES[config.sale]().compile(), config, (Device.cpu, Device.cuda))
     table["ratio"] = table["cuda"] / table["cpu"]
     facts = machine() | {"cuda_device": torch.cuda.get_device_name(), "torch_threads": config.agent.torch_threads}
     write_text(folder.path / "devices.csv", table.to_csv(index=False, lineterminator="\n"))

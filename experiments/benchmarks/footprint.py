@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.sale import make_plan
+from experiments.benchmarks.sale import make_sale
 from flashsim.evaluation.rollout import play
 from flashsim.rules import list_price
 from flashsim.sim.engine import Batch
@@ -25,7 +25,7 @@ def size(value: Any) -> int:
 
 def state_bytes() -> float:
     """Bytes that the simulator remembers of one sale."""
-    batch = Batch(make_plan().tables, 64, domain=0)
+    batch = Batch(make_sale().tables, 64, domain=0)
     return size(batch.state) / 64
 
 
@@ -36,9 +36,9 @@ def megabytes_of_sales(sales: int, *, chunk: int) -> float:
 
 
 def _play_in_chunks(sales: int, chunk: int) -> float:
-    plan = make_plan()
-    policy = list_price(plan)
-    kept = [play(plan, policy, sales=min(chunk, sales - first), seed=first).totals for first in range(0, sales, chunk)]
+    sale = make_sale()
+    policy = list_price(sale)
+    kept = [play(sale, policy, sales=min(chunk, sales - first), seed=first).totals for first in range(0, sales, chunk)]
     assert len(kept) == -(-sales // chunk)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 

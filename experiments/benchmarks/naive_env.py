@@ -17,26 +17,26 @@ from flashsim.envs.features import observation_space
 from flashsim.envs.observation import PACE_MEMORY
 from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.errors import InputError
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.failures import FEED_FREEZES
 
 
 class NaiveSale(gymnasium.Env[NDArray[Any], Any]):
-    """One simulated sale of ``plan``; what is said of ``FlashSaleEnv`` holds here too, but for the random numbers.
+    """One simulated sale of ``sale``; what is said of ``FlashSaleEnv`` holds here too, but for the random numbers.
 
     InputError for plans whose queue is that of reference sales or goes event by event.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012  (as Gymnasium has it)
 
-    def __init__(self, plan: Plan) -> None:
-        if plan.tables.servers.hard_cap or plan.tables.servers.is_event_by_event:
+    def __init__(self, sale: CompiledSale) -> None:
+        if sale.tables.servers.hard_cap or sale.tables.servers.is_event_by_event:
             raise InputError(
-                f"the naive env knows ticks of many services alone, {plan.name!r} has none; choose another"
+                f"the naive env knows ticks of many services alone, {sale.name!r} has none; choose another"
             )
-        self.plan, self.tables, self.codec = plan, plan.tables, ActionCodec(plan, ActionConfig())
-        self.observation_space, self.action_space = observation_space(plan), self.codec.space
-        self.segments, self.products, self.menu = plan.tables.rate.shape[1:4]
+        self.sale, self.tables, self.codec = sale, sale.tables, ActionCodec(sale, ActionConfig())
+        self.observation_space, self.action_space = observation_space(sale), self.codec.space
+        self.segments, self.products, self.price_levels = sale.tables.rate.shape[1:4]
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -54,7 +54,7 @@ class NaiveSale(gymnasium.Env[NDArray[Any], Any]):
         self.shoppers, self.stock = Shoppers(tables, rng), Stock(tables, outages, rng)
         self.visitors_seen, self.visitors_expected, self.goodwill = 0.0, 0.0, 0.0
         self.requests_seen, self.requests_expected = np.zeros(products), np.zeros(products)
-        self.pace, self.last_menu = np.zeros(products), np.zeros(products, np.int64)
+        self.pace, self.price_levels = np.zeros(products), np.zeros(products, np.int64)
         self.load, self.utilization, self.latency_s = 0.0, 0.0, tables.servers.unloaded_latency_s
         self.screen = self._observe()
         return self.screen.copy(), {}
@@ -63,12 +63,12 @@ class NaiveSale(gymnasium.Env[NDArray[Any], Any]):
         """Let one tick pass."""
         tables, tick, queue = self.tables, self.tick, self.queue
         orders = self.codec.decode(action[None], self.screen[None])
-        menu, timing = orders.menu[0], int(orders.timing[0])
-        depths = tables.depth[np.arange(self.products), menu]
+        price_index, timing = orders.price_index[0], int(orders.timing[0])
+        depths = tables.depth[np.arange(self.products), price_index]
         self.stock.release(tick, timing)
         self.traffic.push(timing)
         billed = self.pool.order(tick, int(orders.change[0]))
-        came = self.traffic.arrive(tick, menu)
+        came = self.traffic.arrive(tick, price_index)
         again = [a + b for a, b in zip(self.shoppers.come_back(tick, depths), queue.retries(), strict=True)]
         doors = [a + b for a, b in zip(came.people, again, strict=True)]
         cap, expected = float(orders.cap[0]), came.expected + sum(again)
@@ -77,9 +77,9 @@ class NaiveSale(gymnasium.Env[NDArray[Any], Any]):
         self.stock.available += self.stock.expiring.popleft()
         requests = self.shoppers.choose(tick, depths, came, answers, self.stock.available)
         opening = self.stock.available.copy()
-        paid = [self.stock.fulfill(tick, requests, menu)]
+        paid = [self.stock.fulfill(tick, requests, price_index)]
         lost, reward = answers.lost + left, 0.0
-        closed = tick + 1 >= self.plan.ticks
+        closed = tick + 1 >= self.sale.ticks
         if closed:
             late, leftover = self.stock.settle()
             paid += late
@@ -88,7 +88,7 @@ class NaiveSale(gymnasium.Env[NDArray[Any], Any]):
             reward += float(leftover @ (tables.salvage_value - tables.unit_cost))
         reward += sum(value - count * tables.unit_cost[p] for row in paid for p, (count, value) in enumerate(row))
         reward -= tables.servers.cost * billed + tables.servers.penalty * lost
-        self._remember(menu, sum(came.people), sum(doors), answers, requests, opening)
+        self._remember(price_index, sum(came.people), sum(doors), answers, requests, opening)
         self.pool.wear(answers.load)
         self.tick += 1
         if not self.outages.fails(FEED_FREEZES, tick):
@@ -97,7 +97,7 @@ class NaiveSale(gymnasium.Env[NDArray[Any], Any]):
 
     def _remember(
         self,
-        menu: NDArray[np.int64],
+        price_index: NDArray[np.int64],
         came: int,
         visits: int,
         answers: Answers,
@@ -105,9 +105,9 @@ class NaiveSale(gymnasium.Env[NDArray[Any], Any]):
         opening: NDArray[np.int64],
     ) -> None:
         """Learn levels of demand, as ``flashsim.envs.observation`` says."""
-        forecast, params, tick = self.plan.forecast, self.tables.traffic, self.tick
+        forecast, params, tick = self.sale.forecast, self.tables.traffic, self.tick
         each = np.arange(self.products)
-        offer, listed = forecast.units[tick, each, menu].sum(), forecast.units[tick, :, 0].sum()
+        offer, listed = forecast.units[tick, each, price_index].sum(), forecast.units[tick, :, 0].sum()
         uplift = math.log(offer / listed) if listed > 0.0 and offer > 0.0 else 0.0
         attraction, decay = forecast.traffic_share * uplift, 0.5 ** (1.0 / params.goodwill_half_life)
         known = self.goodwill if tick else attraction
@@ -119,33 +119,33 @@ class NaiveSale(gymnasium.Env[NDArray[Any], Any]):
         self.load = visits / (self.tables.servers.service_rate * max(1, self.pool.ordered))
         self.utilization, self.latency_s = min(1.0, answers.load), answers.latency_s
         self.pace = PACE_MEMORY * self.pace + (1.0 - PACE_MEMORY) * np.array(requests)
-        self.last_menu = menu
+        self.price_levels = price_index
         answered = min(1.0, sum(answers.served) / max(visits, 1.0))
-        expected = forecast.units[tick, each, menu] * self._level() * answered * pushed
+        expected = forecast.units[tick, each, price_index] * self._level() * answered * pushed
         has_stock = opening > requests
         self.requests_seen += np.where(has_stock, requests, 0)
         self.requests_expected += np.where(has_stock, expected, 0.0)
 
     def _level(self) -> float:
-        variance = self.plan.forecast.common_variance
+        variance = self.sale.forecast.common_variance
         return (1.0 + variance * self.visitors_seen) / (1.0 + variance * self.visitors_expected)
 
     def _observe(self) -> NDArray[np.float32]:
         """The columns of ``flashsim.envs.spaces.observation_table``."""
-        plan, servers, forecast, level = self.plan, self.tables.servers, self.plan.forecast, self._level()
+        sale, servers, forecast, level = self.sale, self.tables.servers, self.sale.forecast, self._level()
         budget, lots, most = self.tables.traffic.push_budget, self.tables.stock.lots, max(1, servers.max_servers)
         capacity = servers.service_rate * max(1, self.pool.ordered)
         ratios = [sum(self.queue.backlog) / capacity, sum(self.queue.room) / capacity]
-        columns = [1.0 - self.tick / plan.ticks, self.pool.ordered / most]
+        columns = [1.0 - self.tick / sale.ticks, self.pool.ordered / most]
         columns += [level / (1.0 + level), self.load / (1.0 + self.load), self.utilization]
         columns += [min(1.0, self.latency_s / servers.timeout_s), *(ratio / (1.0 + ratio) for ratio in ratios)]
         columns += [self.traffic.pushes_left / max(1, budget), self.traffic.push_goodwill]
         columns += [1.0 - self.stock.next_wave / len(self.tables.wave_tick)]
         columns += [self.stock.lots_left / max(1, lots), sum(self.stock.coming) / max(1, lots)]
         usual = max(forecast.visitors[0, 0], 1e-9)
-        for ahead in plan.lookahead:
+        for ahead in sale.lookahead:
             in_force = self.pool.planned(self.tick + ahead)
-            visitors = forecast.visitors[min(self.tick + ahead, plan.ticks)] * level
+            visitors = forecast.visitors[min(self.tick + ahead, sale.ticks)] * level
             loads = visitors / max(servers.service_rate * in_force, 1e-9)
             demand = visitors / usual
             pairs = np.stack([loads / (1.0 + loads), demand / (1.0 + demand)], axis=1)
@@ -156,20 +156,25 @@ class NaiveSale(gymnasium.Env[NDArray[Any], Any]):
 
     def most_units(self, product: int) -> int:
         """Units planned and those of all lots, at least 1."""
-        tables = self.plan.tables
+        tables = self.sale.tables
         return max(1, int(tables.planned[product] + tables.stock.lots * tables.lot_units[product]))
 
     def _observe_product(self, product: int, level: float) -> list[float]:
-        """Cover at each menu index, run-out index, stock, level, pace, price."""
-        variance = self.plan.forecast.product_variance[product]
+        """Cover at each price index, run-out index, stock, level, pace, price."""
+        variance = self.sale.forecast.product_variance[product]
         own = level * (1.0 + variance * self.requests_seen[product])
         own /= 1.0 + variance * self.requests_expected[product]
         available = int(self.stock.available[product])
         stock, planned = available + int(self.stock.not_on_sale()[product]), self.most_units(product)
-        demand = self.plan.forecast.future_units[self.tick, product] * own
+        demand = self.sale.forecast.future_units[self.tick, product] * own
         cover = stock / np.maximum(demand, 1e-9)
-        run_out = np.interp(stock, demand, np.arange(self.menu))
-        ahead = stock / max(self.pace[product] * (self.plan.ticks - self.tick), 1e-3)
-        last = self.last_menu[product] / max(1, self.menu - 1)
-        columns = [*(cover / (1.0 + cover)), run_out / max(1, self.menu - 1), stock / planned, available / planned]
+        run_out = np.interp(stock, demand, np.arange(self.price_levels))
+        ahead = stock / max(self.pace[product] * (self.sale.ticks - self.tick), 1e-3)
+        last = self.price_levels[product] / max(1, self.price_levels - 1)
+        columns = [
+            *(cover / (1.0 + cover)),
+            run_out / max(1, self.price_levels - 1),
+            stock / planned,
+            available / planned,
+        ]
         return [*columns, own / (1.0 + own), ahead / (1.0 + ahead), last]

@@ -70,7 +70,7 @@ class Traffic:
         if timing == PUSH and self.pushes_left > 0:
             self.push_goodwill, self.pushes_left = 1.0, self.pushes_left - 1
 
-    def arrive(self, tick: int, menu: NDArray[np.int64]) -> Visitors:
+    def arrive(self, tick: int, price_index: NDArray[np.int64]) -> Visitors:
         """Draw the people of a tick."""
         tables, params, m = self.tables, self.tables.traffic, self.member
         decay = 0.5 ** (1.0 / params.goodwill_half_life)
@@ -79,7 +79,7 @@ class Traffic:
         total = 0.0
         for segment in range(tables.rate.shape[1]):
             row, listed = [], 0.0
-            for product, index in enumerate(menu):
+            for product, index in enumerate(price_index):
                 rate = tables.rate[tick, segment, product]
                 row.append(float(rate[index, m]) * self.frailty[product] * surge)
                 listed += float(rate[0, m]) * self.frailty[product] * surge
@@ -324,7 +324,7 @@ class Stock:
         self.coming.append(int(is_ordered))
         self.available += self.coming.popleft() * tables.lot_units
 
-    def fulfill(self, tick: int, requests: list[int], menu: NDArray[np.int64]) -> list[tuple[int, float]]:
+    def fulfill(self, tick: int, requests: list[int], price_index: NDArray[np.int64]) -> list[tuple[int, float]]:
         """Fill requests while there are units; returns units and money paid now (product,)."""
         tables, carts, returns = self.tables, [], []
         pays = 0.0 if self.outages.fails(PAYMENT_FAILS, tick) else 1.0 - tables.stock.payment_failure
@@ -332,7 +332,7 @@ class Stock:
             reserved = min(asked, int(self.available[product]))
             self.available[product] -= reserved
             will_pay = int(self.rng.binomial(reserved, pays))
-            carts.append((will_pay, will_pay * tables.price[product, menu[product]]))
+            carts.append((will_pay, will_pay * tables.price[product, price_index[product]]))
             returns.append(reserved - will_pay)
         self.paying.append(carts)
         self.expiring.append(returns)

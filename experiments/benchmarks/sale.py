@@ -7,7 +7,7 @@ import numpy as np
 
 import flashsim  # noqa: F401  (registers the env)
 from flashsim.scenarios import grocery_evening
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.waiting_room import OPEN
 from flashsim.world import HOURS_OF_DAY, World
 
@@ -49,7 +49,7 @@ def make_world(products: int = PRODUCTS, segments: int = SEGMENTS) -> World:
     )
 
 
-def make_plan(products: int = PRODUCTS, segments: int = SEGMENTS) -> Plan:
+def make_sale(products: int = PRODUCTS, segments: int = SEGMENTS) -> CompiledSale:
     """The evening sale of two hours on that World, with every part on: doors, lots, several units, limits, collapse."""
     sale = grocery_evening(make_world(products, segments))
     return replace(
@@ -58,12 +58,12 @@ def make_plan(products: int = PRODUCTS, segments: int = SEGMENTS) -> Plan:
         choice=replace(sale.choice, another_unit=0.2, limit=3),
         carts=replace(sale.carts, lots=2, lead_time=20),
         admission_caps=(OPEN, 1.2, 0.9),
-    ).plan()
+    ).compile()
 
 
 def first_step() -> None:
     """Make one env and take one step: what a program does that has just started."""
-    env = gymnasium.make("flashsim/FlashSale-v0", scenario=make_plan())
+    env = gymnasium.make("flashsim/FlashSale-v0", scenario=make_sale())
     env.reset(seed=0)
     env.step(env.action_space.sample())
 

@@ -43,7 +43,7 @@ from flashsim.errors import InputError
 from flashsim.evaluation.rollout import play
 from flashsim.files import write_json, write_text
 from flashsim.reference import REFERENCE_SALES
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_whole
 
 RACERS = {"ppo": PPOConfig, "tensor_ppo": TensorPPOConfig, "dqn": DQNConfig}
@@ -85,9 +85,11 @@ class TrainingSpeedConfig:
 class TimedGreedy(BaseCallback):
     """Notes what greedy play earns after how much CPU time of training; ends the training at a return or a time."""
 
-    def __init__(self, plan: Plan, action: ActionConfig, *, sales: int, enough: float, most_cpu_s: float) -> None:
+    def __init__(
+        self, sale: CompiledSale, action: ActionConfig, *, sales: int, enough: float, most_cpu_s: float
+    ) -> None:
         super().__init__()
-        self.plan, self.action, self.sales = plan, asdict(action), sales
+        self.sale, self.action, self.sales = sale, asdict(action), sales
         self.enough, self.most_cpu_s = enough, most_cpu_s
         self.curve: list[dict[str, float]] = []
         self._spent = 0.0  # CPU seconds of evaluations
@@ -108,21 +110,21 @@ class TimedGreedy(BaseCallback):
     def measure(self) -> None:
         """Play greedily, off the clock."""
         before = time.process_time()
-        policy = network_policy(self.model, self.plan, name="candidate", action=self.action, training={})
-        profit = play(self.plan, policy, sales=self.sales, seed=EVALUATION_SEED).totals["profit"].mean()
+        policy = network_policy(self.model, self.sale, name="candidate", action=self.action, training={})
+        profit = play(self.sale, policy, sales=self.sales, seed=EVALUATION_SEED).totals["profit"].mean()
         cpu_s = before - self._started - self._spent
         self.curve.append({"steps": self.model.num_timesteps, "cpu_s": cpu_s, "profit": float(profit)})
         self._spent += time.process_time() - before
 
 
-def learn_ours(plan: Plan, config: AgentConfig, *, seed: int, sales: int) -> list[dict[str, float]]:
+def learn_ours(sale: CompiledSale, config: AgentConfig, *, seed: int, sales: int) -> list[dict[str, float]]:
     """Train to the end; the curve of greedy play. The measuring of the reward's scale is on the clock."""
     first = seed * SEEDS_PER_RUN
     before = time.process_time()
-    scale = reward_scale(plan, config.action(plan), seed=first)
-    model = make_model(plan, config, seed=first, scale=scale)
+    scale = reward_scale(sale, config.action(sale), seed=first)
+    model = make_model(sale, config, seed=first, scale=scale)
     made = time.process_time() - before
-    timed = TimedGreedy(plan, config.action(plan), sales=sales, enough=np.inf, most_cpu_s=np.inf)
+    timed = TimedGreedy(sale, config.action(sale), sales=sales, enough=np.inf, most_cpu_s=np.inf)
     callbacks: list[BaseCallback] = [timed]
     if isinstance(config, PPOConfig):
         callbacks.append(EntropySchedule(config.entropy, until=config.entropy_until))
@@ -132,15 +134,15 @@ def learn_ours(plan: Plan, config: AgentConfig, *, seed: int, sales: int) -> lis
 
 
 def learn_stock(
-    plan: Plan, config: AgentConfig, *, seed: int, sales: int, enough: float, most_cpu_s: float
+    sale: CompiledSale, config: AgentConfig, *, seed: int, sales: int, enough: float, most_cpu_s: float
 ) -> list[dict[str, float]]:
     """Train with stock settings until ``enough`` or ``most_cpu_s``; the curve of greedy play."""
-    action = config.action(plan)
-    env = DummyVecEnv([lambda: FlashSaleEnv(plan, action=action)] * STOCK_ENVS)
+    action = config.action(sale)
+    env = DummyVecEnv([lambda: FlashSaleEnv(sale, action=action)] * STOCK_ENVS)
     algorithm, steps = (DQN, config.steps) if isinstance(config, DQNConfig) else (PPO, _FOREVER)
     model = algorithm("MlpPolicy", env, seed=seed, device="cpu")
     env.seed(seed * SEEDS_PER_RUN)
-    timed = TimedGreedy(plan, action, sales=sales, enough=enough, most_cpu_s=most_cpu_s)
+    timed = TimedGreedy(sale, action, sales=sales, enough=enough, most_cpu_s=most_cpu_s)
     model.learn(steps, callback=timed)
     if model.num_timesteps >= steps:
         timed.measure()
@@ -152,24 +154,24 @@ def cpu_to_reach(curve: list[dict[str, float]], enough: float) -> float | None:
     return next((point["cpu_s"] for point in curve if point["profit"] >= enough), None)
 
 
-def profile_of(plan: Plan, config: AgentConfig, *, sales: int) -> str:
+def profile_of(sale: CompiledSale, config: AgentConfig, *, sales: int) -> str:
     """The 25 functions in which a training of ours spends most of its own time."""
     profiler = cProfile.Profile()
-    profiler.runcall(learn_ours, plan, config, seed=0, sales=sales)
+    profiler.runcall(learn_ours, sale, config, seed=0, sales=sales)
     text = io.StringIO()
     pstats.Stats(profiler, stream=text).strip_dirs().sort_stats("tottime").print_stats(25)
     return text.getvalue()
 
 
-def compare(plan: Plan, config: TrainingSpeedConfig, agent: AgentConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
+def compare(sale: CompiledSale, config: TrainingSpeedConfig, agent: AgentConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A row for each training and seed, and what they say together."""
     sales = config.evaluation_sales
-    ours = {seed: learn_ours(plan, agent, seed=seed, sales=sales) for seed in range(config.seeds)}
+    ours = {seed: learn_ours(sale, agent, seed=seed, sales=sales) for seed in range(config.seeds)}
     converged = float(np.median([curve[-1]["profit"] for curve in ours.values()]))
     enough = config.share * converged
     rows = []
     for seed, curve in ours.items():
-        stock = learn_stock(plan, agent, seed=seed, sales=sales, enough=enough, most_cpu_s=config.most_cpu_s)
+        stock = learn_stock(sale, agent, seed=seed, sales=sales, enough=enough, most_cpu_s=config.most_cpu_s)
         for name, points in ((OURS, curve), (STOCK, stock)):
             if points[0]["profit"] >= enough:
                 raise InputError(
@@ -206,11 +208,11 @@ def main(config: TrainingSpeedConfig, folder: RunFolder) -> None:
     check_training(config.agent, seed=config.seeds)
     torch.set_num_threads(config.agent.torch_threads)
     Distribution.set_default_validate_args(False)
-    plan = REFERENCE_SALES[config.sale]().plan()
-    _warm_up(plan, config.agent)
-    table, told = compare(plan, config, config.agent)
+    sale = REFERENCE_SALES[config.sale]().compile()
+    _warm_up(sale, config.agent)
+    table, told = compare(sale, config, config.agent)
     if config.profile:
-        write_text(folder.path / "profile.txt", profile_of(plan, config.agent, sales=config.evaluation_sales))
+        write_text(folder.path / "profile.txt", profile_of(sale, config.agent, sales=config.evaluation_sales))
     write_text(folder.path / "training.csv", table.to_csv(index=False, lineterminator="\n"))
     write_json(folder.path / "training.json", {"machine": machine(), "sale": config.sale, **told})
     print(f"\n{machine()['processor']}; {config.sale}, to reach {told['return_to_reach']:.4g}\n")
@@ -219,11 +221,11 @@ def main(config: TrainingSpeedConfig, folder: RunFolder) -> None:
     print(f"\nOurs takes {bound}{told['ratio']:.1f} times less CPU time (medians). Results: {folder.path}", flush=True)
 
 
-def _warm_up(plan: Plan, agent: AgentConfig) -> None:
+def _warm_up(sale: CompiledSale, agent: AgentConfig) -> None:
     """Whatever happens only once: compiled code is loaded, libraries allocate."""
-    model = make_model(plan, agent, seed=0, scale=1.0)
+    model = make_model(sale, agent, seed=0, scale=1.0)
     model.learn(1)
-    learn_stock(plan, agent, seed=0, sales=2, enough=-np.inf, most_cpu_s=0.0)
+    learn_stock(sale, agent, seed=0, sales=2, enough=-np.inf, most_cpu_s=0.0)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from flashsim.policies.bundle import Policy
 from flashsim.report import write_report
 from flashsim.report.fidelity import uncalibrated_passage
 from flashsim.rules import HUMAN_TEAM
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_whole
 from flashsim.world import World
 
@@ -73,7 +73,7 @@ def check_names(learners: Sequence[str]) -> None:
 
 
 def evaluate(
-    plan: Plan,
+    sale: CompiledSale,
     policies: Sequence[Policy],
     config: EvaluationConfig,
     *,
@@ -86,8 +86,8 @@ def evaluate(
     ``learners`` are names of policies; all others but those of ``REFERENCES`` are baselines; ``context`` goes to the
     report.
     """
-    judged = plan.with_members(plan.heldout_members)
-    with progress_meter("playing sales", total=len(policies) * plan.ticks) as advance:
+    judged = sale.with_members(sale.heldout_members)
+    with progress_meter("playing sales", total=len(policies) * sale.ticks) as advance:
         rollouts = [
             play(judged, policy, sales=config.sales, seed=config.seed, threads=config.threads, progress=advance)
             for policy in policies
@@ -99,8 +99,8 @@ def evaluate(
     facts = {
         "learners": list(learners),
         "baselines": baselines,
-        "product_names": list(plan.product_names),
-        "currency": plan.currency or "currency",
+        "product_names": list(sale.product_names),
+        "currency": sale.currency or "currency",
         "confidence": config.confidence,
         "resamples": config.resamples,
         "seed": config.seed,
@@ -109,19 +109,19 @@ def evaluate(
 
 
 def what_was_possible(
-    plan: Plan, rollouts: Sequence[Rollout], config: EvaluationConfig, *, learners: Sequence[str], folder: Path
+    sale: CompiledSale, rollouts: Sequence[Rollout], config: EvaluationConfig, *, learners: Sequence[str], folder: Path
 ) -> list[dict[str, str]]:
     """Who earned what and how much of what was possible: rows for the report; in full precision in ``possible.csv``."""
     sales = min(config.bounded_sales, config.sales)
     if sales < 2:
         return []
     try:
-        bound = relaxation(plan, sales=sales, seed=config.seed).value
+        bound = relaxation(sale, sales=sales, seed=config.seed).value
     except InputError as refusal:
         print(f"· no bound: {refusal}", flush=True)
         bound = None
     with progress_meter("planning in hindsight", total=None) as advance:
-        plans = best_plans(plan, sales=sales, seed=config.seed, progress=advance)
+        plans = best_plans(sale, sales=sales, seed=config.seed, progress=advance)
     roles = {rollout.policy: "learner" if rollout.policy in learners else "baseline" for rollout in rollouts}
     table = possible_table(
         rollouts,
@@ -136,11 +136,11 @@ def what_was_possible(
     return told(table)
 
 
-def what_they_decide(plan: Plan, policies: Sequence[Policy], config: EvaluationConfig) -> dict[str, Any]:
+def what_they_decide(sale: CompiledSale, policies: Sequence[Policy], config: EvaluationConfig) -> dict[str, Any]:
     """Against time and stock left, utilization and visitors: rows for the report."""
     rows: dict[str, list[Any]] = {"response_map": [], "response_curves": []}
     for policy in policies:
-        maps = response_maps(plan, policy, sales=min(config.sales, RESPONSE_SALES), seed=config.seed)
+        maps = response_maps(sale, policy, sales=min(config.sales, RESPONSE_SALES), seed=config.seed)
         for name, table in (("response_map", maps.stock_map), ("response_curves", maps.curves)):
             rows[name] += table.assign(policy=policy.name).to_dict("records")
     return rows
@@ -212,7 +212,7 @@ def report(evaluation: Path, folder: Path) -> Comparison:
     return comparison
 
 
-def world_context(world: World, plan: Plan) -> dict[str, Any]:
+def world_context(world: World, sale: CompiledSale) -> dict[str, Any]:
     """What the report tells of a World: scores of its models, rows left out, assumptions, limits."""
     facts = world.provenance
     deep = f"The discount menu goes beyond {world.supported_depth:.0%}, the deepest discount that the data support."
@@ -224,7 +224,7 @@ def world_context(world: World, plan: Plan) -> dict[str, Any]:
         "demand_scores": score_rows(world),
         "dropped_rows": facts.get("rows", []),
         "assumptions": [row | {"identified": False} for row in facts.get("assumptions", [])],
-        "extrapolations": [deep] if plan.is_extrapolated else [],
+        "extrapolations": [deep] if sale.is_extrapolated else [],
         "supported_depth": world.supported_depth,
     }
 
@@ -239,21 +239,21 @@ def score_rows(world: World) -> list[dict[str, Any]]:
     ]
 
 
-def sale_context(plan: Plan, *, sales: int) -> dict[str, Any]:
+def sale_context(sale: CompiledSale, *, sales: int) -> dict[str, Any]:
     """What the report tells of a sale."""
-    tables = plan.tables
+    tables = sale.tables
     return {
-        "title": f"Which policy should run {plan.name.replace('_', ' ')}?",
+        "title": f"Which policy should run {sale.name.replace('_', ' ')}?",
         "scenario": {
-            "Sale": plan.story,
-            "Length": f"{plan.ticks} minutes",
-            "Products": ", ".join(plan.product_names),
-            "Stock": f"{int(plan.stock.sum())} units in {tables.wave_tick.size} release(s)",
-            "Discounts": ", ".join(f"{depth:.0%}" for depth in plan.depths[0]),
+            "Sale": sale.story,
+            "Length": f"{sale.ticks} minutes",
+            "Products": ", ".join(sale.product_names),
+            "Stock": f"{int(sale.stock.sum())} units in {tables.wave_tick.size} release(s)",
+            "Discounts": ", ".join(f"{depth:.0%}" for depth in sale.depths[0]),
             "Servers": f"{tables.servers.start_servers} at the opening, {tables.servers.min_servers} to "
             f"{tables.servers.max_servers}, {tables.servers.lag} minutes to boot",
-            "Judged on": f"{sales} sales on {len(plan.heldout_members)} held-out worlds; policies were made on "
-            f"{len(plan.training_members)} others",
+            "Judged on": f"{sales} sales on {len(sale.heldout_members)} held-out worlds; policies were made on "
+            f"{len(sale.training_members)} others",
         },
         "minutes_per_tick": tables.servers.seconds_per_tick / 60.0,
     }

@@ -32,7 +32,7 @@ from flashsim.policies.bundle import NetworkPolicy, Policy
 from flashsim.reference import REFERENCE_SALES, ReferenceSale, solve, table_file
 from flashsim.rules import Operations
 from flashsim.scenarios import Scenario, check_scenario_name, scenario_named
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.world import World
 
 RIVALS = BASELINES | BANDITS
@@ -180,7 +180,7 @@ def _end_with_parent() -> None:
 
 
 def train_agent(
-    plan: Plan,
+    sale: CompiledSale,
     config: AgentConfig,
     *,
     seed: int,
@@ -197,7 +197,7 @@ def train_agent(
     label = config.name.lower()
     with progress_meter(f"training {config.name}", total=config.steps) as advance:
         trained = train(
-            plan,
+            sale,
             config,
             seed=seed,
             usual=usual,
@@ -207,7 +207,7 @@ def train_agent(
             resume=resume,
         )
     policy = trained.policy()
-    export(policy, trained.model, folder / "policies" / label, plan=plan, seed=SEARCH_SEED)
+    export(policy, trained.model, folder / "policies" / label, sale=sale, seed=SEARCH_SEED)
     curve = pd.DataFrame([point.row() for point in trained.curve])
     write_text(folder / "curves" / f"{label}.csv", curve.to_csv(index=False, lineterminator="\n"))
     if checkpoint is not None:
@@ -228,10 +228,10 @@ def training_row(config: AgentConfig, *, seed: int) -> dict[str, Any]:
 
 
 @contextmanager
-def searching_baselines(plan: Plan, *, ticks: int) -> Iterator[Field]:
-    """The field of ``plan``, whose searches show their progress; best fixed is sought for ``ticks`` at least."""
+def searching_baselines(sale: CompiledSale, *, ticks: int) -> Iterator[Field]:
+    """The field of ``sale``, whose searches show their progress; best fixed is sought for ``ticks`` at least."""
     with progress_meter("searching baselines", total=None) as advance:
-        yield Field(plan, ticks=ticks, seed=SEARCH_SEED, known=RIVALS, progress=advance)
+        yield Field(sale, ticks=ticks, seed=SEARCH_SEED, known=RIVALS, progress=advance)
 
 
 def make_rivals(field: Field, names: Sequence[str], *, folder: Path) -> list[Policy]:

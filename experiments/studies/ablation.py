@@ -40,7 +40,7 @@ from flashsim.evaluation.trainings import over_trainings
 from flashsim.files import write_bytes, write_text
 from flashsim.policies.bundle import Policy
 from flashsim.rules import Operations
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_whole
 
 WHOLE = "whole"
@@ -144,14 +144,14 @@ def draw_ablation(table: pd.DataFrame, *, currency: str) -> bytes:
 
 
 def train_variants(
-    plan: Plan, config: AblationConfig, folder: RunFolder, *, usual: Operations
+    sale: CompiledSale, config: AblationConfig, folder: RunFolder, *, usual: Operations
 ) -> dict[str, list[Policy]]:
     """Variant -> its trained policies; all start at the run-out price with the operations ``usual``, if they do."""
     named = settings_of(config.agent, config.variants, trainings=config.trainings)
     with training_pool() as pool:
         jobs = {
             name: [
-                pool.submit(train_agent, plan, one, seed=config.seed + number, folder=folder.path, usual=usual)
+                pool.submit(train_agent, sale, one, seed=config.seed + number, folder=folder.path, usual=usual)
                 for number, one in enumerate(settings)
             ]
             for name, settings in named.items()
@@ -167,11 +167,11 @@ def main(config: AblationConfig, folder: RunFolder) -> None:
     check_training(config.agent, seed=config.seed + config.trainings - 1)
     world = obtain_world(config.world, folder)
     folder.record(seeds={"training": config.seed, "sales": config.sales_seed}, data={"world": world.fingerprint()})
-    plan = make_scenario(config.scenario, world).plan()
-    rule = usual_run(plan)
+    sale = make_scenario(config.scenario, world).compile()
+    rule = usual_run(sale)
     with folder.timed("training"):
-        trained = train_variants(plan, config, folder, usual=rule.operations)
-    judged = plan.with_members(plan.heldout_members)
+        trained = train_variants(sale, config, folder, usual=rule.operations)
+    judged = sale.with_members(sale.heldout_members)
     usual = play(judged, rule, sales=config.sales, seed=config.sales_seed)
     profits = {
         name: np.stack(
@@ -181,7 +181,7 @@ def main(config: AblationConfig, folder: RunFolder) -> None:
     }
     table = ablation_table(profits, usual.totals["profit"], usual.members, config)
     write_text(folder.path / "ablation.csv", table.to_csv(index=False, lineterminator="\n"))
-    write_bytes(folder.path / "ablation.png", draw_ablation(table, currency=plan.currency or "currency"))
+    write_bytes(folder.path / "ablation.png", draw_ablation(table, currency=sale.currency or "currency"))
     print(f"\n{table.to_string(index=False, float_format='{:.1f}'.format)}\n\nTable: {folder.path / 'ablation.csv'}")
 
 

@@ -71,7 +71,7 @@ def _prices(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.f
 
 
 def _rates(rng: np.random.Generator, ticks: int, depths: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Expected buyers (tick, menu) up to a factor: a course of the sale, and an elasticity that may drift."""
+    """Expected buyers (tick, price) up to a factor: a course of the sale, and an elasticity that may drift."""
     time = np.linspace(0.0, 1.0, ticks)
     courses: dict[str, Callable[[], NDArray[np.float64]]] = {
         "even": lambda: np.ones(ticks),

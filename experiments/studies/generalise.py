@@ -37,7 +37,7 @@ from flashsim.evaluation.stats import Resampled, bootstrap_means, difference_of_
 from flashsim.files import write_text
 from flashsim.policies.bundle import Policy, load_policy
 from flashsim.rules import Operations, run_out_price
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_whole
 from flashsim.world import World
 
@@ -67,28 +67,28 @@ class GeneraliseConfig:
         check_range("confidence", self.confidence, 0.01, 0.9999)
 
 
-def places(world: World, config: GeneraliseConfig) -> Iterator[tuple[str, Plan]]:
+def places(world: World, config: GeneraliseConfig) -> Iterator[tuple[str, CompiledSale]]:
     """Where the policy is played: a name and the sale on the members that may be drawn there."""
-    plan = make_scenario(config.scenario, world).plan()
-    yield "training members", plan.with_members(plan.training_members)
-    yield "held-out members", plan.with_members(plan.heldout_members)
-    truth = make_scenario(config.scenario, misspecified(world)).plan()
-    yield "misspecified", surprised(plan, truth).with_members(plan.heldout_members)
+    sale = make_scenario(config.scenario, world).compile()
+    yield "training members", sale.with_members(sale.training_members)
+    yield "held-out members", sale.with_members(sale.heldout_members)
+    truth = make_scenario(config.scenario, misspecified(world)).compile()
+    yield "misspecified", surprised(sale, truth).with_members(sale.heldout_members)
     for folder in config.elsewhere:
         other = call_uncalibrated(World.load(Path(folder)))
-        there = make_scenario(config.scenario, other).plan()
+        there = make_scenario(config.scenario, other).compile()
         yield other.name, there.with_members(there.heldout_members)
 
 
 COLUMNS = ("profit", "rule", "lead")
 
 
-def played(place: str, plan: Plan, policy: Policy, how: Operations, config: GeneraliseConfig) -> Resampled:
+def played(place: str, sale: CompiledSale, policy: Policy, how: Operations, config: GeneraliseConfig) -> Resampled:
     """Profit of ``policy``, of the run-out price with operations ``how``, and the lead of the one over the other."""
-    with progress_meter(f"playing on {place}", total=2 * plan.ticks) as advance:
+    with progress_meter(f"playing on {place}", total=2 * sale.ticks) as advance:
         mine, rule = (
-            play(plan, player, sales=config.sales, seed=config.seed, progress=advance)
-            for player in (policy, run_out_price(plan, how))
+            play(sale, player, sales=config.sales, seed=config.seed, progress=advance)
+            for player in (policy, run_out_price(sale, how))
         )
     profit, rival = mine.totals["profit"], rule.totals["profit"]
     scores = np.stack([profit, rival, profit - rival], axis=1)
@@ -114,15 +114,15 @@ def main(config: GeneraliseConfig, folder: RunFolder) -> None:
     world = obtain_world(config.world, folder)
     folder.record(seeds={"sales": config.seed}, data={"world": world.fingerprint()})
     where = list(places(world, config))
-    for _, plan in where:
-        check_policy(plan, policy)
+    for _, sale in where:
+        check_policy(sale, policy)
     how = usual_run(where[0][1]).operations
     folder.record(rule=asdict(how))
-    found = [played(place, plan, policy, how, config) for place, plan in where]
+    found = [played(place, sale, policy, how, config) for place, sale in where]
     rows = [
-        {"place": place, "members": len(plan.tables.members), "sales": config.sales}
+        {"place": place, "members": len(sale.tables.members), "sales": config.sales}
         | lead_row(one, found[0], confidence=config.confidence)
-        for (place, plan), one in zip(where, found, strict=True)
+        for (place, sale), one in zip(where, found, strict=True)
     ]
     table = pd.DataFrame(rows)
     write_text(folder.path / "generalisation.csv", table.to_csv(index=False, lineterminator="\n"))

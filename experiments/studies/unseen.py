@@ -56,13 +56,13 @@ def solve_drawn(number: int, config: UnseenConfig, folder: Path) -> dict[str, An
     optimum = solve(sale).value
     if optimum <= 0.0:
         raise InputError(f"{path}: its optimum is {optimum}, of which there are no percents; draw with another seed")
-    value = exact_value(sale, train(sale.plan(), config.agent, seed=config.seed).policy())
+    value = exact_value(sale, train(sale.compile(), config.agent, seed=config.seed).policy())
     is_joint = isinstance(sale, JointSale)
     return {
         "sale": number,
         "kind": sale_kind(number) + (", joint" if is_joint and sale_kind(number) != "joint" else ""),
         "ticks": len(sale.rates),
-        "menu": len(sale.prices),
+        "prices": len(sale.prices),
         "stock": sale.stock,
         "lag": sale.lag if isinstance(sale, JointSale) else None,
         "optimum": optimum,

@@ -23,7 +23,7 @@ class PlannedCalls:
 
     def __init__(self, dashboard: Dashboard, calls: Sequence[str]) -> None:
         """``calls``: any of push, for the budgeted pushes, reorder, for the supplier's lots, and release, for waves."""
-        tables = dashboard.plan.tables
+        tables = dashboard.sale.tables
         self.dashboard = dashboard
         self.budget = tables.traffic.push_budget if "push" in calls else 0
         self.lots = "reorder" in calls and tables.stock.lots > 0
@@ -48,7 +48,7 @@ class PlannedCalls:
         """Whether a wave is left and some product of it nearly sold out (sale,)."""
         board = self.dashboard
         is_short = np.zeros(observation.shape[0], np.bool_)
-        for product in range(board.plan.products):
+        for product in range(board.sale.products):
             available = board.share(observation, f"product_{product}_available")
             has_more = board.share(observation, f"product_{product}_stock") > available
             is_short |= has_more & (available < NEARLY_SOLD_OUT)

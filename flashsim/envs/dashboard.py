@@ -1,6 +1,6 @@
 """Named features read back from observations, and the run-out price, a rule that an agent may steer around.
 
-    run-out index   the menu index at which a product's stock lasts just to the end, by forecast and learned level
+    run-out index   the price index at which a product's stock lasts just to the end, by forecast and learned level
 
 Source: Gallego & van Ryzin (1994), Management Science 40(8), for the run-out price.
 """
@@ -10,16 +10,16 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 
 
 class Dashboard:
     """Reads named features back from observations."""
 
-    def __init__(self, plan: Plan, columns: Mapping[str, int]) -> None:
+    def __init__(self, sale: CompiledSale, columns: Mapping[str, int]) -> None:
         """``columns`` tells where each feature stands."""
-        self.plan, self.columns = plan, columns
-        self._run_out = [columns[f"product_{product}_run_out"] for product in range(plan.products)]
+        self.sale, self.columns = sale, columns
+        self._run_out = [columns[f"product_{product}_run_out"] for product in range(sale.products)]
 
     def share(self, observation: NDArray[np.float32], name: str) -> NDArray[np.float64]:
         """A feature that is a share, (sale,)."""
@@ -31,12 +31,12 @@ class Dashboard:
         return shown / (1.0 - shown)
 
     def run_out(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Menu index (sale, product) nearest to that at which the stock lasts just to the end."""
+        """Price index (sale, product) nearest to that at which the stock lasts just to the end."""
         place = observation[:, self._run_out].astype(np.float64)
-        return np.rint(place * (self.plan.menu - 1)).astype(np.int64)
+        return np.rint(place * (self.sale.price_levels - 1)).astype(np.int64)
 
     def tick(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """The tick about to pass, (sale,)."""
-        ticks = self.plan.ticks
+        ticks = self.sale.ticks
         past = np.rint((1.0 - self.share(observation, "time_left")) * ticks).astype(np.int64)
         return np.clip(past, 0, ticks - 1)

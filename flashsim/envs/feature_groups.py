@@ -39,7 +39,7 @@ _KINDS: Final = (
     _Kind(r"product_\d+_pace", "stock", "basic"),
     _Kind(r"product_\d+_(cover_at_\d+|run_out)", "stock", "engineered"),
     _Kind(r"product_\d+_level", "demand of products", "basic"),
-    _Kind(r"product_\d+_menu", "prices shown", "raw"),
+    _Kind(r"product_\d+_price", "prices shown", "raw"),
 )
 
 

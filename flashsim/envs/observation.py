@@ -42,7 +42,7 @@ class OperatorMemory(NamedTuple):
     load: NDArray[np.float64]  # lane; visits last tick over what the servers ordered can do
     utilization: NDArray[np.float64]  # lane
     latency_s: NDArray[np.float64]  # lane
-    menu: NDArray[np.int64]  # product, lane; last price index
+    price_index: NDArray[np.int64]  # product, lane; last price index
 
 
 class Sight(NamedTuple):
@@ -52,7 +52,7 @@ class Sight(NamedTuple):
     level: NDArray[np.float64]  # lane; scratch: learned level of demand over the forecast, all products
     own: NDArray[np.float64]  # lane; scratch: that of one product
     stock: NDArray[np.float64]  # lane; scratch: units
-    before: NDArray[np.float64]  # lane; scratch: demand at the menu index before
+    before: NDArray[np.float64]  # lane; scratch: demand at the price index before
     run_out: NDArray[np.float64]  # lane; scratch
     ahead: NDArray[np.float64]  # lane; scratch: what the forecast says of units or visitors
     place: NDArray[np.int64]  # lane; scratch: where that stands in the flat forecast
@@ -67,9 +67,9 @@ def make_sight(columns: int, lanes: int) -> Sight:
 
 def make_memory(tiles: int, products: int, lanes: int) -> OperatorMemory:
     """Allocate the memory of ``tiles`` tiles (first axis)."""
-    shapes = dict.fromkeys(("requests_seen", "requests_expected", "pace", "menu"), (tiles, products, lanes))
+    shapes = dict.fromkeys(("requests_seen", "requests_expected", "pace", "price_index"), (tiles, products, lanes))
     arrays: list[NDArray[Any]] = [
-        np.zeros(shapes.get(name, (tiles, lanes)), np.int64 if name == "menu" else np.float64)
+        np.zeros(shapes.get(name, (tiles, lanes)), np.int64 if name == "price_index" else np.float64)
         for name in OperatorMemory._fields
     ]
     return OperatorMemory(*arrays)
@@ -88,7 +88,7 @@ def memory_tile(memory: OperatorMemory, tile: int) -> OperatorMemory:
         memory.load[tile],
         memory.utilization[tile],
         memory.latency_s[tile],
-        memory.menu[tile],
+        memory.price_index[tile],
     )
 
 
@@ -107,7 +107,7 @@ def forget(memory: OperatorMemory, opening: NDArray[np.bool_], unloaded_latency_
                 memory.requests_seen[product, lane] = 0.0
                 memory.requests_expected[product, lane] = 0.0
                 memory.pace[product, lane] = 0.0
-                memory.menu[product, lane] = 0
+                memory.price_index[product, lane] = 0
 
 
 @compiled_inside
@@ -120,7 +120,7 @@ def remember(
         tick = state.tick[lane] - 1
         offer, listed = 0.0, 0.0
         for product in range(products):
-            offer += forecast.units[tick, product, ledger.menu[product, lane]]
+            offer += forecast.units[tick, product, ledger.price_index[product, lane]]
             listed += forecast.units[tick, product, 0]
         work.mean[lane] = offer / listed if (listed > 0.0) & (offer > 0.0) else 1.0
     write_log(work.mean, work.cumulative)
@@ -142,9 +142,9 @@ def remember(
         work.chance[lane] = min(1.0, np.float64(ledger.served[lane]) / max(visits, 1.0))
     for product in range(products):
         for lane in range(lanes):
-            work.mean[lane] = forecast.units[state.tick[lane] - 1, product, ledger.menu[product, lane]]
+            work.mean[lane] = forecast.units[state.tick[lane] - 1, product, ledger.price_index[product, lane]]
         for lane in range(lanes):
-            memory.menu[product, lane] = ledger.menu[product, lane]
+            memory.price_index[product, lane] = ledger.price_index[product, lane]
             asked = np.float64(ledger.requests[product, lane])
             memory.pace[product, lane] = PACE_MEMORY * memory.pace[product, lane] + (1.0 - PACE_MEMORY) * asked
             is_seen = ledger.opening[product, lane] > ledger.requests[product, lane]
@@ -193,7 +193,7 @@ def observe(
     sight: Sight,
 ) -> None:
     """Write sight.columns (column, lane), in the order of ``spaces.observation_table``."""
-    ticks, products, menu = tables.rate.shape[0], tables.rate.shape[2], tables.rate.shape[3]
+    ticks, products, price_levels = tables.rate.shape[0], tables.rate.shape[2], tables.rate.shape[3]
     level, own, stock, out = sight.level, sight.own, sight.stock, sight.columns
     for lane in range(level.shape[0]):
         level[lane] = _level(forecast.common_variance, memory.visitors_seen[lane], memory.visitors_expected[lane])
@@ -219,7 +219,7 @@ def observe(
                 out[column, lane] = np.float32(_bounded(own[lane]))
                 out[column + 1, lane] = np.float32(_bounded(stock[lane] / max(ahead, 1e-3)))
                 out[column + 2, lane] = np.float32(
-                    np.float64(memory.menu[product, lane]) / np.float64(max(1, menu - 1))
+                    np.float64(memory.price_index[product, lane]) / np.float64(max(1, price_levels - 1))
                 )
             column += 3
 
@@ -275,9 +275,9 @@ def _observe_ahead(
     column: int,
     sight: Sight,
 ) -> int:
-    """Servers, demand and load some ticks ahead, demand and load for each menu index; returns the next column."""
+    """Servers, demand and load some ticks ahead, demand and load for each price index; returns the next column."""
     level, out = sight.level, sight.columns
-    ticks, menu = tables.rate.shape[0], tables.rate.shape[3]
+    ticks, price_levels = tables.rate.shape[0], tables.rate.shape[3]
     most = np.float64(max(1, tables.servers.max_servers))
     usual = max(forecast.visitors[0, 0], 1e-9)
     visitors_ahead = forecast.visitors.flat
@@ -287,17 +287,17 @@ def _observe_ahead(
             in_force = np.float64(
                 level_at(state.servers.orders, state.servers.ordered[lane], lane, now, now + ahead, tables.servers.lag)
             )
-            sight.place[lane] = min(now + ahead, ticks) * menu
+            sight.place[lane] = min(now + ahead, ticks) * price_levels
             sight.own[lane] = max(tables.servers.service_rate * in_force, 1e-9)
             out[column, lane] = np.float32(in_force / most)
-        for index in range(menu):
+        for index in range(price_levels):
             for lane in range(level.shape[0]):
                 sight.ahead[lane] = visitors_ahead[sight.place[lane] + index]
             for lane in range(level.shape[0]):
                 visitors = sight.ahead[lane] * level[lane]
                 out[column + 1 + 2 * index, lane] = np.float32(visitors / (sight.own[lane] + visitors))
                 out[column + 2 + 2 * index, lane] = np.float32(visitors / (usual + visitors))
-        column += 1 + 2 * menu
+        column += 1 + 2 * price_levels
     return column
 
 
@@ -305,17 +305,17 @@ def _observe_ahead(
 def _observe_cover(
     future: NDArray[np.float64], tick: NDArray[np.int64], product: int, column: int, sight: Sight
 ) -> int:
-    """Stock over future demand for each menu index, and the index at which it runs out just at the end; next column.
+    """Stock over future demand for each price index, and the index at which it runs out just at the end; next column.
 
-    ``future`` (tick, product, menu).
+    ``future`` (tick, product, price).
     """
-    ticks, products, menu = future.shape
+    ticks, products, price_levels = future.shape
     before, run_out, stock, own, out = sight.before, sight.run_out, sight.stock, sight.own, sight.columns
     flat = future.flat
     for lane in range(stock.shape[0]):
-        before[lane], run_out[lane] = -1.0, np.float64(menu - 1)
-        sight.place[lane] = (min(tick[lane], ticks - 1) * products + product) * menu
-    for index in range(menu):
+        before[lane], run_out[lane] = -1.0, np.float64(price_levels - 1)
+        sight.place[lane] = (min(tick[lane], ticks - 1) * products + product) * price_levels
+    for index in range(price_levels):
         for lane in range(stock.shape[0]):
             sight.ahead[lane] = flat[sight.place[lane] + index]
         for lane in range(stock.shape[0]):
@@ -327,8 +327,8 @@ def _observe_cover(
             run_out[lane] = met if is_met else run_out[lane]
             before[lane] = demand
     for lane in range(stock.shape[0]):
-        out[column + menu, lane] = np.float32(run_out[lane] / np.float64(max(1, menu - 1)))
-    return column + menu + 1
+        out[column + price_levels, lane] = np.float32(run_out[lane] / np.float64(max(1, price_levels - 1)))
+    return column + price_levels + 1
 
 
 @compiled

@@ -12,9 +12,9 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices
 
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.spaces import ActionConfig
-from flashsim.envs.vector import SaleBatch, as_plan, checked_seed, consecutive_seeds
+from flashsim.envs.vector import SaleBatch, as_compiled, checked_seed, consecutive_seeds
 from flashsim.errors import InputError
-from flashsim.scenarios.compiled import Plan, Sale
+from flashsim.scenarios.compiled import Compilable, CompiledSale
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 
@@ -107,7 +107,7 @@ class FlashSaleVecEnv(VecEnv):
 
 
 def make_sb3(
-    scenario: Sale | Plan | str | None = None,
+    scenario: Compilable | CompiledSale | str | None = None,
     *,
     num_envs: int,
     seed: int = 0,
@@ -121,7 +121,7 @@ def make_sb3(
 ) -> FlashSaleVecEnv:
     """A native VecEnv of ``num_envs`` sales of ``scenario``; arguments as for ``FlashSaleVectorEnv``."""
     sales = SaleBatch(
-        as_plan(scenario, members),
+        as_compiled(scenario, members),
         num_envs,
         action=action or ActionConfig(),
         reward=reward or RewardConfig(),

@@ -21,24 +21,24 @@ class TargetTracking:
     """Orders servers for visits at a target utilization, as far ahead as they take to boot."""
 
     def __init__(self, dashboard: Dashboard) -> None:
-        self.plan, self.dashboard = dashboard.plan, dashboard
-        if self.plan.is_reference:
+        self.sale, self.dashboard = dashboard.sale, dashboard
+        if self.sale.is_reference:
             raise InputError(
-                f"action scaler_targets: the reference sale {self.plan.name!r} shows no past visits to track; "
+                f"action scaler_targets: the reference sale {self.sale.name!r} shows no past visits to track; "
                 "leave them out"
             )
-        lag = self.plan.tables.servers.lag
-        self.ahead = next((ahead for ahead in self.plan.lookahead if ahead >= lag), self.plan.lookahead[-1])
-        self._loads = [f"load_in_{self.ahead}_at_{k}" for k in range(self.plan.menu)]
+        lag = self.sale.tables.servers.lag
+        self.ahead = next((ahead for ahead in self.sale.lookahead if ahead >= lag), self.sale.lookahead[-1])
+        self._loads = [f"load_in_{self.ahead}_at_{k}" for k in range(self.sale.price_levels)]
 
     def change(
-        self, observation: NDArray[np.float32], menu: NDArray[np.int64], target: NDArray[np.float64]
+        self, observation: NDArray[np.float32], price_index: NDArray[np.int64], target: NDArray[np.float64]
     ) -> NDArray[np.int64]:
-        """Servers more or fewer (sale,), given the menu indices (sale, product) about to be set and targets (sale,)."""
-        board, servers = self.dashboard, self.plan.tables.servers
+        """Servers more or fewer (sale,), at the price indices (sale, product) about to be set and targets (sale,)."""
+        board, servers = self.dashboard, self.sale.tables.servers
         ordered = np.rint(board.share(observation, "servers_ordered") * servers.max_servers)
         now = board.ratio(observation, "load") * np.maximum(1.0, ordered)
-        level = np.rint(menu.mean(axis=1)).astype(np.int64)
+        level = np.rint(price_index.mean(axis=1)).astype(np.int64)
         loads = np.stack([board.ratio(observation, name) for name in self._loads], axis=1)
         ahead = np.take_along_axis(loads, level[:, None], axis=1)[:, 0] * self._in_force(observation, self.ahead)
         wanted = np.ceil(np.maximum(now, ahead) / target)
@@ -46,23 +46,23 @@ class TargetTracking:
         return (wanted - ordered).astype(np.int64)
 
     def _in_force(self, observation: NDArray[np.float32], ahead: int) -> NDArray[np.float64]:
-        return self.dashboard.share(observation, f"servers_in_{ahead}") * self.plan.tables.servers.max_servers
+        return self.dashboard.share(observation, f"servers_in_{ahead}") * self.sale.tables.servers.max_servers
 
 
 class Scheduled:
     """Orders servers for the visits of one tick of the forecast: that in which an order comes into force."""
 
     def __init__(self, dashboard: Dashboard) -> None:
-        self.plan, self.dashboard = dashboard.plan, dashboard
+        self.sale, self.dashboard = dashboard.sale, dashboard
 
     def change(
-        self, observation: NDArray[np.float32], menu: NDArray[np.int64], target: NDArray[np.float64]
+        self, observation: NDArray[np.float32], price_index: NDArray[np.int64], target: NDArray[np.float64]
     ) -> NDArray[np.int64]:
-        """Servers more or fewer (sale,), given the menu indices (sale, product) about to be set and targets (sale,)."""
-        plan, servers = self.plan, self.plan.tables.servers
-        then = np.minimum(self.dashboard.tick(observation) + servers.lag, plan.ticks - 1)
-        visitors = plan.forecast.visitors[then, np.rint(menu.mean(axis=1)).astype(np.int64)]
-        if not plan.is_reference:
+        """Servers more or fewer (sale,), at the price indices (sale, product) about to be set and targets (sale,)."""
+        sale, servers = self.sale, self.sale.tables.servers
+        then = np.minimum(self.dashboard.tick(observation) + servers.lag, sale.ticks - 1)
+        visitors = sale.forecast.visitors[then, np.rint(price_index.mean(axis=1)).astype(np.int64)]
+        if not sale.is_reference:
             visitors = visitors * self.dashboard.ratio(observation, "level")
         wanted = np.ceil(visitors / (servers.service_rate * target) - 1e-9)
         ordered = np.rint(self.dashboard.share(observation, "servers_ordered") * servers.max_servers)

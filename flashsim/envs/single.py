@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.spaces import ActionConfig
-from flashsim.envs.vector import SEED_LIMIT, SaleBatch, as_plan, checked_seed
+from flashsim.envs.vector import SEED_LIMIT, SaleBatch, as_compiled, checked_seed
 from flashsim.errors import InputError
-from flashsim.scenarios.compiled import Plan, Sale
+from flashsim.scenarios.compiled import Compilable, CompiledSale
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 
@@ -22,11 +22,11 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
     need servers, which take minutes to boot; slow answers lose buyers. Nobody knows beforehand how strong the demand
     will be.
 
-    Action: MultiDiscrete of the chosen heads: a menu index of the discount for each product (or one for all); hold,
+    Action: MultiDiscrete of the chosen heads: a price index of the discount for each product (or one for all); hold,
     release the next wave, push (or close); a change in the number of servers. Orders that are not feasible now are
     projected to the nearest feasible one and counted.
 
-    Observation: Box in [0, 1]; ``flashsim.envs.spaces.observation_table(plan)`` lists name, unit and meaning of each
+    Observation: Box in [0, 1]; ``flashsim.envs.spaces.observation_table(sale)`` lists name, unit and meaning of each
     column.
 
     Reward: profit of the tick in the World's currency (``RewardConfig``): revenue, cost of goods, servers, lost visits;
@@ -49,7 +49,7 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
 
     def __init__(
         self,
-        scenario: Sale | Plan | str | None = None,
+        scenario: Compilable | CompiledSale | str | None = None,
         *,
         action: ActionConfig | None = None,
         reward: RewardConfig | None = None,
@@ -58,7 +58,7 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
         constraints: ConstraintConfig | None = None,
     ) -> None:
         self.sales = SaleBatch(
-            as_plan(scenario, members),
+            as_compiled(scenario, members),
             1,
             action=action or ActionConfig(),
             reward=reward or RewardConfig(),

@@ -1,7 +1,7 @@
 """What an agent does: what its actions stand for, which are feasible, and the space of them."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -12,9 +12,9 @@ from flashsim.envs.dashboard import Dashboard
 from flashsim.envs.features import observation_table
 from flashsim.envs.scalers import MOST_UTILIZATION, SCALERS
 from flashsim.errors import InputError
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_whole
-from flashsim.sim.state import CLOSE, HOLD, PUSH, RELEASE, REORDER
+from flashsim.sim.state import CLOSE, HOLD, PUSH, RELEASE, REORDER, Decisions
 
 OPEN_DOORS = "open"  # an admission cap that is none, in JSON
 HEADS = ("discount", "timing", "capacity", "admission")
@@ -25,15 +25,15 @@ TIMING = {"hold": HOLD, "planned": PLANNED, "release": RELEASE, "push": PUSH, "r
 @dataclass(frozen=True)
 class ActionConfig:
     """Which decisions an agent takes. Heads left out: list price, waves as planned, servers as they are or tracked, and
-    the first of the plan's admission caps."""
+    the first of the sale's admission caps."""
 
     heads: tuple[str, ...] = HEADS
     """Any of discount, timing, capacity, admission."""
     per_product: bool = True
     """True: a depth for each product; False: one for all."""
     around_run_out: int = 0
-    """0: the discount head names a menu index. n > 0: it names a step from -n to n around each product's run-out index,
-    the price at which by forecast and learned level the stock lasts just to the end (``product_…_run_out``)."""
+    """0: the discount head names a price index. n > 0: it names a step from -n to n around each product's run-out
+    index, the price at which by forecast and learned level the stock lasts just to the end (``product_…_run_out``)."""
     opening_ticks: int = 0
     """Ticks from the opening in which such steps are from list price instead, while the servers ordered then boot."""
     scaler_targets: tuple[float, ...] = ()
@@ -82,44 +82,35 @@ class ActionConfig:
                 raise InputError(f"action {field}: expected different names, at least one, got {chosen!r}")
 
 
-class Orders(NamedTuple):
-    """What an action means, one row a sale."""
-
-    menu: NDArray[np.int64]  # sale, product; index into the price menu
-    timing: NDArray[np.int64]  # sale; HOLD, RELEASE, PUSH, CLOSE or REORDER
-    change: NDArray[np.int64]  # sale; servers more (or fewer)
-    cap: NDArray[np.float64]  # sale; visits let in, as a multiple of what servers in force can do
-
-
 class ActionCodec:
     """Translates actions of a space to orders.
 
-    Heads and orders that can do nothing in the plan (a push without a budget, say) are left out of the space.
+    Heads and orders that can do nothing in the sale (a push without a budget, say) are left out of the space.
     """
 
     LARGEST_MENU = 10_000
 
-    def __init__(self, plan: Plan, config: ActionConfig) -> None:
-        self.plan, self.config = plan, config
-        if plan.ticks % config.every:
+    def __init__(self, sale: CompiledSale, config: ActionConfig) -> None:
+        self.sale, self.config = sale, config
+        if sale.ticks % config.every:
             raise InputError(
-                f"action every: {config.every} ticks do not divide the {plan.ticks} ticks of {plan.name!r}; "
+                f"action every: {config.every} ticks do not divide the {sale.ticks} ticks of {sale.name!r}; "
                 "choose a divisor"
             )
-        self._deepest = (plan.depths <= config.max_discount + 1e-9).sum(axis=1) - 1
-        self._is_cut = bool((self._deepest < plan.menu - 1).any())
+        self._deepest = (sale.depths <= config.max_discount + 1e-9).sum(axis=1) - 1
+        self._is_cut = bool((self._deepest < sale.price_levels - 1).any())
         if (self._deepest < 0).any():
             raise InputError(
-                f"action max_discount: {plan.name!r} has no discount of at most {config.max_discount:g}; raise it"
+                f"action max_discount: {sale.name!r} has no discount of at most {config.max_discount:g}; raise it"
             )
-        servers = plan.tables.servers
+        servers = sale.tables.servers
         self._least_servers = max(int(servers.min_servers), config.min_servers)
         if self._least_servers > servers.max_servers:
             raise InputError(
-                f"action min_servers: {plan.name!r} has at most {servers.max_servers} servers, "
+                f"action min_servers: {sale.name!r} has at most {servers.max_servers} servers, "
                 f"got {config.min_servers}; lower it"
             )
-        self.dashboard = Dashboard(plan, {f.name: column for column, f in enumerate(observation_table(plan))})
+        self.dashboard = Dashboard(sale, {f.name: column for column, f in enumerate(observation_table(sale))})
         self._calls = PlannedCalls(self.dashboard, config.planned_calls)
         sizes: list[int] = []
         self._slices: dict[str, slice] = {}
@@ -131,11 +122,11 @@ class ActionCodec:
                 self._slices[head] = slice(len(sizes), len(sizes) + len(head_sizes))
                 sizes += head_sizes
         if not sizes:
-            raise InputError(f"action: heads {config.heads!r} leave nothing to decide in {plan.name!r}; choose others")
+            raise InputError(f"action: heads {config.heads!r} leave nothing to decide in {sale.name!r}; choose others")
         self.sizes = np.array(sizes, np.int64)
         self._starts = np.concatenate([[0], np.cumsum(self.sizes)])
-        self._changes = np.array(plan.server_changes, np.int64)
-        self._caps = np.array(plan.admission_caps)
+        self._changes = np.array(sale.server_changes, np.int64)
+        self._caps = np.array(sale.admission_caps)
         self._limited: dict[int, int] = {}  # orders that may be infeasible, and where they stand in a mask
         if "timing" in self._slices:
             first = int(self._starts[self._slices["timing"].start])
@@ -151,7 +142,7 @@ class ActionCodec:
                     f"action: a flat menu would hold {count} actions, more than {self.LARGEST_MENU}; "
                     "set per_product=False or leave out heads"
                 )
-            self._menu = np.stack(np.unravel_index(np.arange(count), self.sizes), axis=1)
+            self._flat_actions = np.stack(np.unravel_index(np.arange(count), self.sizes), axis=1)
             self.space = spaces.Discrete(count)
         else:
             self.space = spaces.MultiDiscrete(self.sizes)
@@ -159,7 +150,7 @@ class ActionCodec:
     @property
     def head_sizes(self) -> tuple[int, ...]:
         """Choices of each head; one number if the action is flat."""
-        return (len(self._menu),) if self.config.flat else tuple(int(size) for size in self.sizes)
+        return (len(self._flat_actions),) if self.config.flat else tuple(int(size) for size in self.sizes)
 
     @property
     def reads_observation(self) -> bool:
@@ -170,18 +161,18 @@ class ActionCodec:
     def _head_sizes(self, head: str) -> list[int]:
         if head == "discount":
             around = self.config.around_run_out
-            choices = 2 * around + 1 if around else self.plan.menu
-            return [choices] * (self.plan.products if self.config.per_product else 1)
+            choices = 2 * around + 1 if around else self.sale.price_levels
+            return [choices] * (self.sale.products if self.config.per_product else 1)
         if head == "timing":
             return [len(self._orders)]
         if head == "admission":
-            return [len(self.plan.admission_caps)]
-        return [len(self.config.scaler_targets) or len(self.plan.server_changes)]
+            return [len(self.sale.admission_caps)]
+        return [len(self.config.scaler_targets) or len(self.sale.server_changes)]
 
     def _possible(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Levels of servers from which other choices are possible, ascending, and those choices (level, sum of head
         sizes), below the first level, then from each on; orders that can run out are taken as possible."""
-        servers, levels = self.plan.tables.servers, np.zeros(0, np.int64)
+        servers, levels = self.sale.tables.servers, np.zeros(0, np.int64)
         has_limits = "capacity" in self._slices and self._scaler is None  # targets are always feasible
         if has_limits:
             levels = np.unique([self._least_servers - self._changes, servers.max_servers + 1 - self._changes])
@@ -196,12 +187,12 @@ class ActionCodec:
             heads = self._starts[self._slices["discount"]]
             deepest = self._deepest if self.config.per_product else np.array([self._deepest.min()])
             for first, last in zip(heads, deepest, strict=True):
-                masks[:, first + last + 1 : first + self.plan.menu] = False
+                masks[:, first + last + 1 : first + self.sale.price_levels] = False
         return levels, masks
 
     def _can_happen(self, order: int) -> bool:
-        """Whether a timing order can ever do something in this plan."""
-        tables = self.plan.tables
+        """Whether a timing order can ever do something in this sale."""
+        tables = self.sale.tables
         possible = {
             RELEASE: tables.wave_tick.shape[0] > 1,
             PUSH: tables.traffic.push_budget > 0,
@@ -219,38 +210,40 @@ class ActionCodec:
         if array.dtype.kind not in "iu":
             raise InputError(f"action: expected whole numbers, got {array.dtype} such as {array.flat[0]!r}")
         whole = array.astype(np.int64, copy=False)
-        limit = np.array(len(self._menu)) if self.config.flat else self.sizes
+        limit = np.array(len(self._flat_actions)) if self.config.flat else self.sizes
         outside = whole.view(np.uint64) >= limit.astype(np.uint64)  # negative numbers become the largest
         if outside.any():
             raise InputError(f"action: expected numbers from 0 to {(limit - 1).tolist()}, got {whole[outside][0]}")
         return whole
 
-    def decode(self, actions: NDArray[np.int64], observation: NDArray[np.float32], *, is_first: bool = True) -> Orders:
+    def decode(
+        self, actions: NDArray[np.int64], observation: NDArray[np.float32], *, is_first: bool = True
+    ) -> Decisions:
         """What checked ``actions``, taken at ``observation``, order; ``is_first``: in the first tick of a decision."""
-        heads = self._menu[actions] if self.config.flat else actions
+        heads = self._flat_actions[actions] if self.config.flat else actions
         sales = heads.shape[0]
-        menu = np.zeros((sales, self.plan.products), np.int64)
+        price_index = np.zeros((sales, self.sale.products), np.int64)
         change = np.zeros(sales, np.int64)
         if "discount" in self._slices:
-            menu[:] = heads[:, self._slices["discount"]]
+            price_index[:] = heads[:, self._slices["discount"]]
             if self.config.around_run_out:
-                menu += self._base(observation) - self.config.around_run_out
-                np.clip(menu, 0, self.plan.menu - 1, out=menu)
+                price_index += self._base(observation) - self.config.around_run_out
+                np.clip(price_index, 0, self.sale.price_levels - 1, out=price_index)
         if self._scaler is not None:
             target = np.full(sales, self._targets[0])
             if "capacity" in self._slices:
                 target = self._targets[heads[:, self._slices["capacity"].start]]
-            change = self._changes[_nearest(self._changes, self._scaler.change(observation, menu, target))]
+            change = self._changes[_nearest(self._changes, self._scaler.change(observation, price_index, target))]
         elif "capacity" in self._slices and is_first:
             change = self._changes[heads[:, self._slices["capacity"].start]]
         if self._is_cut:
-            np.minimum(menu, self._deepest, out=menu)
+            np.minimum(price_index, self._deepest, out=price_index)
         if self.config.min_servers:
             change = np.maximum(change, self._reaching(self._least_servers - self._ordered(observation)))
         cap = np.full(sales, self._caps[0])
         if "admission" in self._slices:
             cap = self._caps[heads[:, self._slices["admission"].start]]
-        return Orders(menu, self._timing(heads, observation, is_first=is_first), change, cap)
+        return Decisions(price_index, self._timing(heads, observation, is_first=is_first), change, cap)
 
     def _timing(
         self, heads: NDArray[np.int64], observation: NDArray[np.float32], *, is_first: bool
@@ -265,7 +258,7 @@ class ActionCodec:
         return timing
 
     def _base(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Menu index (sale, product) from which steps are counted."""
+        """Price index (sale, product) from which steps are counted."""
         base = self.dashboard.run_out(observation)
         if self.config.opening_ticks:
             base[self.dashboard.tick(observation) < self.config.opening_ticks] = 0
@@ -280,13 +273,13 @@ class ActionCodec:
     def _ordered(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Servers last ordered, (sale,)."""
         share = self.dashboard.share(observation, "servers_ordered")
-        return np.rint(share * self.plan.tables.servers.max_servers).astype(np.int64)
+        return np.rint(share * self.sale.tables.servers.max_servers).astype(np.int64)
 
-    def menu(self) -> dict[str, Any]:
+    def meanings(self) -> dict[str, Any]:
         """What the choices of the heads stand for, as JSON: a policy made for another menu would order other things."""
         orders = {number: name for name, number in TIMING.items()}
         meanings: dict[str, Any] = {
-            "discount": self.plan.depths.tolist(),
+            "discount": self.sale.depths.tolist(),
             "timing": [orders[int(order)] for order in self._orders],
             "capacity": self._changes.tolist() if self._scaler is None else list(self.config.scaler_targets),
             "admission": [OPEN_DOORS if np.isinf(cap) else float(cap) for cap in self._caps],
@@ -297,7 +290,7 @@ class ActionCodec:
         """What a policy of such actions needs to keep to the guard-rails, as JSON (see ``rails.Rails``); masked: also
         to what is feasible."""
         discount = slice(0, 0) if self.config.around_run_out else self._slices.get("discount", slice(0, 0))
-        servers = self.plan.tables.servers
+        servers = self.sale.tables.servers
         capacity = self._scaler is None and "capacity" in self._slices
         left = {RELEASE: "waves_left", PUSH: "pushes_left", REORDER: "lots_left"}
         spent = {left[order]: place for order, place in self._limited.items() if order in left}
@@ -306,7 +299,7 @@ class ActionCodec:
             "max_discount": self.config.max_discount,
             "deepest": [int(index) for index in self._deepest],
             "discount_heads": list(range(discount.start, discount.stop)),
-            "menu": self.plan.menu,
+            "price_levels": self.sale.price_levels,
             "min_servers": self._least_servers if self.config.min_servers else 0,
             "capacity_head": self._slices["capacity"].start if capacity else -1,
             "changes": [int(change) for change in self._changes] if capacity else [],
@@ -315,11 +308,13 @@ class ActionCodec:
             "spent": spent if is_masked else {},
         }
 
-    def encode(self, orders: Orders) -> NDArray[np.int64]:
+    def encode(self, orders: Decisions) -> NDArray[np.int64]:
         """Action whose decoding is nearest to ``orders`` (heads left out are dropped, one-for-all: the first)."""
         return self._joined(self._heads(orders))
 
-    def encode_steered(self, orders: Orders, observation: NDArray[np.float32], *, target: float) -> NDArray[np.int64]:
+    def encode_steered(
+        self, orders: Decisions, observation: NDArray[np.float32], *, target: float
+    ) -> NDArray[np.int64]:
         """The same where the discount head may steer around the run-out price and the capacity head set a target.
 
         The step is that whose prices are nearest to all of ``orders`` together, of equals the smallest, and the
@@ -329,8 +324,8 @@ class ActionCodec:
         if "discount" in self._slices and self.config.around_run_out:
             part = self._slices["discount"]
             steps = np.arange(self.sizes[part.start]) - self.config.around_run_out
-            menu = np.clip(self._base(observation)[:, None] + steps[:, None], 0, self.plan.menu - 1)
-            away = np.abs(np.minimum(menu, self._deepest) - orders.menu[:, None])  # sale, step, product
+            price_index = np.clip(self._base(observation)[:, None] + steps[:, None], 0, self.sale.price_levels - 1)
+            away = np.abs(np.minimum(price_index, self._deepest) - orders.price_index[:, None])  # sale, step, product
             if not self.config.per_product:
                 away = away.sum(axis=2, keepdims=True)
             heads[:, part] = (away + 1e-3 * np.abs(steps)[:, None]).argmin(axis=1)
@@ -341,11 +336,11 @@ class ActionCodec:
             heads[:, self._slices["capacity"].start] = np.abs(self._targets - target).argmin()
         return self._joined(heads)
 
-    def _heads(self, orders: Orders) -> NDArray[np.int64]:
-        heads = np.zeros((orders.menu.shape[0], self.sizes.size), np.int64)
+    def _heads(self, orders: Decisions) -> NDArray[np.int64]:
+        heads = np.zeros((orders.price_index.shape[0], self.sizes.size), np.int64)
         if "discount" in self._slices:
             part = self._slices["discount"]
-            heads[:, part] = orders.menu[:, : part.stop - part.start]
+            heads[:, part] = orders.price_index[:, : part.stop - part.start]
         if "timing" in self._slices:
             heads[:, self._slices["timing"].start] = _nearest(self._orders, orders.timing)
         if "capacity" in self._slices and self._scaler is None:
@@ -373,7 +368,7 @@ class ActionCodec:
                 masks[:, self._limited[order]] = left > 0
         if not self.config.flat:
             return masks
-        return np.logical_and.reduce([masks[:, choice] for choice in (self._starts[:-1] + self._menu).T])
+        return np.logical_and.reduce([masks[:, choice] for choice in (self._starts[:-1] + self._flat_actions).T])
 
 
 def _nearest(choices: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64]:

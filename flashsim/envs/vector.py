@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from flashsim.envs.features import observation_space
 from flashsim.envs.observation import forget_tiles, make_memory, make_sight, observe_tiles, pass_tick
 from flashsim.envs.reward import ConstraintConfig, RateRewards, RewardConfig, RewardConfigArguments, constraint_costs
-from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders
+from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.errors import InputError
 from flashsim.scenarios import scenario_named
-from flashsim.scenarios.compiled import Plan, Sale
+from flashsim.scenarios.compiled import Compilable, CompiledSale
 from flashsim.sim.cache import announce_compiling, bound
 from flashsim.sim.engine import Batch
 from flashsim.sim.failures import FEED_FREEZES
 from flashsim.sim.parameters import as_arguments
+from flashsim.sim.state import Decisions
 from flashsim.sim.streams import TRAINING_DOMAIN
 from flashsim.world import shipped_world
 
@@ -30,7 +31,7 @@ class SaleBatch:
 
     def __init__(
         self,
-        plan: Plan,
+        sale: CompiledSale,
         sales: int,
         *,
         action: ActionConfig,
@@ -39,31 +40,31 @@ class SaleBatch:
         threads: int = 1,
         constraints: ConstraintConfig | None = None,
     ) -> None:
-        self.plan, self.codec = plan, ActionCodec(plan, action)
-        self.batch = Batch(plan.tables, sales, domain=domain, threads=threads)
+        self.sale, self.codec = sale, ActionCodec(sale, action)
+        self.batch = Batch(sale.tables, sales, domain=domain, threads=threads)
         self.sales = sales
         batch = self.batch
-        self.memory = make_memory(batch.tiles, plan.products, batch.lanes)
+        self.memory = make_memory(batch.tiles, sale.products, batch.lanes)
         self._weights = as_arguments(reward, RewardConfigArguments)
         self._reward = np.zeros((batch.tiles, batch.lanes))
         has_rates = reward.conversion != 0.0 or reward.revenue_conversion_gain != 0.0
         self._rates = RateRewards(reward, sales) if has_rates else None
         self.constraints = constraints or ConstraintConfig()
-        if (self.constraints.latency_p95_s or 0.0) >= plan.tables.servers.timeout_s:
+        if (self.constraints.latency_p95_s or 0.0) >= sale.tables.servers.timeout_s:
             raise InputError(
-                f"constraints latency_p95_s must be below the time-out of {plan.tables.servers.timeout_s:g} s, after "
+                f"constraints latency_p95_s must be below the time-out of {sale.tables.servers.timeout_s:g} s, after "
                 f"which visits count as errors, got {self.constraints.latency_p95_s!r}"
             )
         bounded = len(self.constraints.names)
         self.multipliers = np.zeros(bounded)  # constraint; taken off the reward for each unit of excess
         self.excess = np.zeros((bounded, sales))  # constraint, sale; of the last tick
         self.decision_excess = np.zeros((bounded, sales))
-        self.observation_space = observation_space(plan)
+        self.observation_space = observation_space(sale)
         (width,) = self.observation_space.shape
         self._observation = np.zeros((batch.tiles * batch.lanes, width), np.float32)
-        self._is_reread = self.codec.reads_observation or bool(plan.tables.failures.ticks[FEED_FREEZES] > 0)
+        self._is_reread = self.codec.reads_observation or bool(sale.tables.failures.ticks[FEED_FREEZES] > 0)
         self._sights = [make_sight(width, batch.lanes) for _ in batch.scratch]
-        self._view = (plan.tables, plan.forecast, np.array(plan.lookahead, np.int64), not plan.is_reference)
+        self._view = (sale.tables, sale.forecast, np.array(sale.lookahead, np.int64), not sale.is_reference)
         self._episodes = np.zeros(sales, np.uint64)
         self._pass: Callable[..., None] | None = None
         announce_compiling(pass_tick)
@@ -88,7 +89,7 @@ class SaleBatch:
         batch = self.batch
         batch.fill(batch.episode, self._episodes)
         marks = batch.open(rows)
-        forget_tiles(self.memory, marks, self.plan.tables.servers.unloaded_latency_s)
+        forget_tiles(self.memory, marks, self.sale.tables.servers.unloaded_latency_s)
         if self._rates is not None:
             self._rates.open(rows)
         self._episodes[rows] += np.uint64(1)
@@ -134,10 +135,10 @@ class SaleBatch:
                 listener(self, reward, closed)
         return total, closed
 
-    def _step(self, orders: Orders) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def _step(self, orders: Decisions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Let one tick pass; reward and whether the sale ended, (sale,)."""
         batch = self.batch
-        batch.fill(batch.decisions.menu, orders.menu)
+        batch.fill(batch.decisions.price_index, orders.price_index)
         batch.fill(batch.decisions.timing, orders.timing)
         batch.fill(batch.decisions.change, orders.change)
         batch.fill(batch.decisions.cap, orders.cap)
@@ -152,7 +153,7 @@ class SaleBatch:
 
     def _bound(self, reward: NDArray[np.float64]) -> None:
         """Note what the last tick adds to the constraints, and take what it costs off ``reward`` (sale,)."""
-        unloaded = self.plan.tables.servers.unloaded_latency_s
+        unloaded = self.sale.tables.servers.unloaded_latency_s
         self.excess = self.constraints.excess(self.batch.ledger, self.batch.rows, unloaded_latency_s=unloaded)
         self.decision_excess += self.excess
         reward -= self.multipliers @ self.excess
@@ -160,7 +161,7 @@ class SaleBatch:
     def masks(self) -> NDArray[np.bool_]:
         """Feasible choices now (see ``ActionCodec.masks``)."""
         state, rows = self.batch.state, self.batch.rows
-        waves = self.plan.tables.wave_tick.shape[0] - rows(state.stock.next_wave)
+        waves = self.sale.tables.wave_tick.shape[0] - rows(state.stock.next_wave)
         return self.codec.masks(
             rows(state.servers.ordered),
             pushes_left=rows(state.traffic.pushes_left),
@@ -175,20 +176,20 @@ class SaleBatch:
         return constraint_costs(self.batch.ledger, self.batch.rows) | dict(excess)
 
 
-def as_plan(scenario: Sale | Plan | str | None, members: str | Sequence[int]) -> Plan:
-    """The plan of ``scenario`` on sales that draw ``members``: "training", "heldout" or their numbers.
+def as_compiled(scenario: Compilable | CompiledSale | str | None, members: str | Sequence[int]) -> CompiledSale:
+    """The compiled sale of ``scenario`` on sales that draw ``members``: "training", "heldout" or their numbers.
 
     None is the grocery evening, and a name that scenario, on the World that comes with the package.
     """
     if scenario is None or isinstance(scenario, str):
         scenario = scenario_named("grocery_evening" if scenario is None else scenario, shipped_world())
-    plan = scenario if isinstance(scenario, Plan) else scenario.plan()
+    sale = scenario if isinstance(scenario, CompiledSale) else scenario.compile()
     if isinstance(members, str):
-        sets = {"training": plan.training_members, "heldout": plan.heldout_members}
+        sets = {"training": sale.training_members, "heldout": sale.heldout_members}
         if members not in sets:
             raise InputError(f"members: expected 'training', 'heldout' or numbers, got {members!r}")
-        return plan.with_members(sets[members])
-    return plan.with_members(tuple(members))
+        return sale.with_members(sets[members])
+    return sale.with_members(tuple(members))
 
 
 def checked_seed(seed: int | None) -> int:
@@ -214,7 +215,7 @@ class FlashSaleVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[An
 
     def __init__(
         self,
-        scenario: Sale | Plan | str | None = None,
+        scenario: Compilable | CompiledSale | str | None = None,
         *,
         num_envs: int = 1,
         action: ActionConfig | None = None,
@@ -225,7 +226,7 @@ class FlashSaleVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[An
         constraints: ConstraintConfig | None = None,
     ) -> None:
         self.sales = SaleBatch(
-            as_plan(scenario, members),
+            as_compiled(scenario, members),
             num_envs,
             action=action or ActionConfig(),
             reward=reward or RewardConfig(),

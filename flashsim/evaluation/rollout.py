@@ -18,7 +18,7 @@ from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
 from flashsim.policies.bundle import Policy
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.streams import EVALUATION_DOMAIN
 
 
@@ -43,7 +43,7 @@ class Rollout:
 
 
 def play(
-    plan: Plan,
+    sale: CompiledSale,
     policy: Policy,
     *,
     sales: int,
@@ -54,7 +54,7 @@ def play(
     reward: RewardConfig | None = None,
     constraints: ConstraintConfig | None = None,
 ) -> Rollout:
-    """Play ``policy`` through ``sales`` sales of ``plan`` (with the members it may draw).
+    """Play ``policy`` through ``sales`` sales of ``sale`` (with the members it may draw).
 
     Sale i has seed ``seed + i``: the same people for every policy. In the evaluation domain, the default, it is never a
     sale that was trained on. ``progress`` is told of each tick. The total "reward" is by ``reward``; of ``constraints``
@@ -62,7 +62,7 @@ def play(
     observations or actions.
     """
     batch = SaleBatch(
-        plan,
+        sale,
         sales,
         action=action_config(policy),
         reward=reward or RewardConfig(),
@@ -70,10 +70,10 @@ def play(
         threads=threads,
         constraints=constraints,
     )
-    check_policy(plan, policy)
+    check_policy(sale, policy)
     batch.seed(consecutive_seeds(seed, sales))
     members = batch.batch.rows(batch.batch.state.member).copy()
-    books = _Books(plan, sales, constraints=batch.constraints.names)
+    books = _Books(sale, sales, constraints=batch.constraints.names)
     batch.listeners.append(books.add)
     observation = batch.observe()
     while books.is_open.any():
@@ -97,31 +97,31 @@ def action_config(policy: Policy) -> ActionConfig:
         ) from error
 
 
-def check_policy(plan: Plan, policy: Policy) -> None:
-    """InputError that says what differs when a trained policy does not fit ``plan``; baselines fit by construction."""
+def check_policy(sale: CompiledSale, policy: Policy) -> None:
+    """InputError that says what differs when a trained policy does not fit ``sale``; baselines fit by construction."""
     names = getattr(policy, "observation", None)
     if names is None:
         return
-    here = tuple(feature.name for feature in observation_table(plan))
+    here = tuple(feature.name for feature in observation_table(sale))
     if names != here:
         odd = next((f"{a!r} for {b!r}" for a, b in zip(here, names, strict=False) if a != b), "one more or less")
         raise InputError(
-            f"policy {policy.name!r} was trained on {len(names)} features, the sale {plan.name!r} has {len(here)} "
+            f"policy {policy.name!r} was trained on {len(names)} features, the sale {sale.name!r} has {len(here)} "
             f"(first difference: {odd}); train it on this sale"
         )
-    codec = ActionCodec(plan, action_config(policy))
+    codec = ActionCodec(sale, action_config(policy))
     sizes = codec.head_sizes
     if sizes != getattr(policy, "head_sizes", sizes):
         raise InputError(
-            f"policy {policy.name!r} chooses among {policy.head_sizes}, the sale {plan.name!r} offers {sizes}; "  # type: ignore[attr-defined]
+            f"policy {policy.name!r} chooses among {policy.head_sizes}, the sale {sale.name!r} offers {sizes}; "  # type: ignore[attr-defined]
             "train it on this sale"
         )
-    menu = codec.menu()
-    for head, then in getattr(policy, "menu", menu).items():
-        if menu.get(head) != then:
+    meanings = codec.meanings()
+    for head, then in getattr(policy, "choices", meanings).items():
+        if meanings.get(head) != then:
             raise InputError(
-                f"policy {policy.name!r} chose its {head} from {then}, the sale {plan.name!r} offers "
-                f"{menu.get(head)}; train it on this sale"
+                f"policy {policy.name!r} chose its {head} from {then}, the sale {sale.name!r} offers "
+                f"{meanings.get(head)}; train it on this sale"
             )
     rails = getattr(policy, "rails", None)
     if rails is not None and rails.can_act:
@@ -129,7 +129,7 @@ def check_policy(plan: Plan, policy: Policy) -> None:
             then = getattr(rails, rail)
             if then != (tuple(needed) if isinstance(needed, list) else needed):
                 raise InputError(
-                    f"policy {policy.name!r} has guard-rails with {rail} {then}, the sale {plan.name!r} needs "
+                    f"policy {policy.name!r} has guard-rails with {rail} {then}, the sale {sale.name!r} needs "
                     f"{needed}; train it on this sale"
                 )
 
@@ -169,13 +169,13 @@ _HALVINGS = 50  # 2^-50 of the first interval, about 1e-15
 class _Books:
     """Adds up the ledgers of the first sale of every row."""
 
-    def __init__(self, plan: Plan, sales: int, *, constraints: tuple[str, ...]) -> None:
-        self.plan, self.sales, self.steps = plan, sales, 0
+    def __init__(self, sale: CompiledSale, sales: int, *, constraints: tuple[str, ...]) -> None:
+        self.sale, self.sales, self.steps = sale, sales, 0
         self.excess = tuple(f"{name}_excess" for name in constraints)
         names = (*_SUMMED, *_SUMMED_AS.values(), "utilization", "reward", "ticks", *self.excess)
         self.totals = {name: np.zeros(sales) for name in names}
-        self.products = {name: np.zeros((sales, plan.products)) for name in (*_PRODUCT_SUMS, "lost_sales", "depth")}
-        ticks = plan.ticks
+        self.products = {name: np.zeros((sales, sale.products)) for name in (*_PRODUCT_SUMS, "lost_sales", "depth")}
+        ticks = sale.ticks
         scalars = (
             "visitors",
             "servers_online",
@@ -188,13 +188,13 @@ class _Books:
             "errors",
         )
         self.profile = {name: np.full(ticks, np.nan) for name in scalars}
-        self.profile["depth"] = np.full((ticks, plan.products), np.nan)
+        self.profile["depth"] = np.full((ticks, sale.products), np.nan)
         self.answered = np.zeros((ticks, sales))
         self.waits = Waits(*(np.zeros((ticks, sales)) for _ in Waits._fields))
         self.latencies = np.zeros((ticks, sales))
         self.is_open = np.ones(sales, np.bool_)
         self.tick = 0
-        self.stock_left = np.tile(plan.stock.sum(), sales).astype(np.float64)
+        self.stock_left = np.tile(sale.stock.sum(), sales).astype(np.float64)
 
     def add(self, batch: SaleBatch, reward: NDArray[np.float64], closed: NDArray[np.bool_]) -> None:
         """Book one tick for the sales still open."""
@@ -212,7 +212,7 @@ class _Books:
         for name in _PRODUCT_SUMS:
             self.products[name] += rows(getattr(ledger, name)) * is_open[:, None]
         self.products["lost_sales"] += (rows(ledger.requests) - rows(ledger.reserved)) * is_open[:, None]
-        depth = np.take_along_axis(self.plan.depths[None], rows(ledger.menu)[..., None], axis=2)[..., 0]
+        depth = np.take_along_axis(self.sale.depths[None], rows(ledger.price_index)[..., None], axis=2)[..., 0]
         self.products["depth"] += depth * is_open[:, None]
         self.answered[tick] = (rows(ledger.served) + rows(ledger.errors)) * is_open
         self.waits.chance[tick] = rows(ledger.wait_chance) * is_open
@@ -220,7 +220,7 @@ class _Books:
         self.waits.tail[tick] = rows(ledger.wait_tail_s) * is_open
         self.latencies[tick] = rows(ledger.latency_mean_s) * is_open
         self.stock_left += (rows(ledger.ordered) - rows(ledger.paid)).sum(axis=1) * is_open
-        planned = max(1, int(self.plan.stock.sum()))
+        planned = max(1, int(self.sale.stock.sum()))
         moments = {
             "visitors": rows(ledger.exogenous_visitors) + rows(ledger.attracted_visitors),
             "servers_online": rows(ledger.servers),
@@ -245,13 +245,13 @@ class _Books:
         self.products["depth"] = self.products["depth"] / totals["ticks"][:, None]
         for name in (*_PRODUCT_SUMS, "lost_sales"):
             totals[name] = self.products[name].sum(axis=1)
-        totals["stock"] = float(self.plan.stock.sum()) + totals["ordered"]
-        unloaded = self.plan.tables.servers.unloaded_latency_s
+        totals["stock"] = float(self.sale.stock.sum()) + totals["ordered"]
+        unloaded = self.sale.tables.servers.unloaded_latency_s
         people = np.maximum(_over_ticks(self.answered), 1.0)
         totals["latency_mean_s"] = _over_ticks(self.answered * self.latencies) / people
         for name, share in (("latency_p50_s", 0.5), ("latency_p95_s", 0.95), ("latency_p99_s", 0.99)):
             slowest = unloaded + mixture_quantile(self.waits, self.answered, share=share)
-            totals[name] = np.minimum(self.plan.tables.servers.timeout_s, slowest)
+            totals[name] = np.minimum(self.sale.tables.servers.timeout_s, slowest)
         totals["profit"] = (
             totals["revenue"] - totals["goods_cost"] - totals["server_cost"] - totals["penalty"] + totals["salvage"]
         )

@@ -29,7 +29,7 @@ from flashsim.rules.rules import (
     list_price,
     run_out_price,
 )
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 
 BLIND_SEARCH_TICKS = 1_000_000  # of the price team for the depths it would hold
 SERVER_RULES = tuple(Operations(target, scaler="scheduled") for target in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0))
@@ -48,11 +48,11 @@ class Baseline:
 
 
 class Field:
-    """Makes baselines for one plan; what several of them need is computed once."""
+    """Makes baselines for one sale; what several of them need is computed once."""
 
     def __init__(
         self,
-        plan: Plan,
+        sale: CompiledSale,
         *,
         ticks: int,
         seed: int,
@@ -61,7 +61,7 @@ class Field:
     ) -> None:
         """``ticks``: simulated ticks spent on the search for the best fixed policy, at least; ``known``: baselines by
         name, None: :data:`BASELINES`."""
-        self.plan, self.ticks, self.seed, self.progress = plan, ticks, seed, progress
+        self.sale, self.ticks, self.seed, self.progress = sale, ticks, seed, progress
         self.known = BASELINES if known is None else known
         self.facts: dict[str, Any] = {}
         """Name -> what the search found, or what needs none, for the record."""
@@ -73,9 +73,9 @@ class Field:
 
     def suited(self, name: str, rule: Rule, operations: Sequence[Operations] | None = None) -> RulePolicy:
         """``rule`` with those of ``operations`` that suit it best (None: of all), noted under ``name``."""
-        found = best_operations(self.plan, rule, seed=self.seed, operations=operations, progress=self.progress)
+        found = best_operations(self.sale, rule, seed=self.seed, operations=operations, progress=self.progress)
         self.facts[name] = {"operations": asdict(found)}
-        return rule(self.plan, found)
+        return rule(self.sale, found)
 
     @cached_property
     def run_out_price(self) -> RulePolicy:
@@ -85,7 +85,7 @@ class Field:
     @cached_property
     def fixed_search(self) -> FixedSearch:
         """Depths held, with their operations, that earn most."""
-        return search_fixed(self.plan, ticks=self.ticks, seed=self.seed, progress=self.progress)
+        return search_fixed(self.sale, ticks=self.ticks, seed=self.seed, progress=self.progress)
 
 
 def check_field(names: Sequence[str], known: Mapping[str, Baseline]) -> None:
@@ -100,63 +100,63 @@ def check_field(names: Sequence[str], known: Mapping[str, Baseline]) -> None:
 
 def _best_fixed(field: Field) -> Policy:
     field.facts["best fixed"] = asdict(field.fixed_search)
-    return best_fixed(field.plan, field.fixed_search)
+    return best_fixed(field.sale, field.fixed_search)
 
 
 def _scheduled_scaler(field: Field) -> Policy:
     """The best fixed prices, pushes and opening with a schedule of servers."""
-    menu, best = field.fixed_search.menu, field.fixed_search.operations
+    price_index, best = field.fixed_search.price_index, field.fixed_search.operations
 
-    def rule(plan: Plan, how: Operations) -> RulePolicy:
+    def rule(sale: CompiledSale, how: Operations) -> RulePolicy:
         operations = replace(best, target=how.target, scaler=how.scaler)
-        return fixed(plan, menu, operations=operations, name="scheduled scaler")
+        return fixed(sale, price_index, operations=operations, name="scheduled scaler")
 
     return field.suited("scheduled scaler", rule, SERVER_RULES)
 
 
 def _human_team(field: Field) -> Policy:
-    team = human_team(field.plan)
+    team = human_team(field.sale)
     field.facts[HUMAN_TEAM] = {"operations": asdict(team.operations)}
     return team
 
 
 def _fluid_lp(field: Field) -> Policy:
-    programs = fluid_programs(field.plan, visit_cost=visit_cost(field.plan, USUAL))
+    programs = fluid_programs(field.sale, visit_cost=visit_cost(field.sale, USUAL))
     return field.suited("fluid LP", _fluid_rule(programs))
 
 
 def _fitted_dp(field: Field) -> Policy:
-    return field.suited("fitted DP", _programs_rule(fitted_programs(field.plan)))
+    return field.suited("fitted DP", _programs_rule(fitted_programs(field.sale)))
 
 
 def _two_teams(field: Field) -> Policy:
     """The price team may hold depths, climb the ladder, or use any rule that knows no servers."""
-    plan = field.plan
+    sale = field.sale
     held = search_fixed(
-        without_capacity(plan),
+        without_capacity(sale),
         ticks=BLIND_SEARCH_TICKS,
         seed=field.seed,
-        operations=calls_of(plan),
+        operations=calls_of(sale),
         progress=field.progress,
     )
     rules: dict[str, Rule] = {
-        "best fixed": lambda plan, how: fixed(plan, held.menu, operations=how),
+        "best fixed": lambda sale, how: fixed(sale, held.price_index, operations=how),
         "ladder 15/30/45": ladder,
         "run-out price": run_out_price,
-        "fluid LP": _fluid_rule(fluid_programs(plan, visit_cost=0.0)),
-        "fitted DP": _programs_rule(ProductPrograms(plan, visit_cost=0.0)),
+        "fluid LP": _fluid_rule(fluid_programs(sale, visit_cost=0.0)),
+        "fitted DP": _programs_rule(ProductPrograms(sale, visit_cost=0.0)),
     }
-    found = search_teams(plan, rules, seed=field.seed, progress=field.progress)
+    found = search_teams(sale, rules, seed=field.seed, progress=field.progress)
     field.facts["two teams"] = asdict(found)
-    return two_teams(plan, rules, found)
+    return two_teams(sale, rules, found)
 
 
 def _programs_rule(programs: ProductPrograms) -> Rule:
-    return lambda plan, how: priced_by_programs(plan, programs, how)
+    return lambda sale, how: priced_by_programs(sale, programs, how)
 
 
 def _fluid_rule(programs: Sequence[FluidProgram]) -> Rule:
-    return lambda plan, how: fluid_lp(plan, how, programs=programs)
+    return lambda sale, how: fluid_lp(sale, how, programs=programs)
 
 
 BASELINES: dict[str, Baseline] = {

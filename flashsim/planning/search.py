@@ -10,7 +10,7 @@ from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.evaluation.rollout import action_config
 from flashsim.policies.bundle import Policy
 from flashsim.rules.rules import Operations, Rule, RulePolicy, fixed, operations_of
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 SEARCH_SEED = 2**62  # first of the sales on which rules are searched for comparisons: no learner trains on them
@@ -26,21 +26,21 @@ def _silent(_ticks: int) -> None:
 class Trials:
     """Mean profit of policies that close no sale early, on common sales of training members; counts simulated ticks."""
 
-    def __init__(self, plan: Plan, *, seed: int, progress: Callable[[int], object] = _silent) -> None:
-        self.plan, self.seed, self.progress = plan.with_members(plan.training_members), seed, progress
+    def __init__(self, sale: CompiledSale, *, seed: int, progress: Callable[[int], object] = _silent) -> None:
+        self.sale, self.seed, self.progress = sale.with_members(sale.training_members), seed, progress
         self.ticks = 0
 
     def profit(self, policy: Policy, *, sales: int) -> float:
         """Mean profit of a sale, currency."""
         config = action_config(policy)
-        batch = SaleBatch(self.plan, sales, action=config, reward=RewardConfig(), domain=TRAINING_DOMAIN)
+        batch = SaleBatch(self.sale, sales, action=config, reward=RewardConfig(), domain=TRAINING_DOMAIN)
         batch.seed(consecutive_seeds(self.seed, sales))
         seen, profit = batch.observe(), np.zeros(sales)
-        for _ in range(self.plan.ticks // config.every):
+        for _ in range(self.sale.ticks // config.every):
             profit += batch.step(policy.act(seen))[0]
             seen = batch.seen()
-        self.ticks += sales * self.plan.ticks
-        self.progress(sales * self.plan.ticks)
+        self.ticks += sales * self.sale.ticks
+        self.progress(sales * self.sale.ticks)
         return float(profit.mean())
 
 
@@ -48,15 +48,15 @@ class Trials:
 class FixedSearch:
     """What the search for the best fixed policy found."""
 
-    menu: tuple[int, ...]
-    """Menu index of each product."""
+    price_index: tuple[int, ...]
+    """Price index of each product."""
     operations: Operations
     ticks: int
     """Simulated ticks spent."""
 
 
 def search_fixed(
-    plan: Plan,
+    sale: CompiledSale,
     *,
     ticks: int,
     seed: int,
@@ -72,30 +72,32 @@ def search_fixed(
     are spent. When a whole round changes nothing, the search goes on with twice the sales. All candidates of a round
     meet the same sales.
     """
-    trials, known = Trials(plan, seed=seed, progress=progress), {}
-    offers = list(operations_of(plan) if operations is None else operations)
+    trials, known = Trials(sale, seed=seed, progress=progress), {}
+    offers = list(operations_of(sale) if operations is None else operations)
 
     def best(candidates: list[tuple[tuple[int, ...], Operations]]) -> tuple[tuple[int, ...], Operations]:
         for candidate in candidates:
             if candidate not in known:
-                rule = fixed(trials.plan, candidate[0], operations=candidate[1])
+                rule = fixed(trials.sale, candidate[0], operations=candidate[1])
                 known[candidate] = trials.profit(rule, sales=sales)
         return max(candidates, key=known.__getitem__)
 
     def near(how: Operations) -> list[Operations]:
         return [other for other in offers if _differ(how, other) <= 1]
 
-    level = (0,) * plan.products
-    suited = [(level, _best(trials, lambda plan, how: fixed(plan, level, operations=how), offers, sales=8 * sales))]
-    for depth in range(1, plan.menu):
-        level = (depth,) * plan.products
+    level = (0,) * sale.products
+    suited = [(level, _best(trials, lambda sale, how: fixed(sale, level, operations=how), offers, sales=8 * sales))]
+    for depth in range(1, sale.price_levels):
+        level = (depth,) * sale.products
         suited.append(best([(level, how) for how in near(suited[-1][1])]))
     found = best(suited)
     while trials.ticks < ticks:
         before = found
-        for product in range(plan.products):
-            menu = found[0]
-            found = best([((*menu[:product], k, *menu[product + 1 :]), found[1]) for k in range(plan.menu)])
+        for product in range(sale.products):
+            price_index = found[0]
+            found = best(
+                [((*price_index[:product], k, *price_index[product + 1 :]), found[1]) for k in range(sale.price_levels)]
+            )
         found = best([(found[0], how) for how in near(found[1])])
         if found == before:
             sales *= 2
@@ -112,13 +114,13 @@ def _things(how: Operations) -> tuple[object, ...]:
     return (how.scaler, how.target), how.pushes, how.opening_ticks, how.doors, how.lots, how.early_waves
 
 
-def best_fixed(plan: Plan, found: FixedSearch) -> RulePolicy:
+def best_fixed(sale: CompiledSale, found: FixedSearch) -> RulePolicy:
     """The policy that :func:`search_fixed` found."""
-    return fixed(plan, found.menu, operations=found.operations, name="best fixed")
+    return fixed(sale, found.price_index, operations=found.operations, name="best fixed")
 
 
 def best_operations(
-    plan: Plan,
+    sale: CompiledSale,
     rule: Rule,
     *,
     seed: int,
@@ -132,8 +134,8 @@ def best_operations(
     them tell good operations from the best by chance. Source: successive halving, Jamieson & Talwalkar (2016),
     arXiv:1502.07943.
     """
-    offers = operations_of(plan) if operations is None else operations
-    return _best(Trials(plan, seed=seed, progress=progress), rule, offers, sales=sales)
+    offers = operations_of(sale) if operations is None else operations
+    return _best(Trials(sale, seed=seed, progress=progress), rule, offers, sales=sales)
 
 
 def _best(trials: Trials, rule: Rule, operations: Sequence[Operations], *, sales: int) -> Operations:
@@ -146,5 +148,5 @@ def _best(trials: Trials, rule: Rule, operations: Sequence[Operations], *, sales
 
 def _ordered(trials: Trials, rule: Rule, operations: Sequence[Operations], *, sales: int) -> list[Operations]:
     """``operations``, the best first; of equals the first of them."""
-    profits = {how: trials.profit(rule(trials.plan, how), sales=sales) for how in operations}
+    profits = {how: trials.profit(rule(trials.sale, how), sales=sales) for how in operations}
     return sorted(operations, key=lambda how: -profits[how])

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 
 from flashsim.planning.search import FINAL_SALES, Trials, best_operations
 from flashsim.reference import JointSale, siloed, solve
-from flashsim.rules.programs import TablePolicy, planned_sale
+from flashsim.rules.programs import TablePolicy, reference_of
 from flashsim.rules.rules import Operations, Rule, RulePolicy, calls_of, operations_of
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import as_arguments
 from flashsim.sim.servers import ServerArguments, ServerParams
 
@@ -34,17 +34,17 @@ class TeamsFound:
     operations: Operations
 
 
-def without_capacity(plan: Plan) -> Plan:
-    """The plan with servers that never fail and cost nothing."""
+def without_capacity(sale: CompiledSale) -> CompiledSale:
+    """The sale with servers that never fail and cost nothing."""
     ample = ServerParams(
         service_rate=_AMPLE, start_servers=1, min_servers=1, max_servers=1, lag=0, cost=0.0, penalty=0.0
     )
     servers = as_arguments(ample, ServerArguments)
-    return replace(plan, tables=plan.tables._replace(servers=servers), server_changes=(0,))
+    return replace(sale, tables=sale.tables._replace(servers=servers), server_changes=(0,))
 
 
 def search_teams(
-    plan: Plan,
+    sale: CompiledSale,
     rules: Mapping[str, Rule],
     *,
     seed: int,
@@ -52,26 +52,26 @@ def search_teams(
     progress: Callable[[int], object] = lambda _ticks: None,
 ) -> TeamsFound:
     """The rule of ``rules`` that the price team takes, and the operations that the other team gives it."""
-    blind = without_capacity(plan)
+    blind = without_capacity(sale)
     trials = Trials(blind, seed=seed, progress=progress)
-    offers = [(name, how) for name in rules for how in calls_of(plan)]
-    rule, wanted = max(offers, key=lambda offer: trials.profit(rules[offer[0]](trials.plan, offer[1]), sales=sales))
+    offers = [(name, how) for name in rules for how in calls_of(sale)]
+    rule, wanted = max(offers, key=lambda offer: trials.profit(rules[offer[0]](trials.sale, offer[1]), sales=sales))
     given = list(
         dict.fromkeys(
-            replace(wanted, target=how.target, scaler=how.scaler, doors=how.doors) for how in operations_of(plan)
+            replace(wanted, target=how.target, scaler=how.scaler, doors=how.doors) for how in operations_of(sale)
         )
     )
-    found = best_operations(plan, rules[rule], seed=seed, sales=sales, operations=given, progress=progress)
+    found = best_operations(sale, rules[rule], seed=seed, sales=sales, operations=given, progress=progress)
     return TeamsFound(rule, found)
 
 
-def two_teams(plan: Plan, rules: Mapping[str, Rule], found: TeamsFound) -> RulePolicy:
+def two_teams(sale: CompiledSale, rules: Mapping[str, Rule], found: TeamsFound) -> RulePolicy:
     """The policy that the two teams play."""
-    policy = rules[found.rule](plan, found.operations)
-    return RulePolicy(NAME, plan, policy.price, operations=found.operations)
+    policy = rules[found.rule](sale, found.operations)
+    return RulePolicy(NAME, sale, policy.price, operations=found.operations)
 
 
-def two_teams_exactly(plan: Plan) -> TablePolicy:
+def two_teams_exactly(sale: CompiledSale) -> TablePolicy:
     """Both teams on a reference sale."""
-    sale = planned_sale(plan)
-    return TablePolicy(NAME, plan, siloed(sale) if isinstance(sale, JointSale) else solve(sale).policy)
+    reference = reference_of(sale)
+    return TablePolicy(NAME, sale, siloed(reference) if isinstance(reference, JointSale) else solve(reference).policy)

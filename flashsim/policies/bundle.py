@@ -26,7 +26,7 @@ from flashsim.errors import InputError
 from flashsim.files import json_text, read_json, read_tensors, replace_folder, sha256, write_bytes, write_json
 from flashsim.policies.guardrails import Rails
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 WEIGHTS_FILE: Final = "policy.safetensors"
 CARD_FILE: Final = "card.json"
 BESIDE_FILE: Final = "beside.json"  # checksums of the files that go along
@@ -40,7 +40,7 @@ _CARD_KEYS: Final = frozenset(
         "activation",
         "layers",
         "rails",
-        "menu",
+        "choices",
         "training",
         "sha256",
         "seal",
@@ -97,7 +97,7 @@ class NetworkPolicy:
     """How it was made: algorithm, config, seeds, versions, curve, metrics; JSON."""
     rails: Rails
     """What its choices keep to."""
-    menu: Mapping[str, Any]
+    choices: Mapping[str, Any]
     """What the choices of each head stand for: ``ActionCodec.menu``."""
 
     def __post_init__(self) -> None:
@@ -219,7 +219,7 @@ def save_policy(
         "layers": len(policy.weights),
         "training": dict(policy.training),
         "rails": asdict(policy.rails),
-        "menu": dict(policy.menu),
+        "choices": dict(policy.choices),
         "sha256": hashlib.sha256(data).hexdigest(),
     }
     with replace_folder(Path(folder)) as temporary:
@@ -251,7 +251,7 @@ def load_policy(folder: Path | str) -> NetworkPolicy:
             activation=str(card["activation"]),
             training=dict(card["training"]),
             rails=Rails(**card["rails"]),
-            menu=dict(card["menu"]),
+            choices=dict(card["choices"]),
         )
         probes, expected = tensors["probe_observations"], tensors["probe_actions"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -30,10 +30,10 @@ class Rails:
     max_discount: float
     """Share, of which ``deepest`` follows."""
     deepest: tuple[int, ...]
-    """Largest menu index, by product."""
+    """Largest price index, by product."""
     discount_heads: tuple[int, ...]
-    """One a product or one for all products, whose choice k is menu index k; none where choices are steps."""
-    menu: int
+    """One a product or one for all products, whose choice k is price index k; none where choices are steps."""
+    price_levels: int
     """Prices of a product."""
     min_servers: int
     """0: no guard-rail."""
@@ -52,7 +52,7 @@ class Rails:
         for name in ("sizes", "deepest", "discount_heads", "changes", "server_range"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         numbers = (*self.sizes, *self.deepest, *self.discount_heads, *self.changes, *self.server_range)
-        numbers += (self.menu, self.min_servers, self.capacity_head, *self.spent.values())
+        numbers += (self.price_levels, self.min_servers, self.capacity_head, *self.spent.values())
         if not all(type(number) is int for number in numbers):
             raise InputError(f"rails: expected whole numbers, got {numbers}; export the policy again")
         places, heads = sum(self.sizes), len(self.sizes)
@@ -71,7 +71,7 @@ class Rails:
     @property
     def can_act(self) -> bool:
         """Whether there are observations for which a choice is ruled out."""
-        is_cut = any(deepest < self.menu - 1 for deepest in self.deepest) and bool(self.discount_heads)
+        is_cut = any(deepest < self.price_levels - 1 for deepest in self.deepest) and bool(self.discount_heads)
         return self.is_masked or is_cut or (self.min_servers > 0 and self.capacity_head >= 0)
 
     def feasible(self, shown: Shown, sales: int) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
 """Sales with an exact solution, run through the same engine and env as every other.
 
-    sales        menu sales and joint sales, compiled to a plan
+    sales        menu sales and joint sales, compiled
     solution     their optimum and the exact value of any policy, by backward induction
     planned      what simpler plans earn (announced prices, markdowns, two teams), and the fluid bound
     continuous   closed forms of the same problem in continuous time
@@ -11,7 +11,7 @@ Every public name is importable from here.
 
 from flashsim.reference.continuous import best_fixed_price, fluid_bound, optimal_price, optimal_value
 from flashsim.reference.named import REFERENCE_SALES, g0, g1, g3, j1, table_file
-from flashsim.reference.planned import PricePath, best_markdown, best_price_path, fluid_value, siloed
+from flashsim.reference.paths import PricePath, best_markdown, best_price_path, fluid_value, siloed
 from flashsim.reference.sales import JointSale, MenuSale, ReferenceSale, joint_sale, menu_sale
 from flashsim.reference.solution import (
     JointPolicy,

@@ -4,7 +4,7 @@ A *menu sale* decides the price alone: the discrete-time problem of Gallego & va
 40(8), with a finite price menu. A *joint sale* decides prices and servers. One period is one tick, T the number of rows
 of ``rates``. In tick t
 
-1. the action names the menu index k and, in a joint sale, the change Δ of servers, from -step to step;
+1. the action names the price index k and, in a joint sale, the change Δ of servers, from -step to step;
 2. with lag L, the level for tick t+L becomes clip(level chosen last + Δ, 0, max_servers); levels before tick L are
    ``start_servers``;
 3. server_cost·c_t is paid, c_t being the level in force (booting servers are free), sold out or not;
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
-from flashsim.scenarios.compiled import Plan, make_forecast
+from flashsim.scenarios.compiled import CompiledSale, make_forecast
 from flashsim.sim.choice import ChoiceArguments, ChoiceParams
 from flashsim.sim.failures import Failures
 from flashsim.sim.inventory import StockArguments, StockParams
@@ -46,13 +46,13 @@ _SHORTEST_LOOKAHEAD = 4  # ticks
 class MenuSale:
     """A menu sale; make one with :func:`menu_sale`."""
 
-    rates: NDArray[np.float64]  # tick, menu; expected buyers
-    prices: NDArray[np.float64]  # menu; currency a unit
+    rates: NDArray[np.float64]  # tick, price; expected buyers
+    prices: NDArray[np.float64]  # price; currency a unit
     stock: int
     salvage: float
     name: str = "menu_sale"
 
-    def plan(self) -> Plan:
+    def compile(self) -> CompiledSale:
         """Compile the sale: visitors are buyers, come for the offer only, are all served, and pay at once."""
         ample = ServerParams(
             service_rate=_AMPLE_RATE,
@@ -72,8 +72,8 @@ class MenuSale:
 class JointSale:
     """A joint sale; make one with :func:`joint_sale`."""
 
-    rates: NDArray[np.float64]  # tick, menu; expected buyers
-    prices: NDArray[np.float64]  # menu; currency a unit
+    rates: NDArray[np.float64]  # tick, price; expected buyers
+    prices: NDArray[np.float64]  # price; currency a unit
     stock: int
     max_servers: int
     mu: float
@@ -90,7 +90,7 @@ class JointSale:
     salvage: float
     name: str = "joint_sale"
 
-    def plan(self) -> Plan:
+    def compile(self) -> CompiledSale:
         """Compile the sale: as a menu sale, but no more people are served than the servers in force can."""
         pool = ServerParams(
             service_rate=self.mu,
@@ -120,7 +120,7 @@ _BUYERS_ONLY = TrafficParams(
 _LEARNED_CHOICE = ChoiceParams(reference_gain=0.0, reference_loss=0.0, scarcity_cue=0.0, watch_share=0.0)
 
 
-def _compile(sale: ReferenceSale, servers: ServerParams, *, step: int, story: str) -> Plan:
+def _compile(sale: ReferenceSale, servers: ServerParams, *, step: int, story: str) -> CompiledSale:
     highest = float(sale.prices.max())
     one = np.ones(1)
     tables = SaleTables(
@@ -153,7 +153,7 @@ def _compile(sale: ReferenceSale, servers: ServerParams, *, step: int, story: st
         common_variance=0.0,
         product_variance=np.zeros(1),
     )
-    return Plan(
+    return CompiledSale(
         name=sale.name,
         story=story,
         tables=tables,

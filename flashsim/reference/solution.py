@@ -36,7 +36,7 @@ class JointPolicy(NamedTuple):
     lag 0 or 1 a single one, the level chosen last.
     """
 
-    menu: NDArray[np.int64]  # menu index
+    price_index: NDArray[np.int64]  # price index
     change: NDArray[np.int64]  # servers more (or fewer), from -step to step
 
 
@@ -47,7 +47,7 @@ class Solution:
     value: float
     """Expected reward of the whole sale."""
     values: NDArray[np.float64]  # tick (one more than the sale has), stock
-    policy: NDArray[np.int64]  # tick, stock; menu index (the smallest of the best)
+    policy: NDArray[np.int64]  # tick, stock; price index (the smallest of the best)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +57,12 @@ class JointSolution:
     value: float
     """Expected reward of the whole sale."""
     values: NDArray[np.float64]  # tick (one more than the sale has), stock, levels as in JointPolicy
-    policy: JointPolicy  # of the best the smallest menu index, then the smallest change
+    policy: JointPolicy  # of the best the smallest price index, then the smallest change
 
 
 Decide = Callable[[int, int, tuple[int, ...]], int | tuple[int, int]]
-"""A policy as a function of tick, stock and levels (of a menu sale: none), giving the menu index or, in a joint sale,
-the menu index and the change of servers."""
+"""A policy as a function of tick, stock and levels (of a menu sale: none), giving the price index or, in a joint sale,
+the price index and the change of servers."""
 
 
 @overload
@@ -82,8 +82,8 @@ def solve(sale: ReferenceSale) -> Solution | JointSolution:
     value = float(values[model.start])
     if isinstance(sale, MenuSale):
         return Solution(value, values[..., 0], policy[..., 0])
-    menu, change = np.divmod(policy, 2 * model.step + 1)
-    return JointSolution(value, values, JointPolicy(menu, change - model.step))
+    price_index, change = np.divmod(policy, 2 * model.step + 1)
+    return JointSolution(value, values, JointPolicy(price_index, change - model.step))
 
 
 @overload
@@ -93,7 +93,7 @@ def evaluate_exactly(sale: JointSale, policy: JointPolicy | Decide) -> float: ..
 def evaluate_exactly(sale: ReferenceSale, policy: NDArray[np.int64] | JointPolicy | Decide) -> float:
     """Expected reward of ``policy``: a table as in ``Solution.policy`` or ``JointSolution.policy``, or a function.
 
-    InputError when shape, menu indices or changes do not fit the sale.
+    InputError when shape, price indices or changes do not fit the sale.
     """
     model = as_model(sale)
     table = tabulate(sale, policy) if callable(policy) else policy
@@ -102,18 +102,18 @@ def evaluate_exactly(sale: ReferenceSale, policy: NDArray[np.int64] | JointPolic
         raise InputError(f"policy: expected {wanted} for the sale {sale.name!r}, got {type(table).__name__}")
     if isinstance(table, JointPolicy):
         shape, axes = (model.ticks, *model.states), "(tick, stock, levels)"
-        menu, change = table
+        price_index, change = table
     else:
         shape, axes = (model.ticks, model.stock + 1), "(tick, stock)"
-        menu, change = table, np.zeros(np.shape(table), np.int64)
+        price_index, change = table, np.zeros(np.shape(table), np.int64)
     for name, orders, low, high in (
-        ("menu indices", menu, 0, model.prices.size - 1),
+        ("price indices", price_index, 0, model.prices.size - 1),
         ("changes", change, -model.step, model.step),
     ):
         if np.shape(orders) != shape:
             raise InputError(f"policy: expected {shape} {axes}, got {np.shape(orders)}")
         _check_orders(orders, name, low, high)
-    chosen = (menu * (2 * model.step + 1) + change + model.step).reshape(model.ticks, *model.states)
+    chosen = (price_index * (2 * model.step + 1) + change + model.step).reshape(model.ticks, *model.states)
     return float(induct(model, lambda tick, _: chosen[tick])[model.start])
 
 
@@ -137,12 +137,12 @@ def tabulate(sale: ReferenceSale, decide: Decide) -> NDArray[np.int64] | JointPo
         answers = [decide(tick, stock, ()) for tick, stock, _ in places]
         return _whole_answers(answers, ()).reshape(model.ticks, model.stock + 1)
     pairs = _whole_answers([decide(tick, stock, tuple(levels)) for tick, stock, *levels in places], (2,))
-    menu, change = pairs.T.reshape(2, model.ticks, *model.states)
-    return JointPolicy(menu, change)
+    price_index, change = pairs.T.reshape(2, model.ticks, *model.states)
+    return JointPolicy(price_index, change)
 
 
 def _whole_answers(answers: list[int | tuple[int, int]], shape: tuple[int, ...]) -> NDArray[np.int64]:
-    expected = "a menu index and a change of servers" if shape else "a menu index"
+    expected = "a price index and a change of servers" if shape else "a price index"
     try:
         table = np.array(answers)
     except ValueError as error:
@@ -153,24 +153,24 @@ def _whole_answers(answers: list[int | tuple[int, int]], shape: tuple[int, ...])
 
 
 @overload
-def hold(sale: MenuSale, menu: int) -> NDArray[np.int64]: ...
+def hold(sale: MenuSale, price_index: int) -> NDArray[np.int64]: ...
 @overload
-def hold(sale: JointSale, menu: int, *, servers: int) -> JointPolicy: ...
-def hold(sale: ReferenceSale, menu: int, *, servers: int = 0) -> NDArray[np.int64] | JointPolicy:
-    """The policy that holds one menu index and, in a joint sale, goes to a level of servers as fast as it can."""
+def hold(sale: JointSale, price_index: int, *, servers: int) -> JointPolicy: ...
+def hold(sale: ReferenceSale, price_index: int, *, servers: int = 0) -> NDArray[np.int64] | JointPolicy:
+    """The policy that holds one price index and, in a joint sale, goes to a level of servers as fast as it can."""
     model = as_model(sale)
     if isinstance(sale, MenuSale):
-        return np.full((model.ticks, model.stock + 1), menu, np.int64)
+        return np.full((model.ticks, model.stock + 1), price_index, np.int64)
     shape = (model.ticks, *model.states)
     change = np.clip(servers - np.arange(model.levels), -model.step, model.step)  # by the level chosen last
-    return JointPolicy(np.full(shape, menu, np.int64), np.broadcast_to(change, shape).copy())
+    return JointPolicy(np.full(shape, price_index, np.int64), np.broadcast_to(change, shape).copy())
 
 
 class SaleModel(NamedTuple):
     """What both kinds of sale are to the induction."""
 
-    rates: NDArray[np.float64]  # tick, menu
-    prices: NDArray[np.float64]  # menu
+    rates: NDArray[np.float64]  # tick, price
+    prices: NDArray[np.float64]  # price
     stock: int
     salvage: float
     capacities: NDArray[np.int64]  # level; at most the stock

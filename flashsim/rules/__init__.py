@@ -9,7 +9,7 @@ public name is importable from here.
 """
 
 from flashsim.rules.fluid import FluidProgram, Outlook, fluid_lp, fluid_programs
-from flashsim.rules.programs import TablePolicy, fitted_programs, optimal, planned_sale, priced_by_programs
+from flashsim.rules.programs import TablePolicy, fitted_programs, optimal, priced_by_programs, reference_of
 from flashsim.rules.rules import (
     HUMAN_TEAM,
     LADDER,
@@ -44,7 +44,7 @@ __all__ = [
     "list_price",
     "operations_of",
     "optimal",
-    "planned_sale",
     "priced_by_programs",
+    "reference_of",
     "run_out_price",
 ]

@@ -1,6 +1,6 @@
 """Fluid linear program, solved anew at every decision from the observed stock, the learned level and the forecast.
 
-With θ the learned level of a product, λ_tk its forecast units and v_k what a unit brings at menu index k (its price
+With θ the learned level of a product, λ_tk its forecast units and v_k what a unit brings at price index k (its price
 net of the value of a unit left over and of the servers that its further visitors need), the plan from tick t with n
 units is
 
@@ -11,7 +11,7 @@ multiple-choice knapsack, whose solution is greedy and exact: of each tick only 
 (λ_uk, v_k·λ_uk) matters; its segments, of all ticks together, are taken in the order of their slopes until n/θ units
 are spent. The slope of the last one is the shadow price of a unit. So all programs of a sale are solved before it
 opens, and re-solving is a look-up of n/θ. Where several ticks share that last slope, the plan takes the same part of
-each, and the tick at hand is given the menu index nearest to its mixture.
+each, and the tick at hand is given the price index nearest to its mixture.
 
 Source: Gallego & van Ryzin (1994), Management Science 40(8), for the fluid program; Jasin & Kumar (2012), Math. Oper.
 Res. 37(2), for re-solving it; Sinha & Zoltners (1979), Oper. Res. 27(3), for the greedy solution. Left out: waves (all
@@ -24,44 +24,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.rules.rules import USUAL, Operations, RulePolicy, dashboard_of
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 
 _SAME = 1e-9  # slopes that differ by less, relative to the largest, are one
 
 
-def net_prices(plan: Plan, *, visit_cost: float) -> NDArray[np.float64]:
-    """What a unit brings (product, menu): its price less the servers for the visitors whom the offer attracts.
+def net_prices(sale: CompiledSale, *, visit_cost: float) -> NDArray[np.float64]:
+    """What a unit brings (product, price): its price less the servers for the visitors whom the offer attracts.
 
     ``visit_cost`` is that of a visit, currency. Those who would come anyway are no cost of an offer.
     """
-    units = plan.forecast.units.sum(axis=(0, 1))  # menu
-    visitors = plan.forecast.visitors.sum(axis=0)
-    anyway = visitors[0] if plan.tables.traffic.has_exogenous_visitors else 0.0
+    units = sale.forecast.units.sum(axis=(0, 1))  # price
+    visitors = sale.forecast.visitors.sum(axis=0)
+    anyway = visitors[0] if sale.tables.traffic.has_exogenous_visitors else 0.0
     further = np.divide(visitors - anyway, units, out=np.zeros_like(units), where=units > 0.0)
-    return np.maximum(0.0, plan.tables.price - visit_cost * np.maximum(0.0, further))
+    return np.maximum(0.0, sale.tables.price - visit_cost * np.maximum(0.0, further))
 
 
-def visit_cost(plan: Plan, operations: Operations) -> float:
+def visit_cost(sale: CompiledSale, operations: Operations) -> float:
     """Servers that a visit takes at the utilization aimed at, currency."""
-    servers = plan.tables.servers
+    servers = sale.tables.servers
     return float(servers.cost / (servers.service_rate * operations.target))
 
 
-def paid_units(plan: Plan) -> NDArray[np.float64]:
-    """Forecast units that are paid, (tick, product, menu)."""
-    return plan.forecast.units[:-1] * (1.0 - plan.tables.stock.payment_failure)
+def paid_units(sale: CompiledSale) -> NDArray[np.float64]:
+    """Forecast units that are paid, (tick, product, price)."""
+    return sale.forecast.units[:-1] * (1.0 - sale.tables.stock.payment_failure)
 
 
-def units_in_stock(plan: Plan) -> NDArray[np.float64]:
+def units_in_stock(sale: CompiledSale) -> NDArray[np.float64]:
     """What the observation of stock is a share of, (product,)."""
-    return np.maximum(1, plan.tables.planned + plan.tables.stock.lots * plan.tables.lot_units).astype(np.float64)
+    return np.maximum(1, sale.tables.planned + sale.tables.stock.lots * sale.tables.lot_units).astype(np.float64)
 
 
 class Outlook:
     """Reads stock and learned level of each product from observations."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan, self.dashboard = plan, dashboard_of(plan)
+    def __init__(self, sale: CompiledSale) -> None:
+        self.sale, self.dashboard = sale, dashboard_of(sale)
 
     def tick(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """(sale,)."""
@@ -69,14 +69,14 @@ class Outlook:
 
     def stock(self, observation: NDArray[np.float32]) -> NDArray[np.float64]:
         """Units that can still be sold, (sale, product)."""
-        shares = [self.dashboard.share(observation, f"product_{p}_stock") for p in range(self.plan.products)]
-        return np.rint(np.stack(shares, axis=1) * units_in_stock(self.plan))
+        shares = [self.dashboard.share(observation, f"product_{p}_stock") for p in range(self.sale.products)]
+        return np.rint(np.stack(shares, axis=1) * units_in_stock(self.sale))
 
     def level(self, observation: NDArray[np.float32]) -> NDArray[np.float64]:
         """Learned demand over the forecast, (sale, product); 1 in a reference sale, whose rates are known."""
-        if self.plan.is_reference:
-            return np.ones((observation.shape[0], self.plan.products))
-        levels = [self.dashboard.ratio(observation, f"product_{p}_level") for p in range(self.plan.products)]
+        if self.sale.is_reference:
+            return np.ones((observation.shape[0], self.sale.products))
+        levels = [self.dashboard.ratio(observation, f"product_{p}_level") for p in range(self.sale.products)]
         return np.stack(levels, axis=1)
 
 
@@ -84,10 +84,10 @@ class FluidProgram:
     """The fluid programs of one product from every tick on, solved for every stock at once."""
 
     def __init__(self, units: NDArray[np.float64], worth: NDArray[np.float64]) -> None:
-        """``units`` (tick, menu) forecast, ``worth`` (menu) of a unit above that of one left over."""
-        ticks, menu = units.shape
-        self.vertices = np.zeros((ticks, menu), np.int64)  # menu index after each segment of the hull
-        demand, slope = np.zeros((ticks, menu)), np.full((ticks, menu), -np.inf)
+        """``units`` (tick, price) forecast, ``worth`` (price) of a unit above that of one left over."""
+        ticks, price_levels = units.shape
+        self.vertices = np.zeros((ticks, price_levels), np.int64)  # price index after each segment of the hull
+        demand, slope = np.zeros((ticks, price_levels)), np.full((ticks, price_levels), -np.inf)
         for tick in range(ticks):
             hull = _hull(units[tick], worth * units[tick])
             before = np.concatenate([[0.0], units[tick][hull]])
@@ -95,11 +95,13 @@ class FluidProgram:
             count = len(hull)
             demand[tick, :count] = np.diff(before)
             slope[tick, :count] = np.diff(gains) / np.maximum(np.diff(before), 1e-300)
-            self.vertices[tick] = [*hull, *([hull[-1]] * (menu - count))] if hull else [int(np.argmax(worth))] * menu
+            last = hull[-1] if hull else int(np.argmax(worth))
+            self.vertices[tick] = [*hull, *([last] * (price_levels - count))]
         scale = max(1e-300, float(np.abs(worth).max())) * _SAME
         self._slope = np.where(np.isfinite(slope), np.round(slope / scale) * scale, -np.inf)
         self._demand = demand
-        self.thresholds = np.full((ticks, menu), np.inf)  # units from which a segment of the tick at hand is taken
+        # Units from which a segment of the tick at hand is taken.
+        self.thresholds = np.full((ticks, price_levels), np.inf)
         self._plans = [self._solve(tick) for tick in range(ticks)]
 
     def _solve(self, tick: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -112,8 +114,8 @@ class FluidProgram:
         is_real = np.isfinite(slopes)
         return -slopes[is_real], upto[is_real]
 
-    def menu(self, tick: NDArray[np.int64], cover: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Menu index (sale,) with ``cover`` (sale,) units of stock over the level."""
+    def price_index(self, tick: NDArray[np.int64], cover: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Price index (sale,) with ``cover`` (sale,) units of stock over the level."""
         taken = (cover[:, None] >= self.thresholds[tick]).sum(axis=1)
         return self.vertices[tick, np.maximum(taken, 1) - 1]
 
@@ -135,7 +137,7 @@ class FluidProgram:
 
 
 def _hull(units: NDArray[np.float64], gains: NDArray[np.float64]) -> list[int]:
-    """Menu indices at the corners of the upper concave hull of (units, gains) with the origin, while gains rise."""
+    """Price indices at the corners of the upper concave hull of (units, gains) with the origin, while gains rise."""
     hull: list[int] = []
     for k in np.lexsort((-gains, units)):
         if units[k] <= 0.0 or gains[k] <= (gains[hull[-1]] if hull else 0.0):
@@ -149,23 +151,23 @@ def _hull(units: NDArray[np.float64], gains: NDArray[np.float64]) -> list[int]:
     return hull
 
 
-def fluid_programs(plan: Plan, *, visit_cost: float) -> list[FluidProgram]:
+def fluid_programs(sale: CompiledSale, *, visit_cost: float) -> list[FluidProgram]:
     """One a product."""
-    worth = net_prices(plan, visit_cost=visit_cost) - plan.tables.salvage_value[:, None]
-    units = paid_units(plan)
-    return [FluidProgram(units[:, product], worth[product]) for product in range(plan.products)]
+    worth = net_prices(sale, visit_cost=visit_cost) - sale.tables.salvage_value[:, None]
+    units = paid_units(sale)
+    return [FluidProgram(units[:, product], worth[product]) for product in range(sale.products)]
 
 
 def fluid_lp(
-    plan: Plan, operations: Operations = USUAL, *, programs: Sequence[FluidProgram] | None = None
+    sale: CompiledSale, operations: Operations = USUAL, *, programs: Sequence[FluidProgram] | None = None
 ) -> RulePolicy:
     """Prices of the fluid program, solved anew in every tick; ``programs``: one a product, None: with usual servers."""
-    outlook = Outlook(plan)
-    solved = programs or fluid_programs(plan, visit_cost=visit_cost(plan, USUAL))
+    outlook = Outlook(sale)
+    solved = programs or fluid_programs(sale, visit_cost=visit_cost(sale, USUAL))
 
     def price(observation: NDArray[np.float32]) -> NDArray[np.int64]:
         tick = outlook.tick(observation)
         cover = outlook.stock(observation) / np.maximum(outlook.level(observation), 1e-9)
-        return np.stack([program.menu(tick, cover[:, p]) for p, program in enumerate(solved)], axis=1)
+        return np.stack([program.price_index(tick, cover[:, p]) for p, program in enumerate(solved)], axis=1)
 
-    return RulePolicy("fluid LP", plan, price, operations=operations)
+    return RulePolicy("fluid LP", sale, price, operations=operations)

@@ -17,25 +17,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders
+from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.errors import InputError
 from flashsim.reference import JointPolicy, ReferenceSale, joint_sale, menu_sale, solve
 from flashsim.rules.fluid import Outlook, net_prices, paid_units, units_in_stock, visit_cost
 from flashsim.rules.rules import USUAL, Operations, RulePolicy
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
+from flashsim.sim.state import Decisions
 
 LEVELS = (0.67, 1.0, 1.5)
 """Levels of demand over the forecast for which programs are solved."""
 
 
-def planned_sale(plan: Plan) -> ReferenceSale:
-    """The reference sale of which ``plan`` is the plan, from what the operator knows of it."""
-    if not plan.is_reference:
-        raise InputError(f"{plan.name!r} is no reference sale; it has no exact solution")
-    servers, rates, prices = plan.tables.servers, plan.forecast.units[:-1, 0], plan.tables.price[0]
-    stock, salvage = int(plan.stock[0]), float(plan.tables.salvage_value[0])
-    if plan.server_changes == (0,) and servers.cost == 0.0 and servers.penalty == 0.0:
-        return menu_sale(rates=rates, prices=prices, stock=stock, salvage=salvage, name=plan.name)
+def reference_of(sale: CompiledSale) -> ReferenceSale:
+    """The reference sale that ``sale`` is compiled from, by what the operator knows of it."""
+    if not sale.is_reference:
+        raise InputError(f"{sale.name!r} is no reference sale; it has no exact solution")
+    servers, rates, prices = sale.tables.servers, sale.forecast.units[:-1, 0], sale.tables.price[0]
+    stock, salvage = int(sale.stock[0]), float(sale.tables.salvage_value[0])
+    if sale.server_changes == (0,) and servers.cost == 0.0 and servers.penalty == 0.0:
+        return menu_sale(rates=rates, prices=prices, stock=stock, salvage=salvage, name=sale.name)
     return joint_sale(
         rates=rates,
         prices=prices,
@@ -45,50 +46,52 @@ def planned_sale(plan: Plan) -> ReferenceSale:
         start_servers=servers.start_servers,
         server_cost=servers.cost,
         penalty=servers.penalty,
-        step=max(plan.server_changes),
+        step=max(sale.server_changes),
         lag=servers.lag,
         salvage=salvage,
-        name=plan.name,
+        name=sale.name,
     )
 
 
 @dataclass(frozen=True)
 class TablePolicy:
-    """Plays a reference sale by a table: menu indices (tick, stock), or those and changes of servers."""
+    """Plays a reference sale by a table: price indices (tick, stock), or those and changes of servers."""
 
     name: str
-    plan: Plan
+    sale: CompiledSale
     table: NDArray[np.int64] | JointPolicy
     action: dict[str, Any] = field(default_factory=dict)
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Actions (sale, head)."""
-        outlook = Outlook(self.plan)
+        outlook = Outlook(self.sale)
         place = [outlook.tick(observation), outlook.stock(observation)[:, 0].astype(np.int64)]
         hold = np.zeros(observation.shape[0], np.int64)
         if isinstance(self.table, JointPolicy):
-            servers = self.plan.tables.servers
+            servers = self.sale.tables.servers
             levels = [f"servers_in_{ahead}" for ahead in range(servers.lag)] or ["servers_ordered"]
             most = float(servers.max_servers)
             place += [np.rint(outlook.dashboard.share(observation, name) * most).astype(np.int64) for name in levels]
-            menu, change = self.table.menu[tuple(place)], self.table.change[tuple(place)]
+            price_index, change = self.table.price_index[tuple(place)], self.table.change[tuple(place)]
         else:
-            menu, change = self.table[tuple(place)], hold
-        doors = np.full(hold.size, self.plan.admission_caps[0])
-        return ActionCodec(self.plan, ActionConfig(**self.action)).encode(Orders(menu[:, None], hold, change, doors))
+            price_index, change = self.table[tuple(place)], hold
+        doors = np.full(hold.size, self.sale.admission_caps[0])
+        return ActionCodec(self.sale, ActionConfig(**self.action)).encode(
+            Decisions(price_index[:, None], hold, change, doors)
+        )
 
 
-def optimal(plan: Plan, *, name: str = "fitted DP") -> TablePolicy:
+def optimal(sale: CompiledSale, *, name: str = "fitted DP") -> TablePolicy:
     """The optimum of a reference sale, as a policy."""
-    return TablePolicy(name, plan, solve(planned_sale(plan)).policy)
+    return TablePolicy(name, sale, solve(reference_of(sale)).policy)
 
 
 class ProductPrograms:
-    """Optimal menu indices of each product at each of ``LEVELS``: products know nothing of each other."""
+    """Optimal price indices of each product at each of ``LEVELS``: products know nothing of each other."""
 
-    def __init__(self, plan: Plan, *, visit_cost: float) -> None:
-        units, most = paid_units(plan), units_in_stock(plan).astype(np.int64)
-        prices = net_prices(plan, visit_cost=visit_cost)
+    def __init__(self, sale: CompiledSale, *, visit_cost: float) -> None:
+        units, most = paid_units(sale), units_in_stock(sale).astype(np.int64)
+        prices = net_prices(sale, visit_cost=visit_cost)
         self.tables = [
             np.stack(
                 [
@@ -97,38 +100,38 @@ class ProductPrograms:
                             rates=units[:, p] * level,
                             prices=prices[p],
                             stock=int(most[p]),
-                            salvage=float(plan.tables.salvage_value[p]),
+                            salvage=float(sale.tables.salvage_value[p]),
                         )
                     ).policy
                     for level in LEVELS
                 ]
             )
-            for p in range(plan.products)
+            for p in range(sale.products)
         ]  # product: level, tick, stock
         self._borders = np.sqrt(np.multiply(LEVELS[1:], LEVELS[:-1]))
 
-    def menu(
+    def price_index(
         self, tick: NDArray[np.int64], stock: NDArray[np.float64], level: NDArray[np.float64]
     ) -> NDArray[np.int64]:
-        """Menu indices (sale, product) at ``stock`` and ``level`` (sale, product)."""
+        """Price indices (sale, product) at ``stock`` and ``level`` (sale, product)."""
         near = np.searchsorted(self._borders, level)
         units = stock.astype(np.int64)
         return np.stack([table[near[:, p], tick, units[:, p]] for p, table in enumerate(self.tables)], axis=1)
 
 
 def priced_by_programs(
-    plan: Plan, programs: ProductPrograms, operations: Operations = USUAL, *, name: str = "fitted DP"
+    sale: CompiledSale, programs: ProductPrograms, operations: Operations = USUAL, *, name: str = "fitted DP"
 ) -> RulePolicy:
     """Prices of ``programs`` with ``operations``."""
-    outlook = Outlook(plan)
+    outlook = Outlook(sale)
     return RulePolicy(
         name,
-        plan,
-        lambda seen: programs.menu(outlook.tick(seen), outlook.stock(seen), outlook.level(seen)),
+        sale,
+        lambda seen: programs.price_index(outlook.tick(seen), outlook.stock(seen), outlook.level(seen)),
         operations=operations,
     )
 
 
-def fitted_programs(plan: Plan, operations: Operations = USUAL) -> ProductPrograms:
+def fitted_programs(sale: CompiledSale, operations: Operations = USUAL) -> ProductPrograms:
     """Programs in which a visit costs the servers that it takes at the utilization aimed at."""
-    return ProductPrograms(plan, visit_cost=visit_cost(plan, operations))
+    return ProductPrograms(sale, visit_cost=visit_cost(sale, operations))

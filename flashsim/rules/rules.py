@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 from flashsim.envs.calls import PlannedCalls
 from flashsim.envs.dashboard import Dashboard
-from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders
-from flashsim.scenarios.compiled import Plan
+from flashsim.envs.spaces import ActionCodec, ActionConfig
+from flashsim.scenarios.compiled import CompiledSale
+from flashsim.sim.state import Decisions
 
 LADDER = (0.15, 0.30, 0.45)
 HUMAN_TEAM = "human team"
@@ -35,9 +36,9 @@ BUSY, IDLE = 0.7, 0.3
 """Marks of the threshold scaler, utilization: 0.7 is what cloud providers use in their examples."""
 
 
-def dashboard_of(plan: Plan) -> Dashboard:
-    """What reads the observations of ``plan``."""
-    return ActionCodec(plan, ActionConfig()).dashboard
+def dashboard_of(sale: CompiledSale) -> Dashboard:
+    """What reads the observations of ``sale``."""
+    return ActionCodec(sale, ActionConfig()).dashboard
 
 
 Scaler = Literal["tracking", "scheduled", "threshold"]
@@ -57,7 +58,7 @@ class Operations:
     """Whether servers follow what is seen, a plan made from the forecast, or two marks (``target`` is not used then); a
     reference sale shows nothing to track."""
     doors: int = 0
-    """Which of the plan's admission caps holds all the time."""
+    """Which of the sale's admission caps holds all the time."""
     lots: bool = False
     """Whether all lots are ordered from the supplier at the opening."""
     early_waves: bool = False
@@ -78,34 +79,34 @@ TARGETS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.4, 2.0)
 SEARCHED_SCALERS: tuple[Scaler, ...] = ("tracking", "scheduled")
 
 
-def operations_of(plan: Plan) -> list[Operations]:
-    """All ways to run a rule in ``plan`` that are searched; those that do nothing are left out."""
-    lag = int(plan.tables.servers.lag)
-    budget, lots, waves = plan.tables.traffic.push_budget, plan.tables.stock.lots, plan.tables.wave_tick.shape[0]
+def operations_of(sale: CompiledSale) -> list[Operations]:
+    """All ways to run a rule in ``sale`` that are searched; those that do nothing are left out."""
+    lag = int(sale.tables.servers.lag)
+    budget, lots, waves = sale.tables.traffic.push_budget, sale.tables.stock.lots, sale.tables.wave_tick.shape[0]
     return [
         Operations(target, pushes, opening, scaler, doors, ordered, early)
         for scaler in SEARCHED_SCALERS
         for target in TARGETS
         for pushes in ((False, True) if budget else (False,))
         for opening in sorted({0, lag, lag + 2})
-        for doors in range(len(plan.admission_caps))
+        for doors in range(len(sale.admission_caps))
         for ordered in ((False, True) if lots else (False,))
         for early in ((False, True) if waves > 1 else (False,))
     ]
 
 
-def calls_of(plan: Plan) -> list[Operations]:
-    """Usual operations with each choice of calls that does something in ``plan``: pushes, lots, early waves or not."""
-    calls = sorted({(how.pushes, how.lots, how.early_waves) for how in operations_of(plan)})
+def calls_of(sale: CompiledSale) -> list[Operations]:
+    """Usual operations with each choice of calls that does something in ``sale``: pushes, lots, early waves or not."""
+    calls = sorted({(how.pushes, how.lots, how.early_waves) for how in operations_of(sale)})
     return [Operations(pushes=pushes, lots=lots, early_waves=early) for pushes, lots, early in calls]
 
 
 class ThresholdScaler:
     """One step of servers up while they are busier than ``BUSY``, one down while less than ``IDLE``; else none."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.dashboard = dashboard_of(plan)
-        changes = plan.server_changes
+    def __init__(self, sale: CompiledSale) -> None:
+        self.dashboard = dashboard_of(sale)
+        changes = sale.server_changes
         self.up = min((change for change in changes if change > 0), default=0)
         self.down = max((change for change in changes if change < 0), default=0)
 
@@ -121,66 +122,66 @@ class RulePolicy:
     def __init__(
         self,
         name: str,
-        plan: Plan,
+        sale: CompiledSale,
         price: Callable[[NDArray[np.float32]], NDArray[np.int64]],
         *,
         operations: Operations,
     ) -> None:
-        """``price`` gives menu indices (sale, product) for observations."""
+        """``price`` gives price indices (sale, product) for observations."""
         self.name, self.price, self.operations = name, price, operations
         by_hand = operations.scaler == "threshold"
         config = ActionConfig()
         if not by_hand:
             config = ActionConfig(scaler_targets=(operations.target,), scaler=operations.scaler)
         self.action = asdict(config)
-        self._codec = ActionCodec(plan, config)
-        self._by_hand = ThresholdScaler(plan) if by_hand else None
+        self._codec = ActionCodec(sale, config)
+        self._by_hand = ThresholdScaler(sale) if by_hand else None
         self._calls = PlannedCalls(self._codec.dashboard, operations.calls)
-        self._cap = plan.admission_caps[operations.doors]
+        self._cap = sale.admission_caps[operations.doors]
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Actions (sale, head)."""
-        menu = self.price(observation)
+        price_index = self.price(observation)
         is_opening = self._codec.dashboard.tick(observation) < self.operations.opening_ticks
-        menu = np.where(is_opening[:, None], 0, menu)
+        price_index = np.where(is_opening[:, None], 0, price_index)
         timing = self._calls.order(observation)
         change = np.zeros_like(timing) if self._by_hand is None else self._by_hand.change(observation)
-        doors = np.full(menu.shape[0], self._cap)
-        return self._codec.encode(Orders(menu, timing, change, doors))
+        doors = np.full(price_index.shape[0], self._cap)
+        return self._codec.encode(Decisions(price_index, timing, change, doors))
 
 
-Rule = Callable[[Plan, Operations], RulePolicy]
+Rule = Callable[[CompiledSale, Operations], RulePolicy]
 
 
-def fixed(plan: Plan, menu: Sequence[int], *, operations: Operations, name: str = "fixed") -> RulePolicy:
-    """The menu index ``menu`` (product,) for the whole sale."""
-    row = np.array(menu, np.int64)
-    return RulePolicy(name, plan, lambda seen: np.tile(row, (seen.shape[0], 1)), operations=operations)
+def fixed(sale: CompiledSale, price_index: Sequence[int], *, operations: Operations, name: str = "fixed") -> RulePolicy:
+    """The price index ``price_index`` (product,) for the whole sale."""
+    row = np.array(price_index, np.int64)
+    return RulePolicy(name, sale, lambda seen: np.tile(row, (seen.shape[0], 1)), operations=operations)
 
 
-def list_price(plan: Plan, operations: Operations = USUAL) -> RulePolicy:
+def list_price(sale: CompiledSale, operations: Operations = USUAL) -> RulePolicy:
     """No discount at all."""
-    return fixed(plan, [0] * plan.products, operations=operations, name="list price")
+    return fixed(sale, [0] * sale.products, operations=operations, name="list price")
 
 
-def ladder(plan: Plan, operations: Operations = USUAL, *, name: str = "ladder 15/30/45") -> RulePolicy:
+def ladder(sale: CompiledSale, operations: Operations = USUAL, *, name: str = "ladder 15/30/45") -> RulePolicy:
     """15, 30, 45 % off in the three thirds of the sale, at the nearest depths of the menu."""
-    board = dashboard_of(plan)
-    steps = np.stack([np.abs(plan.depths - depth).argmin(axis=1) for depth in LADDER])
+    board = dashboard_of(sale)
+    steps = np.stack([np.abs(sale.depths - depth).argmin(axis=1) for depth in LADDER])
 
     def price(observation: NDArray[np.float32]) -> NDArray[np.int64]:
         past = 1.0 - board.share(observation, "time_left")
         third = np.minimum((past * len(LADDER) + 1e-6).astype(np.int64), len(LADDER) - 1)
         return steps[third]
 
-    return RulePolicy(name, plan, price, operations=operations)
+    return RulePolicy(name, sale, price, operations=operations)
 
 
-def human_team(plan: Plan) -> RulePolicy:
+def human_team(sale: CompiledSale) -> RulePolicy:
     """The ladder with a threshold scaler, searched by nobody: what is done by hand."""
-    return ladder(plan, Operations(scaler="threshold"), name=HUMAN_TEAM)
+    return ladder(sale, Operations(scaler="threshold"), name=HUMAN_TEAM)
 
 
-def run_out_price(plan: Plan, operations: Operations = USUAL) -> RulePolicy:
-    """Each product at the menu index at which its stock runs out just at the end, by forecast and learned level."""
-    return RulePolicy("run-out price", plan, dashboard_of(plan).run_out, operations=operations)
+def run_out_price(sale: CompiledSale, operations: Operations = USUAL) -> RulePolicy:
+    """Each product at the price index at which its stock runs out just at the end, by forecast and learned level."""
+    return RulePolicy("run-out price", sale, dashboard_of(sale).run_out, operations=operations)

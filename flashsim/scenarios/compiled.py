@@ -1,4 +1,4 @@
-"""A plan: one planned sale, compiled to the numbers that the simulator, the env and the policies need.
+"""One planned sale, compiled to the numbers that the simulator, the env and the policies need.
 
 Scenarios (on a World) and reference sales compile to the same thing, so everything above has one kind of sale to know.
 """
@@ -19,23 +19,23 @@ class Forecast(NamedTuple):
     Row ``ticks`` (one past the last) is zero.
     """
 
-    units: NDArray[np.float64]  # tick, product, menu; expected units a tick
-    future_units: NDArray[np.float64]  # tick, product, menu; expected units from this tick to the end
-    visitors: NDArray[np.float64]  # tick, menu; expected visitors a tick when all products stand at one menu index
+    units: NDArray[np.float64]  # tick, product, price; expected units a tick
+    future_units: NDArray[np.float64]  # tick, product, price; expected units from this tick to the end
+    visitors: NDArray[np.float64]  # tick, price; expected visitors a tick when all products stand at one price index
     traffic_share: float  # share of the uplift that comes as visitors
     common_variance: float  # of the frailty that all products share
     product_variance: NDArray[np.float64]  # product
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One planned sale. Arrays are shared and never written to."""
+class CompiledSale:
+    """One planned sale, compiled. Arrays are shared and never written to."""
 
     name: str
     story: str
     tables: SaleTables
     forecast: Forecast
-    depths: NDArray[np.float64]  # product, menu; discount on the list price, share
+    depths: NDArray[np.float64]  # product, price; discount on the list price, share
     product_names: tuple[str, ...]
     currency: str
     training_members: tuple[int, ...]
@@ -62,7 +62,7 @@ class Plan:
         return int(self.tables.rate.shape[2])
 
     @property
-    def menu(self) -> int:
+    def price_levels(self) -> int:
         """Number of prices a product can have."""
         return int(self.tables.rate.shape[3])
 
@@ -71,8 +71,8 @@ class Plan:
         """Units planned, by product."""
         return self.tables.planned
 
-    def with_members(self, members: tuple[int, ...]) -> "Plan":
-        """The same plan on sales that draw one of ``members``."""
+    def with_members(self, members: tuple[int, ...]) -> "CompiledSale":
+        """The same sale, which draws one of ``members`` each time it is played."""
         if not members:
             raise InputError("members: expected at least one world member, got none")
         known = self.tables.conversion.shape[0]
@@ -82,10 +82,10 @@ class Plan:
         return replace(self, tables=self.tables._replace(members=np.array(members, np.int64)))
 
 
-class Sale(Protocol):
+class Compilable(Protocol):
     """Anything that can be planned: a scenario on a World or a reference sale."""
 
-    def plan(self) -> Plan:
+    def compile(self) -> CompiledSale:
         """Compile the sale."""
         ...
 
@@ -98,7 +98,7 @@ def make_forecast(
     common_variance: float,
     product_variance: NDArray[np.float64],
 ) -> Forecast:
-    """Forecast from expected units (tick, product, menu) and visitors (tick, menu) of each tick."""
+    """Forecast from expected units (tick, product, price) and visitors (tick, price) of each tick."""
     ahead = np.concatenate([units, np.zeros_like(units[:1])])
     future = np.flip(np.cumsum(np.flip(ahead, 0), 0), 0)
     people = np.concatenate([visitors, np.zeros_like(visitors[:1])])

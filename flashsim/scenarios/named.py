@@ -104,7 +104,7 @@ def seckill(world: World) -> Scenario:
 
 def _rush_of(sale: Scenario, people: float, *, half_life: float) -> Calendar:
     """The calendar whose rush, at the opening, brings ``people`` at list price over the sale, ordinary demand aside."""
-    visitors = sale.plan().forecast.visitors[:-1, 0]  # of an ordinary day
+    visitors = sale.compile().forecast.visitors[:-1, 0]  # of an ordinary day
     shape = Calendar(level=0.0, rushes=(Rush(0, 1.0, half_life),)).multiple(sale.ticks)
     return Calendar(rushes=(Rush(0, people / max(float(visitors @ shape), 1e-9), half_life),))
 

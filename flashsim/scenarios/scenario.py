@@ -1,4 +1,4 @@
-"""One planned sale on a World: timeline, products, stock, costs and limits, compiled to a plan."""
+"""One planned sale on a World: timeline, products, stock, costs and limits, compiled to a :class:`CompiledSale`."""
 
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
-from flashsim.scenarios.compiled import Plan, make_forecast
+from flashsim.scenarios.compiled import CompiledSale, make_forecast
 from flashsim.scenarios.occasion import Calendar
 from flashsim.sim.choice import ChoiceArguments, ChoiceParams
 from flashsim.sim.failures import Failures
@@ -132,12 +132,12 @@ class Scenario:
         if not (min(shares) >= 0.0 and abs(sum(shares) - 1.0) <= 1e-9):
             raise InputError(f"waves: shares must not be negative and add up to 1, got {shares!r}")
 
-    def plan(self) -> Plan:
+    def compile(self) -> CompiledSale:
         """Compile the scenario; O(ticks · segments · products · depths · members)."""
         world, chosen = self.world, self._chosen()
         expected = self._rates()
         train = list(world.training_members)
-        buyers = expected[..., train].astype(np.float64).mean(axis=4)  # tick, segment, product, menu
+        buyers = expected[..., train].astype(np.float64).mean(axis=4)  # tick, segment, product, price
         units = buyers * self.choice.units_allowed
         planned = np.ceil(self.stock_cover * units[:, :, :, 0].sum(axis=(0, 1))).astype(np.int64)
         if self.stock_units is not None:
@@ -150,7 +150,7 @@ class Scenario:
             product_variance=world.frailty_product_variance[np.ix_(train, chosen)].mean(axis=0),
         )
         tables = self._tables(expected, planned)
-        return Plan(
+        return CompiledSale(
             name=self.name,
             story=self.story,
             tables=tables,
@@ -199,7 +199,7 @@ class Scenario:
         )
 
     def _rates(self) -> NDArray[np.float32]:
-        """Expected buyers of each tick (tick, segment, product, menu, member): the World at the middle of the tick.
+        """Expected buyers of each tick (tick, segment, product, price, member): the World at the middle of the tick.
 
         Times the calendar. The World counts units: a buyer who wants several counts once here.
         """
@@ -213,8 +213,8 @@ class Scenario:
         return np.ascontiguousarray(np.moveaxis(rate, (0, 4), (4, 0)), dtype=np.float32)
 
     def _visitors(self, rate: NDArray[np.float32], members: list[int]) -> NDArray[np.float64]:
-        """Expected visitors (tick, menu) when all products stand at one menu index; the law of sim/traffic.py."""
-        by_segment = rate[..., members].astype(np.float64).sum(axis=2)  # tick, segment, menu, member
+        """Expected visitors (tick, price) when all products stand at one price index; the law of sim/traffic.py."""
+        by_segment = rate[..., members].astype(np.float64).sum(axis=2)  # tick, segment, price, member
         at_list = by_segment[:, :, :1]
         uplift = np.divide(by_segment, at_list, out=np.ones_like(by_segment), where=at_list > 0.0)
         share = self.world.traffic_share[members]

@@ -155,7 +155,7 @@ def clear_choice(state: ChoiceState, opening: NDArray[np.bool_]) -> None:
 def come_back(
     params: Any,
     depth: NDArray[np.float64],
-    menu: NDArray[np.int64],
+    price_index: NDArray[np.int64],
     tick: NDArray[np.int64],
     state: ChoiceState,
     keys: NDArray[np.uint64],
@@ -164,7 +164,7 @@ def come_back(
 ) -> None:
     """Draw who returns for a deeper discount; writes flow.returning and, but for the reference, ``state``.
 
-    ``depth`` (product, menu).
+    ``depth`` (product, price).
     """
     segments, lanes = state.watching.shape
     products = depth.shape[0]
@@ -172,7 +172,7 @@ def come_back(
         flow.depth[lane] = 0.0
     for product in range(products):
         for lane in range(lanes):
-            flow.depth[lane] += depth[product, menu[product, lane]]
+            flow.depth[lane] += depth[product, price_index[product, lane]]
     any_rise = 0.0
     for lane in range(lanes):
         mean = flow.depth[lane] / np.float64(products)
@@ -214,7 +214,7 @@ def _draw_watchers(
 def _write_factors(
     params: Any,
     depth: NDArray[np.float64],
-    menu: NDArray[np.int64],
+    price_index: NDArray[np.int64],
     tick: NDArray[np.int64],
     planned: NDArray[np.int64],
     available: NDArray[np.int64],
@@ -229,7 +229,7 @@ def _write_factors(
     for product in range(products):
         few = max(params.scarcity_threshold * np.float64(planned[product]), 1e-9)
         for lane in range(lanes):
-            flow.depth[lane] = depth[product, menu[product, lane]]
+            flow.depth[lane] = depth[product, price_index[product, lane]]
         for lane in range(lanes):
             shown = flow.depth[lane]
             known = shown if tick[lane] == 0 else state.reference[product, lane]
@@ -248,7 +248,7 @@ def _write_factors(
 def choose(
     params: Any,
     depth: NDArray[np.float64],
-    menu: NDArray[np.int64],
+    price_index: NDArray[np.int64],
     tick: NDArray[np.int64],
     planned: NDArray[np.int64],
     units: NDArray[np.float64],
@@ -263,11 +263,11 @@ def choose(
 ) -> None:
     """Write flow.buyers and flow.requests; those who leave join state.left, reference depths follow.
 
-    ``depth`` (product, menu), ``planned`` (product; units), ``units`` (segment, product, lane), ``visitors_mean`` and
+    ``depth`` (product, price), ``planned`` (product; units), ``units`` (segment, product, lane), ``visitors_mean`` and
     ``served`` (segment, lane).
     """
     segments, products, lanes = units.shape
-    _write_factors(params, depth, menu, tick, planned, available, attraction, state, flow, work)
+    _write_factors(params, depth, price_index, tick, planned, available, attraction, state, flow, work)
     for product in range(products):
         for lane in range(lanes):
             flow.buyers[product, lane] = 0

@@ -66,7 +66,7 @@ def open_tiles(
 
 
 class Batch:
-    """``sales`` simulated sales of one plan, side by side.
+    """``sales`` simulations of one compiled sale, side by side.
 
     ``decisions`` is to be filled before each :meth:`step`, ``ledger`` holds the facts after it; both have axes tile, …,
     lane. :meth:`rows` turns such an array into one whose first axis is the sale.

@@ -222,14 +222,14 @@ def fulfill(
     tick: NDArray[np.int64],
     requests: NDArray[np.int64],
     price: NDArray[np.float64],
-    menu: NDArray[np.int64],
+    price_index: NDArray[np.int64],
     keys: NDArray[np.uint64],
     flow: StockFlow,
     work: Workspace,
 ) -> None:
     """Fill requests, draw their payment, book what is due.
 
-    ``payments_up`` (lane; share of payments that can be made), ``price`` (product, menu).
+    ``payments_up`` (lane; share of payments that can be made), ``price`` (product, price).
     """
     products, lanes = requests.shape
     pays, back = state.paying.shape[0], state.expiring.shape[0]
@@ -248,7 +248,7 @@ def fulfill(
         for lane in range(lanes):
             will_pay, then, now = flow.drawn[lane], flow.pays_then[lane], flow.pays_now[lane]
             state.paying[then, product, lane] = will_pay
-            state.paying_value[then, product, lane] = np.float64(will_pay) * price[product, menu[product, lane]]
+            state.paying_value[then, product, lane] = np.float64(will_pay) * price[product, price_index[product, lane]]
             state.expiring[flow.back_then[lane], product, lane] = flow.reserved[product, lane] - will_pay
             flow.paid[product, lane] = state.paying[now, product, lane]
             flow.revenue[product, lane] = state.paying_value[now, product, lane]

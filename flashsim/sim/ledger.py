@@ -47,7 +47,7 @@ class Ledger(NamedTuple):
     early_releases: NDArray[np.float64]  # lane
     projected: NDArray[np.float64]  # lane; orders that were not feasible and were brought to the nearest feasible one
     is_closed: NDArray[np.bool_]  # lane; the sale ended with this tick
-    menu: NDArray[np.int64]  # product, lane; index of the price in force
+    price_index: NDArray[np.int64]  # product, lane; index of the price in force
     buyers: NDArray[np.int64]  # product, lane; people who ask for it
     requests: NDArray[np.int64]  # product, lane; units asked for
     opening: NDArray[np.int64]  # product, lane; units available when they were asked for
@@ -63,7 +63,7 @@ class Ledger(NamedTuple):
     goods_cost: NDArray[np.float64]  # product, lane; currency; of the units paid, at the close also of those left over
 
 
-FIRST_OF_PRODUCTS = "menu"
+FIRST_OF_PRODUCTS = "price_index"
 PRODUCT_FIELDS = Ledger._fields[Ledger._fields.index(FIRST_OF_PRODUCTS) :]
 _REALS = Ledger._fields[Ledger._fields.index("load") : Ledger._fields.index("is_closed")]
 _REAL_FIELDS = (*_REALS, "revenue", "discount_given", "goods_cost")
@@ -114,7 +114,7 @@ def ledger_tile(ledger: Ledger, tile: int) -> Ledger:
         ledger.early_releases[tile],
         ledger.projected[tile],
         ledger.is_closed[tile],
-        ledger.menu[tile],
+        ledger.price_index[tile],
         ledger.buyers[tile],
         ledger.requests[tile],
         ledger.opening[tile],
@@ -201,14 +201,14 @@ def book_units(
     list_price: NDArray[np.float64],
     unit_cost: NDArray[np.float64],
     salvage_value: NDArray[np.float64],
-    menu: NDArray[np.int64],
+    price_index: NDArray[np.int64],
     in_carts: NDArray[np.int64],
     asked: choice.ChoiceFlow,
     units: inventory.StockFlow,
     ledger: Ledger,
 ) -> None:
     """Write what the ledger says of units and the money they bring; prices (product), counts (product, lane)."""
-    _book_counts(menu, ledger.menu)
+    _book_counts(price_index, ledger.price_index)
     _book_counts(asked.buyers, ledger.buyers)
     _book_counts(asked.requests, ledger.requests)
     _book_counts(units.opening, ledger.opening)

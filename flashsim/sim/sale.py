@@ -75,7 +75,7 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
     """
     flow, doors, pool, queue, works = scratch.traffic, scratch.room, scratch.servers, scratch.queue, scratch.failures
     asked, units, keys, work = scratch.choice, scratch.stock, scratch.keys, scratch.work
-    tick, menu, stock, rules = state.tick, decisions.menu, state.stock, tables.servers
+    tick, price_index, stock, rules = state.tick, decisions.price_index, state.stock, tables.servers
     depth, planned, member = tables.depth, tables.planned, state.member
     streams.write_tick_keys(state.key, tick, keys)
 
@@ -88,9 +88,9 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
 
     # 2 traffic: expected units of the offer, then the people who come, by segment; some come back for a better offer
     rates, shares = tables.conversion, tables.traffic_share
-    traffic.write_expected_units(tables.rate, tick, menu, member, state.frailty, works.demand_factor, flow)
+    traffic.write_expected_units(tables.rate, tick, price_index, member, state.frailty, works.demand_factor, flow)
     traffic.arrive(tables.traffic, rates, shares, member, tick, state.traffic, keys, flow, work)
-    choice.come_back(tables.choice, depth, menu, tick, state.choice, keys, asked, work)
+    choice.come_back(tables.choice, depth, price_index, tick, state.choice, keys, asked, work)
 
     # 4 waiting room (3, automated buyers, is to come before it): who of those at the doors, old and new, is let in
     queueing.return_retries(rules, state.queue, keys, queue, work)
@@ -108,11 +108,11 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
     mean, served, fit, people = flow.visitors_mean, queue.served, queue.attraction, state.choice
     inventory.return_expired(stock, tick, units)
     left, likes, goods = stock.available, tables.choice, flow.units
-    choice.choose(likes, depth, menu, tick, planned, goods, mean, served, left, fit, keys, people, asked, work)
+    choice.choose(likes, depth, price_index, tick, planned, goods, mean, served, left, fit, keys, people, asked, work)
 
     # 7 stock: carts and payments
     wanted, price = asked.requests, tables.price
-    inventory.fulfill(tables.stock, works.payments_up, stock, tick, wanted, price, menu, keys, units, work)
+    inventory.fulfill(tables.stock, works.payments_up, stock, tick, wanted, price, price_index, keys, units, work)
 
     # 8 support and 9 memory over several sales: their places are here
 
@@ -124,21 +124,23 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
         queueing.dismiss(state.queue, ledger.is_closed, queue)
 
     # Ledger: the facts of this tick; then the pool wears and time goes on
-    _book(tables, state, menu, ledger, scratch)
+    _book(tables, state, price_index, ledger, scratch)
     servers.wear(rules, state.servers, queue.load)
     for lane in range(tick.shape[0]):
         tick[lane] += 1
 
 
 @compiled_inline
-def _book(tables: SaleTables, state: SaleState, menu: NDArray[np.int64], ledger: Ledger, scratch: Scratch) -> None:
+def _book(
+    tables: SaleTables, state: SaleState, price_index: NDArray[np.int64], ledger: Ledger, scratch: Scratch
+) -> None:
     """Write the ledger."""
     rules, queue, health, come = tables.servers, scratch.queue, state.servers.health, scratch.choice.returning
     flow, doors, pool = scratch.traffic, scratch.room, scratch.servers
     book_visits(rules, state.queue, state.room, health, flow, doors, pool, queue, come, ledger)
     book_latency(rules, queue, ledger)
     prices, costs, salvage, carts = tables.list_price, tables.unit_cost, tables.salvage_value, state.stock.in_carts
-    book_units(prices, costs, salvage, menu, carts, scratch.choice, scratch.stock, ledger)
+    book_units(prices, costs, salvage, price_index, carts, scratch.choice, scratch.stock, ledger)
     _book_losses(tables, ledger)
 
 

@@ -15,9 +15,9 @@ HOLD, RELEASE, PUSH, CLOSE, REORDER = range(5)  # what the timing head can order
 class SaleTables(NamedTuple):
     """All numbers of one planned sale, compiled from a scenario; shared by every sale of a batch."""
 
-    rate: NDArray[np.float32]  # tick, segment, product, menu, member; expected units a tick
-    price: NDArray[np.float64]  # product, menu; currency a unit
-    depth: NDArray[np.float64]  # product, menu; discount on the list price, share
+    rate: NDArray[np.float32]  # tick, segment, product, price, member; expected units a tick
+    price: NDArray[np.float64]  # product, price; currency a unit
+    depth: NDArray[np.float64]  # product, price; discount on the list price, share
     list_price: NDArray[np.float64]  # product; currency a unit
     unit_cost: NDArray[np.float64]  # product; currency a unit
     salvage_value: NDArray[np.float64]  # product; currency a unit left, may be negative (disposal)
@@ -55,9 +55,10 @@ class SaleState(NamedTuple):
 
 
 class Decisions(NamedTuple):
-    """What is ordered in a tick."""
+    """What is decided in a tick. Axes are those of the simulated sale; at its borders (actions, rules) the sale comes
+    first instead of the lane last."""
 
-    menu: NDArray[np.int64]  # product, lane; index into the price menu
+    price_index: NDArray[np.int64]  # product, lane; index into the price menu
     timing: NDArray[np.int64]  # lane; HOLD, RELEASE, PUSH, CLOSE or REORDER
     change: NDArray[np.int64]  # lane; servers more (or fewer)
     cap: NDArray[np.float64]  # lane; visits let in, as a multiple of what servers in force can do; infinite: all
@@ -99,14 +100,14 @@ def make_state(tables: SaleTables, tiles: int, lanes: int) -> SaleState:
 def make_decisions(products: int, tiles: int, lanes: int) -> Decisions:
     """Allocate decisions (list price, hold, no change, open doors) of ``tiles`` tiles (first axis)."""
     lane = (tiles, lanes)
-    menu = np.zeros((tiles, products, lanes), np.int64)
-    return Decisions(menu, np.zeros(lane, np.int64), np.zeros(lane, np.int64), np.full(lane, waiting_room.OPEN))
+    price_index = np.zeros((tiles, products, lanes), np.int64)
+    return Decisions(price_index, np.zeros(lane, np.int64), np.zeros(lane, np.int64), np.full(lane, waiting_room.OPEN))
 
 
 @compiled_inside
 def decisions_tile(decisions: Decisions, tile: int) -> Decisions:
     """View of one tile."""
-    return Decisions(decisions.menu[tile], decisions.timing[tile], decisions.change[tile], decisions.cap[tile])
+    return Decisions(decisions.price_index[tile], decisions.timing[tile], decisions.change[tile], decisions.cap[tile])
 
 
 def make_scratch(tables: SaleTables, lanes: int) -> Scratch:

@@ -190,7 +190,7 @@ def push(params: Any, state: TrafficState, wanted: NDArray[np.bool_], sent: NDAr
 def write_expected_units(
     rate: NDArray[np.float32],
     tick: NDArray[np.int64],
-    menu: NDArray[np.int64],
+    price_index: NDArray[np.int64],
     member: NDArray[np.int64],
     frailty: NDArray[np.float64],
     demand_factor: NDArray[np.float64],
@@ -198,7 +198,7 @@ def write_expected_units(
 ) -> None:
     """Write units, list_units and offer_units of ``flow``.
 
-    ``rate`` (tick, segment, product, menu, member), ``frailty`` (product, lane), ``demand_factor`` (lane).
+    ``rate`` (tick, segment, product, price, member), ``frailty`` (product, lane), ``demand_factor`` (lane).
     """
     segments, products, lanes = flow.units.shape
     choices, members = rate.shape[3:]
@@ -211,7 +211,7 @@ def write_expected_units(
         for lane in range(lanes):
             place = (tick[lane] * segments * products + product) * block + member[lane]
             flow.listed_at[lane] = place
-            flow.offered_at[lane] = place + menu[product, lane] * members
+            flow.offered_at[lane] = place + price_index[product, lane] * members
         for segment in range(segments):
             shift = segment * products * block
             for lane in range(lanes):

@@ -27,7 +27,7 @@ from flashsim.reference import g0
 from flashsim.rules import Operations
 from flashsim.scenarios import SCENARIOS, scenario_named
 from flashsim.world import shipped_world
-from tests.agents.tiny import dqn, ppo, small_plan, train_small, trained
+from tests.agents.tiny import dqn, ppo, small_sale, train_small, trained
 from tests.made_policies import random_network, random_observations
 
 ALGORITHMS = {"ppo": "PPO", "tensor_ppo": "TensorPPO", "maskable_ppo": "MaskablePPO", "dqn": "DQN"}
@@ -35,9 +35,9 @@ ALGORITHMS = {"ppo": "PPO", "tensor_ppo": "TensorPPO", "maskable_ppo": "Maskable
 
 def observations() -> NDArray[np.float32]:
     """Points of the whole space, and what sales really show."""
-    seen = [random_observations(small_plan(), 10_000)]
+    seen = [random_observations(small_sale(), 10_000)]
     network = trained("ppo").policy()
-    seen += [collect_probes(small_plan(), network, seed=seed) for seed in range(40)]
+    seen += [collect_probes(small_sale(), network, seed=seed) for seed in range(40)]
     return np.concatenate(seen)
 
 
@@ -97,9 +97,9 @@ def test_a_masked_policy_decides_as_its_model_does_along_sales() -> None:
     result = trained("maskable_ppo")
     assert isinstance(result.model, MaskablePPO)
     policy = result.policy()
-    env = make_sb3(small_plan(), num_envs=64, seed=11, action=result.config.action(small_plan()))
+    env = make_sb3(small_sale(), num_envs=64, seed=11, action=result.config.action(small_sale()))
     seen: NDArray[np.float32] = env.reset()
-    for _ in range(small_plan().ticks // env.sales.codec.config.every):
+    for _ in range(small_sale().ticks // env.sales.codec.config.every):
         chosen, _ = result.model.predict(seen, deterministic=True, action_masks=env.action_masks())
         sure = clear(policy, seen)
         np.testing.assert_array_equal(policy.act(seen)[sure], chosen[sure])
@@ -110,7 +110,7 @@ def test_a_masked_policy_decides_as_its_model_does_along_sales() -> None:
 def test_an_exported_folder_holds_everything_and_loads(algorithm: str, tmp_path: Path) -> None:
     result = trained(algorithm)
     policy = result.policy()
-    export(policy, result.model, tmp_path / "bundle", plan=small_plan(), seed=5)
+    export(policy, result.model, tmp_path / "bundle", sale=small_sale(), seed=5)
     names = sorted(path.name for path in (tmp_path / "bundle").iterdir())
     assert names == sorted([BESIDE_FILE, CARD_FILE, WEIGHTS_FILE, ONNX_FILE, ZIP_FILE])
     loaded = load_policy(tmp_path / "bundle")
@@ -118,7 +118,7 @@ def test_an_exported_folder_holds_everything_and_loads(algorithm: str, tmp_path:
     card = json.loads((tmp_path / "bundle" / CARD_FILE).read_text())
     assert card["training"]["algorithm"] == ALGORITHMS[algorithm]
     assert card["rails"]["is_masked"] == (algorithm == "maskable_ppo")
-    assert card["menu"]["discount"] == small_plan().depths.tolist()
+    assert card["choices"]["discount"] == small_sale().depths.tolist()
     assert card["training"]["config"]["device"] == "cpu"
     assert [point["steps"] for point in card["training"]["curve"]] == [point.steps for point in result.curve]
     assert "agents" not in json.dumps(card)  # nothing on disk refers to the checkout
@@ -127,15 +127,15 @@ def test_an_exported_folder_holds_everything_and_loads(algorithm: str, tmp_path:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_policy_of_every_scenario_is_exported_loaded_and_played(name: str, tmp_path: Path) -> None:
     """Whatever their heads decide on, doors that are open among it."""
-    plan = scenario_named(name, shipped_world()).plan()
+    sale = scenario_named(name, shipped_world()).compile()
     usual = Operations(pushes=True, lots=True, early_waves=True)
-    result = train(plan, ppo(steps=10), seed=0, usual=usual)
-    export(result.policy(), result.model, tmp_path / "bundle", plan=plan, seed=5)
+    result = train(sale, ppo(steps=10), seed=0, usual=usual)
+    export(result.policy(), result.model, tmp_path / "bundle", sale=sale, seed=5)
     policy = load_policy(tmp_path / "bundle")
-    check_policy(plan, policy)
-    assert policy.menu == result.policy().menu
-    totals = play(plan, policy, sales=4, seed=0).totals
-    np.testing.assert_array_equal(totals["profit"], play(plan, result.policy(), sales=4, seed=0).totals["profit"])
+    check_policy(sale, policy)
+    assert policy.choices == result.policy().choices
+    totals = play(sale, policy, sales=4, seed=0).totals
+    np.testing.assert_array_equal(totals["profit"], play(sale, result.policy(), sales=4, seed=0).totals["profit"])
 
 
 def test_the_zips_can_be_trained_on_in_a_process_without_agents(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_the_zips_can_be_trained_on_in_a_process_without_agents(tmp_path: Path) 
     np.save(tmp_path / "seen.npy", seen)
     for name in ALGORITHMS:
         result = trained(name)
-        export(result.policy(), result.model, tmp_path / name, plan=small_plan(), seed=5)
+        export(result.policy(), result.model, tmp_path / name, sale=small_sale(), seed=5)
     code = (
         "import sys, numpy\n"
         "sys.modules['agents'] = sys.modules['experiments'] = None\n"
@@ -166,7 +166,7 @@ def test_the_zips_can_be_trained_on_in_a_process_without_agents(tmp_path: Path) 
 def test_a_loaded_zip_goes_on_training(tmp_path: Path) -> None:
     result = trained("ppo")
     result.model.save(tmp_path / ZIP_FILE)
-    env = make_sb3(small_plan(), num_envs=4, action=result.config.action(small_plan()))
+    env = make_sb3(small_sale(), num_envs=4, action=result.config.action(small_sale()))
     model = PPO.load(tmp_path / ZIP_FILE, env=env, device="cpu", n_steps=4, batch_size=16)
     before = [parameter.detach().clone() for parameter in model.policy.parameters()]
     model.learn(16)
@@ -176,44 +176,44 @@ def test_a_loaded_zip_goes_on_training(tmp_path: Path) -> None:
 
 def test_probes_are_what_the_policy_meets_from_start_to_end() -> None:
     policy = trained("dqn").policy()
-    probes = collect_probes(small_plan(), policy, seed=3)
+    probes = collect_probes(small_sale(), policy, seed=3)
     place = policy.observation.index("time_left")
     assert probes.shape == (len(probes), len(policy.observation))
     assert probes[0, place] == 1.0
     assert probes[-1, place] < 0.3
-    assert len(collect_probes(small_plan(), random_network(small_plan()), seed=3)) == PROBES
+    assert len(collect_probes(small_sale(), random_network(small_sale()), seed=3)) == PROBES
 
 
 def test_probes_of_a_sale_of_few_ticks_are_fewer() -> None:
-    plan = g0().plan()
-    assert collect_probes(plan, random_network(plan), seed=0).shape[0] == 8  # four sales of two ticks
+    sale = g0().compile()
+    assert collect_probes(sale, random_network(sale), seed=0).shape[0] == 8  # four sales of two ticks
 
 
 def test_a_model_that_is_neither_ppo_nor_dqn_is_refused() -> None:
-    model = A2C("MlpPolicy", make_sb3(small_plan(), num_envs=2), device="cpu")
+    model = A2C("MlpPolicy", make_sb3(small_sale(), num_envs=2), device="cpu")
     with pytest.raises(InputError, match="expected a PPO or DQN model, got A2C"):
-        network_policy(model, small_plan(), name="a2c", action={}, training={})
+        network_policy(model, small_sale(), name="a2c", action={}, training={})
 
 
 def test_a_network_of_other_layers_is_refused() -> None:
-    env = make_sb3(small_plan(), num_envs=2)
+    env = make_sb3(small_sale(), num_envs=2)
     elu = PPO("MlpPolicy", env, n_steps=8, batch_size=16, device="cpu", policy_kwargs={"activation_fn": torch.nn.ELU})
     with pytest.raises(InputError, match="one kind of activation"):
-        network_policy(elu, small_plan(), name="elu", action={}, training={})
+        network_policy(elu, small_sale(), name="elu", action={}, training={})
 
 
 def test_guard_rails_of_the_config_go_into_the_bundle(tmp_path: Path) -> None:
     """And hold in training: no sale saw a deeper discount or fewer servers than they allow."""
     result = train_small(ppo(steps=600, max_discount=0.2, min_servers=5, assisted=False), seed=0)
-    export(result.policy(), result.model, tmp_path / "bundle", plan=small_plan(), seed=5)
+    export(result.policy(), result.model, tmp_path / "bundle", sale=small_sale(), seed=5)
     card = json.loads((tmp_path / "bundle" / CARD_FILE).read_text())
     assert (card["rails"]["max_discount"], card["rails"]["min_servers"]) == (0.2, 5)
     assert (card["action"]["max_discount"], card["action"]["min_servers"]) == (0.2, 5)
     policy = load_policy(tmp_path / "bundle")
-    allowed = int((small_plan().depths[0] <= 0.2).sum())
+    allowed = int((small_sale().depths[0] <= 0.2).sum())
     chosen = policy.act(observations())
-    assert chosen[:, 0].max() < allowed < small_plan().menu
-    profile = play(small_plan(), policy, sales=16, seed=0).profile
+    assert chosen[:, 0].max() < allowed < small_sale().price_levels
+    profile = play(small_sale(), policy, sales=16, seed=0).profile
     assert profile["depth"].max() <= 0.2
     assert profile["servers_online"].min() >= 5.0
 
@@ -222,7 +222,7 @@ def test_guard_rails_of_the_config_go_into_the_bundle(tmp_path: Path) -> None:
 def test_networks_of_any_depth_are_exported(config: AgentConfig) -> None:
     result = train_small(replace(config, steps=300), seed=0)
     policy = result.policy()
-    chosen, _ = result.model.predict(random_observations(small_plan(), 200), deterministic=True)
-    seen = random_observations(small_plan(), 200)
+    chosen, _ = result.model.predict(random_observations(small_sale(), 200), deterministic=True)
+    seen = random_observations(small_sale(), 200)
     sure = clear(policy, seen)
     np.testing.assert_array_equal(policy.act(seen)[sure], chosen[sure])

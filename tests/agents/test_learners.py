@@ -28,7 +28,7 @@ from flashsim.planning import SEARCH_SEED
 from flashsim.policies.bundle import load_policy
 from flashsim.reference import REFERENCE_SALES, solve
 from flashsim.sim.streams import TRAINING_DOMAIN
-from tests.agents.tiny import CONFIGS, dqn, ppo, small_plan, tensor_ppo, train_small, trained
+from tests.agents.tiny import CONFIGS, dqn, ppo, small_sale, tensor_ppo, train_small, trained
 
 ALGORITHMS = list(CONFIGS)
 
@@ -41,7 +41,7 @@ def parameters(result: Trained) -> Mapping[str, torch.Tensor]:
 def test_equal_seeds_give_the_same_network_to_the_last_bit(algorithm: str) -> None:
     one = trained(algorithm)
     torch.manual_seed(99)  # what ran before must not matter
-    other = train(small_plan(), CONFIGS[algorithm], seed=0)  # and whoever searched the rule
+    other = train(small_sale(), CONFIGS[algorithm], seed=0)  # and whoever searched the rule
     assert one.curve == other.curve
     assert one.reward_scale == other.reward_scale
     for name, values in parameters(one).items():
@@ -59,8 +59,8 @@ def test_other_seeds_give_other_networks(algorithm: str) -> None:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_network_that_earned_most_on_the_selection_sales_is_kept(algorithm: str) -> None:
     result = trained(algorithm)
-    plan = small_plan().with_members(small_plan().training_members)
-    played = play(plan, result.policy(), sales=32, seed=SEEDS_PER_RUN // 2, domain=TRAINING_DOMAIN)
+    sale = small_sale().with_members(small_sale().training_members)
+    played = play(sale, result.policy(), sales=32, seed=SEEDS_PER_RUN // 2, domain=TRAINING_DOMAIN)
     best = max(result.curve, key=lambda point: point.profit)
     assert float(played.totals["profit"].mean()) == best.profit
     assert result.kept == best
@@ -101,20 +101,20 @@ def test_a_twin_that_earns_no_number_ends_the_training(monkeypatch: pytest.Monke
 
 def test_a_trained_policy_earns_more_than_chance() -> None:
     """Even a tiny budget teaches something: the best network against uniformly random orders."""
-    plan = small_plan().with_members(small_plan().training_members)
-    action = CONFIGS["ppo"].action(small_plan())
+    sale = small_sale().with_members(small_sale().training_members)
+    action = CONFIGS["ppo"].action(small_sale())
     rng = np.random.default_rng(0)
 
     class Chance:
         def __init__(self) -> None:
             self.name, self.action = "chance", trained("ppo").policy().action
-            self.sizes = SaleBatch(plan, 1, action=action, reward=RewardConfig(), domain=0).codec.sizes
+            self.sizes = SaleBatch(sale, 1, action=action, reward=RewardConfig(), domain=0).codec.sizes
 
         def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
             return rng.integers(self.sizes, size=(observation.shape[0], self.sizes.size))
 
-    learned = play(plan, trained("ppo").policy(), sales=400, seed=0).totals["profit"]
-    chance = play(plan, Chance(), sales=400, seed=0).totals["profit"]
+    learned = play(sale, trained("ppo").policy(), sales=400, seed=0).totals["profit"]
+    chance = play(sale, Chance(), sales=400, seed=0).totals["profit"]
     gain = learned - chance
     assert gain.mean() > 4.0 * gain.std() / math.sqrt(gain.size)
 
@@ -139,11 +139,11 @@ def test_training_meets_training_members_in_seeds_of_its_own(algorithm: str, mon
 
     def assign(self: SaleBatch, seeds: NDArray[np.uint64], episodes: int = 0) -> None:
         original(self, seeds, episodes)
-        met.extend((int(one), set(self.plan.tables.members.tolist())) for one in seeds)
+        met.extend((int(one), set(self.sale.tables.members.tolist())) for one in seeds)
         batches.append(self)
 
     monkeypatch.setattr(SaleBatch, "assign", assign)
-    train(small_plan(), replace(CONFIGS[algorithm], steps=600), seed=3)
+    train(small_sale(), replace(CONFIGS[algorithm], steps=600), seed=3)
     assert {int(batch.batch.domain) for batch in batches} == {TRAINING_DOMAIN}
     assert all(3 * SEEDS_PER_RUN <= one < 4 * SEEDS_PER_RUN or one >= SEARCH_SEED for one, _ in met)
     assert all(members == {0, 1} for _, members in met)
@@ -230,7 +230,7 @@ def test_a_config_of_no_algorithm_is_refused() -> None:
 def test_a_policy_trained_on_cuda_runs_everywhere(tmp_path: Path) -> None:
     for config in (ppo(device=Device.cuda), tensor_ppo(device=Device.cuda), dqn(device=Device.cuda)):
         result = train_small(config, seed=0)
-        export(result.policy(), result.model, tmp_path / config.name, plan=small_plan(), seed=1)
+        export(result.policy(), result.model, tmp_path / config.name, sale=small_sale(), seed=1)
         assert load_policy(tmp_path / config.name).name == config.name
 
 
@@ -240,7 +240,7 @@ def test_a_policy_trained_on_cuda_runs_everywhere(tmp_path: Path) -> None:
 def test_ppo_as_it_is_by_default_is_near_the_optimum(config: PPOConfig, name: str, least: float) -> None:
     """99.5 % of G1's and 98.5 % of J1's with lag 1, greedy and evaluated exactly; about a minute each."""
     sale = REFERENCE_SALES[name]()
-    result = train(sale.plan(), replace(config, device=Device.cpu), seed=0)
+    result = train(sale.compile(), replace(config, device=Device.cpu), seed=0)
     assert least <= exact_value(sale, result.policy()) <= solve(sale).value * (1.0 + 1e-12)
 
 
@@ -249,5 +249,5 @@ def test_ppo_as_it_is_by_default_is_near_the_optimum(config: PPOConfig, name: st
 def test_dqn_as_it_is_by_default_is_near_the_optimum(name: str, least: float) -> None:
     """99 % of G1's and 98 % of J1's with lag 1, greedy and evaluated exactly; about a minute each."""
     sale = REFERENCE_SALES[name]()
-    result = train(sale.plan(), DQNConfig(device=Device.cpu), seed=0)
+    result = train(sale.compile(), DQNConfig(device=Device.cpu), seed=0)
     assert least <= exact_value(sale, result.policy()) <= solve(sale).value * (1.0 + 1e-12)

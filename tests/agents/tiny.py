@@ -7,7 +7,7 @@ from agents.learners import Trained, train
 from agents.settings import AgentConfig, Device, DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
 from agents.start.imitation import usual_run
 from flashsim.rules import Operations
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from tests.worlds import make_scenario, make_world
 
 CHECKED: dict[str, Any] = {
@@ -52,20 +52,20 @@ CONFIGS: dict[str, AgentConfig] = {
 
 
 @functools.cache
-def small_plan() -> Plan:
+def small_sale() -> CompiledSale:
     """Two products, 20 ticks, two training members and one that is held out."""
-    return make_scenario(make_world(products=2, population=4.0)).plan()
+    return make_scenario(make_world(products=2, population=4.0)).compile()
 
 
 @functools.cache
 def usual_operations() -> Operations:
     """Those of the rule at which agents start there."""
-    return usual_run(small_plan()).operations
+    return usual_run(small_sale()).operations
 
 
 def train_small(config: AgentConfig, *, seed: int = 0, **options: Any) -> Trained:
     """A training on that plan; ``options`` are those of ``train``. The rule is searched once for all of them."""
-    return train(small_plan(), config, seed=seed, usual=usual_operations(), **options)
+    return train(small_sale(), config, seed=seed, usual=usual_operations(), **options)
 
 
 @functools.cache

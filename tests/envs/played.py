@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.choice import ChoiceParams
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams
@@ -22,22 +22,22 @@ from tests.worlds import make_scenario, make_world
 EVERY_ORDER = ActionConfig(timing=("hold", "release", "push", "close", "reorder"))
 
 
-def orders(plan: Plan, seeds: Sequence[int], ticks: int) -> NDArray[np.int64]:
+def orders(sale: CompiledSale, seeds: Sequence[int], ticks: int) -> NDArray[np.int64]:
     """Random orders (tick, sale, head) that depend on the seed of their sale alone; few sales close early."""
-    sizes = SaleBatch(plan, 1, action=EVERY_ORDER, reward=RewardConfig(), domain=0).codec.sizes
+    sizes = SaleBatch(sale, 1, action=EVERY_ORDER, reward=RewardConfig(), domain=0).codec.sizes
     drawn = [random_actions(sizes, ticks, np.random.default_rng(seed)) for seed in seeds]
     actions = np.stack(drawn, axis=1)
-    timing = actions[..., plan.products]
+    timing = actions[..., sale.products]
     timing[(timing == 3) & (np.arange(ticks)[:, None] % 7 != 6)] = 0
     return actions
 
 
-def play(plan: Plan, seeds: Sequence[int], *, ticks: int, threads: int = 1) -> dict[str, NDArray[np.generic]]:
+def play(sale: CompiledSale, seeds: Sequence[int], *, ticks: int, threads: int = 1) -> dict[str, NDArray[np.generic]]:
     """Observation, reward and every entry of the ledger as (tick, sale, …); sales that end start again."""
-    sales = SaleBatch(plan, len(seeds), action=EVERY_ORDER, reward=RewardConfig(), domain=0, threads=threads)
+    sales = SaleBatch(sale, len(seeds), action=EVERY_ORDER, reward=RewardConfig(), domain=0, threads=threads)
     sales.seed(np.array(seeds, np.uint64))
     record: dict[str, list[NDArray[np.generic]]] = {"observation": [sales.observe()], "reward": []}
-    for actions in orders(plan, seeds, ticks):
+    for actions in orders(sale, seeds, ticks):
         reward, closed = sales.step(actions)
         record["reward"].append(reward)
         for name, field in sales.batch.ledger._asdict().items():
@@ -47,7 +47,7 @@ def play(plan: Plan, seeds: Sequence[int], *, ticks: int, threads: int = 1) -> d
     return {name: np.array(path) for name, path in record.items()}
 
 
-def small_plan(products: int = 2) -> Plan:
+def small_sale(products: int = 2) -> CompiledSale:
     """A crowded sale of 8 ticks with every part on: its servers are too few, its stock runs out."""
     servers = ServerParams(
         start_servers=3,
@@ -70,10 +70,10 @@ def small_plan(products: int = 2) -> Plan:
         choice=ChoiceParams(watch_share=0.3, another_unit=0.3, limit=3),
         carts=StockParams(lots=1, lead_time=2),
         admission_caps=(OPEN, 1.5, 0.7),
-    ).plan()
+    ).compile()
 
 
 if __name__ == "__main__":
     with np.errstate(over="ignore"):  # the hash multiplies modulo 2^64
-        arrays: dict[str, Any] = play(small_plan(), [3, 4, 5], ticks=10)
+        arrays: dict[str, Any] = play(small_sale(), [3, 4, 5], ticks=10)
     np.savez(Path(sys.argv[1]), **arrays)

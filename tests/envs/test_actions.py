@@ -11,14 +11,14 @@ from flashsim.envs.calls import NEARLY_SOLD_OUT
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.sb3 import make_sb3
 from flashsim.envs.single import FlashSaleEnv
-from flashsim.envs.spaces import ActionCodec, ActionConfig, Orders
+from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import FlashSaleVectorEnv, SaleBatch
 from flashsim.errors import InputError
 from flashsim.reference import g1
 from flashsim.scenarios import Scenario
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams
-from flashsim.sim.state import CLOSE, HOLD, PUSH, RELEASE, REORDER
+from flashsim.sim.state import CLOSE, HOLD, PUSH, RELEASE, REORDER, Decisions
 from flashsim.sim.traffic import TrafficParams
 from flashsim.sim.waiting_room import OPEN
 from tests.envs.played import EVERY_ORDER
@@ -29,7 +29,7 @@ SALES = 12
 
 
 def make_sales(scenario: Scenario | None = None, action: ActionConfig = EVERY_ORDER, sales: int = SALES) -> SaleBatch:
-    batch = SaleBatch((scenario or make_scenario()).plan(), sales, action=action, reward=RewardConfig(), domain=0)
+    batch = SaleBatch((scenario or make_scenario()).compile(), sales, action=action, reward=RewardConfig(), domain=0)
     batch.seed(np.arange(sales, dtype=np.uint64))
     batch.observe()
     return batch
@@ -119,25 +119,25 @@ def test_an_impossible_choice_of_actions_is_refused_with_the_value(changes: dict
 )
 def test_a_choice_that_does_not_fit_the_plan_is_refused(config: ActionConfig, words: str | None) -> None:
     if words is None:
-        assert ActionCodec(make_scenario().plan(), config).space is not None
+        assert ActionCodec(make_scenario().compile(), config).space is not None
         return
     with pytest.raises(InputError, match=words):
-        ActionCodec(make_scenario().plan(), config)
+        ActionCodec(make_scenario().compile(), config)
 
 
 def test_a_flat_menu_that_is_too_large_is_refused() -> None:
-    plan = make_scenario(depths=tuple(np.linspace(0.0, 0.5, 24))).plan()
+    sale = make_scenario(depths=tuple(np.linspace(0.0, 0.5, 24))).compile()
     with pytest.raises(InputError, match="a flat menu would hold 207360 actions, more than 10000"):
-        ActionCodec(plan, ActionConfig(flat=True))
+        ActionCodec(sale, ActionConfig(flat=True))
 
 
 def test_what_can_never_happen_is_left_out_of_the_space() -> None:
-    plan = make_scenario(waves=((0, 1.0),), traffic=TrafficParams(push_budget=0), server_changes=(0,)).plan()
-    assert ActionCodec(plan, ActionConfig()).sizes.tolist() == [6, 6, 6]
-    assert ActionCodec(plan, ActionConfig(per_product=False)).sizes.tolist() == [6]
-    assert ActionCodec(g1().plan(), ActionConfig()).sizes.tolist() == [6]
+    sale = make_scenario(waves=((0, 1.0),), traffic=TrafficParams(push_budget=0), server_changes=(0,)).compile()
+    assert ActionCodec(sale, ActionConfig()).sizes.tolist() == [6, 6, 6]
+    assert ActionCodec(sale, ActionConfig(per_product=False)).sizes.tolist() == [6]
+    assert ActionCodec(g1().compile(), ActionConfig()).sizes.tolist() == [6]
     with pytest.raises(InputError, match="leave nothing to decide"):
-        ActionCodec(plan, ActionConfig(heads=("timing", "capacity")))
+        ActionCodec(sale, ActionConfig(heads=("timing", "capacity")))
 
 
 @given(scenario=scenarios(), seed=SEEDS)
@@ -204,14 +204,14 @@ ALL_HEADS: dict[str, Any] = {"carts": StockParams(lots=1), "admission_caps": (1.
 def test_decoding_undoes_encoding(is_flat: bool) -> None:
     config = ActionConfig(per_product=False, flat=True, timing=EVERY_ORDER.timing) if is_flat else EVERY_ORDER
     sales = make_sales(make_scenario(**ALL_HEADS), config)
-    orders = Orders(
+    orders = Decisions(
         np.arange(SALES)[:, None] % 6 * np.ones(3, np.int64),
         np.array([HOLD, RELEASE, PUSH, REORDER] * 3),
         np.array([-4, -1, 0, 1, 4, 0] * 2),
         np.array([1.5, OPEN, 0.7] * 4),
     )
     decoded = sales.codec.decode(sales.codec.check(sales.codec.encode(orders), SALES), sales.observe())
-    for name, seen, expected in zip(Orders._fields, decoded, orders, strict=True):
+    for name, seen, expected in zip(Decisions._fields, decoded, orders, strict=True):
         np.testing.assert_array_equal(seen, expected, err_msg=name)
 
 
@@ -239,7 +239,7 @@ def test_the_admission_head_sets_the_cap_and_is_always_feasible() -> None:
 
 def test_a_sale_with_one_cap_has_nothing_to_admit() -> None:
     with pytest.raises(InputError, match="leave nothing to decide"):
-        ActionCodec(make_scenario(admission_caps=(0.5,)).plan(), ActionConfig(heads=("admission",)))
+        ActionCodec(make_scenario(admission_caps=(0.5,)).compile(), ActionConfig(heads=("admission",)))
 
 
 def test_a_lot_is_feasible_while_the_supplier_has_one() -> None:
@@ -279,7 +279,7 @@ def test_steps_around_the_run_out_price_follow_what_is_seen() -> None:
     for _ in range(10):
         at = sales.codec.dashboard.run_out(sales.observe())
         sales.step(np.full((SALES, 3), 3))
-        np.testing.assert_array_equal(sales.batch.rows(sales.batch.ledger.menu), np.clip(at + 1, 0, 5))
+        np.testing.assert_array_equal(sales.batch.rows(sales.batch.ledger.price_index), np.clip(at + 1, 0, 5))
 
 
 def test_steps_are_from_list_price_until_the_opening_is_over() -> None:
@@ -288,13 +288,13 @@ def test_steps_are_from_list_price_until_the_opening_is_over() -> None:
     opening = ActionConfig(heads=("discount",), around_run_out=2, opening_ticks=3, per_product=False, every=5)
     sales = make_sales(scenario, opening)
     menus: list[Any] = []
-    sales.listeners.append(lambda batch, _r, _c: menus.append(batch.batch.rows(batch.batch.ledger.menu).copy()))
+    sales.listeners.append(lambda batch, _r, _c: menus.append(batch.batch.rows(batch.batch.ledger.price_index).copy()))
     at = sales.codec.dashboard.run_out(sales.observe())
     assert at.min() >= 1
     sales.step(np.full((SALES, 1), 2))
     assert (np.array(menus[:3]) == 0).all()
     assert (np.array(menus[3:5]) >= 1).all()
-    orders = Orders(np.zeros((SALES, 3), np.int64), *no_calls(SALES))
+    orders = Decisions(np.zeros((SALES, 3), np.int64), *no_calls(SALES))
     fresh = make_sales(scenario, opening)
     encoded = fresh.codec.encode_steered(orders, fresh.observe(), target=0.5)
     assert (encoded[:, 0] == 2).all()  # list price is reached by every step down; the smallest is taken
@@ -334,7 +334,7 @@ def test_a_wave_is_called_for_when_a_product_of_it_is_nearly_sold_out(calls: tup
     """And no sooner; a wave that nobody calls for comes when it is due."""
     scenario = make_scenario(ticks=20, stock_units=40, waves=((0, 0.1), (15, 0.4), (18, 0.5)))
     sales = make_sales(scenario, ActionConfig(heads=("discount",), timing=("planned", "hold"), planned_calls=calls))
-    planned, released = sales.plan.tables.planned, []
+    planned, released = sales.sale.tables.planned, []
     for tick in range(20):
         sales.observe()
         stock, rows = sales.batch.state.stock, sales.batch.rows
@@ -366,4 +366,4 @@ def test_a_scaler_keeps_the_servers_near_its_target() -> None:
 
 def test_reference_sales_have_no_scaler() -> None:
     with pytest.raises(InputError, match="scaler_targets: the reference sale 'g1'"):
-        ActionCodec(g1().plan(), ActionConfig(scaler_targets=(0.5,)))
+        ActionCodec(g1().compile(), ActionConfig(scaler_targets=(0.5,)))

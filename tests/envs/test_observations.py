@@ -11,7 +11,7 @@ from flashsim.envs.reward import RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.reference import g1
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams
 from flashsim.sim.traffic import TrafficParams
@@ -21,26 +21,26 @@ from tests.worlds import make_scenario, make_world, without_limits
 
 SALES = 6
 SERVERS = ServerParams(start_servers=6, max_servers=12, lag=5)
-PLAN = make_scenario(servers=SERVERS).plan()
-NAMES = [feature.name for feature in observation_table(PLAN)]
+SALE = make_scenario(servers=SERVERS).compile()
+NAMES = [feature.name for feature in observation_table(SALE)]
 HOLD = (0, 0, 0, 0, 2)
 """List prices, hold, no change of servers."""
 
 
-def make_sales(plan: Plan = PLAN, sales: int = SALES) -> SaleBatch:
-    batch = SaleBatch(plan, sales, action=ActionConfig(), reward=RewardConfig(), domain=0)
+def make_sales(sale: CompiledSale = SALE, sales: int = SALES) -> SaleBatch:
+    batch = SaleBatch(sale, sales, action=ActionConfig(), reward=RewardConfig(), domain=0)
     batch.seed(np.arange(sales, dtype=np.uint64))
     return batch
 
 
 def seen(sales: SaleBatch) -> dict[str, NDArray[np.float64]]:
     """Column by name, (sale,)."""
-    table = observation_table(sales.plan)
+    table = observation_table(sales.sale)
     return dict(zip([feature.name for feature in table], sales.observe().T.astype(np.float64), strict=True))
 
 
-def after(*actions: tuple[int, ...], plan: Plan = PLAN) -> dict[str, NDArray[np.float64]]:
-    sales = make_sales(plan)
+def after(*actions: tuple[int, ...], sale: CompiledSale = SALE) -> dict[str, NDArray[np.float64]]:
+    sales = make_sales(sale)
     for action in actions:
         sales.step(np.array([action] * SALES))
     return seen(sales)
@@ -51,10 +51,10 @@ def ratio(x: Any) -> Any:
     return x / (1.0 + x)
 
 
-@pytest.mark.parametrize("plan", [PLAN, g1().plan()])
-def test_the_table_names_every_column_once(plan: Plan) -> None:
-    table = observation_table(plan)
-    assert observation_space(plan).shape == (len(table),)
+@pytest.mark.parametrize("sale", [SALE, g1().compile()])
+def test_the_table_names_every_column_once(sale: CompiledSale) -> None:
+    table = observation_table(sale)
+    assert observation_space(sale).shape == (len(table),)
     assert len({feature.name for feature in table}) == len(table)
     assert all(feature.unit in ("share", "x/(1+x)") and feature.meaning for feature in table)
 
@@ -83,7 +83,7 @@ def test_at_the_start_everybody_sees_the_same_and_what_is_planned() -> None:
         "product_1_stock": 1.0,
         "product_1_available": 0.0,
         "product_1_level": 0.5,
-        "product_1_menu": 0.0,
+        "product_1_price": 0.0,
     }
     for name, value in expected.items():
         assert start[name] == pytest.approx(value, abs=1e-6), name
@@ -91,26 +91,26 @@ def test_at_the_start_everybody_sees_the_same_and_what_is_planned() -> None:
 
 def test_forecast_columns_are_the_forecast() -> None:
     columns = seen(make_sales())
-    forecast, stock = PLAN.forecast, PLAN.stock
-    for ahead in PLAN.lookahead:
+    forecast, stock = SALE.forecast, SALE.stock
+    for ahead in SALE.lookahead:
         capacity = 20.0 * 6
-        for k in range(PLAN.menu):
+        for k in range(SALE.price_levels):
             visitors = forecast.visitors[ahead, k]
             assert columns[f"load_in_{ahead}_at_{k}"][0] == pytest.approx(ratio(visitors / capacity), abs=1e-6)
             people = visitors / forecast.visitors[0, 0]
             assert columns[f"visitors_in_{ahead}_at_{k}"][0] == pytest.approx(ratio(people), abs=1e-6)
-    for p in range(PLAN.products):
-        for k in range(PLAN.menu):
+    for p in range(SALE.products):
+        for k in range(SALE.price_levels):
             cover = stock[p] / forecast.units[:, p, k].sum()
             assert columns[f"product_{p}_cover_at_{k}"][0] == pytest.approx(ratio(cover), abs=1e-6)
         demand = forecast.units[:, p].sum(axis=0)
-        place = np.interp(stock[p], demand, np.arange(PLAN.menu)) / (PLAN.menu - 1)
+        place = np.interp(stock[p], demand, np.arange(SALE.price_levels)) / (SALE.price_levels - 1)
         assert columns[f"product_{p}_run_out"][0] == pytest.approx(place, abs=1e-6)
 
 
 @pytest.mark.parametrize(("cover", "place"), [(0.5, 0.0), (1000.0, 1.0)])
 def test_run_out_is_the_first_or_last_price_where_stock_is_short_or_ample(cover: float, place: float) -> None:
-    columns = seen(make_sales(make_scenario(stock_cover=cover).plan()))
+    columns = seen(make_sales(make_scenario(stock_cover=cover).compile()))
     assert columns["product_0_run_out"].tolist() == [place] * SALES
 
 
@@ -118,8 +118,8 @@ MOVES = [
     ((0, 0, 0, 2, 2), {"pushes_left": 0.5, "goodwill": 1.0}),
     ((0, 0, 0, 0, 4), {"servers_ordered": 10 / 12, "servers_in_5": 10 / 12, "servers_in_15": 10 / 12}),
     ((0, 0, 0, 0, 0), {"servers_ordered": 2 / 12, "servers_in_0": 6 / 12, "servers_in_5": 2 / 12}),
-    ((0, 3, 0, 0, 2), {"product_1_menu": 0.6}),
-    ((5, 0, 0, 0, 2), {"product_0_menu": 1.0}),
+    ((0, 3, 0, 0, 2), {"product_1_price": 0.6}),
+    ((5, 0, 0, 0, 2), {"product_0_price": 1.0}),
 ]
 
 
@@ -130,7 +130,7 @@ def test_an_order_moves_the_columns_that_show_it(action: tuple[int, ...], moved:
         np.testing.assert_allclose(columns[name], value, atol=1e-6, err_msg=name)
         assert not np.allclose(quiet[name], value) or name == "servers_in_0"
     shown = {"time_left", "waves_left", "pushes_left", "servers_ordered", "servers_in_0", "servers_in_5"}
-    shown |= {f"product_{p}_menu" for p in range(3)}
+    shown |= {f"product_{p}_price" for p in range(3)}
     for name in shown - set(moved):
         np.testing.assert_array_equal(columns[name], quiet[name], err_msg=name)
 
@@ -146,8 +146,8 @@ def test_servers_ahead_show_those_that_boot() -> None:
 
 
 def test_goodwill_decays_by_its_half_life() -> None:
-    plan = make_scenario(traffic=TrafficParams(push_half_life=2.0)).plan()
-    columns = after((0, 0, 0, 2, 2), HOLD, HOLD, plan=plan)
+    sale = make_scenario(traffic=TrafficParams(push_half_life=2.0)).compile()
+    columns = after((0, 0, 0, 2, 2), HOLD, HOLD, sale=sale)
     np.testing.assert_allclose(columns["goodwill"], 0.5, atol=1e-6)
 
 
@@ -161,10 +161,10 @@ def test_time_and_waves_run_down() -> None:
 
 
 def test_lots_are_left_then_coming_then_here() -> None:
-    plan = make_scenario(carts=StockParams(lots=2, lot_share=0.5, lead_time=2), traffic=TrafficParams(push_budget=0))
+    sale = make_scenario(carts=StockParams(lots=2, lot_share=0.5, lead_time=2), traffic=TrafficParams(push_budget=0))
     order, paths = (0, 0, 0, 2, 2), []
     for count in range(4):
-        columns = after(*[order, HOLD, HOLD][:count], plan=plan.plan())
+        columns = after(*[order, HOLD, HOLD][:count], sale=sale.compile())
         paths.append((columns["lots_left"][0], columns["lots_coming"][0]))
     assert paths == [(1.0, 0.0), (0.5, 0.5), (0.5, 0.5), (0.5, 0.0)]
 
@@ -172,7 +172,7 @@ def test_lots_are_left_then_coming_then_here() -> None:
 def test_columns_of_the_past_are_those_of_the_ledger() -> None:
     servers = ServerParams(start_servers=5, max_servers=12, lag=1, retry_share=0.7, queue_limit=5)
     scenario = make_scenario(make_world(population=8.0), servers=servers, admission_caps=(OPEN, 1.0))
-    sales = make_sales(scenario.plan(), sales=40)
+    sales = make_sales(scenario.compile(), sales=40)
     generator, pace, crowded = np.random.default_rng(1), np.zeros((40, 3)), np.zeros(2)
     for tick in range(19):
         sales.step(random_actions(sales.codec.sizes, 40, generator))
@@ -190,8 +190,8 @@ def test_columns_of_the_past_are_those_of_the_ledger() -> None:
             "backlog": ratio(ledger["backlog"] / (20.0 * np.maximum(1, ordered))),
             "room": ratio(ledger["room"] / (20.0 * np.maximum(1, ordered))),
             "servers_ordered": ordered / 12,
-            "product_2_stock": stock[:, 2] / sales.plan.stock[2],
-            "product_2_available": batch.rows(batch.state.stock.available)[:, 2] / sales.plan.stock[2],
+            "product_2_stock": stock[:, 2] / sales.sale.stock[2],
+            "product_2_available": batch.rows(batch.state.stock.available)[:, 2] / sales.sale.stock[2],
             "product_2_pace": ratio(stock[:, 2] / np.maximum(pace[:, 2] * (19 - tick), 1e-3)),
         }
         for name, values in truth.items():
@@ -212,7 +212,7 @@ def levels(factor: float) -> dict[str, NDArray[np.float64]]:
         "frailty_common_variance": np.array([0.5, 0.5, 0.0]),
         "frailty_product_variance": np.array([[0.5] * 3, [0.5] * 3, [0.0] * 3]),
     }
-    sales = make_sales(without_limits(make_world(**fields)).plan().with_members((2,)), sales=60)
+    sales = make_sales(without_limits(make_world(**fields)).compile().with_members((2,)), sales=60)
     for tick in range(19):
         sales.step(np.tile([tick % 3, 3, tick % 5, 2], (60, 1)))
     return seen(sales)
@@ -231,7 +231,7 @@ def test_the_learned_level_finds_how_strong_demand_is(factor: float) -> None:
 
 def test_the_observation_of_a_reference_sale_is_its_state() -> None:
     """Sales with equal tick and stock look alike, whatever happened before."""
-    sales = make_sales(g1().plan(), sales=400)
+    sales = make_sales(g1().compile(), sales=400)
     generator = np.random.default_rng(0)
     for _ in range(12):
         sales.step(random_actions(sales.codec.sizes, 400, generator))

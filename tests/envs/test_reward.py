@@ -14,7 +14,7 @@ from flashsim.envs.vector import FlashSaleVectorEnv, SaleBatch
 from flashsim.errors import InputError
 from flashsim.evaluation.kpis import find_kpi
 from flashsim.evaluation.rollout import Rollout, play
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.servers import ServerParams
 from tests.made_policies import random_network
 from tests.worlds import make_scenario, make_world
@@ -22,10 +22,10 @@ from tests.worlds import make_scenario, make_world
 NOTHING = {"revenue": 0.0, "goods_cost": 0.0, "server_cost": 0.0, "penalty": 0.0, "salvage": 0.0}
 CROWDED = make_scenario(
     make_world(products=2, population=2.0), servers=ServerParams(start_servers=3, max_servers=12)
-).plan()
+).compile()
 SLOW = make_scenario(
     make_world(products=2, population=1.0), servers=ServerParams(start_servers=4, max_servers=8)
-).plan()
+).compile()
 
 
 def decisions(every: int, **weights: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -76,14 +76,14 @@ def test_a_new_sale_does_not_remember_the_last_rate() -> None:
     np.testing.assert_array_equal(rewards[SLOW.ticks], 0.0)
 
 
-def played(plan: Plan, constraints: ConstraintConfig) -> Rollout:
-    return play(plan, random_network(plan), sales=64, seed=1, constraints=constraints)
+def played(sale: CompiledSale, constraints: ConstraintConfig) -> Rollout:
+    return play(sale, random_network(sale), sales=64, seed=1, constraints=constraints)
 
 
-@pytest.mark.parametrize("plan", [CROWDED, SLOW], ids=["crowded", "slow"])
-def test_the_excess_of_a_sale_is_zero_at_what_it_measures(plan: Plan) -> None:
+@pytest.mark.parametrize("sale", [CROWDED, SLOW], ids=["crowded", "slow"])
+def test_the_excess_of_a_sale_is_zero_at_what_it_measures(sale: CompiledSale) -> None:
     """A mark set to what a sale had (its own share of errors, percentile, margin) is kept just so."""
-    totals = played(plan, ConstraintConfig()).totals
+    totals = played(sale, ConstraintConfig()).totals
     margin = (totals["revenue"] - totals["goods_cost"] + totals["salvage"]) / np.maximum(totals["revenue"], 1e-9)
     measured = {
         "error_share": find_kpi("error_share").value(totals),
@@ -91,14 +91,14 @@ def test_the_excess_of_a_sale_is_zero_at_what_it_measures(plan: Plan) -> None:
         "margin": margin,
     }
     checked = 0
-    for sale in range(8):
+    for reference in range(8):
         for name, values in measured.items():
-            mark = float(values[sale])
-            if name == "latency_p95_s" and mark >= plan.tables.servers.timeout_s - 1e-6:
+            mark = float(values[reference])
+            if name == "latency_p95_s" and mark >= sale.tables.servers.timeout_s - 1e-6:
                 continue
-            excess = played(plan, ConstraintConfig(**{name: mark})).totals[f"{name}_excess"]
+            excess = played(sale, ConstraintConfig(**{name: mark})).totals[f"{name}_excess"]
             if name != "latency_p95_s":  # many visits may take just as long, so that less than 5 % are slower
-                assert excess[sale] == pytest.approx(0.0, abs=1e-6 * max(1.0, np.abs(excess).max()))
+                assert excess[reference] == pytest.approx(0.0, abs=1e-6 * max(1.0, np.abs(excess).max()))
             clear = np.abs(values - mark) > 1e-6
             sign = -1.0 if name == "margin" else 1.0  # of a margin, less is worse
             np.testing.assert_array_equal((excess > 0.0)[clear], (sign * (values - mark) > 0.0)[clear])

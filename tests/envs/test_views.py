@@ -21,13 +21,13 @@ from flashsim.envs.vector import FlashSaleVectorEnv
 from flashsim.errors import InputError
 from flashsim.reference import g0, g1
 from flashsim.scenarios import scenario_named
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.streams import EVALUATION_DOMAIN
 from flashsim.world import shipped_world
-from tests.envs.played import EVERY_ORDER, orders, small_plan
+from tests.envs.played import EVERY_ORDER, orders, small_sale
 from tests.worlds import make_scenario
 
-PLANS = {"small": small_plan(), "g0": g0().plan(), "g1": g1().plan(), "default": make_scenario().plan()}
+SALES = {"small": small_sale(), "g0": g0().compile(), "g1": g1().compile(), "default": make_scenario().compile()}
 ACTIONS = {
     "multi": ActionConfig(),
     "one for all": ActionConfig(per_product=False),
@@ -35,27 +35,27 @@ ACTIONS = {
 }
 
 
-def still(plan: Plan) -> NDArray[np.int64]:
+def still(sale: CompiledSale) -> NDArray[np.int64]:
     """An action of the default heads: list prices, hold, fewer servers."""
-    return np.zeros(ActionCodec(plan, ActionConfig()).sizes.size, np.int64)
+    return np.zeros(ActionCodec(sale, ActionConfig()).sizes.size, np.int64)
 
 
 @pytest.mark.parametrize("action", list(ACTIONS))
-@pytest.mark.parametrize("plan", list(PLANS))
-def test_gymnasium_accepts_the_env(plan: str, action: str) -> None:
-    env = gymnasium.make("flashsim/FlashSale-v0", scenario=PLANS[plan], action=ACTIONS[action])
+@pytest.mark.parametrize("sale", list(SALES))
+def test_gymnasium_accepts_the_env(sale: str, action: str) -> None:
+    env = gymnasium.make("flashsim/FlashSale-v0", scenario=SALES[sale], action=ACTIONS[action])
     check_env(env.unwrapped, skip_render_check=True)
 
 
 @pytest.mark.parametrize("action", list(ACTIONS))
-@pytest.mark.parametrize("plan", ["small", "g1"])
-def test_sb3_accepts_the_env(plan: str, action: str) -> None:
-    check_sb3_env(FlashSaleEnv(PLANS[plan], action=ACTIONS[action]), warn=True)
+@pytest.mark.parametrize("sale", ["small", "g1"])
+def test_sb3_accepts_the_env(sale: str, action: str) -> None:
+    check_sb3_env(FlashSaleEnv(SALES[sale], action=ACTIONS[action]), warn=True)
 
 
 def test_make_vec_makes_the_native_vector_env() -> None:
     envs: Any = gymnasium.make_vec(
-        "flashsim/FlashSale-v0", num_envs=3, vectorization_mode="vector_entry_point", scenario=PLANS["small"]
+        "flashsim/FlashSale-v0", num_envs=3, vectorization_mode="vector_entry_point", scenario=SALES["small"]
     )
     assert isinstance(envs.unwrapped, FlashSaleVectorEnv)
     assert envs.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
@@ -71,11 +71,11 @@ def test_make_vec_makes_the_native_vector_env() -> None:
 
 
 def test_the_three_views_agree_bit_for_bit_through_restarts() -> None:
-    plan, seeds, ticks = PLANS["small"], [7, 8, 9], 20
-    actions = orders(plan, seeds, ticks)
-    vector = FlashSaleVectorEnv(plan, num_envs=3, action=EVERY_ORDER)
-    sb3 = make_sb3(plan, num_envs=3, seed=7, action=EVERY_ORDER)
-    singles = [FlashSaleEnv(plan, action=EVERY_ORDER) for _ in seeds]
+    sale, seeds, ticks = SALES["small"], [7, 8, 9], 20
+    actions = orders(sale, seeds, ticks)
+    vector = FlashSaleVectorEnv(sale, num_envs=3, action=EVERY_ORDER)
+    sb3 = make_sb3(sale, num_envs=3, seed=7, action=EVERY_ORDER)
+    singles = [FlashSaleEnv(sale, action=EVERY_ORDER) for _ in seeds]
     first, info = vector.reset(seed=7)
     starts = [env.reset(seed=seed) for env, seed in zip(singles, seeds, strict=True)]
     np.testing.assert_array_equal(first, sb3.reset())
@@ -107,21 +107,21 @@ def test_the_three_views_agree_bit_for_bit_through_restarts() -> None:
 
 
 def test_the_path_of_a_sale_does_not_depend_on_how_many_are_simulated() -> None:
-    plan = PLANS["small"]
-    actions = orders(plan, range(5, 75), 8)
-    many, few = (FlashSaleVectorEnv(plan, num_envs=count, action=EVERY_ORDER) for count in (70, 3))
+    sale = SALES["small"]
+    actions = orders(sale, range(5, 75), 8)
+    many, few = (FlashSaleVectorEnv(sale, num_envs=count, action=EVERY_ORDER) for count in (70, 3))
     np.testing.assert_array_equal(many.reset(seed=5)[0][:3], few.reset(seed=5)[0])
     for tick in range(8):
         np.testing.assert_array_equal(many.step(actions[tick])[0][:3], few.step(actions[tick, :3])[0])
 
 
 def test_sb3_is_told_return_and_length_of_each_sale_unscaled() -> None:
-    env = make_sb3(PLANS["default"], num_envs=2, seed=3, reward_scale=50.0)
-    twin = FlashSaleVectorEnv(PLANS["default"], num_envs=2)
+    env = make_sb3(SALES["default"], num_envs=2, seed=3, reward_scale=50.0)
+    twin = FlashSaleVectorEnv(SALES["default"], num_envs=2)
     env.reset()
     twin.reset(seed=3)
     total = np.zeros(2)
-    action = np.array([still(PLANS["default"])] * 2)
+    action = np.array([still(SALES["default"])] * 2)
     for _ in range(20):
         _, scaled, _, infos = env.step(action)
         reward = twin.step(action)[1]
@@ -134,9 +134,9 @@ def test_sb3_is_told_return_and_length_of_each_sale_unscaled() -> None:
 @pytest.mark.parametrize("config", [ActionConfig(), ActionConfig(around_run_out=3)])
 def test_observations_are_the_callers_own(config: ActionConfig) -> None:
     """Also where the meaning of the next action depends on what was seen."""
-    vector = FlashSaleVectorEnv(PLANS["default"], num_envs=2, action=config)
-    single = FlashSaleEnv(PLANS["default"], action=config)
-    action = still(PLANS["default"])
+    vector = FlashSaleVectorEnv(SALES["default"], num_envs=2, action=config)
+    single = FlashSaleEnv(SALES["default"], action=config)
+    action = still(SALES["default"])
     given: list[tuple[Any, NDArray[np.int64]]] = [(vector, np.stack([action, action])), (single, action)]
     for env, orders_given in given:
         before: NDArray[np.float32] = env.reset(seed=1)[0]
@@ -156,9 +156,9 @@ def through_pickle(env: FlashSaleEnv) -> FlashSaleEnv:
 
 @pytest.mark.parametrize("copy", [deepcopy, through_pickle])
 def test_a_copied_env_goes_on_as_the_env_does(copy: Callable[[FlashSaleEnv], FlashSaleEnv]) -> None:
-    env = FlashSaleEnv(PLANS["small"], action=EVERY_ORDER)
+    env = FlashSaleEnv(SALES["small"], action=EVERY_ORDER)
     env.reset(seed=4)
-    path = orders(PLANS["small"], [4], 8)[:, 0]
+    path = orders(SALES["small"], [4], 8)[:, 0]
     for tick in range(3):
         env.step(path[tick])
     other = copy(env)
@@ -169,8 +169,8 @@ def test_a_copied_env_goes_on_as_the_env_does(copy: Callable[[FlashSaleEnv], Fla
 
 
 def test_equal_seeds_give_equal_sales_and_others_do_not() -> None:
-    env = FlashSaleEnv(PLANS["default"])
-    action = still(PLANS["default"])
+    env = FlashSaleEnv(SALES["default"])
+    action = still(SALES["default"])
 
     def path(**options: Any) -> NDArray[np.float32]:
         env.reset(**options)
@@ -184,26 +184,26 @@ def test_equal_seeds_give_equal_sales_and_others_do_not() -> None:
 
 
 def test_training_and_evaluation_are_other_sales() -> None:
-    train = FlashSaleVectorEnv(PLANS["default"], num_envs=4)
-    judge = FlashSaleVectorEnv(PLANS["default"], num_envs=4, domain=EVALUATION_DOMAIN)
-    action = np.array([still(PLANS["default"])] * 4)
+    train = FlashSaleVectorEnv(SALES["default"], num_envs=4)
+    judge = FlashSaleVectorEnv(SALES["default"], num_envs=4, domain=EVALUATION_DOMAIN)
+    action = np.array([still(SALES["default"])] * 4)
     train.reset(seed=1)
     judge.reset(seed=1)
     assert not np.array_equal(train.step(action)[0], judge.step(action)[0])
 
 
 def test_without_a_seed_a_reset_opens_a_sale_that_a_seed_could_have_opened() -> None:
-    env = FlashSaleEnv(PLANS["default"])
+    env = FlashSaleEnv(SALES["default"])
     env.reset()
     assert env.sales.batch.seed[0, 0] < 2**62
-    vector = FlashSaleVectorEnv(PLANS["default"], num_envs=2)
+    vector = FlashSaleVectorEnv(SALES["default"], num_envs=2)
     vector.reset()
     seeds = vector.sales.batch.rows(vector.sales.batch.seed)
     assert seeds[1] == seeds[0] + 1
 
 
 def test_a_vector_env_takes_a_list_of_seeds() -> None:
-    vector = FlashSaleVectorEnv(PLANS["default"], num_envs=2)
+    vector = FlashSaleVectorEnv(SALES["default"], num_envs=2)
     listed = vector.reset(seed=[5, 6])[0]
     np.testing.assert_array_equal(listed, vector.reset(seed=5)[0])
     with pytest.raises(InputError, match="expected 2 numbers, got 3"):
@@ -215,12 +215,12 @@ def test_a_vector_env_takes_a_list_of_seeds() -> None:
 @pytest.mark.parametrize("seed", [-1, 2**63, 1.5, True])
 def test_an_impossible_seed_is_refused_with_the_value(seed: Any) -> None:
     with pytest.raises(InputError, match=f"seed must be a whole number from 0 to 2\\^63 - 1, got {seed!r}"):
-        FlashSaleVectorEnv(PLANS["g0"], num_envs=2).reset(seed=seed)
+        FlashSaleVectorEnv(SALES["g0"], num_envs=2).reset(seed=seed)
 
 
 @pytest.mark.parametrize(("members", "allowed"), [("training", {0, 1}), ("heldout", {2}), ((1, 2), {1, 2})])
 def test_sales_draw_the_members_that_were_asked_for(members: Any, allowed: set[int]) -> None:
-    env = FlashSaleVectorEnv(PLANS["default"], num_envs=300, members=members)
+    env = FlashSaleVectorEnv(SALES["default"], num_envs=300, members=members)
     env.reset(seed=0)
     assert set(env.sales.batch.rows(env.sales.batch.state.member)) == allowed
 
@@ -228,11 +228,11 @@ def test_sales_draw_the_members_that_were_asked_for(members: Any, allowed: set[i
 @pytest.mark.parametrize("members", ["all", (), (5,)])
 def test_unknown_members_are_refused(members: Any) -> None:
     with pytest.raises(InputError, match="members: expected"):
-        FlashSaleVectorEnv(PLANS["default"], members=members)
+        FlashSaleVectorEnv(SALES["default"], members=members)
 
 
 def test_a_sale_that_is_not_open_cannot_be_stepped() -> None:
-    env = FlashSaleEnv(PLANS["g0"])
+    env = FlashSaleEnv(SALES["g0"])
     with pytest.raises(InputError, match="call reset first"):
         env.step([0])
     env.reset(seed=1)
@@ -244,7 +244,7 @@ def test_a_sale_that_is_not_open_cannot_be_stepped() -> None:
 
 def test_a_sale_can_be_closed_early() -> None:
     config = ActionConfig(heads=("timing",), timing=("hold", "close"))
-    env = FlashSaleVectorEnv(PLANS["default"], num_envs=3, action=config)
+    env = FlashSaleVectorEnv(SALES["default"], num_envs=3, action=config)
     env.reset(seed=1)
     _, _, terminated, _, info = env.step(np.array([[0], [1], [0]]))
     assert terminated.tolist() == [False, True, False]
@@ -253,7 +253,7 @@ def test_a_sale_can_be_closed_early() -> None:
 
 
 def test_sb3_views_answer_what_sb3_asks() -> None:
-    env = make_sb3(PLANS["default"], num_envs=3, seed=5)
+    env = make_sb3(SALES["default"], num_envs=3, seed=5)
     env.reset()
     masks = env.action_masks()
     for row, mask in enumerate(env.env_method("action_masks")):
@@ -262,12 +262,12 @@ def test_sb3_views_answer_what_sb3_asks() -> None:
     assert env.get_attr("num_envs", indices=[0, 1]) == [3, 3]
     assert list(env.seed(9)) == [9, 10, 11]
     again = env.reset()
-    np.testing.assert_array_equal(again, make_sb3(PLANS["default"], num_envs=3, seed=9).reset())
+    np.testing.assert_array_equal(again, make_sb3(SALES["default"], num_envs=3, seed=9).reset())
     for call in (lambda: env.set_attr("x", 1), lambda: env.env_method("render")):
         with pytest.raises(InputError):
             call()
     with pytest.raises(InputError, match="reward_scale must be above 0, got 0"):
-        make_sb3(PLANS["default"], num_envs=1, reward_scale=0.0)
+        make_sb3(SALES["default"], num_envs=1, reward_scale=0.0)
     env.close()
 
 
@@ -278,18 +278,18 @@ def test_a_reward_weight_must_be_finite(name: str) -> None:
 
 
 def test_a_plan_compiles_once_and_serves_many_envs() -> None:
-    plan: Plan = PLANS["default"]
-    before = plan.tables.rate.copy()
-    first, second = FlashSaleEnv(plan), FlashSaleEnv(plan)
+    sale: CompiledSale = SALES["default"]
+    before = sale.tables.rate.copy()
+    first, second = FlashSaleEnv(sale), FlashSaleEnv(sale)
     first.reset(seed=1)
     second.reset(seed=2)
     for _ in range(3):
         first.step(first.action_space.sample())
-    twin = FlashSaleEnv(plan)
+    twin = FlashSaleEnv(sale)
     twin.reset(seed=2)
-    action = still(PLANS["default"])
+    action = still(SALES["default"])
     np.testing.assert_array_equal(second.step(action)[0], twin.step(action)[0])
-    np.testing.assert_array_equal(plan.tables.rate, before)
+    np.testing.assert_array_equal(sale.tables.rate, before)
 
 
 def test_a_scenario_is_made_by_its_name_on_the_world_of_the_package() -> None:

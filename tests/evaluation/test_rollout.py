@@ -17,7 +17,7 @@ from flashsim.evaluation.rollout import Rollout, Waits, mixture_quantile, play
 from flashsim.policies.bundle import Policy
 from flashsim.rules import ladder, list_price
 from flashsim.scenarios import Scenario
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.choice import ChoiceParams
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams
@@ -59,17 +59,17 @@ def crowded_scenario(*, products: int = 2, ticks: int = 12, stock_cover: float =
     return make_scenario(world, ticks=ticks, waves=((0, 0.6), (4, 0.4)), servers=CROWD, stock_cover=stock_cover)
 
 
-def crowded_plan(**changes: Any) -> Plan:
+def crowded_sale(**changes: Any) -> CompiledSale:
     """The crowded sale on members that may be drawn all three."""
-    return crowded_scenario(**changes).plan().with_members((0, 1, 2))
+    return crowded_scenario(**changes).compile().with_members((0, 1, 2))
 
 
-def one_by_one(plan: Plan, policy: Policy, seeds: Sequence[int]) -> list[dict[str, Any]]:
+def one_by_one(sale: CompiledSale, policy: Policy, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """The same sales played with the single env, its ledger added up in a plain loop."""
     env = FlashSaleEnv(
-        plan,
+        sale,
         action=ActionConfig(**policy.action),
-        members=tuple(map(int, plan.tables.members)),
+        members=tuple(map(int, sale.tables.members)),
         domain=EVALUATION_DOMAIN,
     )
     sales = []
@@ -92,61 +92,61 @@ def one_by_one(plan: Plan, policy: Policy, seeds: Sequence[int]) -> list[dict[st
 @pytest.mark.parametrize("closes", [False, True])
 def test_a_rollout_adds_up_what_a_plain_loop_over_the_env_meets(closes: bool) -> None:
     """Also where sales close early: nothing of the next sale in their row is counted."""
-    plan, seeds = crowded_plan(), range(40, 70)
-    policy = BusyPolicy(plan, closes=closes)
-    rollout = play(plan, policy, sales=len(seeds), seed=seeds[0])
-    sales = one_by_one(plan, policy, seeds)
+    sale, seeds = crowded_sale(), range(40, 70)
+    policy = BusyPolicy(sale, closes=closes)
+    rollout = play(sale, policy, sales=len(seeds), seed=seeds[0])
+    sales = one_by_one(sale, policy, seeds)
     for name, total in {"reward": "reward", "ticks": "ticks", **SUMS}.items():
-        expected = [sale[name] for sale in sales]
+        expected = [reference[name] for reference in sales]
         np.testing.assert_allclose(rollout.totals[total], expected, rtol=0.0, atol=1e-9, err_msg=name)
     for name in PRODUCT_SUMS:
-        products = np.array([sale[name] for sale in sales])
+        products = np.array([reference[name] for reference in sales])
         np.testing.assert_allclose(rollout.products[name], products, rtol=0.0, atol=1e-9, err_msg=name)
         np.testing.assert_allclose(rollout.totals[name], products.sum(axis=1), rtol=0.0, atol=1e-9, err_msg=name)
-    np.testing.assert_array_equal(rollout.members, [sale["member"] for sale in sales])
+    np.testing.assert_array_equal(rollout.members, [reference["member"] for reference in sales])
     np.testing.assert_array_equal(rollout.seeds, list(seeds))
-    assert rollout.steps == sum(sale["ticks"] for sale in sales)
-    closed_early = sum(sale["ticks"] < plan.ticks for sale in sales)
+    assert rollout.steps == sum(reference["ticks"] for reference in sales)
+    closed_early = sum(reference["ticks"] < sale.ticks for reference in sales)
     assert 3 < closed_early < len(sales) if closes else closed_early == 0
     assert set(rollout.members) == {0, 1, 2}
 
 
 @pytest.mark.parametrize("closes", [False, True])
 def test_money_and_units_of_a_rollout_add_up(closes: bool) -> None:
-    plan = crowded_plan(products=3)
-    rollout = play(plan, BusyPolicy(plan, closes=closes), sales=200, seed=0)
+    sale = crowded_sale(products=3)
+    rollout = play(sale, BusyPolicy(sale, closes=closes), sales=200, seed=0)
     t, p = rollout.totals, rollout.products
     profit = t["revenue"] - t["goods_cost"] - t["server_cost"] - t["penalty"] + t["salvage"]
     np.testing.assert_allclose(t["profit"], profit, rtol=0.0, atol=1e-9)
     np.testing.assert_allclose(t["reward"], t["profit"], rtol=1e-12, atol=1e-9)  # the default reward is profit
-    np.testing.assert_array_equal(p["paid"] + p["leftover"], np.tile(plan.stock, (200, 1)))
+    np.testing.assert_array_equal(p["paid"] + p["leftover"], np.tile(sale.stock, (200, 1)))
     np.testing.assert_array_equal(p["lost_sales"], p["requests"] - p["reserved"])
     np.testing.assert_array_equal(p["reserved"], p["paid"] + p["expired"])
-    np.testing.assert_array_equal(t["stock"], plan.stock.sum())
-    listed = plan.tables.list_price
+    np.testing.assert_array_equal(t["stock"], sale.stock.sum())
+    listed = sale.tables.list_price
     np.testing.assert_allclose(p["revenue"] + p["discount_given"], p["paid"] * listed, rtol=1e-12, atol=1e-9)
     assert t["errors"].sum() + t["abandoned"].sum() > 0
     assert t["lost_sales"].sum() > 0
     assert (t["latency_p50_s"] <= t["latency_p95_s"]).all()
     assert (t["latency_p95_s"] <= t["latency_p99_s"]).all()
-    assert (t["latency_mean_s"] <= plan.tables.servers.timeout_s).all()
+    assert (t["latency_mean_s"] <= sale.tables.servers.timeout_s).all()
 
 
 def test_units_ordered_during_the_sale_are_part_of_its_stock() -> None:
     lots = StockParams(lots=2, lot_share=0.3, lead_time=3)
-    plan = replace(crowded_scenario(products=3), carts=lots, choice=ChoiceParams(another_unit=0.3, limit=3)).plan()
-    policy = BusyPolicy(plan, action={"timing": ("hold", "release", "push", "close", "reorder")})
-    rollout = play(plan, policy, sales=100, seed=0)
+    sale = replace(crowded_scenario(products=3), carts=lots, choice=ChoiceParams(another_unit=0.3, limit=3)).compile()
+    policy = BusyPolicy(sale, action={"timing": ("hold", "release", "push", "close", "reorder")})
+    rollout = play(sale, policy, sales=100, seed=0)
     p, t = rollout.products, rollout.totals
-    assert {1.0, 2.0} <= set(np.unique(p["ordered"] / plan.tables.lot_units)) <= {0.0, 1.0, 2.0}
-    np.testing.assert_array_equal(p["paid"] + p["leftover"], plan.stock + p["ordered"])
-    np.testing.assert_array_equal(t["stock"], plan.stock.sum() + t["ordered"])
+    assert {1.0, 2.0} <= set(np.unique(p["ordered"] / sale.tables.lot_units)) <= {0.0, 1.0, 2.0}
+    np.testing.assert_array_equal(p["paid"] + p["leftover"], sale.stock + p["ordered"])
+    np.testing.assert_array_equal(t["stock"], sale.stock.sum() + t["ordered"])
     assert (p["requests"] > p["buyers"]).any()
 
 
 def test_rollouts_made_for_tests_carry_what_real_ones_carry() -> None:
-    plan = crowded_plan()
-    real, made = play(plan, list_price(plan), sales=2, seed=0), make_rollout("any")
+    sale = crowded_sale()
+    real, made = play(sale, list_price(sale), sales=2, seed=0), make_rollout("any")
     for group in ("totals", "profile"):
         assert set(getattr(made, group)) == set(getattr(real, group)), group
 
@@ -161,45 +161,45 @@ def assert_same(one: Rollout, other: Rollout, *, rows: int) -> None:
 
 def test_a_sale_is_the_same_to_the_last_bit_in_any_company() -> None:
     """With more products and ticks than numpy adds up one by one."""
-    plan = crowded_plan(products=9, ticks=40, stock_cover=2.0)
-    policy = BusyPolicy(plan)
-    many = play(plan, policy, sales=150, seed=5)
+    sale = crowded_sale(products=9, ticks=40, stock_cover=2.0)
+    policy = BusyPolicy(sale)
+    many = play(sale, policy, sales=150, seed=5)
     for sales in (1, 2, 7, 65):
-        assert_same(many, play(plan, policy, sales=sales, seed=5), rows=sales)
+        assert_same(many, play(sale, policy, sales=sales, seed=5), rows=sales)
     for first in (1, 64, 149):
-        alone = play(plan, policy, sales=1, seed=5 + first)
+        alone = play(sale, policy, sales=1, seed=5 + first)
         for name, total in alone.totals.items():
             assert total[0] == many.totals[name][first], name
 
 
 def test_a_rollout_is_the_same_for_any_number_of_threads() -> None:
-    plan = crowded_plan()
-    one, three = (play(plan, BusyPolicy(plan), sales=200, seed=5, threads=threads) for threads in (1, 3))
+    sale = crowded_sale()
+    one, three = (play(sale, BusyPolicy(sale), sales=200, seed=5, threads=threads) for threads in (1, 3))
     assert_same(one, three, rows=200)
     for name, mean in one.profile.items():
         np.testing.assert_array_equal(three.profile[name], mean)
 
 
 def test_every_policy_meets_the_same_people() -> None:
-    plan = crowded_plan()
-    one, other = (play(plan, policy, sales=50, seed=9) for policy in (list_price(plan), ladder(plan)))
+    sale = crowded_sale()
+    one, other = (play(sale, policy, sales=50, seed=9) for policy in (list_price(sale), ladder(sale)))
     np.testing.assert_array_equal(one.totals["exogenous_visitors"], other.totals["exogenous_visitors"])
     np.testing.assert_array_equal(one.members, other.members)
     assert (one.totals["attracted_visitors"] != other.totals["attracted_visitors"]).any()
 
 
 def test_evaluation_and_training_are_other_sales() -> None:
-    plan = crowded_plan()
+    sale = crowded_sale()
     default, training = (
-        play(plan, list_price(plan), sales=50, seed=9, domain=domain) for domain in (EVALUATION_DOMAIN, TRAINING_DOMAIN)
+        play(sale, list_price(sale), sales=50, seed=9, domain=domain) for domain in (EVALUATION_DOMAIN, TRAINING_DOMAIN)
     )
-    assert_same(play(plan, list_price(plan), sales=50, seed=9), default, rows=50)
+    assert_same(play(sale, list_price(sale), sales=50, seed=9), default, rows=50)
     assert (default.totals["exogenous_visitors"] != training.totals["exogenous_visitors"]).mean() > 0.9
 
 
 def test_the_profile_is_the_mean_of_open_sales() -> None:
-    plan = crowded_plan()
-    rollout = play(plan, list_price(plan), sales=60, seed=0)
+    sale = crowded_sale()
+    rollout = play(sale, list_price(sale), sales=60, seed=0)
     means = {
         "visitors": rollout.totals["exogenous_visitors"] + rollout.totals["attracted_visitors"],
         "paid": rollout.totals["paid"],
@@ -208,9 +208,9 @@ def test_the_profile_is_the_mean_of_open_sales() -> None:
     for name, totals in means.items():
         assert rollout.profile[name].sum() == pytest.approx(totals.mean(), rel=1e-12)
     assert rollout.profile["utilization"].mean() == pytest.approx(rollout.totals["utilization"].mean(), rel=1e-12)
-    left = rollout.totals["leftover"].mean() / plan.stock.sum()
+    left = rollout.totals["leftover"].mean() / sale.stock.sum()
     assert rollout.profile["stock_left_share"][-1] == pytest.approx(left, rel=1e-12)
-    np.testing.assert_array_equal(rollout.profile["depth"], np.zeros((plan.ticks, plan.products)))
+    np.testing.assert_array_equal(rollout.profile["depth"], np.zeros((sale.ticks, sale.products)))
 
 
 def test_a_profile_ends_where_the_last_sale_closes() -> None:
@@ -218,9 +218,9 @@ def test_a_profile_ends_where_the_last_sale_closes() -> None:
         def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
             return np.tile(np.array([1, 3, 2]), (observation.shape[0], 1))
 
-    plan = replace(crowded_plan(), server_changes=(-1, 0, 1))
-    policy = ClosesAtOnce(plan, action={"timing": ("hold", "release", "push", "close"), "per_product": False})
-    rollout = play(plan, policy, sales=20, seed=0)
+    sale = replace(crowded_sale(), server_changes=(-1, 0, 1))
+    policy = ClosesAtOnce(sale, action={"timing": ("hold", "release", "push", "close"), "per_product": False})
+    rollout = play(sale, policy, sales=20, seed=0)
     assert rollout.steps == 20
     assert np.isfinite(rollout.profile["paid"][0])
     assert np.isnan(rollout.profile["paid"][1:]).all()
@@ -230,24 +230,24 @@ def test_a_profile_ends_where_the_last_sale_closes() -> None:
 
 def test_progress_is_told_of_every_tick() -> None:
     told: list[int] = []
-    plan = crowded_plan()
-    play(plan, list_price(plan), sales=3, seed=0, progress=told.append)
-    assert sum(told) == plan.ticks
+    sale = crowded_sale()
+    play(sale, list_price(sale), sales=3, seed=0, progress=told.append)
+    assert sum(told) == sale.ticks
 
 
 @pytest.mark.parametrize(("name", "value"), [("sales", 0), ("seed", -1), ("seed", 0.5), ("threads", 0)])
 def test_impossible_arguments_are_refused_with_their_value(name: str, value: Any) -> None:
-    plan = crowded_plan()
+    sale = crowded_sale()
     arguments: dict[str, Any] = {"sales": 2, "seed": 0} | {name: value}
     with pytest.raises(InputError, match=str(value)):
-        play(plan, list_price(plan), **arguments)
+        play(sale, list_price(sale), **arguments)
 
 
 def test_a_policy_of_another_sale_is_refused_before_anything_is_played() -> None:
     told: list[int] = []
-    network = random_network(crowded_plan(products=2))
+    network = random_network(crowded_sale(products=2))
     with pytest.raises(InputError, match="train it on this sale"):
-        play(crowded_plan(products=3), network, sales=2, seed=0, progress=told.append)
+        play(crowded_sale(products=3), network, sales=2, seed=0, progress=told.append)
     assert not told
 
 

@@ -22,8 +22,8 @@ RUN = ("run", "world.folder=world")
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Start:
     """Starts programs in a folder with a World and a bundle that fits the default sale on it."""
     small_world().save(tmp_path / "world")
-    plan = grocery_evening(small_world()).plan()
-    save_policy(random_network(plan), tmp_path / "bundle", probes=random_observations(plan, 8))
+    sale = grocery_evening(small_world()).compile()
+    save_policy(random_network(sale), tmp_path / "bundle", probes=random_observations(sale, 8))
     return starter(monkeypatch, capsys, tmp_path)
 
 

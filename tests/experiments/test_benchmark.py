@@ -20,7 +20,7 @@ from flashsim.errors import InputError
 from flashsim.files import read_json
 from flashsim.reference import g1
 from flashsim.scenarios import Calendar, Failures, Outage, Rush, flaky_platform, shopping_festival
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.failures import FEED_FREEZES
 
 QUICK = BenchmarkConfig(
@@ -57,7 +57,7 @@ def test_what_cannot_be_measured_is_refused(changes: dict[str, object]) -> None:
         BenchmarkConfig(**changes)  # type: ignore[arg-type]
 
 
-def eventful_plan() -> Plan:
+def eventful_sale() -> CompiledSale:
     """Half an hour in which every part is on, servers are too few, and everything that can fail does."""
     sale = shopping_festival(make_world(products=2, segments=2))
     return replace(
@@ -69,20 +69,20 @@ def eventful_plan() -> Plan:
         carts=replace(sale.carts, lead_time=6),
         server_changes=(-2, 0, 2),
         failures=Failures(pool=Outage(None, 4), payment=Outage(14, 3), traffic=Outage(20, 2), traffic_factor=3.0),
-    ).plan()
+    ).compile()
 
 
 def test_the_naive_env_is_an_env_and_opens_with_what_the_simulator_shows() -> None:
-    check_env(NaiveSale(eventful_plan()), skip_render_check=True)
-    plan = eventful_plan()
-    naive = NaiveSale(plan)
-    seen, _ = FlashSaleVectorEnv(plan).reset(seed=0)
+    check_env(NaiveSale(eventful_sale()), skip_render_check=True)
+    sale = eventful_sale()
+    naive = NaiveSale(sale)
+    seen, _ = FlashSaleVectorEnv(sale).reset(seed=0)
     np.testing.assert_array_equal(naive.reset(seed=0)[0], seen[0])
 
 
-def played_fast(plan: Plan, orders: NDArray[np.int64], *, sales: int) -> NDArray[np.float64]:
+def played_fast(sale: CompiledSale, orders: NDArray[np.int64], *, sales: int) -> NDArray[np.float64]:
     """Reward and observation (sale, tick, 1 + feature) under the same orders (tick, head) in every sale."""
-    env, rows = FlashSaleVectorEnv(plan, num_envs=sales), []
+    env, rows = FlashSaleVectorEnv(sale, num_envs=sales), []
     env.reset(seed=0)
     for order in orders:
         seen, reward, *_, info = env.step(np.tile(order, (sales, 1)))
@@ -91,11 +91,11 @@ def played_fast(plan: Plan, orders: NDArray[np.int64], *, sales: int) -> NDArray
     return np.stack(rows, axis=1)
 
 
-def played_naively(plan: Plan, orders: NDArray[np.int64], *, sales: int) -> NDArray[np.float64]:
+def played_naively(sale: CompiledSale, orders: NDArray[np.int64], *, sales: int) -> NDArray[np.float64]:
     """Likewise, one sale after another."""
-    env, rows = NaiveSale(plan), []
-    for sale in range(sales):
-        env.reset(seed=sale)
+    env, rows = NaiveSale(sale), []
+    for reference in range(sales):
+        env.reset(seed=reference)
         rows.append([np.concatenate([[step[1]], step[0]]) for step in (env.step(order) for order in orders)])
     return np.array(rows)
 
@@ -108,22 +108,22 @@ def standard_errors_apart(first: NDArray[np.float64], second: NDArray[np.float64
 
 def test_the_naive_env_simulates_the_same_sale() -> None:
     """Means and variances of the reward and of every column seen, tick by tick, within five standard errors."""
-    plan = eventful_plan()
-    space = ActionCodec(plan, ActionConfig()).space
+    sale = eventful_sale()
+    space = ActionCodec(sale, ActionConfig()).space
     space.seed(0)
-    orders = np.array([space.sample() for _ in range(plan.ticks)])
-    fast, naive = played_fast(plan, orders, sales=2_000), played_naively(plan, orders, sales=200)
+    orders = np.array([space.sample() for _ in range(sale.ticks)])
+    fast, naive = played_fast(sale, orders, sales=2_000), played_naively(sale, orders, sales=200)
     center = fast.mean(axis=0)
     assert (standard_errors_apart(fast, naive) <= 5.0).all()
     assert (standard_errors_apart((fast - center) ** 2, (naive - center) ** 2) <= 5.0).all()
 
 
 def test_the_naive_env_shows_what_it_showed_while_the_screen_is_frozen() -> None:
-    plan = flaky_platform(make_world(products=2, segments=2)).plan()
-    naive = NaiveSale(plan)
+    sale = flaky_platform(make_world(products=2, segments=2)).compile()
+    naive = NaiveSale(sale)
     naive.reset(seed=0)
-    hold = ActionCodec(plan, ActionConfig()).sizes * 0
-    for tick in range(plan.ticks):
+    hold = ActionCodec(sale, ActionConfig()).sizes * 0
+    for tick in range(sale.ticks):
         before = naive.screen
         seen = naive.step(hold)[0]
         assert np.array_equal(seen, before) == naive.outages.fails(FEED_FREEZES, tick)
@@ -131,4 +131,4 @@ def test_the_naive_env_shows_what_it_showed_while_the_screen_is_frozen() -> None
 
 def test_the_naive_env_refuses_the_queue_of_a_reference_sale() -> None:
     with pytest.raises(InputError, match="ticks of many services"):
-        NaiveSale(g1().plan())
+        NaiveSale(g1().compile())

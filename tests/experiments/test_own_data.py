@@ -73,7 +73,7 @@ def test_own_tables_make_a_world_and_its_record(start: Start) -> None:
         "· not learned: response to price of p2: base World, all products: p2 was sold at one price, 11" in ended.stdout
     )
     assert json.loads(Path("out/run.json").read_text())["data"]["world"] == world.fingerprint()
-    Scenario(world=world, name="sale", story="A sale on one's own numbers.", ticks=10, depths=(0.0, 0.2)).plan()
+    Scenario(world=world, name="sale", story="A sale on one's own numbers.", ticks=10, depths=(0.0, 0.2)).compile()
 
 
 def test_a_mapping_spells_the_tables_and_gives_the_same_world(start: Start) -> None:

@@ -14,7 +14,7 @@ from flashsim.evaluation.records import load_rollouts
 from flashsim.policies.bundle import CARD_FILE, save_policy
 from flashsim.reference import g0
 from flashsim.scenarios import scenario_named
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from tests.experiments.programs import SMALL_SALE, Start, files, small_world, starter
 from tests.made_policies import random_network, random_observations
 
@@ -26,21 +26,21 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     return starter(monkeypatch, capsys, tmp_path)
 
 
-def small_plan(folder: Path) -> Plan:
+def small_sale(folder: Path) -> CompiledSale:
     """The sale of ``SETTINGS``; its World is saved to ``folder/world``."""
     world = small_world()
     world.save(folder / "world")
-    return replace(scenario_named("grocery_evening", world), ticks=65).plan()
+    return replace(scenario_named("grocery_evening", world), ticks=65).compile()
 
 
-def save(plan: Plan, folder: Path, **action: float) -> None:
-    policy = random_network(plan, action=ActionConfig(**action))  # type: ignore[arg-type]
-    save_policy(policy, folder, probes=random_observations(plan, 8))
+def save(sale: CompiledSale, folder: Path, **action: float) -> None:
+    policy = random_network(sale, action=ActionConfig(**action))  # type: ignore[arg-type]
+    save_policy(policy, folder, probes=random_observations(sale, 8))
 
 
 def test_a_bundle_plays_a_scenario(start: Start, tmp_path: Path) -> None:
-    plan = small_plan(tmp_path)
-    save(plan, tmp_path / "bundle", max_discount=0.2, min_servers=4)
+    sale = small_sale(tmp_path)
+    save(sale, tmp_path / "bundle", max_discount=0.2, min_servers=4)
     ended = start("play", "bundle=bundle", *SETTINGS, "output=one")
     assert ended.code == 0, ended.stderr
     for kpi in KPIS:
@@ -58,7 +58,7 @@ def test_a_bundle_plays_a_scenario(start: Start, tmp_path: Path) -> None:
     profit = kpis["profit"]
     assert profit["low"] <= profit["mean"] <= profit["high"]
     assert profit["mean"] == pytest.approx(sales.groupby("member")["profit"].mean().mean())
-    assert set(sales["member"]) <= set(plan.heldout_members)
+    assert set(sales["member"]) <= set(sale.heldout_members)
     (rollout,) = load_rollouts(tmp_path / "one" / "rollouts")
     np.testing.assert_array_equal(rollout.totals["revenue"], sales["revenue"])
     assert (tmp_path / "one" / "course.svg").read_text().startswith("<?xml")
@@ -70,7 +70,7 @@ def test_a_bundle_plays_a_scenario(start: Start, tmp_path: Path) -> None:
 
 
 def test_the_same_sales_are_played_again(start: Start, tmp_path: Path) -> None:
-    save(small_plan(tmp_path), tmp_path / "bundle")
+    save(small_sale(tmp_path), tmp_path / "bundle")
     for output in ("one", "two"):
         assert start("play", "bundle=bundle", *SETTINGS, f"output={output}").code == 0
     for name in ("kpis.csv", "sales.csv", "profile.csv", "rollouts/0000.safetensors", "course.svg", "responses.svg"):
@@ -78,7 +78,7 @@ def test_the_same_sales_are_played_again(start: Start, tmp_path: Path) -> None:
 
 
 def test_the_worth_of_what_it_sees_is_told(start: Start, tmp_path: Path) -> None:
-    save(g0().plan(), tmp_path / "bundle")
+    save(g0().compile(), tmp_path / "bundle")
     ended = start("play", "bundle=bundle", "scenario=g0", "sales=400", "resamples=200", "importance=true", "output=one")
     assert ended.code == 0, ended.stderr
     table = pd.read_csv(tmp_path / "one" / "importance.csv")
@@ -90,7 +90,7 @@ def test_the_worth_of_what_it_sees_is_told(start: Start, tmp_path: Path) -> None
 
 
 def test_a_reference_sale_is_told_exactly_and_played(start: Start, tmp_path: Path) -> None:
-    save(g0().plan(), tmp_path / "bundle")
+    save(g0().compile(), tmp_path / "bundle")
     ended = start("play", "bundle=bundle", "scenario=g0", "sales=4000", "resamples=200", "output=one")
     assert ended.code == 0, ended.stderr
     exact = json.loads((tmp_path / "one" / "exact.json").read_text())
@@ -101,9 +101,9 @@ def test_a_reference_sale_is_told_exactly_and_played(start: Start, tmp_path: Pat
 
 
 def test_what_cannot_be_played_is_refused(start: Start, tmp_path: Path) -> None:
-    save(small_plan(tmp_path), tmp_path / "bundle")
+    save(small_sale(tmp_path), tmp_path / "bundle")
     changed = tmp_path / "changed"
-    save(g0().plan(), changed)
+    save(g0().compile(), changed)
     card = json.loads((changed / CARD_FILE).read_text())
     (changed / CARD_FILE).write_text(json.dumps(card | {"name": "another"}))
     for arguments, words in (

@@ -14,7 +14,7 @@ from flashsim.errors import InputError
 from flashsim.files import sha256
 from flashsim.policies.bundle import NetworkPolicy
 from flashsim.reference import g0, j1, solve
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from tests.made_policies import JointTablePolicy, TablePolicy, random_network
 
 TABLE = {"rates": [[0.5, 1.0], [0.5, 1.0]], "prices": [10, 8], "stock": 1}
@@ -42,10 +42,10 @@ def test_a_name_and_a_table_that_do_not_go_together_are_refused() -> None:
 
 
 def test_the_exact_result_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    menu, joint = g0(), j1()
-    report_exactly(menu, TablePolicy(menu.plan(), solve(menu).policy), folder=tmp_path)
+    price_index, joint = g0(), j1()
+    report_exactly(price_index, TablePolicy(price_index.compile(), solve(price_index).policy), folder=tmp_path)
     assert json.loads((tmp_path / "exact.json").read_text())["share"] == pytest.approx(1.0)
-    report_exactly(joint, JointTablePolicy(joint.plan(), solve(joint).policy), folder=tmp_path)
+    report_exactly(joint, JointTablePolicy(joint.compile(), solve(joint).policy), folder=tmp_path)
     assert json.loads((tmp_path / "exact.json").read_text())["value"] == pytest.approx(184.6421, abs=5.1e-5)
     assert "joint table earns 184.6421, exactly; the optimum is 184.6421 (100.00%)" in capsys.readouterr().out
 
@@ -56,8 +56,8 @@ def test_training_on_a_table_tells_the_exact_result(
 ) -> None:
     """All but the learning itself, in place of which there is a network of random weights."""
 
-    def no_learning(plan: Plan, *_: object, **__: object) -> NetworkPolicy:
-        return random_network(plan)
+    def no_learning(sale: CompiledSale, *_: object, **__: object) -> NetworkPolicy:
+        return random_network(sale)
 
     monkeypatch.setattr(train, "train_agent", no_learning)
     table, output = tmp_path / "mine.json", tmp_path / "out"
@@ -80,9 +80,9 @@ def test_every_reference_sale_is_an_experiment(
     """One family of settings: the experiment names the sale and nothing else."""
     met: list[tuple[str, AgentConfig]] = []
 
-    def no_learning(plan: Plan, config: AgentConfig, **_: object) -> NetworkPolicy:
-        met.append((plan.name, config))
-        return random_network(plan)
+    def no_learning(sale: CompiledSale, config: AgentConfig, **_: object) -> NetworkPolicy:
+        met.append((sale.name, config))
+        return random_network(sale)
 
     monkeypatch.setattr(train, "train_agent", no_learning)
     monkeypatch.setattr(train, "report_exactly", lambda *_, **__: None)

@@ -15,10 +15,10 @@ SALES = 40
 
 def test_members_and_frailties_are_those_that_the_sale_itself_draws() -> None:
     world = make_world()
-    plan = make_scenario(world).plan()
-    plan = plan.with_members((*plan.training_members, *plan.heldout_members))
+    sale = make_scenario(world).compile()
+    sale = sale.with_members((*sale.training_members, *sale.heldout_members))
     action = ActionConfig(heads=("discount",), per_product=False)
-    batch = SaleBatch(plan, SALES, action=action, reward=RewardConfig(), domain=streams.EVALUATION_DOMAIN)
+    batch = SaleBatch(sale, SALES, action=action, reward=RewardConfig(), domain=streams.EVALUATION_DOMAIN)
     seeds = consecutive_seeds(5, SALES)
     batch.seed(seeds)
     batch.observe()

@@ -29,12 +29,12 @@ def table() -> pd.DataFrame:
     [
         "data.purchases",
         "data.traffic",
-        "models.retention",
-        "models.traffic",
-        "models.traffic_scores",
-        "models.bursts",
-        "models.rush",
-        "models.world_cup",
+        "models.customers.retention",
+        "models.traffic.forecast",
+        "models.traffic.scores",
+        "models.traffic.bursts",
+        "models.traffic.rush",
+        "models.traffic.world_cup",
     ],
 )
 def test_the_example_of_a_module_runs(

@@ -37,11 +37,11 @@ from flashsim.rules import (
     fluid_programs,
     list_price,
     optimal,
-    planned_sale,
     priced_by_programs,
+    reference_of,
     run_out_price,
 )
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.servers import ServerParams
 from flashsim.sim.streams import TRAINING_DOMAIN
 from tests.worlds import make_scenario, make_world, without_frailty
@@ -63,28 +63,28 @@ EXACT = 1e-4  # what is known has four decimals, and rates are rounded to 32 bit
 )
 def test_the_fitted_program_earns_the_optimum_of_a_reference_sale(name: str, optimum: float) -> None:
     sale = REFERENCE_SALES[name]()
-    assert exact_value(sale, optimal(sale.plan())) == pytest.approx(optimum, abs=EXACT)
-    assert solve(planned_sale(sale.plan())).value == pytest.approx(solve(sale).value, rel=1e-12)
+    assert exact_value(sale, optimal(sale.compile())) == pytest.approx(optimum, abs=EXACT)
+    assert solve(reference_of(sale.compile())).value == pytest.approx(solve(sale).value, rel=1e-12)
 
 
 @pytest.mark.parametrize(("lag", "truth"), [(0, 178.1571), (1, 173.0329), (2, 147.6743)])
 def test_two_teams_earn_what_is_known(lag: int, truth: float) -> None:
-    assert exact_value(j1(lag), two_teams_exactly(j1(lag).plan())) == pytest.approx(truth, abs=EXACT)
+    assert exact_value(j1(lag), two_teams_exactly(j1(lag).compile())) == pytest.approx(truth, abs=EXACT)
 
 
 @pytest.mark.parametrize(("name", "value", "index"), [("g1", 3194.2282, 2), ("g3", 2837.0719, 1)])
 def test_the_search_finds_the_best_held_price_of_a_reference_sale(name: str, value: float, index: int) -> None:
     sale = REFERENCE_SALES[name]()
-    found = search_fixed(sale.plan(), ticks=100_000, seed=0, sales=512, operations=[SCHEDULED])
-    assert found.menu == (index,)
-    held = fixed(sale.plan(), found.menu, operations=SCHEDULED)
+    found = search_fixed(sale.compile(), ticks=100_000, seed=0, sales=512, operations=[SCHEDULED])
+    assert found.price_index == (index,)
+    held = fixed(sale.compile(), found.price_index, operations=SCHEDULED)
     assert exact_value(sale, held) == pytest.approx(value, abs=EXACT)
 
 
 @pytest.mark.parametrize("name", ["g0", "g1", "g3"])
 def test_the_fluid_program_has_the_value_of_the_fluid_bound(name: str) -> None:
     sale = REFERENCE_SALES[name]()
-    (program,) = fluid_programs(sale.plan(), visit_cost=0.0)
+    (program,) = fluid_programs(sale.compile(), visit_cost=0.0)
     assert program.value(float(sale.stock)) == pytest.approx(fluid_value(sale), rel=1e-7)
 
 
@@ -113,21 +113,21 @@ def test_the_greedy_solution_is_that_of_a_solver_of_linear_programs(
 def test_a_fluid_program_solved_anew_is_near_the_optimum(name: str, share: float) -> None:
     """And beats the best path announced beforehand (98.0 and 98.7 %)."""
     sale = REFERENCE_SALES[name]()
-    assert share * solve(sale).value < exact_value(sale, fluid_lp(sale.plan(), SCHEDULED)) <= solve(sale).value
+    assert share * solve(sale).value < exact_value(sale, fluid_lp(sale.compile(), SCHEDULED)) <= solve(sale).value
 
 
 @pytest.mark.parametrize("name", ["LinUCB", "Thompson sampling"])
 def test_a_bandit_learns_more_than_a_held_price_earns(name: Any) -> None:
-    sale = REFERENCE_SALES["g1"]()
-    plan = sale.plan()
-    learned = [learn_bandit(plan, name, sales=256, seed=seed, operations=SCHEDULED) for seed in (0, 0, 1)]
+    reference = REFERENCE_SALES["g1"]()
+    sale = reference.compile()
+    learned = [learn_bandit(sale, name, sales=256, seed=seed, operations=SCHEDULED) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(learned[0].response, learned[1].response)
     assert not np.array_equal(learned[0].response, learned[2].response)
-    assert 3194.2282 < exact_value(sale, bandit_rule(plan, learned[0], SCHEDULED)) <= 3400.4232
+    assert 3194.2282 < exact_value(reference, bandit_rule(sale, learned[0], SCHEDULED)) <= 3400.4232
 
 
-def one_product() -> Plan:
-    return make_scenario(make_world(products=1, population=4.0), stock_cover=2.0).plan()
+def one_product() -> CompiledSale:
+    return make_scenario(make_world(products=1, population=4.0), stock_cover=2.0).compile()
 
 
 def test_a_scheduled_scaler_has_its_servers_in_force_when_the_visitors_come() -> None:
@@ -135,25 +135,25 @@ def test_a_scheduled_scaler_has_its_servers_in_force_when_the_visitors_come() ->
     world = without_frailty(make_world(products=1, population=400.0, members=2))
     servers = ServerParams(start_servers=20, max_servers=400, lag=4, service_rate=200.0)
     changes = tuple(range(-200, 201))
-    plan = make_scenario(world, ticks=30, waves=((0, 1.0),), stock_cover=50.0, servers=servers, server_changes=changes)
-    made = plan.plan()
+    sale = make_scenario(world, ticks=30, waves=((0, 1.0),), stock_cover=50.0, servers=servers, server_changes=changes)
+    made = sale.compile()
     rollout = play(made, fixed(made, (2,), operations=Operations(target=0.5, scaler="scheduled")), sales=200, seed=0)
     needed = made.forecast.visitors[:-1, 2] / (200.0 * 0.5)
     np.testing.assert_allclose(rollout.profile["servers_online"][4:], needed[4:], rtol=0.15, atol=1.0)
 
 
 def test_without_capacity_nobody_is_lost_and_servers_cost_nothing() -> None:
-    plan = without_capacity(one_product())
-    totals = play(plan, list_price(plan), sales=20, seed=0).totals
+    sale = without_capacity(one_product())
+    totals = play(sale, list_price(sale), sales=20, seed=0).totals
     for name in ("server_cost", "penalty", "abandoned", "errors"):
         assert not totals[name].any()
 
 
 def test_the_price_team_takes_what_earns_most_where_capacity_is_no_matter() -> None:
-    plan = one_product()
+    sale = one_product()
     rules: dict[str, Any] = {"list price": list_price, "run-out price": run_out_price}
-    found = search_teams(plan, rules, seed=3, sales=64)
-    blind = without_capacity(plan).with_members(plan.training_members)
+    found = search_teams(sale, rules, seed=3, sales=64)
+    blind = without_capacity(sale).with_members(sale.training_members)
     profit = {
         (name, pushes): play(blind, rule(blind, Operations(pushes=pushes)), sales=64, seed=3, domain=TRAINING_DOMAIN)
         .totals["profit"]
@@ -163,47 +163,47 @@ def test_the_price_team_takes_what_earns_most_where_capacity_is_no_matter() -> N
     }
     assert (found.rule, found.operations.pushes) == max(profit, key=lambda offer: profit[offer])
     assert found.operations.opening_ticks == 0
-    policy = two_teams(plan, rules, found)
+    policy = two_teams(sale, rules, found)
     assert policy.name == "two teams"
-    seen = SaleBatch(plan, 4, action=ActionConfig(), reward=RewardConfig(), domain=TRAINING_DOMAIN)
+    seen = SaleBatch(sale, 4, action=ActionConfig(), reward=RewardConfig(), domain=TRAINING_DOMAIN)
     seen.seed(np.arange(4, dtype=np.uint64))
-    given = rules[found.rule](plan, found.operations)
+    given = rules[found.rule](sale, found.operations)
     np.testing.assert_array_equal(policy.act(seen.observe()), given.act(seen.observe()))
 
 
-def computed_rules(plan: Plan) -> dict[str, Any]:
-    programs = fitted_programs(plan)
-    learned = learn_bandit(plan, "LinUCB", sales=16, seed=0, batch=16)
+def computed_rules(sale: CompiledSale) -> dict[str, Any]:
+    programs = fitted_programs(sale)
+    learned = learn_bandit(sale, "LinUCB", sales=16, seed=0, batch=16)
     return {
         "fluid LP": fluid_lp,
-        "fitted DP": lambda plan, how: priced_by_programs(plan, programs, how),
-        "LinUCB": lambda plan, how: bandit_rule(plan, learned, how),
+        "fitted DP": lambda sale, how: priced_by_programs(sale, programs, how),
+        "LinUCB": lambda sale, how: bandit_rule(sale, learned, how),
     }
 
 
 def test_computed_baselines_read_the_observation_alone() -> None:
     """Any observation gets orders, the same in any batch and at any time."""
-    plan = make_scenario().plan()
-    width = SaleBatch(plan, 1, action=ActionConfig(), reward=RewardConfig(), domain=0).observation_space.shape[0]
+    sale = make_scenario().compile()
+    width = SaleBatch(sale, 1, action=ActionConfig(), reward=RewardConfig(), domain=0).observation_space.shape[0]
     seen = np.random.default_rng(0).random((60, width), dtype=np.float32)
-    for rule in computed_rules(plan).values():
+    for rule in computed_rules(sale).values():
         for scaler in ("tracking", "scheduled"):
-            policy = rule(plan, Operations(pushes=True, scaler=scaler))
+            policy = rule(sale, Operations(pushes=True, scaler=scaler))
             whole = policy.act(seen)
             np.testing.assert_array_equal(policy.act(seen[::-1])[::-1], whole)
             np.testing.assert_array_equal(np.concatenate([policy.act(row[None]) for row in seen]), whole)
 
 
-def mean_depth(plan: Plan, policy: Any) -> float:
-    return float(play(plan, policy, sales=30, seed=0).products["depth"].mean())
+def mean_depth(sale: CompiledSale, policy: Any) -> float:
+    return float(play(sale, policy, sales=30, seed=0).products["depth"].mean())
 
 
 @pytest.mark.parametrize("rule", ["fluid LP", "fitted DP"])
 def test_computed_prices_fall_with_the_stock(rule: str) -> None:
     depths = []
     for cover in (0.3, 2.0, 8.0):
-        plan = make_scenario(make_world(products=1, population=4.0), stock_cover=cover, salvage_share=0.0).plan()
-        depths.append(mean_depth(plan, computed_rules(plan)[rule](plan, Operations())))
+        sale = make_scenario(make_world(products=1, population=4.0), stock_cover=cover, salvage_share=0.0).compile()
+        depths.append(mean_depth(sale, computed_rules(sale)[rule](sale, Operations())))
     assert depths == sorted(depths)
     assert depths[0] < 0.02 < depths[1] < depths[2]
 
@@ -211,10 +211,10 @@ def test_computed_prices_fall_with_the_stock(rule: str) -> None:
 @pytest.mark.slow
 def test_the_field_makes_every_baseline_under_its_name() -> None:
     scenario = make_scenario(make_world(products=1, population=1.0), ticks=6, waves=((0, 1.0),))
-    plan = replace(scenario, depths=(0.0, 0.3)).plan()
+    sale = replace(scenario, depths=(0.0, 0.3)).compile()
     told: list[int] = []
     known = BASELINES | BANDITS
-    field = Field(plan, ticks=1, seed=0, known=known, progress=told.append)
+    field = Field(sale, ticks=1, seed=0, known=known, progress=told.append)
     policies = field.make(tuple(known))
     assert [policy.name for policy in policies] == list(known)
     assert set(field.facts) == set(known)
@@ -236,7 +236,7 @@ def test_an_unknown_field_is_refused_in_words(names: tuple[str, ...], words: str
 
 
 def test_searches_choose_among_what_they_are_given() -> None:
-    plan = one_product()
+    sale = one_product()
     given = [Operations(target=0.9), Operations(target=0.3, scaler="scheduled")]
-    assert best_operations(plan, list_price, seed=0, sales=16, operations=given) in given
-    assert search_fixed(plan, ticks=1, seed=0, sales=16, operations=given[:1]).operations == given[0]
+    assert best_operations(sale, list_price, seed=0, sales=16, operations=given) in given
+    assert search_fixed(sale, ticks=1, seed=0, sales=16, operations=given[:1]).operations == given[0]

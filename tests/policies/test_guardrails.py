@@ -15,7 +15,7 @@ from flashsim.evaluation.limits.exact import exact_value
 from flashsim.evaluation.rollout import check_policy, play
 from flashsim.policies.bundle import NetworkPolicy, load_policy, save_policy
 from flashsim.reference import j1, solve
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams
 from flashsim.sim.traffic import TrafficParams
@@ -23,17 +23,17 @@ from tests.made_policies import random_network, random_observations
 from tests.worlds import make_scenario, make_world
 
 
-def plan_with(most: int) -> Plan:
+def sale_with(most: int) -> CompiledSale:
     """A sale in which all there is can be ordered, with ``most`` servers."""
     return make_scenario(
         make_world(products=2),
         servers=ServerParams(start_servers=6, max_servers=most),
         traffic=TrafficParams(push_budget=2),
         carts=StockParams(lots=2),
-    ).plan()
+    ).compile()
 
 
-PLAN = plan_with(12)
+SALE = sale_with(12)
 KINDS = {
     "heads": ActionConfig(),
     "one for all": ActionConfig(per_product=False),
@@ -51,34 +51,34 @@ KINDS = {
         every=5,
     ),
 }
-SEEN = random_observations(PLAN, 2_000)
+SEEN = random_observations(SALE, 2_000)
 
 
-def ordered(plan: Plan, seen: NDArray[np.float32]) -> NDArray[np.int64]:
+def ordered(sale: CompiledSale, seen: NDArray[np.float32]) -> NDArray[np.int64]:
     """Servers last ordered, (sale,)."""
-    column = ActionCodec(plan, ActionConfig()).dashboard.columns["servers_ordered"]
-    return np.rint(seen[:, column] * plan.tables.servers.max_servers).astype(np.int64)
+    column = ActionCodec(sale, ActionConfig()).dashboard.columns["servers_ordered"]
+    return np.rint(seen[:, column] * sale.tables.servers.max_servers).astype(np.int64)
 
 
 def railed(kind: str, **limits: float) -> NetworkPolicy:
-    return random_network(PLAN, action=replace(KINDS[kind], **limits))  # type: ignore[arg-type]
+    return random_network(SALE, action=replace(KINDS[kind], **limits))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_order_breaks_the_guard_rails(kind: str) -> None:
     policy = railed(kind, max_discount=0.25, min_servers=5)
-    codec = ActionCodec(PLAN, ActionConfig(**policy.action))
+    codec = ActionCodec(SALE, ActionConfig(**policy.action))
     orders = codec.decode(codec.check(policy.act(SEEN), len(SEEN)), SEEN)
-    depth = np.take_along_axis(PLAN.depths[None], orders.menu[..., None], axis=2)
+    depth = np.take_along_axis(SALE.depths[None], orders.price_index[..., None], axis=2)
     assert depth.max() <= 0.25
     assert depth.max() > 0.0
-    had = ordered(PLAN, SEEN)
-    assert (had + orders.change >= np.minimum(5, had + max(PLAN.server_changes))).all()
-    assert np.isin(orders.change, PLAN.server_changes).all()
+    had = ordered(SALE, SEEN)
+    assert (had + orders.change >= np.minimum(5, had + max(SALE.server_changes))).all()
+    assert np.isin(orders.change, SALE.server_changes).all()
     free = railed(kind)
-    codec = ActionCodec(PLAN, ActionConfig(**free.action))
+    codec = ActionCodec(SALE, ActionConfig(**free.action))
     orders = codec.decode(codec.check(free.act(SEEN), len(SEEN)), SEEN)
-    assert np.take_along_axis(PLAN.depths[None], orders.menu[..., None], axis=2).max() > 0.25
+    assert np.take_along_axis(SALE.depths[None], orders.price_index[..., None], axis=2).max() > 0.25
 
 
 @pytest.mark.parametrize("kind", ["heads", "one for all", "flat", "around", "around, one for all"])
@@ -97,15 +97,15 @@ def test_a_policy_that_steers_is_never_ruled_out_and_plays_what_it_learned(kind:
     policy, free = railed(kind, max_discount=0.25, min_servers=5), railed(kind)
     np.testing.assert_array_equal(policy.act(SEEN), free.act(SEEN))
     cut, whole = (
-        ActionCodec(PLAN, ActionConfig(**one.action)).decode(one.act(SEEN), SEEN).menu for one in (policy, free)
+        ActionCodec(SALE, ActionConfig(**one.action)).decode(one.act(SEEN), SEEN).price_index for one in (policy, free)
     )
-    deepest = int((PLAN.depths[0] <= 0.25).sum()) - 1
+    deepest = int((SALE.depths[0] <= 0.25).sum()) - 1
     np.testing.assert_array_equal(cut, np.minimum(whole, deepest))
     assert (cut != whole).any()
 
 
 def test_guard_rails_of_a_sale_with_other_servers_are_refused() -> None:
-    more = plan_with(24)
+    more = sale_with(24)
     with pytest.raises(InputError, match=r"guard-rails with server_range \(1, 12\), the sale .* needs \[1, 24\]"):
         check_policy(more, railed("heads", min_servers=5))
     check_policy(more, railed("heads"))
@@ -115,7 +115,7 @@ def test_the_choice_of_a_network_that_keeps_to_them_is_its_own() -> None:
     """Of all allowed choices that of largest score, head by head."""
     policy = railed("heads", max_discount=0.25)
     scores = policy.outputs(SEEN)
-    allowed = int((PLAN.depths[0] <= 0.25).sum())
+    allowed = int((SALE.depths[0] <= 0.25).sum())
     np.testing.assert_array_equal(policy.act(SEEN)[:, 0], scores[:, :allowed].argmax(axis=1))
 
 
@@ -123,14 +123,14 @@ def test_the_choice_of_a_network_that_keeps_to_them_is_its_own() -> None:
 def test_masks_follow_from_what_is_observed(kind: str) -> None:
     """Along whole sales: what a masked policy may choose is what the sale says is feasible."""
     action = KINDS[kind]
-    policy = random_network(PLAN, action=action, is_masked=True)
-    batch = SaleBatch(PLAN, 32, action=action, reward=RewardConfig(), domain=0)
+    policy = random_network(SALE, action=action, is_masked=True)
+    batch = SaleBatch(SALE, 32, action=action, reward=RewardConfig(), domain=0)
     batch.seed(np.arange(32, dtype=np.uint64))
     observation = batch.observe()
     columns = {name: place for place, name in enumerate(policy.observation)}
     rng = np.random.default_rng(0)
     infeasible = 0
-    for _ in range(PLAN.ticks // action.every):
+    for _ in range(SALE.ticks // action.every):
         masks = batch.masks()
         infeasible += int((~masks).sum())
         if not action.flat:
@@ -146,13 +146,13 @@ def test_masks_follow_from_what_is_observed(kind: str) -> None:
 
 def test_a_sale_played_on_rails_shows_it(tmp_path: Path) -> None:
     """Loaded from disk; a sale that starts below the minimum is brought up at once."""
-    plan = make_scenario(make_world(products=2), servers=ServerParams(start_servers=3, max_servers=12, lag=0)).plan()
-    policy = random_network(plan, action=ActionConfig(max_discount=0.2, min_servers=6))
-    save_policy(policy, tmp_path / "bundle", probes=random_observations(plan, 16))
+    sale = make_scenario(make_world(products=2), servers=ServerParams(start_servers=3, max_servers=12, lag=0)).compile()
+    policy = random_network(sale, action=ActionConfig(max_discount=0.2, min_servers=6))
+    save_policy(policy, tmp_path / "bundle", probes=random_observations(sale, 16))
     loaded = load_policy(tmp_path / "bundle")
     assert loaded.rails == policy.rails
     assert (loaded.rails.max_discount, loaded.rails.min_servers) == (0.2, 6)
-    profile = play(plan, loaded, sales=32, seed=0).profile
+    profile = play(sale, loaded, sales=32, seed=0).profile
     assert profile["depth"].max() <= 0.2
     assert profile["servers_online"].min() >= 6.0
 
@@ -160,16 +160,16 @@ def test_a_sale_played_on_rails_shows_it(tmp_path: Path) -> None:
 def test_a_joint_sale_is_brought_up_to_its_rails_one_step_a_period() -> None:
     """It starts with one server, and its menu of changes holds no step of two."""
     sale = j1()
-    value = exact_value(sale, random_network(sale.plan(), action=ActionConfig(min_servers=3)))
+    value = exact_value(sale, random_network(sale.compile(), action=ActionConfig(min_servers=3)))
     assert -np.inf < value < solve(sale).value
 
 
 def test_rails_that_no_sale_can_keep_to_are_refused() -> None:
-    deep = replace(PLAN, depths=PLAN.depths + 0.1)
+    deep = replace(SALE, depths=SALE.depths + 0.1)
     with pytest.raises(InputError, match=r"max_discount: 'small_sale' has no discount of at most 0\.05; raise it"):
         ActionCodec(deep, ActionConfig(max_discount=0.05))
     with pytest.raises(InputError, match="min_servers: 'small_sale' has at most 12 servers, got 13; lower it"):
-        ActionCodec(PLAN, ActionConfig(min_servers=13))
+        ActionCodec(SALE, ActionConfig(min_servers=13))
     with pytest.raises(InputError, match="max_discount must be between 0 and 1"):
         ActionConfig(max_discount=1.5)
 

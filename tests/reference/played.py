@@ -7,9 +7,9 @@ from math import exp, floor
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.envs.spaces import Orders
 from flashsim.envs.vector import FlashSaleVectorEnv, SaleBatch
 from flashsim.reference import JointPolicy, MenuSale, ReferenceSale
+from flashsim.sim.state import Decisions
 
 SALES = 20_000
 
@@ -34,10 +34,10 @@ def returns(
         stock = batch.rows(batch.state.stock.available)[:, 0] if tick else np.full(sales, sale.stock)
         if isinstance(policy, JointPolicy):
             place = (tick, stock, *levels(env.sales, tick))
-            menu, change = policy.menu[place], policy.change[place]
+            price_index, change = policy.price_index[place], policy.change[place]
         else:
-            menu, change = policy[tick, stock], hold
-        total += env.step(env.sales.codec.encode(Orders(menu[:, None], hold, change, doors)))[1]
+            price_index, change = policy[tick, stock], hold
+        total += env.step(env.sales.codec.encode(Decisions(price_index[:, None], hold, change, doors)))[1]
     return total
 
 

@@ -31,15 +31,15 @@ def test_the_solver_finds_the_known_optimum(lag: int, optimum: float) -> None:
     assert solve(j1(lag)).value == pytest.approx(optimum, abs=5.1e-5)
 
 
-@pytest.mark.parametrize(("menu", "servers", "truth"), [(0, 1, 74.94), (1, 4, 134.15), (2, 2, 37.84)])
-def test_the_exact_value_of_a_held_pair_is_known(menu: int, servers: int, truth: float) -> None:
-    assert evaluate_exactly(j1(), hold(j1(), menu, servers=servers)) == pytest.approx(truth, abs=5.1e-3)
+@pytest.mark.parametrize(("price_index", "servers", "truth"), [(0, 1, 74.94), (1, 4, 134.15), (2, 2, 37.84)])
+def test_the_exact_value_of_a_held_pair_is_known(price_index: int, servers: int, truth: float) -> None:
+    assert evaluate_exactly(j1(), hold(j1(), price_index, servers=servers)) == pytest.approx(truth, abs=5.1e-3)
 
 
 @pytest.mark.parametrize(("lag", "truth"), [(0, 134.1486), (1, 140.1809), (2, 130.1625)])
 def test_the_best_held_pair_is_known(lag: int, truth: float) -> None:
-    pairs = [(menu, servers) for menu in range(3) for servers in range(5)]
-    values = [evaluate_exactly(j1(lag), hold(j1(lag), menu, servers=servers)) for menu, servers in pairs]
+    pairs = [(price_index, servers) for price_index in range(3) for servers in range(5)]
+    values = [evaluate_exactly(j1(lag), hold(j1(lag), price_index, servers=servers)) for price_index, servers in pairs]
     assert max(values) == pytest.approx(truth, abs=5.1e-5)
 
 
@@ -56,10 +56,14 @@ def test_the_exact_value_of_what_is_best_for_one_tick_is_known(lag: int, truth: 
     alone: dict[str, Any] = {"stock": 40, "max_servers": 4, "mu": 3.0, "start_servers": 0, "step": 0, "lag": 0}
     alone |= {"server_cost": 4.0, "penalty": 4.0}
 
-    def one_tick(tick: int, menu: int) -> Any:
-        return solve(joint_sale(rates=[[sale.rates[tick, menu]]], prices=[sale.prices[menu]], **alone)).values[0]
+    def one_tick(tick: int, price_index: int) -> Any:
+        return solve(
+            joint_sale(rates=[[sale.rates[tick, price_index]]], prices=[sale.prices[price_index]], **alone)
+        ).values[0]
 
-    worth = np.array([[one_tick(tick, menu) for menu in range(3)] for tick in range(8)])  # tick, menu, stock, servers
+    worth = np.array(
+        [[one_tick(tick, price_index) for price_index in range(3)] for tick in range(8)]
+    )  # tick, price, stock, servers
 
     def decide(tick: int, stock: int, levels: tuple[int, ...]) -> tuple[int, int]:
         change = 0
@@ -88,9 +92,9 @@ def test_the_optimal_policy_earns_the_optimum_in_the_env(lag: int) -> None:
 
 
 @pytest.mark.parametrize("lag", [0, 1, 2])
-@pytest.mark.parametrize(("menu", "servers"), [(0, 1), (1, 4), (2, 2), (1, 3), (0, 0)])
-def test_a_held_pair_earns_in_the_env_what_theory_says(lag: int, menu: int, servers: int) -> None:
-    policy = hold(j1(lag), menu, servers=servers)
+@pytest.mark.parametrize(("price_index", "servers"), [(0, 1), (1, 4), (2, 2), (1, 3), (0, 0)])
+def test_a_held_pair_earns_in_the_env_what_theory_says(lag: int, price_index: int, servers: int) -> None:
+    policy = hold(j1(lag), price_index, servers=servers)
     assert_mean(returns(j1(lag), policy), evaluate_exactly(j1(lag), policy))
 
 
@@ -98,7 +102,7 @@ def test_a_held_pair_earns_in_the_env_what_theory_says(lag: int, menu: int, serv
 def test_a_policy_that_looks_at_everything_earns_in_the_env_what_theory_says(lag: int) -> None:
     """Random orders in every state, so that an axis taken for another would show."""
     sale, random = j1(lag), np.random.default_rng(lag)
-    shape = hold(sale, 0, servers=0).menu.shape
+    shape = hold(sale, 0, servers=0).price_index.shape
     policy = JointPolicy(random.integers(0, 3, shape), random.integers(-1, 2, shape))
     assert_mean(returns(sale, policy), evaluate_exactly(sale, policy))
 
@@ -183,17 +187,17 @@ INSTANCES: dict[str, JointSale] = {
 
 
 @pytest.mark.parametrize(
-    ("name", "menu", "servers"),
+    ("name", "price_index", "servers"),
     [
-        (name, menu, servers)
+        (name, price_index, servers)
         for name, sale in INSTANCES.items()
-        for menu in range(sale.prices.size)
+        for price_index in range(sale.prices.size)
         for servers in (0, sale.max_servers)
     ],
 )
-def test_further_sales_earn_in_the_env_what_theory_says(name: str, menu: int, servers: int) -> None:
+def test_further_sales_earn_in_the_env_what_theory_says(name: str, price_index: int, servers: int) -> None:
     sale = INSTANCES[name]
-    policy = hold(sale, menu, servers=servers)
+    policy = hold(sale, price_index, servers=servers)
     assert_mean(returns(sale, policy, sales=8000), evaluate_exactly(sale, policy))
 
 
@@ -206,10 +210,10 @@ def test_the_optimum_of_further_sales_is_reached_in_the_env(name: str) -> None:
 @st.composite
 def small_sales(draw: st.DrawFn) -> JointSale:
     """Up to 3 periods, 2 prices in any order, 4 units, 2 servers, lag 2."""
-    ticks, menu, servers = draw(st.integers(1, 3)), draw(st.integers(1, 2)), draw(st.integers(0, 2))
+    ticks, price_index, servers = draw(st.integers(1, 3)), draw(st.integers(1, 2)), draw(st.integers(0, 2))
     return joint_sale(
-        rates=[draw(st.lists(st.floats(0.0, 5.0), min_size=menu, max_size=menu)) for _ in range(ticks)],
-        prices=draw(st.lists(st.floats(0.1, 20.0), min_size=menu, max_size=menu)),
+        rates=[draw(st.lists(st.floats(0.0, 5.0), min_size=price_index, max_size=price_index)) for _ in range(ticks)],
+        prices=draw(st.lists(st.floats(0.1, 20.0), min_size=price_index, max_size=price_index)),
         stock=draw(st.integers(0, 4)),
         max_servers=servers,
         mu=draw(st.floats(0.3, 3.0)),
@@ -228,10 +232,10 @@ def test_the_solver_equals_plain_recursion(sale: JointSale) -> None:
     assert solve(sale).value == pytest.approx(value_by_recursion(sale), rel=1e-9, abs=1e-9)
 
 
-@given(sale=small_sales(), menu=st.integers(0, 1), servers=st.integers(0, 2))
+@given(sale=small_sales(), price_index=st.integers(0, 1), servers=st.integers(0, 2))
 @settings(max_examples=30)
-def test_no_held_pair_beats_the_optimum(sale: JointSale, menu: int, servers: int) -> None:
-    policy = hold(sale, min(menu, sale.prices.size - 1), servers=min(servers, sale.max_servers))
+def test_no_held_pair_beats_the_optimum(sale: JointSale, price_index: int, servers: int) -> None:
+    policy = hold(sale, min(price_index, sale.prices.size - 1), servers=min(servers, sale.max_servers))
     assert evaluate_exactly(sale, policy) <= solve(sale).value + 1e-9
 
 
@@ -241,7 +245,7 @@ def test_free_servers_without_a_limit_leave_a_menu_sale() -> None:
     plain = solve(menu_sale(rates=rates, prices=prices, stock=5, salvage=1.0))
     joint = solve(joint_sale(**(GOOD | {"rates": rates, "prices": prices, "stock": 5, "salvage": 1.0} | FREE)))
     assert joint.value == pytest.approx(plain.value, rel=1e-12)
-    assert (joint.policy.menu[:, :, 1, 1] == plain.policy).all()
+    assert (joint.policy.price_index[:, :, 1, 1] == plain.policy).all()
 
 
 @pytest.mark.parametrize("lag", [0, 1, 2, 3])
@@ -279,15 +283,15 @@ def test_a_policy_can_be_given_as_a_function() -> None:
         return min(2, stock // 20), 1 if now < 2 and tick < 4 else 0 if last == 1 else -1
 
     table = tabulate(j1(2), follow)
-    assert table.menu.shape == table.change.shape == (8, 41, 5, 5)
-    assert (table.menu[3, 20, 1, 4], table.change[3, 20, 1, 4]) == (1, 1)
-    assert (table.menu[5, 39, 1, 1], table.change[5, 39, 1, 1]) == (1, 0)
+    assert table.price_index.shape == table.change.shape == (8, 41, 5, 5)
+    assert (table.price_index[3, 20, 1, 4], table.change[3, 20, 1, 4]) == (1, 1)
+    assert (table.price_index[5, 39, 1, 1], table.change[5, 39, 1, 1]) == (1, 0)
     assert evaluate_exactly(j1(2), follow) == evaluate_exactly(j1(2), table)
     ramp = hold(j1(), 1, servers=4)
     assert evaluate_exactly(j1(), lambda tick, stock, levels: (1, 1)) == evaluate_exactly(j1(), ramp)
     answers: tuple[Any, ...] = (1, (1, 0, 0), (0.5, 1), ("a", 0))
     for answer in answers:
-        with pytest.raises(InputError, match="expected a menu index and a change of servers in every state, got "):
+        with pytest.raises(InputError, match="expected a price index and a change of servers in every state, got "):
             evaluate_exactly(j1(), lambda *_, answer=answer: answer)
 
 
@@ -336,7 +340,7 @@ def test_a_policy_that_does_not_fit_is_refused() -> None:
     sale = joint_sale(**GOOD)
     good = hold(sale, 0, servers=1)
     cases: list[tuple[Any, str]] = [
-        (good._replace(menu=good.menu + 2), "menu indices from 0 to 1, got 2"),
+        (good._replace(price_index=good.price_index + 2), "price indices from 0 to 1, got 2"),
         (good._replace(change=good.change - 2), "changes from -1 to 1, got -3"),
         (
             hold(joint_sale(**(GOOD | {"lag": 1})), 0, servers=1),

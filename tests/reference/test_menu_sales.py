@@ -61,7 +61,7 @@ def test_the_best_held_index_is_known(name: str, best: int, value: float) -> Non
 def test_the_exact_value_of_the_price_that_is_best_for_the_tick_is_known(name: str, value: float) -> None:
     sale = MENU_SALES[name]()
     units = np.arange(sale.stock)
-    sold = np.cumsum(stats.poisson.sf(units, sale.rates[..., None]), axis=-1)  # tick, menu, stock 1 …; E[min(D, n)]
+    sold = np.cumsum(stats.poisson.sf(units, sale.rates[..., None]), axis=-1)  # tick, price, stock 1 …; E[min(D, n)]
     table = np.zeros((sale.rates.shape[0], sale.stock + 1), np.int64)
     table[:, 1:] = (sale.prices[:, None] * sold).argmax(axis=1)
     assert evaluate_exactly(sale, table) == pytest.approx(value, abs=5.1e-5)
@@ -89,17 +89,17 @@ def test_a_policy_can_be_given_as_a_function() -> None:
     assert table.shape == (24, 41)
     assert table[20, 11] == 2
     assert evaluate_exactly(g1(), sell_out) == evaluate_exactly(g1(), table)
-    with pytest.raises(InputError, match=r"expected a menu index in every state, got \(1, 0\)"):
+    with pytest.raises(InputError, match=r"expected a price index in every state, got \(1, 0\)"):
         evaluate_exactly(g1(), lambda tick, stock, levels: (1, 0))
 
 
 @st.composite
 def small_sales(draw: st.DrawFn) -> MenuSale:
     """Up to 4 periods, 4 prices in any order, 6 units."""
-    ticks, menu = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    ticks, price_index = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     number = st.floats(0.0, 6.0)
-    prices = draw(st.lists(st.floats(0.1, 20.0), min_size=menu, max_size=menu))
-    rates = [draw(st.lists(number, min_size=menu, max_size=menu)) for _ in range(ticks)]
+    prices = draw(st.lists(st.floats(0.1, 20.0), min_size=price_index, max_size=price_index))
+    rates = [draw(st.lists(number, min_size=price_index, max_size=price_index)) for _ in range(ticks)]
     return menu_sale(rates=rates, prices=prices, stock=draw(st.integers(0, 6)), salvage=draw(st.floats(-3.0, 8.0)))
 
 
@@ -116,7 +116,8 @@ def test_no_held_index_beats_the_optimum(sale: MenuSale, index: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "index"), [(name, index) for name, menu in (("g0", 2), ("g1", 6), ("g3", 5)) for index in range(menu)]
+    ("name", "index"),
+    [(name, index) for name, price_index in (("g0", 2), ("g1", 6), ("g3", 5)) for index in range(price_index)],
 )
 def test_holding_an_index_earns_in_the_env_what_theory_says(name: str, index: int) -> None:
     sale = MENU_SALES[name]()
@@ -144,7 +145,7 @@ def test_prices_need_not_be_sorted() -> None:
     order = [1, 0, 2]
     sorted_sale = menu_sale(rates=rates[:, order], prices=[10.0, 6.0, 4.0], stock=4)
     assert solve(sale).value == pytest.approx(solve(sorted_sale).value, rel=1e-12)
-    np.testing.assert_allclose(sale.plan().depths, [[0.4, 0.0, 0.6]])
+    np.testing.assert_allclose(sale.compile().depths, [[0.4, 0.0, 0.6]])
     assert_mean(returns(sale, solve(sale).policy), solve(sale).value)
 
 
@@ -232,9 +233,9 @@ def test_a_policy_of_the_wrong_shape_or_range_is_refused() -> None:
     with pytest.raises(InputError, match=r"policy: expected \(2, 2\) \(tick, stock\), got \(2, 3\)"):
         evaluate_exactly(g0(), np.zeros((2, 3), np.int64))
     for index in (-1, 2):
-        with pytest.raises(InputError, match=f"menu indices from 0 to 1, got {index}"):
+        with pytest.raises(InputError, match=f"price indices from 0 to 1, got {index}"):
             evaluate_exactly(g0(), np.full((2, 2), index))
-    with pytest.raises(InputError, match="whole numbers as menu indices, got float64"):
+    with pytest.raises(InputError, match="whole numbers as price indices, got float64"):
         evaluate_exactly(g0(), np.zeros((2, 2)))  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"an array \(tick, stock\) for the sale 'g0', got JointPolicy"):
         evaluate_exactly(g0(), hold(j1(), 0, servers=1))  # type: ignore[call-overload]

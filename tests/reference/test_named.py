@@ -31,7 +31,7 @@ def write(folder: Path, content: object) -> Path:
 @pytest.mark.parametrize("name", REFERENCE_SALES)
 def test_a_named_sale_bears_its_name(name: str) -> None:
     sale = REFERENCE_SALES[name]()
-    assert sale.name == sale.plan().name == name
+    assert sale.name == sale.compile().name == name
 
 
 def test_a_file_with_the_numbers_of_a_named_sale_is_that_sale(tmp_path: Path) -> None:

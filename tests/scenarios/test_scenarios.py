@@ -18,7 +18,7 @@ from flashsim.errors import InputError
 from flashsim.models.traffic import rush as models
 from flashsim.reference import menu_sale
 from flashsim.scenarios import SCENARIOS, Calendar, Failures, Outage, Rush, learned_rush, scenario_named
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.scenarios.named import SECKILL_PEOPLE
 from flashsim.sim.servers import ServerParams
 from tests.random_sales import random_actions
@@ -128,18 +128,18 @@ def broken_rates(value: float) -> NDArray[np.float32]:
 
 
 def test_deeper_discounts_than_the_data_support_are_flagged() -> None:
-    assert make_scenario(depths=(0.0, 0.6), allow_extrapolation=True).plan().is_extrapolated
-    assert not make_scenario(depths=(0.0, 0.5), allow_extrapolation=True).plan().is_extrapolated
+    assert make_scenario(depths=(0.0, 0.6), allow_extrapolation=True).compile().is_extrapolated
+    assert not make_scenario(depths=(0.0, 0.5), allow_extrapolation=True).compile().is_extrapolated
 
 
 def test_every_named_scenario_compiles_and_can_be_varied() -> None:
     world = make_world(products=8, segments=6)
     for name in SCENARIOS:
         scenario = scenario_named(name, world)
-        plan = replace(scenario, ticks=scenario.ticks + 1).plan()
-        assert (scenario.name, plan.ticks) == (name, scenario.ticks + 1)
+        sale = replace(scenario, ticks=scenario.ticks + 1).compile()
+        assert (scenario.name, sale.ticks) == (name, scenario.ticks + 1)
         assert scenario.story
-        assert not plan.is_extrapolated
+        assert not sale.is_extrapolated
 
 
 @pytest.mark.parametrize("name", list(SCENARIOS))
@@ -148,7 +148,7 @@ def test_every_named_scenario_can_be_played_to_its_end_with_any_actions(name: st
     scenario = scenario_named(name, make_world(products=8, segments=6))
     assert len(scenario.story.split()) > 20
     every_order = ActionConfig(timing=("hold", "release", "push", "reorder"))
-    sales = SaleBatch(scenario.plan(), 3, action=every_order, reward=RewardConfig(), domain=0)
+    sales = SaleBatch(scenario.compile(), 3, action=every_order, reward=RewardConfig(), domain=0)
     sales.seed(np.arange(3, dtype=np.uint64))
     generator, came = np.random.default_rng(0), np.zeros(3)
     for tick in range(scenario.ticks):
@@ -164,11 +164,11 @@ def test_every_named_scenario_can_be_played_to_its_end_with_any_actions(name: st
 @pytest.mark.parametrize("population", [0.1, 1.0, 300.0])
 def test_a_seckill_sells_a_hundred_units_to_tens_of_thousands_of_people(population: float) -> None:
     """Whatever the size of the shop: ordinary demand comes on top of the rush."""
-    plan = scenario_named("seckill", make_world(products=8, segments=6, population=population)).plan()
-    ordinary = replace(scenario_named("seckill", make_world(population=population)), calendar=Calendar()).plan()
-    assert (plan.products, plan.stock.tolist()) == (1, [100])
-    assert 1e4 <= plan.forecast.visitors[:, 0].sum() <= 1e5
-    rush = plan.forecast.visitors[:, 0].sum() - ordinary.forecast.visitors[:, 0].sum()
+    sale = scenario_named("seckill", make_world(products=8, segments=6, population=population)).compile()
+    ordinary = replace(scenario_named("seckill", make_world(population=population)), calendar=Calendar()).compile()
+    assert (sale.products, sale.stock.tolist()) == (1, [100])
+    assert 1e4 <= sale.forecast.visitors[:, 0].sum() <= 1e5
+    rush = sale.forecast.visitors[:, 0].sum() - ordinary.forecast.visitors[:, 0].sum()
     assert rush == pytest.approx(SECKILL_PEOPLE, rel=0.02)  # the segments of the two Worlds differ a little
 
 
@@ -177,7 +177,7 @@ def test_a_calendar_multiplies_demand_and_the_forecast_knows_it() -> None:
     tick = np.arange(20)
     by_hand = 0.5 + 4.0 * 0.5 ** ((tick - 2) / 3.0) * (tick >= 2) + 0.5 ** (tick - 10.0) * (tick >= 10)
     np.testing.assert_allclose(calendar.multiple(20), by_hand, rtol=1e-12)
-    plain, busy = make_scenario().plan(), make_scenario(calendar=calendar).plan()
+    plain, busy = make_scenario().compile(), make_scenario(calendar=calendar).compile()
     np.testing.assert_allclose(busy.tables.rate, plain.tables.rate * by_hand[:, None, None, None, None], rtol=1e-6)
     np.testing.assert_allclose(busy.forecast.visitors[:-1], plain.forecast.visitors[:-1] * by_hand[:, None], rtol=1e-6)
 
@@ -205,21 +205,21 @@ def test_named_scenarios_take_servers_and_rushes_from_their_world() -> None:
 
 def test_rates_count_buyers_and_the_forecast_counts_their_units() -> None:
     """A World's units, where a buyer may want several; what a limit forbids is not sold."""
-    one = without_limits(make_world()).plan()
+    one = without_limits(make_world()).compile()
     for limit, factor in ((1, 0.6), (2, 0.6 * 1.4), (100, 1.0)):
         several = replace(LEARNED_CHOICE, another_unit=0.4, limit=limit)
-        plan = without_limits(make_world(), choice=several).plan()
-        np.testing.assert_allclose(plan.tables.rate, 0.6 * one.tables.rate, rtol=1e-6)
-        np.testing.assert_allclose(plan.forecast.units, factor * one.forecast.units, rtol=1e-6)
+        sale = without_limits(make_world(), choice=several).compile()
+        np.testing.assert_allclose(sale.tables.rate, 0.6 * one.tables.rate, rtol=1e-6)
+        np.testing.assert_allclose(sale.forecast.units, factor * one.forecast.units, rtol=1e-6)
 
 
 def test_products_on_sale_are_those_chosen_in_their_order() -> None:
-    plan, whole = make_scenario(products=("p2", "p0")).plan(), make_scenario().plan()
-    assert plan.product_names == ("Product 2", "Product 0")
+    sale, whole = make_scenario(products=("p2", "p0")).compile(), make_scenario().compile()
+    assert sale.product_names == ("Product 2", "Product 0")
     for name in ("list_price", "unit_cost", "planned", "lot_units", "price"):
-        np.testing.assert_array_equal(getattr(plan.tables, name), getattr(whole.tables, name)[[2, 0]], err_msg=name)
-    np.testing.assert_array_equal(plan.tables.rate, whole.tables.rate[:, :, [2, 0]])
-    np.testing.assert_array_equal(plan.tables.product_variance, whole.tables.product_variance[:, [2, 0]])
+        np.testing.assert_array_equal(getattr(sale.tables, name), getattr(whole.tables, name)[[2, 0]], err_msg=name)
+    np.testing.assert_array_equal(sale.tables.rate, whole.tables.rate[:, :, [2, 0]])
+    np.testing.assert_array_equal(sale.tables.product_variance, whole.tables.product_variance[:, [2, 0]])
 
 
 def test_an_unknown_scenario_is_refused_with_the_nearest_name() -> None:
@@ -235,30 +235,30 @@ def test_stock_is_what_the_training_members_expect_to_sell_at_list_price_times_i
     scenario = make_scenario(world, stock_cover=1.7, start_minute=600, weekday=2)
     units = world.units_at([0.0], 600.5 + np.arange(scenario.ticks))[:2, :, :, 0]  # of the training members
     at_list = (units.sum(axis=(1, 3)) * world.weekday_factor[:2, 2, None]).mean(axis=0)
-    np.testing.assert_array_equal(scenario.plan().stock, np.ceil(1.7 * at_list).astype(int))
+    np.testing.assert_array_equal(scenario.compile().stock, np.ceil(1.7 * at_list).astype(int))
 
 
 def test_waves_hold_whole_units_that_add_up_to_the_stock() -> None:
     shares = (0.31, 0.33, 0.36)
-    plan = make_scenario(waves=tuple(zip((0, 5, 9), shares, strict=True)), stock_cover=7.7).plan()
-    units = plan.tables.wave_units
+    sale = make_scenario(waves=tuple(zip((0, 5, 9), shares, strict=True)), stock_cover=7.7).compile()
+    units = sale.tables.wave_units
     assert (units >= 0).all()
-    np.testing.assert_array_equal(units.sum(axis=0), plan.stock)
-    np.testing.assert_allclose(units, np.outer(shares, plan.stock), atol=1.0)
+    np.testing.assert_array_equal(units.sum(axis=0), sale.stock)
+    np.testing.assert_allclose(units, np.outer(shares, sale.stock), atol=1.0)
 
 
 def test_prices_are_list_prices_less_their_depth() -> None:
-    plan = make_scenario(depths=(0.0, 0.25, 0.5)).plan()
-    np.testing.assert_allclose(plan.tables.price, plan.tables.list_price[:, None] * (1.0 - plan.depths))
-    np.testing.assert_array_equal(plan.depths[:, 1], 0.25)
+    sale = make_scenario(depths=(0.0, 0.25, 0.5)).compile()
+    np.testing.assert_allclose(sale.tables.price, sale.tables.list_price[:, None] * (1.0 - sale.depths))
+    np.testing.assert_array_equal(sale.depths[:, 1], 0.25)
 
 
 def test_rates_never_fall_with_depth() -> None:
-    assert (np.diff(make_scenario(depths=(0.0, 0.05, 0.33, 0.5)).plan().tables.rate, axis=3) >= 0.0).all()
+    assert (np.diff(make_scenario(depths=(0.0, 0.05, 0.33, 0.5)).compile().tables.rate, axis=3) >= 0.0).all()
 
 
 def test_the_population_scales_demand_alone() -> None:
-    one, ten = (make_scenario(make_world(population=size)).plan() for size in (1.0, 10.0))
+    one, ten = (make_scenario(make_world(population=size)).compile() for size in (1.0, 10.0))
     np.testing.assert_allclose(ten.tables.rate, 10.0 * one.tables.rate, rtol=1e-6)
     np.testing.assert_array_equal(ten.tables.price, one.tables.price)
 
@@ -272,7 +272,7 @@ def test_the_forecast_knows_the_training_members_only() -> None:
     strange = replace(
         world, units_per_minute=rates, conversion_at_list=conversion, traffic_share=np.array([0.3, 0.5, 1.0])
     )
-    usual, other = make_scenario(world).plan(), make_scenario(strange).plan()
+    usual, other = make_scenario(world).compile(), make_scenario(strange).compile()
     np.testing.assert_array_equal(usual.forecast.units, other.forecast.units)
     np.testing.assert_array_equal(usual.forecast.visitors, other.forecast.visitors)
     assert usual.forecast.traffic_share == other.forecast.traffic_share
@@ -281,7 +281,7 @@ def test_the_forecast_knows_the_training_members_only() -> None:
 
 def test_the_forecast_is_the_mean_of_the_training_members() -> None:
     scenario = without_limits(make_world())
-    forecast, rate = scenario.plan().forecast, scenario.plan().tables.rate[..., :2].astype(np.float64)
+    forecast, rate = scenario.compile().forecast, scenario.compile().tables.rate[..., :2].astype(np.float64)
     np.testing.assert_allclose(forecast.units[:-1], rate.sum(axis=1).mean(axis=3), rtol=1e-12)
     np.testing.assert_allclose(forecast.future_units[0], forecast.units.sum(axis=0), rtol=1e-12)
     np.testing.assert_allclose(forecast.future_units[5], forecast.units[5:].sum(axis=0), rtol=1e-12)
@@ -291,31 +291,31 @@ def test_the_forecast_is_the_mean_of_the_training_members() -> None:
     np.testing.assert_allclose(forecast.visitors[:-1, 0], visitors, rtol=1e-12)
 
 
-def through_pickle(plan: Plan) -> Plan:
-    copy: Plan = pickle.loads(pickle.dumps(plan))
+def through_pickle(sale: CompiledSale) -> CompiledSale:
+    copy: CompiledSale = pickle.loads(pickle.dumps(sale))
     return copy
 
 
 @pytest.mark.parametrize("copy", [deepcopy, through_pickle])
-def test_a_copied_plan_holds_the_same_numbers(copy: Callable[[Plan], Plan]) -> None:
-    plan = make_scenario().plan()
-    other = copy(plan)
-    assert type(other.tables) is type(plan.tables)
-    assert type(other.tables.servers) is type(plan.tables.servers)
+def test_a_copied_plan_holds_the_same_numbers(copy: Callable[[CompiledSale], CompiledSale]) -> None:
+    sale = make_scenario().compile()
+    other = copy(sale)
+    assert type(other.tables) is type(sale.tables)
+    assert type(other.tables.servers) is type(sale.tables.servers)
     for name in ("rate", "price", "wave_units", "members"):
-        np.testing.assert_array_equal(getattr(other.tables, name), getattr(plan.tables, name))
-    assert other.tables.servers == plan.tables.servers
-    assert other.product_names == plan.product_names
+        np.testing.assert_array_equal(getattr(other.tables, name), getattr(sale.tables, name))
+    assert other.tables.servers == sale.tables.servers
+    assert other.product_names == sale.product_names
 
 
 def test_a_scenario_can_be_copied_to_another_process() -> None:
     scenario = make_scenario()
     copy = pickle.loads(pickle.dumps(scenario))
     assert copy.world.fingerprint() == scenario.world.fingerprint()
-    np.testing.assert_array_equal(copy.plan().tables.rate, scenario.plan().tables.rate)
+    np.testing.assert_array_equal(copy.compile().tables.rate, scenario.compile().tables.rate)
 
 
 @pytest.mark.parametrize(("members", "words"), [((), "at least one"), ((3,), "from 0 to 2, got 3"), ((-1,), "got -1")])
 def test_unknown_members_are_refused(members: tuple[int, ...], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        make_scenario().plan().with_members(members)
+        make_scenario().compile().with_members(members)

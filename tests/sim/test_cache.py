@@ -82,7 +82,7 @@ def test_compiling_is_announced_once_and_only_where_nothing_is_cached(tmp_path: 
 
 
 def test_a_bound_function_is_the_compiled_one_for_the_types_of_its_arguments() -> None:
-    batch = Batch(g0().plan().tables, 1, domain=0)
+    batch = Batch(g0().compile().tables, 1, domain=0)
     batch.open(np.ones(1, np.bool_))
     arguments = (batch.tables, batch.state, batch.decisions, batch.ledger, batch.scratch[0], 0, 1)
     step = bound(step_tiles, arguments)
@@ -113,7 +113,7 @@ assert step_tiles.stats.cache_hits and open_tiles.stats.cache_hits, "compiled an
 
 def test_a_second_process_compiles_nothing_anew() -> None:
     """The first process is this one: it fills the cache, should that be empty."""
-    batch = Batch(g0().plan().tables, 1, domain=0)
+    batch = Batch(g0().compile().tables, 1, domain=0)
     batch.open(np.ones(1, np.bool_))
     batch.step()
     done = subprocess.run(

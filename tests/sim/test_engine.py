@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from flashsim.errors import InputError
 from flashsim.reference import g1
 from flashsim.sim.engine import Batch
-from tests.envs.played import play, small_plan
+from tests.envs.played import play, small_sale
 from tests.worlds import make_scenario
 
 Record = dict[str, NDArray[np.generic]]
@@ -35,25 +35,25 @@ def test_each_row_of_a_batch_is_that_sale_alone(products: int) -> None:
 
     Nine products: from eight numbers on, the order in which numpy adds them depends on how they lie in memory.
     """
-    plan = small_plan(products=products)
-    together = play(plan, range(100, 356), ticks=20)
+    sale = small_sale(products=products)
+    together = play(sale, range(100, 356), ticks=20)
     assert together["is_closed"].any(axis=0).all()
     for row in (0, 1, 127, 128, 129, 200, 255):
-        alone = play(plan, [100 + row], ticks=20)
+        alone = play(sale, [100 + row], ticks=20)
         assert_same(alone, {name: path[:, row : row + 1] for name, path in together.items()})
 
 
 @pytest.mark.parametrize("sales", [2, 65, 130, 300])
 def test_the_width_of_the_tiles_does_not_matter(sales: int) -> None:
-    plan = small_plan()
+    sale = small_sale()
     assert_same(
-        {name: path[:, :2] for name, path in play(plan, range(sales), ticks=9).items()}, play(plan, range(2), ticks=9)
+        {name: path[:, :2] for name, path in play(sale, range(sales), ticks=9).items()}, play(sale, range(2), ticks=9)
     )
 
 
 def test_one_thread_and_two_give_the_same_sales() -> None:
-    plan = small_plan()
-    assert_same(play(plan, range(150), ticks=9), play(plan, range(150), ticks=9, threads=2))
+    sale = small_sale()
+    assert_same(play(sale, range(150), ticks=9), play(sale, range(150), ticks=9, threads=2))
 
 
 def test_the_compiled_sale_equals_the_same_functions_in_plain_python(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_the_compiled_sale_equals_the_same_functions_in_plain_python(tmp_path: P
 
 
 def opened(sales: int, *, threads: int = 1) -> Batch:
-    batch = Batch(small_plan().tables, sales, domain=0, threads=threads)
+    batch = Batch(small_sale().tables, sales, domain=0, threads=threads)
     batch.fill(batch.seed, np.arange(sales, dtype=np.uint64))
     batch.open(np.ones(sales, np.bool_))
     return batch
@@ -93,7 +93,7 @@ def through_pickle(batch: Batch) -> Batch:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_copy_of_a_batch_goes_on_as_the_batch_does(copy: Callable[[Batch], Batch], threads: int) -> None:
     batch = opened(130, threads=threads)
-    batch.decisions.menu[:] = 3
+    batch.decisions.price_index[:] = 3
     for _ in range(3):
         batch.step()
     other = copy(batch)
@@ -135,19 +135,19 @@ def test_a_sale_that_has_ended_is_not_stepped_on() -> None:
 @pytest.mark.parametrize(("changes", "words"), [({"sales": 0}, "sales.*got 0"), ({"threads": 0}, "threads.*got 0")])
 def test_an_impossible_batch_is_refused(changes: dict[str, int], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        Batch(g1().plan().tables, changes.get("sales", 1), domain=0, threads=changes.get("threads", 1))
+        Batch(g1().compile().tables, changes.get("sales", 1), domain=0, threads=changes.get("threads", 1))
 
 
 def test_rows_and_fill_are_inverse() -> None:
     batch = opened(135)  # two tiles of 68, one lane of which nobody reads
     values = np.arange(270).reshape(135, 2)
-    batch.fill(batch.decisions.menu, values)
-    np.testing.assert_array_equal(batch.rows(batch.decisions.menu), values)
+    batch.fill(batch.decisions.price_index, values)
+    np.testing.assert_array_equal(batch.rows(batch.decisions.price_index), values)
 
 
 @pytest.mark.parametrize("members", [(0,), (1, 2)])
 def test_a_sale_draws_one_of_its_members(members: tuple[int, ...]) -> None:
-    batch = Batch(make_scenario().plan().with_members(members).tables, 500, domain=0)
+    batch = Batch(make_scenario().compile().with_members(members).tables, 500, domain=0)
     batch.fill(batch.seed, np.arange(500, dtype=np.uint64))
     batch.open(np.ones(500, np.bool_))
     drawn = np.bincount(batch.rows(batch.state.member), minlength=3)
@@ -157,7 +157,7 @@ def test_a_sale_draws_one_of_its_members(members: tuple[int, ...]) -> None:
 
 def test_frailties_have_mean_1_and_the_variance_of_their_member() -> None:
     sales = 40_000
-    tables = make_scenario().plan().with_members((1,)).tables
+    tables = make_scenario().compile().with_members((1,)).tables
     batch = Batch(tables, sales, domain=0)
     batch.fill(batch.seed, np.arange(sales, dtype=np.uint64))
     batch.open(np.ones(sales, np.bool_))

@@ -10,7 +10,7 @@ from flashsim.envs.reward import RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.scenarios import Failures, Outage, flaky_platform
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.failures import KINDS, fails_at
 from flashsim.world import shipped_world
 from tests.random_sales import random_actions
@@ -22,7 +22,7 @@ WRONG = Failures(
 
 
 def test_nobody_has_forecast_what_fails() -> None:
-    plain, wrong = make_scenario().plan(), make_scenario(failures=WRONG).plan()
+    plain, wrong = make_scenario().compile(), make_scenario(failures=WRONG).compile()
     for name, field in plain.forecast._asdict().items():
         np.testing.assert_array_equal(field, getattr(wrong.forecast, name), err_msg=name)
     np.testing.assert_array_equal(plain.stock, wrong.stock)
@@ -32,7 +32,7 @@ def test_nobody_has_forecast_what_fails() -> None:
 def test_a_surge_brings_a_multiple_of_the_people() -> None:
     """Ten times as many in its two ticks, within four standard errors, and the same people to the last before it."""
     plain, wrong = (
-        played(make_scenario(failures=failures).plan(), sales=2_000)
+        played(make_scenario(failures=failures).compile(), sales=2_000)
         for failures in (Failures(), Failures(traffic=WRONG.traffic, traffic_factor=10.0))
     )
     usual, surge = (path["exogenous_visitors"].astype(np.float64) for path in (plain, wrong))
@@ -43,7 +43,9 @@ def test_a_surge_brings_a_multiple_of_the_people() -> None:
 
 
 def test_half_the_pool_is_lost_while_it_lasts_and_paid_all_the_same() -> None:
-    sales = SaleBatch(make_scenario(failures=WRONG).plan(), 2, action=ActionConfig(), reward=RewardConfig(), domain=0)
+    sales = SaleBatch(
+        make_scenario(failures=WRONG).compile(), 2, action=ActionConfig(), reward=RewardConfig(), domain=0
+    )
     sales.seed(np.arange(2, dtype=np.uint64))
     in_force, billed = [], []
     for _ in range(9):
@@ -57,7 +59,7 @@ def test_half_the_pool_is_lost_while_it_lasts_and_paid_all_the_same() -> None:
 @pytest.mark.parametrize(("start", "ticks"), [(0, 3), (4, 5), (17, 9)])
 def test_a_frozen_screen_shows_what_it_showed_before_and_then_the_truth_again(start: int, ticks: int) -> None:
     frozen, clear = (
-        SaleBatch(make_scenario(failures=failures).plan(), 5, action=ActionConfig(), reward=RewardConfig(), domain=0)
+        SaleBatch(make_scenario(failures=failures).compile(), 5, action=ActionConfig(), reward=RewardConfig(), domain=0)
         for failures in (Failures(feed=Outage(start, ticks)), Failures())
     )
     generator = np.random.default_rng(0)
@@ -81,18 +83,18 @@ ANY_TIME = Failures(pool=Outage(None, 4), payment=Outage(None, 3), traffic=Outag
 MOST = 2_000  # sales that are played
 
 
-def drawn(plan: Plan, *, sales: int) -> dict[str, NDArray[np.bool_]]:
+def drawn(sale: CompiledSale, *, sales: int) -> dict[str, NDArray[np.bool_]]:
     """Whether each tick is in each kind of failure (tick, sale), in sales from seed 0 on."""
-    batch = SaleBatch(plan, sales, action=ActionConfig(), reward=RewardConfig(), domain=0)
+    batch = SaleBatch(sale, sales, action=ActionConfig(), reward=RewardConfig(), domain=0)
     batch.seed(np.arange(sales, dtype=np.uint64))
-    failures, starts = plan.tables.failures, batch.batch.rows(batch.batch.state.failures.start)
-    ticks = np.arange(plan.ticks)[:, None]
+    failures, starts = sale.tables.failures, batch.batch.rows(batch.batch.state.failures.start)
+    ticks = np.arange(sale.ticks)[:, None]
     return {name: fails_at(failures, starts, kind=kind, tick=ticks) for kind, name in enumerate(KINDS)}
 
 
 def test_a_failure_of_any_time_is_whole_and_comes_at_all_times() -> None:
     """In 4 000 sales each possible start comes as often as any other, within four standard errors."""
-    for kind, fails in drawn(plan_of(ANY_TIME), sales=4_000).items():
+    for kind, fails in drawn(sale_of(ANY_TIME), sales=4_000).items():
         lasts = getattr(ANY_TIME, kind).ticks
         first, places = fails.argmax(axis=0), 20 - lasts + 1
         np.testing.assert_array_equal(fails, np.isin(np.arange(20)[:, None] - first, np.arange(lasts)))
@@ -103,36 +105,36 @@ def test_a_failure_of_any_time_is_whole_and_comes_at_all_times() -> None:
 
 def test_each_kind_of_failure_has_times_of_its_own_and_so_has_each_sale_of_a_member() -> None:
     any_time = Outage(None, 3)
-    plan = plan_of(Failures(pool=any_time, payment=any_time, traffic=any_time, feed=any_time)).with_members((1,))
-    first = np.array([fails.argmax(axis=0) for fails in drawn(plan, sales=4_000).values()])
+    sale = sale_of(Failures(pool=any_time, payment=any_time, traffic=any_time, feed=any_time)).with_members((1,))
+    first = np.array([fails.argmax(axis=0) for fails in drawn(sale, sales=4_000).values()])
     together = np.corrcoef(np.concatenate([first[:, 1:], first[:, :-1]]))
     assert np.abs(together[~np.eye(8, dtype=bool)]).max() < 4.0 / np.sqrt(4_000)
 
 
 def test_a_failure_with_a_start_comes_then_in_every_sale() -> None:
-    for kind, fails in drawn(plan_of(WRONG), sales=50).items():
+    for kind, fails in drawn(sale_of(WRONG), sales=50).items():
         outage = getattr(WRONG, kind)
         np.testing.assert_array_equal(fails.any(axis=1), fails.all(axis=1))
         np.testing.assert_array_equal(np.flatnonzero(fails[:, 0]), outage.start + np.arange(outage.ticks))
 
 
 def test_a_failure_as_long_as_the_sale_starts_with_it() -> None:
-    assert drawn(plan_of(Failures(pool=Outage(None, 20))), sales=50)["pool"].all()
+    assert drawn(sale_of(Failures(pool=Outage(None, 20))), sales=50)["pool"].all()
 
 
-def plan_of(failures: Failures) -> Plan:
+def sale_of(failures: Failures) -> CompiledSale:
     """On three members, none held out."""
-    return make_scenario(make_world(population=5.0), failures=failures).plan().with_members((0, 1, 2))
+    return make_scenario(make_world(population=5.0), failures=failures).compile().with_members((0, 1, 2))
 
 
-def played(plan: Plan, *, sales: int) -> dict[str, NDArray[np.generic]]:
+def played(sale: CompiledSale, *, sales: int) -> dict[str, NDArray[np.generic]]:
     """Observations, rewards and the ledger (tick, sale, …) under orders of each sale's own."""
-    batch = SaleBatch(plan, sales, action=ActionConfig(), reward=RewardConfig(), domain=0)
+    batch = SaleBatch(sale, sales, action=ActionConfig(), reward=RewardConfig(), domain=0)
     batch.seed(np.arange(sales, dtype=np.uint64))
     record: dict[str, list[NDArray[np.generic]]] = {"seen": [batch.observe().copy()]}
-    orders = random_actions(batch.codec.sizes, MOST * plan.ticks, np.random.default_rng(0))
-    orders = orders.reshape(plan.ticks, MOST, -1)
-    for tick in range(plan.ticks):
+    orders = random_actions(batch.codec.sizes, MOST * sale.ticks, np.random.default_rng(0))
+    orders = orders.reshape(sale.ticks, MOST, -1)
+    for tick in range(sale.ticks):
         record.setdefault("reward", []).append(batch.step(orders[tick, :sales])[0])
         record["seen"].append(batch.seen().copy())
         for name, field in batch.batch.ledger._asdict().items():
@@ -142,12 +144,12 @@ def played(plan: Plan, *, sales: int) -> dict[str, NDArray[np.generic]]:
 
 def test_a_sale_fails_when_it_has_drawn_and_as_if_that_had_been_planned() -> None:
     """Bit for bit the sale of a scenario with those starts, in a batch in which the others fail at other times."""
-    mixed = played(plan_of(ANY_TIME), sales=130)
-    fails = drawn(plan_of(ANY_TIME), sales=130)
+    mixed = played(sale_of(ANY_TIME), sales=130)
+    fails = drawn(sale_of(ANY_TIME), sales=130)
     for sale in (0, 1, 64, 129):
         starts = {kind: int(fails[kind][:, sale].argmax()) for kind in KINDS}
         fixed = replace(ANY_TIME, **{kind: replace(getattr(ANY_TIME, kind), start=starts[kind]) for kind in KINDS})
-        alike = played(plan_of(fixed), sales=130)
+        alike = played(sale_of(fixed), sales=130)
         for name, path in mixed.items():
             np.testing.assert_array_equal(path[:, sale], alike[name][:, sale], err_msg=name)
         assert (mixed["reward"] != alike["reward"]).any()
@@ -155,16 +157,16 @@ def test_a_sale_fails_when_it_has_drawn_and_as_if_that_had_been_planned() -> Non
 
 @pytest.mark.parametrize("sales", [1, 64, 129])
 def test_a_batch_of_any_size_fails_alike(sales: int) -> None:
-    whole, part = played(plan_of(ANY_TIME), sales=130), played(plan_of(ANY_TIME), sales=sales)
+    whole, part = played(sale_of(ANY_TIME), sales=130), played(sale_of(ANY_TIME), sales=sales)
     for name, path in part.items():
         np.testing.assert_array_equal(path, whole[name][:, :sales], err_msg=name)
 
 
 def test_nothing_tells_of_a_failure_before_it_starts() -> None:
     """What is seen, up to the first tick that fails, is what is seen on a day on which nothing does."""
-    bad = played(plan_of(ANY_TIME), sales=130)
-    good = played(plan_of(Failures()), sales=130)
-    first = np.min([fails.argmax(axis=0) for fails in drawn(plan_of(ANY_TIME), sales=130).values()], axis=0)
+    bad = played(sale_of(ANY_TIME), sales=130)
+    good = played(sale_of(Failures()), sales=130)
+    first = np.min([fails.argmax(axis=0) for fails in drawn(sale_of(ANY_TIME), sales=130).values()], axis=0)
     for sale in range(130):
         np.testing.assert_array_equal(bad["seen"][: first[sale] + 1, sale], good["seen"][: first[sale] + 1, sale])
     assert len(set(first)) > 1
@@ -173,8 +175,8 @@ def test_nothing_tells_of_a_failure_before_it_starts() -> None:
 
 def test_days_of_the_flaky_platform_fail_at_times_of_their_own() -> None:
     """Of two days of one member hardly any are alike: at least one thing fails ten minutes earlier or later."""
-    plan = flaky_platform(shipped_world()).plan()
-    plan = plan.with_members(plan.heldout_members[:1])
-    times = np.array([fails.argmax(axis=0) for fails in drawn(plan, sales=200).values()]).T
+    sale = flaky_platform(shipped_world()).compile()
+    sale = sale.with_members(sale.heldout_members[:1])
+    times = np.array([fails.argmax(axis=0) for fails in drawn(sale, sales=200).values()]).T
     apart = np.abs(times[:, None] - times).max(axis=2)[~np.eye(200, dtype=bool)]
     assert (apart >= 10).mean() > 0.99

@@ -21,7 +21,7 @@ FREE: dict[str, Any] = {"servers": ServerParams(start_servers=500, max_servers=5
 def ledgers(carts: StockParams, *, ticks: int = 14, cover: float = 3.0) -> dict[str, NDArray[Any]]:
     """Product entries of the ledger (tick, sale, product) of sales at list price that stay open."""
     scenario = make_scenario(make_world(population=5.0), carts=carts, stock_cover=cover, ticks=40, **FREE)
-    batch = Batch(scenario.plan().tables, SALES, domain=0)
+    batch = Batch(scenario.compile().tables, SALES, domain=0)
     batch.fill(batch.seed, np.arange(SALES, dtype=np.uint64))
     batch.open(np.ones(SALES, np.bool_))
     paths: dict[str, list[NDArray[Any]]] = {}
@@ -60,7 +60,7 @@ def test_the_share_of_carts_that_fail_is_the_parameter() -> None:
 
 def opened(**changes: Any) -> Batch:
     """Four sales; ``changes`` of the scenario."""
-    batch = Batch(replace(make_scenario(**FREE), **changes).plan().tables, 4, domain=0)
+    batch = Batch(replace(make_scenario(**FREE), **changes).compile().tables, 4, domain=0)
     batch.fill(batch.seed, np.arange(4, dtype=np.uint64))
     batch.open(np.ones(4, np.bool_))
     return batch

@@ -4,7 +4,7 @@ For sales that drew member, frailties (f_p) and the time of a surge as given, no
 larger expected profit than ``Relaxation.value``; averaged over sales it bounds the mean profit of every policy. It is a
 Lagrangian relaxation of stock, with servers that answer at once, where all that the past can do for a tick is bounded.
 
-**Notation.** Tick t, segment s, product p, menu index k. u = f_p·rate are buyers at index k, or a multiple of it in a
+**Notation.** Tick t, segment s, product p, price index k. u = f_p·rate are buyers at index k, or a multiple of it in a
 surge, l those at list price, summed over products o and L; n units a buyer are paid; c_0 conversion at list, σ the
 traffic share, e = L/c_0 visitors at list price, v(o) = e·(o/L)^σ those of an offer; μ_p >= 0 any price of a unit of
 stock, m_pk = n·(price_pk - salvage_p - μ_p) of a buyer, F_pk = e^(gain·depth_pk), γ the goodwill share, δ its decay, ā
@@ -63,7 +63,7 @@ from flashsim.envs.reward import RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.failures import PAYMENT_FAILS, TRAFFIC_SURGES, fails_at
 from flashsim.sim.streams import EVALUATION_DOMAIN
 from flashsim.sim.waiting_room import OPEN
@@ -84,22 +84,22 @@ class Relaxation:
     multipliers: Array  # sale, product; currency a unit of stock
 
 
-def relaxation(plan: Plan, *, sales: int, seed: int, domain: int = EVALUATION_DOMAIN) -> Relaxation:
+def relaxation(sale: CompiledSale, *, sales: int, seed: int, domain: int = EVALUATION_DOMAIN) -> Relaxation:
     """Bounds of the sales that ``rollout.play`` plays with the same arguments; InputError where the proof fails."""
-    _check_claim(plan)
-    batch = SaleBatch(plan, sales, action=ActionConfig(), reward=RewardConfig(), domain=domain)
+    _check_claim(sale)
+    batch = SaleBatch(sale, sales, action=ActionConfig(), reward=RewardConfig(), domain=domain)
     batch.seed(consecutive_seeds(seed, sales))
     state, rows = batch.batch.state, batch.batch.rows
     frailties = rows(state.frailty)
-    failures, starts = plan.tables.failures, rows(state.failures.start)
-    is_surging = fails_at(failures, starts, kind=TRAFFIC_SURGES, tick=np.arange(plan.ticks)[:, None])  # tick, sale
+    failures, starts = sale.tables.failures, rows(state.failures.start)
+    is_surging = fails_at(failures, starts, kind=TRAFFIC_SURGES, tick=np.arange(sale.ticks)[:, None])  # tick, sale
     drawn = np.column_stack([rows(state.member), is_surging.T])
     kinds, kind = np.unique(drawn, axis=0, return_inverse=True)
-    values, multipliers, steps = np.zeros(sales), np.zeros((sales, plan.products)), dict[int, float]()
+    values, multipliers, steps = np.zeros(sales), np.zeros((sales, sale.products)), dict[int, float]()
     for place, (member, *surging) in enumerate(kinds.tolist()):
         if member not in steps:
-            steps[member] = _MemberBound(plan, member).best_step()
-        world = _MemberBound(plan, member, demand=np.where(surging, failures.traffic_factor, 1.0))
+            steps[member] = _MemberBound(sale, member).best_step()
+        world = _MemberBound(sale, member, demand=np.where(surging, failures.traffic_factor, 1.0))
         for row in np.flatnonzero(kind == place):
             world.check_conversion(frailties[row])
             multipliers[row] = world.multipliers(frailties[row], step=steps[member])
@@ -107,62 +107,62 @@ def relaxation(plan: Plan, *, sales: int, seed: int, domain: int = EVALUATION_DO
     return Relaxation(values, multipliers)
 
 
-def _check_claim(plan: Plan) -> None:
+def _check_claim(sale: CompiledSale) -> None:
     """InputError with the assumption of the proof that does not hold."""
-    tables = plan.tables
+    tables = sale.tables
     traffic = tables.traffic
     if traffic.sharing_ratio > 0.0 and not traffic.sharing_is_learned:
-        raise InputError(f"{plan.name!r}: sharing comes on top of the learned demand; the bound is not proven for it")
-    rate = tables.rate[..., tables.members].astype(np.float64)  # tick, segment, product, menu, member
+        raise InputError(f"{sale.name!r}: sharing comes on top of the learned demand; the bound is not proven for it")
+    rate = tables.rate[..., tables.members].astype(np.float64)  # tick, segment, product, price, member
     if traffic.has_exogenous_visitors and (np.diff(rate, axis=3) < -1e-6 * rate.max(initial=0.0)).any():
-        raise InputError(f"{plan.name!r}: a deeper discount sells fewer units; the bound is not proven for it")
+        raise InputError(f"{sale.name!r}: a deeper discount sells fewer units; the bound is not proven for it")
     if not traffic.has_exogenous_visitors and (traffic.goodwill_share > 0.0 or traffic.sharing_ratio > 0.0):
         raise InputError(
-            f"{plan.name!r}: all visitors come for the offer and talk of it; the bound is not proven for it"
+            f"{sale.name!r}: all visitors come for the offer and talk of it; the bound is not proven for it"
         )
     units = rate.max(axis=3).sum(axis=2)  # tick, segment, member
     listed = rate[:, :, :, 0].sum(axis=2)
-    if plan.tables.choice.watch_share >= 1.0 and plan.menu > 1:
-        raise InputError(f"{plan.name!r}: who watches always returns; the bound is not proven for it")
+    if sale.tables.choice.watch_share >= 1.0 and sale.price_levels > 1:
+        raise InputError(f"{sale.name!r}: who watches always returns; the bound is not proven for it")
     if ((listed <= 0.0) & (units > 0.0)).any():
-        raise InputError(f"{plan.name!r}: a segment buys nothing at list price; the bound is not proven for it")
+        raise InputError(f"{sale.name!r}: a segment buys nothing at list price; the bound is not proven for it")
 
 
 class _MemberBound:
     """What the sales of one member and one ``demand`` (tick; a factor) have in common; frailties scale the products."""
 
-    def __init__(self, plan: Plan, member: int, *, demand: Array | float = 1.0) -> None:
-        tables = plan.tables
+    def __init__(self, sale: CompiledSale, member: int, *, demand: Array | float = 1.0) -> None:
+        tables = sale.tables
         choice, carts, servers, traffic = tables.choice, tables.stock, tables.servers, tables.traffic
         allowed = (1.0 - choice.another_unit**choice.limit) / (1.0 - choice.another_unit)
-        factor = np.broadcast_to(demand, plan.ticks)[:, None, None, None]
-        buyers = tables.rate[..., member].astype(np.float64) * factor  # tick, segment, product, menu
-        self.plan, self.buyers = plan, buyers
+        factor = np.broadcast_to(demand, sale.ticks)[:, None, None, None]
+        buyers = tables.rate[..., member].astype(np.float64) * factor  # tick, segment, product, price
+        self.sale, self.buyers = sale, buyers
         self.paid = allowed * (1.0 - carts.payment_failure)  # units a buyer
         self.traffic_share = float(tables.traffic_share[member])
         self.conversion = float(tables.conversion[member])
-        self.reference = np.exp(choice.reference_gain * tables.depth)  # product, menu; F
-        self.worth = tables.price - tables.salvage_value[:, None]  # product, menu
+        self.reference = np.exp(choice.reference_gain * tables.depth)  # product, price; F
+        self.worth = tables.price - tables.salvage_value[:, None]  # product, price
         keeps = [float(np.exp(-1.0 / servers.patience_ticks)), servers.retry_share]
-        if servers.is_event_by_event or any(cap != OPEN for cap in plan.admission_caps):
+        if servers.is_event_by_event or any(cap != OPEN for cap in sale.admission_caps):
             keeps.append(1.0)  # in service or in the room nobody is lost from one tick to the next
         self.kept = 0.0 if servers.hard_cap else max(keeps)  # ψ
-        self.watching = choice.watch_share if plan.menu > 1 else 0.0  # ω
+        self.watching = choice.watch_share if sale.price_levels > 1 else 0.0  # ω
         self.service = servers.cost / servers.service_rate  # of a visit, at least; ξ
         self.descendants = traffic.sharing_ratio / (1.0 - traffic.sharing_ratio)
 
     def check_conversion(self, frailty: Array) -> None:
         """InputError where the deepest discounts bring conversion to its cap: visitors would not be v(o) there."""
-        cap = self.plan.tables.traffic.highest_conversion
+        cap = self.sale.tables.traffic.highest_conversion
         uplift = _uplifts(self.buyers * frailty[:, None])
         if (self.conversion * uplift ** (1.0 - self.traffic_share) > cap * (1.0 + 1e-9)).any():
             raise InputError(
-                f"{self.plan.name!r}: conversion reaches its cap of {cap:g}; the bound is not proven for it"
+                f"{self.sale.name!r}: conversion reaches its cap of {cap:g}; the bound is not proven for it"
             )
 
     def best_step(self) -> float:
         """That of ``_STEPS`` whose multipliers give the usual sale the least bound."""
-        usual = np.ones(self.plan.products)
+        usual = np.ones(self.sale.products)
         return min(_STEPS, key=lambda step: self.value(usual, self.multipliers(usual, step=step)))
 
     def multipliers(self, frailty: Array, *, step: float) -> Array:
@@ -172,9 +172,9 @@ class _MemberBound:
 
     def _fluid_multipliers(self, frailty: Array) -> Array:
         """Prices of stock (product,) at which the fluid plan with reference factors just sells it, by bisection."""
-        units = self.buyers * frailty[:, None] * self.paid * self.reference  # tick, segment, product, menu
-        stock = self.plan.stock.astype(np.float64)
-        low, high = np.zeros(self.plan.products), self.worth.max(axis=1).clip(0.0)
+        units = self.buyers * frailty[:, None] * self.paid * self.reference  # tick, segment, product, price
+        stock = self.sale.stock.astype(np.float64)
+        low, high = np.zeros(self.sale.products), self.worth.max(axis=1).clip(0.0)
         for _ in range(_HALVINGS):
             middle = 0.5 * (low + high)
             gain = units * np.maximum(self.worth - middle[:, None], 0.0)
@@ -186,7 +186,7 @@ class _MemberBound:
 
     def value(self, frailty: Array, multipliers: Array) -> float:
         """The bound at ``multipliers`` (product,), currency."""
-        margin = np.maximum(self.worth - multipliers[:, None], 0.0) * self.paid  # product, menu; of a buyer
+        margin = np.maximum(self.worth - multipliers[:, None], 0.0) * self.paid  # product, price; of a buyer
         buyers = self.buyers * frailty[:, None]
         gain = self.reference * margin
         highest = self._value_of_a_visit(buyers, gain)[..., None, None]  # R̄ of this tick and all later ones
@@ -195,14 +195,14 @@ class _MemberBound:
         listed = buyers[..., :1]
         brought = (self.watching + self.descendants) * full
         further = brought - self.service
-        worth = buyers * (gain if self.plan.products == 1 else np.maximum(gain, highest))
+        worth = buyers * (gain if self.sale.products == 1 else np.maximum(gain, highest))
         share, shown = self.traffic_share, further / self.conversion
         now = np.min(  # each tangent of v bounds what a tick earns; where visits cost more than they bring, v >= e does
             [
                 (worth + shown * np.where(shown >= 0.0, _tangent(buyers, listed, share, at=at), listed))
                 .max(axis=3)
                 .sum(axis=2)
-                for at in (_TANGENTS if self.plan.menu > 1 else (1.0,))
+                for at in (_TANGENTS if self.sale.price_levels > 1 else (1.0,))
             ],
             axis=0,
         )
@@ -224,15 +224,15 @@ class _MemberBound:
         uplift = np.divide(buyers, listed, out=np.ones_like(buyers), where=listed > 0.0)
         visits = listed * uplift**self.traffic_share / self.conversion
         highest = np.full(buyers.shape[:2], gain.max())
-        for _ in range(1 if self.plan.products == 1 else _REFINEMENTS):
-            held = gain if self.plan.products == 1 else np.maximum(gain, highest[..., None, None])
+        for _ in range(1 if self.sale.products == 1 else _REFINEMENTS):
+            held = gain if self.sale.products == 1 else np.maximum(gain, highest[..., None, None])
             shown = _largest_ratios(buyers * held, visits)
             highest = np.minimum(highest, np.flip(np.maximum.accumulate(np.flip(shown, axis=0), axis=0), axis=0))
         return highest
 
     def _with_goodwill(self, best: Array, buyers: Array) -> float:
         """Step 6 for ``best`` (tick, segment)."""
-        traffic = self.plan.tables.traffic
+        traffic = self.sale.tables.traffic
         decay = 0.5 ** (1.0 / traffic.goodwill_half_life)
         reach = traffic.goodwill_share * self._attractions(buyers).max(axis=0)  # segment; γ·ā
         rises = best[0] + np.maximum(np.diff(best, axis=0), 0.0).sum(axis=0)
@@ -246,7 +246,7 @@ class _MemberBound:
 
     def _with_pushes(self, best: Array, buyers: Array) -> float:
         """Each push at its best tick, as if it were alone."""
-        traffic = self.plan.tables.traffic
+        traffic = self.sale.tables.traffic
         if traffic.push_budget == 0:
             return 0.0
         decay = 0.5 ** (1.0 / traffic.push_half_life)
@@ -259,7 +259,7 @@ class _MemberBound:
 
     def _of_the_family_that_comes_anyway(self, visits: Array, full: Array) -> float:
         """Step 5: what sharing adds to the exogenous ``visits`` (tick, segment), less what was counted for them."""
-        traffic = self.plan.tables.traffic
+        traffic = self.sale.tables.traffic
         if traffic.sharing_ratio == 0.0 or not traffic.has_exogenous_visitors:
             return 0.0
         decay = float(np.exp(-1.0 / traffic.sharing_delay))
@@ -277,8 +277,8 @@ class _MemberBound:
 
     def _of_scarcity(self, gain: Array) -> float:
         """Step 7."""
-        tables = self.plan.tables
-        choice, stock = tables.choice, self.plan.stock.astype(np.float64)
+        tables = self.sale.tables
+        choice, stock = tables.choice, self.sale.stock.astype(np.float64)
         failure = tables.stock.payment_failure
         lots = tables.stock.lots * tables.lot_units
         releases = tables.wave_tick.shape[0] + tables.stock.lots
@@ -290,14 +290,14 @@ class _MemberBound:
 
     def _of_stock(self, multipliers: Array) -> float:
         """Step 1: what the stock is worth at ``multipliers``, less what it has cost."""
-        tables = self.plan.tables
+        tables = self.sale.tables
         net = multipliers + tables.salvage_value - tables.unit_cost
         lots = tables.stock.lots * tables.lot_units
-        return float((net * self.plan.stock + np.maximum(net, 0.0) * lots).sum())
+        return float((net * self.sale.stock + np.maximum(net, 0.0) * lots).sum())
 
 
 def _uplifts(buyers: Array) -> Array:
-    """Largest o/L of ``buyers`` (tick, segment, product, menu), (tick, segment); 1 where nobody buys at list price."""
+    """Largest o/L of ``buyers`` (tick, segment, product, price), (tick, segment); 1 where nobody buys at list price."""
     offered, listed = buyers.max(axis=3).sum(axis=2), buyers[..., 0].sum(axis=2)
     return np.divide(offered, listed, out=np.ones_like(offered), where=listed > 0.0)
 
@@ -308,7 +308,7 @@ def _tangent(buyers: Array, listed: Array, share: float, *, at: float) -> Array:
 
 
 def _largest_ratios(worth: Array, visits: Array) -> Array:
-    """max over menus of Σ_p worth/Σ_p visits (tick, segment); both (tick, segment, product, menu)."""
+    """max over menus of Σ_p worth/Σ_p visits (tick, segment); both (tick, segment, product, price)."""
     ratio = np.zeros(worth.shape[:2])
     for _ in range(_ROUNDS):
         best = (worth - ratio[..., None, None] * visits).argmax(axis=3)[..., None]

@@ -15,57 +15,57 @@ from flashsim.errors import InputError
 from flashsim.evaluation.rollout import action_config, check_policy
 from flashsim.policies.bundle import Policy
 from flashsim.reference import JointPolicy, JointSale, MenuSale, ReferenceSale, evaluate_exactly
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.state import CLOSE
 from flashsim.sim.streams import EVALUATION_DOMAIN
 
 
 @overload
-def policy_table(sale: MenuSale, policy: Policy) -> NDArray[np.int64]: ...
+def policy_table(reference: MenuSale, policy: Policy) -> NDArray[np.int64]: ...
 @overload
-def policy_table(sale: JointSale, policy: Policy) -> JointPolicy: ...
-def policy_table(sale: ReferenceSale, policy: Policy) -> NDArray[np.int64] | JointPolicy:
-    """What ``policy`` orders in each state: menu indices (tick, stock), or those and changes of servers.
+def policy_table(reference: JointSale, policy: Policy) -> JointPolicy: ...
+def policy_table(reference: ReferenceSale, policy: Policy) -> NDArray[np.int64] | JointPolicy:
+    """What ``policy`` orders in each state: price indices (tick, stock), or those and changes of servers.
 
     InputError for a policy that is no function of the state, or that ends the sale.
     """
-    plan = sale.plan()
-    check_policy(plan, policy)
+    sale = reference.compile()
+    check_policy(sale, policy)
     config = action_config(policy)
     if config.every > 1:
         raise InputError(
             f"policy {policy.name!r} decides every {config.every} ticks, which is no function of the state; "
             "train it with decide_every = 1"
         )
-    if isinstance(sale, MenuSale):
-        menu, _ = _ask(plan, policy, config, levels=np.ones((1, 1), np.int64))
-        return menu[:, :, 0]
-    count = sale.max_servers + 1
-    pipeline = [count] * max(1, sale.lag)
+    if isinstance(reference, MenuSale):
+        price_index, _ = _ask(sale, policy, config, levels=np.ones((1, 1), np.int64))
+        return price_index[:, :, 0]
+    count = reference.max_servers + 1
+    pipeline = [count] * max(1, reference.lag)
     levels = np.stack(np.unravel_index(np.arange(int(np.prod(pipeline))), pipeline), axis=1)
-    shape = (plan.ticks, sale.stock + 1, *pipeline)
-    menu, change = _ask(plan, policy, config, levels=levels.astype(np.int64))
-    return JointPolicy(menu.reshape(shape), change.reshape(shape))
+    shape = (sale.ticks, reference.stock + 1, *pipeline)
+    price_index, change = _ask(sale, policy, config, levels=levels.astype(np.int64))
+    return JointPolicy(price_index.reshape(shape), change.reshape(shape))
 
 
 def _ask(
-    plan: Plan, policy: Policy, config: ActionConfig, *, levels: NDArray[np.int64]
+    sale: CompiledSale, policy: Policy, config: ActionConfig, *, levels: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Menu index and change of servers, each (tick, stock, row of ``levels``).
+    """Price index and change of servers, each (tick, stock, row of ``levels``).
 
     ``levels`` (row, tick ahead) are servers in force at this tick, at the next, …; the last was ordered last.
     """
     rows = levels.shape[0]
-    stocks = np.repeat(np.arange(int(plan.stock[0]) + 1), rows)
+    stocks = np.repeat(np.arange(int(sale.stock[0]) + 1), rows)
     pool = np.tile(levels, (stocks.size // rows, 1))
-    states = SaleBatch(plan, stocks.size, action=config, reward=RewardConfig(), domain=EVALUATION_DOMAIN)
+    states = SaleBatch(sale, stocks.size, action=config, reward=RewardConfig(), domain=EVALUATION_DOMAIN)
     states.seed(np.zeros(stocks.size, np.uint64))
     fill, state = states.batch.fill, states.batch.state
     fill(state.stock.unreleased, stocks[:, None])
     fill(state.servers.ordered, pool[:, -1])
-    menu, change = np.zeros((2, plan.ticks, stocks.size), np.int64)
-    ring = plan.tables.servers.lag + 1
-    for tick in range(plan.ticks):
+    price_index, change = np.zeros((2, sale.ticks, stocks.size), np.int64)
+    ring = sale.tables.servers.lag + 1
+    for tick in range(sale.ticks):
         state.tick[...] = tick
         ahead = (np.arange(ring) - tick - 1) % ring  # ticks until the order in each place is in force
         fill(state.servers.orders, pool[:, np.minimum(ahead, pool.shape[1] - 1)])
@@ -73,13 +73,13 @@ def _ask(
         chosen, timing, change[tick], _ = states.codec.decode(states.codec.check(policy.act(seen), stocks.size), seen)
         if (timing == CLOSE).any():
             raise InputError(
-                f"policy {policy.name!r} closes the sale, but a reference sale always has {plan.ticks} ticks"
+                f"policy {policy.name!r} closes the sale, but a reference sale always has {sale.ticks} ticks"
             )
-        menu[tick] = chosen[:, 0]
+        price_index[tick] = chosen[:, 0]
         fill(state.stock.available, stocks[:, None])  # released in the first tick
         fill(state.stock.unreleased, 0 * stocks[:, None])
-    shape = (plan.ticks, stocks.size // rows, rows)
-    return menu.reshape(shape), change.reshape(shape)
+    shape = (sale.ticks, stocks.size // rows, rows)
+    return price_index.reshape(shape), change.reshape(shape)
 
 
 def exact_value(sale: ReferenceSale, policy: Policy) -> float:

@@ -2,7 +2,7 @@
 
 Streams are counter-based, so a sale can be played again, to the same people, as often as one likes. A plan names an
 action of every head for each of some blocks of ticks: a step around the run-out price of each product, a utilization
-for the scaler, pushes, doors (in a reference sale: menu indices and changes of servers). Candidates of one sale are
+for the scaler, pushes, doors (in a reference sale: price indices and changes of servers). Candidates of one sale are
 played side by side, the best is kept and changed at random, sale by sale: a change gives one head one choice for some
 blocks in a row.
 
@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionConfig, Orders
+from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
-from flashsim.scenarios.compiled import Plan
-from flashsim.sim.state import HOLD
+from flashsim.scenarios.compiled import CompiledSale
+from flashsim.sim.state import HOLD, Decisions
 from flashsim.sim.streams import EVALUATION_DOMAIN
 
 TARGETS = (0.6, 0.4, 0.8)
@@ -35,7 +35,7 @@ _MOST_CHANGES = 4  # of a child
 
 
 def best_plans(
-    plan: Plan,
+    sale: CompiledSale,
     *,
     sales: int,
     seed: int,
@@ -49,13 +49,13 @@ def best_plans(
     Costs sales · children · rounds · ticks simulated steps; more rounds never find less, and what is found for a sale
     does not depend on those beside it.
     """
-    every = next(n for n in range(1, plan.ticks + 1) if plan.ticks % n == 0 and _is_coarse(plan.ticks, n))
+    every = next(n for n in range(1, sale.ticks + 1) if sale.ticks % n == 0 and _is_coarse(sale.ticks, n))
     action = ActionConfig(every=every)
-    if not plan.is_reference:
+    if not sale.is_reference:
         action = replace(action, scaler_targets=TARGETS, around_run_out=STEPS)
-    batch = SaleBatch(plan, sales * children, action=action, reward=RewardConfig(), domain=domain)
+    batch = SaleBatch(sale, sales * children, action=action, reward=RewardConfig(), domain=domain)
     seeds, sizes = np.repeat(consecutive_seeds(seed, sales), children), batch.codec.sizes
-    shape = (children, plan.ticks // every, sizes.size)
+    shape = (children, sale.ticks // every, sizes.size)
     random = np.random.default_rng(0)  # the same for every sale: they differ in what each keeps
     plans = np.repeat(_held(batch, children, blocks=shape[1])[None], sales, axis=0)  # sale, child, block, head
     kept, best = plans[:, 0], np.full(sales, -np.inf)
@@ -99,9 +99,9 @@ def _is_coarse(ticks: int, every: int) -> bool:
 
 def _held(batch: SaleBatch, children: int, *, blocks: int) -> NDArray[np.int64]:
     """Plans (child, block, head) that hold one price, or one step around the run-out price, after the other."""
-    plan, none = batch.plan, np.zeros(children, np.int64)
-    count = plan.menu if plan.is_reference else 2 * STEPS + 1
-    menu = np.repeat((np.arange(children) % count)[:, None], plan.products, axis=1)
-    doors = np.full(children, plan.admission_caps[0])
-    heads = batch.codec.encode(Orders(menu, np.full(children, HOLD), none, doors))
+    sale, none = batch.sale, np.zeros(children, np.int64)
+    count = sale.price_levels if sale.is_reference else 2 * STEPS + 1
+    price_index = np.repeat((np.arange(children) % count)[:, None], sale.products, axis=1)
+    doors = np.full(children, sale.admission_caps[0])
+    heads = batch.codec.encode(Decisions(price_index, np.full(children, HOLD), none, doors))
     return np.repeat(heads[:, None], blocks, axis=1)

@@ -14,7 +14,7 @@ from flashsim.envs.reward import RewardConfig
 from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.scenarios import Failures, Scenario
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.streams import EVALUATION_DOMAIN
 
@@ -45,28 +45,31 @@ def unhindered(scenario: Scenario) -> Scenario:
 def closure_table(scenario: Scenario, *, sales: int, seed: int) -> pd.DataFrame:
     """Learned and simulated units of each product at each depth, and whether they agree; on all members."""
     free = unhindered(scenario)
-    plan = free.plan()
-    plan = plan.with_members((*plan.training_members, *plan.heldout_members))
+    sale = free.compile()
+    sale = sale.with_members((*sale.training_members, *sale.heldout_members))
     per_buyer = free.choice.units_allowed  # rates count buyers
-    rows = [_rows(plan, menu, per_buyer=per_buyer, sales=sales, seed=seed) for menu in range(plan.menu)]
+    rows = [
+        _rows(sale, price_index, per_buyer=per_buyer, sales=sales, seed=seed)
+        for price_index in range(sale.price_levels)
+    ]
     return pd.DataFrame([row for depth in rows for row in depth])
 
 
-def _rows(plan: Plan, menu: int, *, per_buyer: float, sales: int, seed: int) -> list[dict[str, object]]:
+def _rows(sale: CompiledSale, price_index: int, *, per_buyer: float, sales: int, seed: int) -> list[dict[str, object]]:
     action = ActionConfig(heads=("discount",), per_product=False)
-    batch = SaleBatch(plan, sales, action=action, reward=RewardConfig(), domain=EVALUATION_DOMAIN)
+    batch = SaleBatch(sale, sales, action=action, reward=RewardConfig(), domain=EVALUATION_DOMAIN)
     batch.seed(consecutive_seeds(seed, sales))
     batch.observe()
     members = batch.batch.rows(batch.batch.state.member)
-    learned = per_buyer * plan.tables.rate[:, :, :, menu].astype(np.float64).sum(axis=(0, 1))[:, members].T
-    units = np.zeros((sales, plan.products))
-    for _ in range(plan.ticks):
-        batch.step(np.full((sales, 1), menu))
+    learned = per_buyer * sale.tables.rate[:, :, :, price_index].astype(np.float64).sum(axis=(0, 1))[:, members].T
+    units = np.zeros((sales, sale.products))
+    for _ in range(sale.ticks):
+        batch.step(np.full((sales, 1), price_index))
         units += batch.batch.rows(batch.batch.ledger.requests)
     error = (units - learned).std(axis=0, ddof=1) / np.sqrt(sales)
     return [
         {
-            "depth": float(plan.depths[product, menu]),
+            "depth": float(sale.depths[product, price_index]),
             "product": name,
             "learned_units": float(learned[:, product].mean()),
             "simulated_units": float(units[:, product].mean()),
@@ -76,5 +79,5 @@ def _rows(plan: Plan, menu: int, *, per_buyer: float, sales: int, seed: int) -> 
                 <= TOLERANCE * learned[:, product].mean() + STANDARD_ERRORS * error[product]
             ),
         }
-        for product, name in enumerate(plan.product_names)
+        for product, name in enumerate(sale.product_names)
     ]

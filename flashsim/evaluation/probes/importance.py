@@ -28,7 +28,7 @@ from flashsim.envs.features import observation_table
 from flashsim.evaluation.rollout import Rollout, check_policy, play
 from flashsim.evaluation.stats import bootstrap_means, equal_member_means
 from flashsim.policies.bundle import Policy
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 
 CONSTANT_AT_A_TICK = "time"
 
@@ -63,7 +63,7 @@ class ShuffledPolicy:
 
 
 def importance_table(
-    plan: Plan,
+    sale: CompiledSale,
     policy: Policy,
     whole: Rollout,
     *,
@@ -73,18 +73,18 @@ def importance_table(
 ) -> pd.DataFrame:
     """Profit lost a sale without each group, the largest loss first.
 
-    ``whole`` is what ``policy`` did in consecutive sales of ``plan`` (``rollout.play``); the same are played again.
+    ``whole`` is what ``policy`` did in consecutive sales of ``sale`` (``rollout.play``); the same are played again.
     Columns: group, features (how many), lost (currency a sale), low, high, lost_share (of the profit; NaN where that is
     not positive). InputError when the policy was made for other observations or actions.
     """
-    check_policy(plan, policy)
-    names = [feature.name for feature in observation_table(plan)]
+    check_policy(sale, policy)
+    names = [feature.name for feature in observation_table(sale)]
     groups = {group: columns for group, columns in feature_groups(names).items() if group != CONSTANT_AT_A_TICK}
     first = int(whole.seeds[0])
     losses = []
     for place, columns in enumerate(groups.values()):
         blind = ShuffledPolicy(policy, columns, names.index("time_left"), np.random.default_rng([first, place]))
-        played = play(plan, blind, sales=whole.seeds.size, seed=first, progress=progress)
+        played = play(sale, blind, sales=whole.seeds.size, seed=first, progress=progress)
         losses.append(whole.totals["profit"] - played.totals["profit"])
     found = bootstrap_means(np.stack(losses, axis=1), whole.members, resamples=resamples, seed=first)
     low, high = found.interval(confidence)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from flashsim.errors import InputError
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range
 from flashsim.world import World
 
@@ -40,7 +40,7 @@ def misspecified(world: World, *, elasticity: float = 0.5, traffic: float = 2.0)
     )
 
 
-def surprised(believed: Plan, truth: Plan) -> Plan:
+def surprised(believed: CompiledSale, truth: CompiledSale) -> CompiledSale:
     """The sale ``believed``, its stock, servers and forecast as planned, to which people come as in ``truth``.
 
     InputError when the two are not the same sale on two Worlds.

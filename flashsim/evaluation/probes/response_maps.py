@@ -33,7 +33,7 @@ from flashsim.envs.reward import RewardConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.evaluation.rollout import action_config, check_policy
 from flashsim.policies.bundle import Policy
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.failures import FEED_FREEZES, fails_at
 from flashsim.sim.streams import EVALUATION_DOMAIN
 
@@ -69,29 +69,29 @@ class _Met(NamedTuple):
     by_level: list[_Answers]
 
 
-def response_maps(plan: Plan, policy: Policy, *, sales: int, seed: int) -> ResponseMaps:
-    """Ask ``policy`` along ``sales`` sales of ``plan`` that it plays, the first with seed ``seed``.
+def response_maps(sale: CompiledSale, policy: Policy, *, sales: int, seed: int) -> ResponseMaps:
+    """Ask ``policy`` along ``sales`` sales of ``sale`` that it plays, the first with seed ``seed``.
 
     ``curves`` is empty for a reference sale, whose observations show nothing of the past. InputError when the policy
     was made for other observations or actions.
     """
-    check_policy(plan, policy)
-    batch = SaleBatch(plan, sales, action=action_config(policy), reward=RewardConfig(), domain=EVALUATION_DOMAIN)
+    check_policy(sale, policy)
+    batch = SaleBatch(sale, sales, action=action_config(policy), reward=RewardConfig(), domain=EVALUATION_DOMAIN)
     met = list(_walk(batch, policy, seed))
-    curves = [] if plan.is_reference else [*_utilization(batch, policy, met, seed=seed), *_visitors(plan, met)]
+    curves = [] if sale.is_reference else [*_utilization(batch, policy, met, seed=seed), *_visitors(sale, met)]
     return ResponseMaps(pd.DataFrame(_stock_rows(met)), pd.DataFrame(curves))
 
 
 def _walk(batch: SaleBatch, policy: Policy, seed: int) -> Iterator[_Met]:
     """Play, and ask at the ticks of the map where the screen is not frozen."""
-    plan, every = batch.plan, batch.codec.config.every
-    asked = set(_ticks(plan, every))
+    sale, every = batch.sale, batch.codec.config.every
+    asked = set(_ticks(sale, every))
     batch.seed(consecutive_seeds(seed, batch.sales))
     observation = batch.observe()
     is_open = np.ones(batch.sales, np.bool_)
     starts = batch.batch.rows(batch.batch.state.failures.start)
-    for tick in range(0, plan.ticks, every):
-        is_asked = is_open & ~fails_at(plan.tables.failures, starts, kind=FEED_FREEZES, tick=tick - 1)
+    for tick in range(0, sale.ticks, every):
+        is_asked = is_open & ~fails_at(sale.tables.failures, starts, kind=FEED_FREEZES, tick=tick - 1)
         if tick in asked and is_asked.any():
             yield _ask_around(batch, policy, tick, is_asked)
         _, closed = batch.step(policy.act(observation))
@@ -104,22 +104,22 @@ def _walk(batch: SaleBatch, policy: Policy, seed: int) -> Iterator[_Met]:
         observation = batch.seen()
 
 
-def _ticks(plan: Plan, every: int) -> list[int]:
+def _ticks(sale: CompiledSale, every: int) -> list[int]:
     """Ticks of decisions, evenly chosen."""
-    decisions = range(0, plan.ticks, every)
+    decisions = range(0, sale.ticks, every)
     places = np.linspace(0, len(decisions) - 1, min(TIMES, len(decisions)))
     return [decisions[place] for place in np.rint(places).astype(int)]
 
 
 def _ask_around(batch: SaleBatch, policy: Policy, tick: int, is_asked: NDArray[np.bool_]) -> _Met:
     """Ask at the present states of the sales in ``is_asked`` (sale,), stock and level set, and leave all as it was."""
-    plan, rows = batch.plan, batch.batch.rows
+    sale, rows = batch.sale, batch.batch.rows
     stock, memory = batch.batch.state.stock, batch.memory
     observation = batch.observe()
     ordered = rows(batch.batch.state.servers.ordered).astype(np.float64)
     units = rows(stock.available) + rows(stock.unreleased)
     before = stock.available.copy(), stock.unreleased.copy(), memory.visitors_seen.copy()
-    planned = plan.tables.planned
+    planned = sale.tables.planned
 
     def ask() -> _Answers:
         return _only(_answer(batch, policy, batch.observe(), ordered), is_asked)
@@ -132,25 +132,25 @@ def _ask_around(batch: SaleBatch, policy: Policy, tick: int, is_asked: NDArray[n
         by_stock.append(ask())
     stock.available[...], stock.unreleased[...] = before[0], before[1]
     by_level = []
-    variance = plan.forecast.common_variance
-    if tick > 0 and not plan.is_reference and variance > 0.0:
+    variance = sale.forecast.common_variance
+    if tick > 0 and not sale.is_reference and variance > 0.0:
         for level in LEVELS:
             memory.visitors_seen[...] = (level * (1.0 + variance * memory.visitors_expected) - 1.0) / variance
             by_level.append(ask())
         memory.visitors_seen[...] = before[2]
     batch.observe()
     left = units.sum(axis=1) / max(1, int(planned.sum()))
-    return _Met(1.0 - tick / plan.ticks, observation[is_asked], ordered[is_asked], left[is_asked], by_stock, by_level)
+    return _Met(1.0 - tick / sale.ticks, observation[is_asked], ordered[is_asked], left[is_asked], by_stock, by_level)
 
 
 def _answer(
     batch: SaleBatch, policy: Policy, observation: NDArray[np.float32], ordered: NDArray[np.float64]
 ) -> _Answers:
     """What ``policy`` orders at ``observation`` where ``ordered`` servers are ordered already."""
-    plan, codec = batch.plan, batch.codec
+    sale, codec = batch.sale, batch.codec
     orders = codec.decode(codec.check(policy.act(observation), len(observation)), observation)
-    depths = np.take_along_axis(plan.depths[None], orders.menu[..., None], axis=2)[..., 0]
-    servers = plan.tables.servers
+    depths = np.take_along_axis(sale.depths[None], orders.price_index[..., None], axis=2)[..., 0]
+    servers = sale.tables.servers
     return _Answers(depths.mean(axis=1), np.clip(ordered + orders.change, servers.min_servers, servers.max_servers))
 
 
@@ -177,11 +177,11 @@ def _stock_rows(met: list[_Met]) -> list[dict[str, float]]:
     return rows
 
 
-def _visitors(plan: Plan, met: list[_Met]) -> list[dict[str, object]]:
+def _visitors(sale: CompiledSale, met: list[_Met]) -> list[dict[str, object]]:
     asked = [there for there in met if there.by_level]
     if not asked:
         return []
-    column = [feature.name for feature in observation_table(plan)].index("level")
+    column = [feature.name for feature in observation_table(sale)].index("level")
     shown = np.minimum(np.concatenate([there.observation[:, column] for there in asked]).astype(np.float64), 0.999)
     log_levels = np.log(shown / (1.0 - shown))
     nearest = np.abs(np.log(LEVELS)[None, :] - log_levels[:, None]).argmin(axis=1)
@@ -195,7 +195,7 @@ def _visitors(plan: Plan, met: list[_Met]) -> list[dict[str, object]]:
 
 
 def _utilization(batch: SaleBatch, policy: Policy, met: list[_Met], *, seed: int) -> list[dict[str, object]]:
-    names = [feature.name for feature in observation_table(batch.plan)]
+    names = [feature.name for feature in observation_table(batch.sale)]
     together = feature_groups(names)["load of the last tick"]
     later = [there for there in met if there.time_left < 1.0]
     if not later:

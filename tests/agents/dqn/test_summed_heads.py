@@ -13,14 +13,14 @@ from agents.settings import DQNConfig
 from agents.start.imitation import InOwnActions, steering
 from flashsim.envs.sb3 import make_sb3
 from flashsim.envs.spaces import ActionConfig
-from tests.agents.start.test_imitation import plan_of_two, rule_of_two
+from tests.agents.start.test_imitation import rule_of_two, sale_of_two
 
 SIZES = (6, 3, 5)
 SHORT: dict[str, Any] = {"steps": 2_000, "sales": 32, "learning_starts": 64, "buffer": 2_000, "evaluations": 2}
 
 
 def a_network() -> DQN:
-    env = make_sb3(plan_of_two(), num_envs=2, seed=0, action=ActionConfig(per_product=False, flat=True))
+    env = make_sb3(sale_of_two(), num_envs=2, seed=0, action=ActionConfig(per_product=False, flat=True))
     assert tuple(env.sales.codec.sizes) == SIZES
     return DQN("MlpPolicy", env, buffer_size=10, seed=0)
 
@@ -68,15 +68,15 @@ def test_a_network_that_is_made_whole_is_a_stock_one_with_the_same_values() -> N
 @pytest.mark.parametrize("summed", [True, False])
 def test_first_values_prefer_what_the_rule_does(summed: bool) -> None:
     """In nearly every decision, and what differs in a head more is a margin worse."""
-    plan = plan_of_two()
+    sale = sale_of_two()
     rule = rule_of_two()
     config = steering(DQNConfig(summed=summed, margin=0.5), rule)
-    model = make_model(plan, config, seed=0, scale=1.0, rule=rule)
+    model = make_model(sale, config, seed=0, scale=1.0, rule=rule)
     assert isinstance(model, DQN)
-    env = make_sb3(plan, num_envs=100, seed=9, action=config.action(plan), members=plan.training_members)
+    env = make_sb3(sale, num_envs=100, seed=9, action=config.action(sale), members=sale.training_members)
     seen, same = env.reset(), []
-    player = InOwnActions(plan, rule, config.action(plan))
-    for _ in range(plan.ticks // config.action(plan).every):
+    player = InOwnActions(sale, rule, config.action(sale))
+    for _ in range(sale.ticks // config.action(sale).every):
         chosen = player.act(seen)
         with torch.no_grad():
             q = model.q_net.q_net(torch.from_numpy(seen)).numpy()
@@ -89,6 +89,6 @@ def test_first_values_prefer_what_the_rule_does(summed: bool) -> None:
 
 
 def test_training_ends_with_a_stock_network() -> None:
-    trained = train(plan_of_two(), DQNConfig(**SHORT, evaluation_sales=16), seed=0)
+    trained = train(sale_of_two(), DQNConfig(**SHORT, evaluation_sales=16), seed=0)
     assert isinstance(trained.model, DQN)
     assert not any("parametrizations" in name for name in trained.model.policy.state_dict())

@@ -17,9 +17,9 @@ from flashsim.envs.reward import ConstraintConfig
 from flashsim.errors import InputError
 from flashsim.evaluation.kpis import find_kpi
 from flashsim.evaluation.rollout import play
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.servers import ServerParams
-from tests.agents.tiny import small_plan, tensor_ppo, train_small
+from tests.agents.tiny import small_sale, tensor_ppo, train_small
 from tests.worlds import make_scenario, make_world
 
 
@@ -42,10 +42,10 @@ def test_a_mark_that_is_kept_anyway_costs_nothing() -> None:
     np.testing.assert_allclose(multipliers, [0.0, 0.05])
 
 
-def crowded_plan() -> Plan:
+def crowded_sale() -> CompiledSale:
     """Servers cost so much that errors are cheaper than the servers that would prevent them."""
     servers = ServerParams(start_servers=3, max_servers=12, cost=3.0, lag=1)
-    return make_scenario(make_world(products=2, population=2.0), servers=servers).plan()
+    return make_scenario(make_world(products=2, population=2.0), servers=servers).compile()
 
 
 @functools.cache
@@ -59,7 +59,7 @@ def crowded(constraints: ConstraintConfig, *, log: Path | None = None) -> Traine
         batch_size=640,
         constraints=constraints,
     )
-    return train(crowded_plan(), config, seed=0, log_folder=log)
+    return train(crowded_sale(), config, seed=0, log_folder=log)
 
 
 @pytest.mark.parametrize(
@@ -68,15 +68,15 @@ def crowded(constraints: ConstraintConfig, *, log: Path | None = None) -> Traine
 def test_with_the_constraint_the_mark_is_kept_and_without_it_is_not(
     constraint: str, kpi: str, mark: float, tmp_path: Path
 ) -> None:
-    plan = crowded_plan().with_members(crowded_plan().training_members)
+    sale = crowded_sale().with_members(crowded_sale().training_members)
     free, bound = crowded(ConstraintConfig()), crowded(ConstraintConfig(**{constraint: mark}), log=tmp_path)
     unbound, kept_to = (
-        find_kpi(kpi).value(play(plan, result.policy(), sales=512, seed=7).totals) for result in (free, bound)
+        find_kpi(kpi).value(play(sale, result.policy(), sales=512, seed=7).totals) for result in (free, bound)
     )
     assert unbound.mean() > 3.0 * mark
     assert kept_to.mean() <= mark + 4.0 * kept_to.std() / math.sqrt(kept_to.size)  # it was kept on other sales
     kept = [point.profit for point in bound.curve if point.excess[constraint] <= 0.0]
-    profit = play(plan, bound.policy(), sales=512, seed=7).totals["profit"]
+    profit = play(sale, bound.policy(), sales=512, seed=7).totals["profit"]
     assert profit.mean() == pytest.approx(max(kept), abs=8.0 * profit.std() / math.sqrt(profit.size))
     last = bound.curve[-1]
     assert last.multipliers[constraint] > 0.0
@@ -114,7 +114,7 @@ def test_a_training_under_constraints_is_taken_up(tmp_path: Path) -> None:
     assert whole.curve[-1].multipliers["margin"] > 0.0
     with pytest.raises(InputError, match=r"config\.constraints\.margin was 0\.9 and is 0\.8 now"):
         train(
-            small_plan(),
+            small_sale(),
             replace(config, constraints=ConstraintConfig(error_share=0.0, margin=0.8)),
             seed=0,
             resume=tmp_path / "checkpoint",

@@ -20,11 +20,12 @@ from agents.ppo.tensor_rollout import TensorRollout
 from agents.start.reward_scale import Spread
 from flashsim.envs.sb3 import FlashSaleVecEnv, make_sb3
 from flashsim.envs.single import FlashSaleEnv
-from flashsim.envs.spaces import ActionConfig, Orders
+from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
+from flashsim.sim.state import Decisions
 from tests.agents.refused_traffic import CountedCopies, RefusedTraffic, TrafficError
-from tests.agents.tiny import dqn, ppo, small_plan, tensor_ppo, train_small
+from tests.agents.tiny import dqn, ppo, small_sale, tensor_ppo, train_small
 
 STEPS = 12  # no divisor of the 20 ticks of the small plan, so that rollouts begin and end within sales
 SALES = 16
@@ -34,7 +35,7 @@ def make(algorithm: type[PPO], *, flat: bool = False, device: str = "cpu", sales
     """A learner on the small plan; its logger writes nowhere."""
     Distribution.set_default_validate_args(False)
     env = make_sb3(
-        small_plan(), num_envs=sales, seed=5, action=ActionConfig(per_product=False, flat=flat), reward_scale=30.0
+        small_sale(), num_envs=sales, seed=5, action=ActionConfig(per_product=False, flat=flat), reward_scale=30.0
     )
     settings: dict[str, Any] = {"n_steps": STEPS, "batch_size": 48, "n_epochs": 3, "ent_coef": 0.01, "gamma": 0.97}
     settings |= {"policy_kwargs": {"net_arch": {"pi": [16, 16], "vf": [16, 16]}}, "seed": 3, "device": device}
@@ -213,7 +214,7 @@ def test_a_reward_that_is_no_number_ends_the_training(
 ) -> None:
     original = SaleBatch._step
 
-    def broken(self: SaleBatch, orders: Orders) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def broken(self: SaleBatch, orders: Decisions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         reward, closed = original(self, orders)
         reward[3] = value
         return reward, closed
@@ -228,7 +229,7 @@ def test_a_reward_that_is_no_number_ends_the_training(
 def test_what_it_does_not_do_is_refused() -> None:
     with pytest.raises(InputError, match="target_kl, use_sde and clip_range_vf are not supported"):
         make(TensorPPO, target_kl=0.1)
-    single = DummyVecEnv([lambda: FlashSaleEnv(small_plan(), action=ActionConfig(per_product=False))])
+    single = DummyVecEnv([lambda: FlashSaleEnv(small_sale(), action=ActionConfig(per_product=False))])
     model = TensorPPO("MlpPolicy", single, n_steps=8, batch_size=8, device="cpu")
     with pytest.raises(InputError, match="expected a batch of sales from make_sb3, got DummyVecEnv"):
         model.learn(8)

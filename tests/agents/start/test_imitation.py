@@ -20,7 +20,7 @@ from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.planning import SEARCH_SEED, Field, best_operations
 from flashsim.reference import REFERENCE_SALES
 from flashsim.rules import Operations, RulePolicy, run_out_price
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.state import PUSH
 from flashsim.sim.streams import TRAINING_DOMAIN
 from flashsim.sim.traffic import TrafficParams
@@ -30,21 +30,21 @@ SALES = 100
 STEERED = ActionConfig(around_run_out=2, scaler_targets=(0.3, 0.5, 0.8), per_product=False)
 
 
-def plan_of_two() -> Plan:
-    return make_scenario().plan()
+def sale_of_two() -> CompiledSale:
+    return make_scenario().compile()
 
 
 @functools.cache
 def rule_of_two() -> RulePolicy:
     """How agents would run that plan before they learn."""
-    return usual_run(plan_of_two())
+    return usual_run(sale_of_two())
 
 
 def test_the_rule_is_the_run_out_price_with_the_operations_that_suit_it_best() -> None:
-    plan = plan_of_two()
-    rule = usual_run(plan)
-    assert rule.operations == best_operations(plan, run_out_price, seed=SEARCH_SEED)
-    assert rule.operations == Field(plan, ticks=1, seed=SEARCH_SEED).run_out_price.operations
+    sale = sale_of_two()
+    rule = usual_run(sale)
+    assert rule.operations == best_operations(sale, run_out_price, seed=SEARCH_SEED)
+    assert rule.operations == Field(sale, ticks=1, seed=SEARCH_SEED).run_out_price.operations
     assert rule.name == "run-out price"
 
 
@@ -55,22 +55,22 @@ def test_a_rule_in_the_agents_actions_does_what_the_rule_does(
     operations: Operations, *, per_product: bool, flat: bool
 ) -> None:
     """Step by step where both can decide in each tick; at the opening a step down is as near as it comes."""
-    plan = plan_of_two()
-    rule = run_out_price(plan, operations)
+    sale = sale_of_two()
+    rule = run_out_price(sale, operations)
     own = replace(STEERED, per_product=per_product, flat=flat)
-    player = InOwnActions(plan, rule, own)
-    batch = SaleBatch(plan, SALES, action=own, reward=RewardConfig(), domain=TRAINING_DOMAIN)
+    player = InOwnActions(sale, rule, own)
+    batch = SaleBatch(sale, SALES, action=own, reward=RewardConfig(), domain=TRAINING_DOMAIN)
     batch.seed(consecutive_seeds(3, SALES))
-    theirs = ActionCodec(plan, ActionConfig(**rule.action))
+    theirs = ActionCodec(sale, ActionConfig(**rule.action))
     seen = batch.observe()
-    for tick in range(plan.ticks):
+    for tick in range(sale.ticks):
         wanted = theirs.decode(rule.act(seen), seen)
         done = batch.codec.decode(batch.codec.check(player.act(seen), SALES), seen)
         if tick >= operations.opening_ticks:
             for one, other in zip(done, wanted, strict=True):
                 np.testing.assert_array_equal(one, other)
         else:
-            assert (done.menu <= np.maximum(0, batch.codec.dashboard.run_out(seen) - 2)).all()
+            assert (done.price_index <= np.maximum(0, batch.codec.dashboard.run_out(seen) - 2)).all()
         batch.step(player.act(seen))
         seen = batch.seen()
 
@@ -78,16 +78,16 @@ def test_a_rule_in_the_agents_actions_does_what_the_rule_does(
 @pytest.mark.parametrize("config", [PPOConfig(), TensorPPOConfig(), MaskablePPOConfig()])
 def test_a_first_policy_plays_the_rule(config: PPOConfig) -> None:
     """Greedily in nearly every decision, and in training as often as it is told, head by head."""
-    plan = plan_of_two()
+    sale = sale_of_two()
     rule = rule_of_two()
-    action = steering(config, rule).action(plan)
-    model = make_model(plan, config, seed=0, scale=1.0, rule=rule)
-    policy = network_policy(model, plan, name="start", action={**vars(action)}, training={})
-    player = InOwnActions(plan, rule, action)
-    batch = SaleBatch(plan, SALES, action=action, reward=RewardConfig(), domain=TRAINING_DOMAIN)
+    action = steering(config, rule).action(sale)
+    model = make_model(sale, config, seed=0, scale=1.0, rule=rule)
+    policy = network_policy(model, sale, name="start", action={**vars(action)}, training={})
+    player = InOwnActions(sale, rule, action)
+    batch = SaleBatch(sale, SALES, action=action, reward=RewardConfig(), domain=TRAINING_DOMAIN)
     batch.seed(consecutive_seeds(11, SALES))
     seen, same, drawn = batch.observe(), [], []
-    for _ in range(plan.ticks // action.every):
+    for _ in range(sale.ticks // action.every):
         chosen = player.act(seen)
         same.append(policy.act(seen) == chosen)
         drawn.append(model.predict(seen, deterministic=False)[0] == chosen)
@@ -108,7 +108,7 @@ SHORT: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", [PPOConfig, TensorPPOConfig])
 def test_a_policy_that_began_as_a_rule_learns_on(kind: type[PPOConfig]) -> None:
-    model = make_model(plan_of_two(), kind(**SHORT), seed=0, scale=1.0, rule=rule_of_two())
+    model = make_model(sale_of_two(), kind(**SHORT), seed=0, scale=1.0, rule=rule_of_two())
     begun = deepcopy(model.policy.state_dict())
     model.learn(2_000)
     for name, values in model.policy.state_dict().items():
@@ -116,20 +116,20 @@ def test_a_policy_that_began_as_a_rule_learns_on(kind: type[PPOConfig]) -> None:
 
 
 def test_the_rule_is_measured_before_the_agent_learns_and_kept_if_nothing_is_better() -> None:
-    plan = plan_of_two()
-    trained = train(plan, PPOConfig(**SHORT, learning_rate=0.0), seed=0)
+    sale = sale_of_two()
+    trained = train(sale, PPOConfig(**SHORT, learning_rate=0.0), seed=0)
     assert trained.curve[0].steps == 0
     assert {point.profit for point in trained.curve} == {trained.curve[0].profit}
 
 
 def test_an_agent_sets_utilizations_around_that_of_its_rule() -> None:
-    plan = plan_of_two()
+    sale = sale_of_two()
     target = rule_of_two().operations.target
-    config = train(plan, PPOConfig(**SHORT), seed=0).config
+    config = train(sale, PPOConfig(**SHORT), seed=0).config
     assert len(config.scaler_targets) == 5
     assert config.scaler_targets[2] == target
     assert config.scaler_targets == tuple(sorted(config.scaler_targets))
-    most = run_out_price(plan, Operations(2.0, pushes=True, opening_ticks=4, scaler="scheduled"))
+    most = run_out_price(sale, Operations(2.0, pushes=True, opening_ticks=4, scaler="scheduled"))
     steered = steering(DQNConfig(), most)
     assert isinstance(steered, DQNConfig)
     assert (steered.scaler, steered.scaler_targets) == ("scheduled", (1.3333, 1.6667, 2.0))
@@ -148,14 +148,14 @@ def test_an_agent_sets_utilizations_around_that_of_its_rule() -> None:
 
 def test_an_agent_leaves_calls_and_utilization_to_its_rule_where_it_lacks_the_heads() -> None:
     """It orders the servers and sends the pushes that the rule does at the prices that the rule takes."""
-    plan = replace(make_scenario(), traffic=TrafficParams(push_budget=1)).plan()
-    rule = run_out_price(plan, Operations(0.9, pushes=True, opening_ticks=4))
-    action = steering(PPOConfig(heads=("discount",), decide_every=1), rule).action(plan)
-    codec, theirs = ActionCodec(plan, action), ActionCodec(plan, ActionConfig(**rule.action))
-    assert tuple(codec.menu()) == ("discount",)
-    player, batch = InOwnActions(plan, rule, action), sales_of(plan, action)
+    sale = replace(make_scenario(), traffic=TrafficParams(push_budget=1)).compile()
+    rule = run_out_price(sale, Operations(0.9, pushes=True, opening_ticks=4))
+    action = steering(PPOConfig(heads=("discount",), decide_every=1), rule).action(sale)
+    codec, theirs = ActionCodec(sale, action), ActionCodec(sale, ActionConfig(**rule.action))
+    assert tuple(codec.meanings()) == ("discount",)
+    player, batch = InOwnActions(sale, rule, action), sales_of(sale, action)
     pushed = 0
-    for _ in range(plan.ticks):
+    for _ in range(sale.ticks):
         seen = batch.seen()
         own, usual = codec.decode(player.act(seen), seen), theirs.decode(rule.act(seen), seen)
         np.testing.assert_array_equal(own.change, usual.change)
@@ -165,8 +165,8 @@ def test_an_agent_leaves_calls_and_utilization_to_its_rule_where_it_lacks_the_he
     assert pushed == SALES
 
 
-def sales_of(plan: Plan, action: ActionConfig) -> SaleBatch:
-    batch = SaleBatch(plan, SALES, action=action, reward=RewardConfig(), domain=TRAINING_DOMAIN)
+def sales_of(sale: CompiledSale, action: ActionConfig) -> SaleBatch:
+    batch = SaleBatch(sale, SALES, action=action, reward=RewardConfig(), domain=TRAINING_DOMAIN)
     batch.seed(consecutive_seeds(0, SALES))
     batch.observe()
     return batch
@@ -174,8 +174,8 @@ def sales_of(plan: Plan, action: ActionConfig) -> SaleBatch:
 
 def test_ppo_updates_twice_as_often_where_twins_take_the_chance_out_of_its_sales() -> None:
     """Whole sales, in eight minibatches of one size."""
-    for plan, rule, steps in ((plan_of_two(), rule_of_two(), 8_192), (REFERENCE_SALES["g1"]().plan(), None, 16_384)):
-        model = make_model(plan, PPOConfig(), seed=0, scale=1.0, rule=rule)
+    for sale, rule, steps in ((sale_of_two(), rule_of_two(), 8_192), (REFERENCE_SALES["g1"]().compile(), None, 16_384)):
+        model = make_model(sale, PPOConfig(), seed=0, scale=1.0, rule=rule)
         assert isinstance(model, PPO)
         size = model.n_envs * model.n_steps
         assert size == pytest.approx(steps, rel=0.1)
@@ -189,7 +189,7 @@ def test_ppo_updates_twice_as_often_where_twins_take_the_chance_out_of_its_sales
 
 
 def test_without_a_head_start_the_first_policy_is_that_of_chance() -> None:
-    model = make_model(plan_of_two(), PPOConfig(head_start=0.0), seed=0, scale=1.0, rule=rule_of_two())
+    model = make_model(sale_of_two(), PPOConfig(head_start=0.0), seed=0, scale=1.0, rule=rule_of_two())
     env = model.get_env()
     assert env is not None
     seen = SaleBatch.observe(env.sales)  # type: ignore[attr-defined]

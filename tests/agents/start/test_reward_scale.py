@@ -16,9 +16,9 @@ from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.evaluation.rollout import action_config
 from flashsim.reference import g0
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.streams import TRAINING_DOMAIN
-from tests.agents.start.test_imitation import plan_of_two, rule_of_two
+from tests.agents.start.test_imitation import rule_of_two, sale_of_two
 
 
 def test_the_reward_scale_is_the_spread_of_random_play() -> None:
@@ -30,14 +30,14 @@ def test_the_reward_scale_is_the_spread_of_random_play() -> None:
     variance = sum((value - mean) ** 2 * chance for value, chance in chances.items())
     fourth = sum((value - mean) ** 4 * chance for value, chance in chances.items())
     sales = 20_000
-    found = reward_scale(g0().plan(), ActionConfig(heads=("discount",)), seed=7, sales=sales)
+    found = reward_scale(g0().compile(), ActionConfig(heads=("discount",)), seed=7, sales=sales)
     error = math.sqrt((fourth - variance**2) / sales) / (2.0 * math.sqrt(variance))
     assert found == pytest.approx(math.sqrt(variance), abs=4.0 * error)
 
 
 def test_the_reward_scale_of_a_sale_without_spread_is_a_cent() -> None:
     nobody = replace(g0(), rates=np.zeros((2, 2)))
-    assert reward_scale(nobody.plan(), ActionConfig(heads=("discount",)), seed=0, sales=8) == 0.01
+    assert reward_scale(nobody.compile(), ActionConfig(heads=("discount",)), seed=0, sales=8) == 0.01
 
 
 class Player(Protocol):
@@ -48,13 +48,15 @@ class Player(Protocol):
         ...
 
 
-def profits(plan: Plan, player: Player, action: ActionConfig, *, share: float, sales: int) -> NDArray[np.float64]:
+def profits(
+    sale: CompiledSale, player: Player, action: ActionConfig, *, share: float, sales: int
+) -> NDArray[np.float64]:
     """Of sales of training members, ``share`` of whose choices are drawn."""
-    members = plan.with_members(plan.training_members)
+    members = sale.with_members(sale.training_members)
     batch = SaleBatch(members, sales, action=action, reward=RewardConfig(), domain=TRAINING_DOMAIN)
     batch.seed(consecutive_seeds(40, sales))
     random, seen, profit = np.random.default_rng(1), batch.observe(), np.zeros(sales)
-    for _ in range(plan.ticks // action.every):
+    for _ in range(sale.ticks // action.every):
         chosen = player.act(seen).reshape(sales, -1)
         for head, size in enumerate(batch.codec.head_sizes):
             is_drawn = random.random(sales) < share
@@ -69,20 +71,20 @@ def test_the_spread_of_leads_is_that_of_sales_above_the_same_sales_run_by_the_ru
     config: PPOConfig | DQNConfig,
 ) -> None:
     """Played apart on the same seeds; within the error of a quartile of 512 and 2 048 sales."""
-    plan = plan_of_two()
+    sale = sale_of_two()
     rule = rule_of_two()
-    action = steering(config, rule).action(plan)
-    explored = profits(plan, InOwnActions(plan, rule, action), action, share=0.1, sales=2_048)
-    usual = profits(plan, rule, action_config(rule), share=0.0, sales=2_048)
+    action = steering(config, rule).action(sale)
+    explored = profits(sale, InOwnActions(sale, rule, action), action, share=0.1, sales=2_048)
+    usual = profits(sale, rule, action_config(rule), share=0.0, sales=2_048)
     low, high = np.quantile(explored - usual, (0.25, 0.75))
-    found = lead_spread(plan, rule, action, reward=RewardConfig(), seed=40)
+    found = lead_spread(sale, rule, action, reward=RewardConfig(), seed=40)
     assert found == pytest.approx((high - low) / 1.349, rel=0.25)
-    assert found < 0.7 * reward_scale(plan, action, seed=40)
+    assert found < 0.7 * reward_scale(sale, action, seed=40)
 
 
 def test_leads_that_never_vary_have_the_spread_of_a_cent() -> None:
-    plan = plan_of_two()
+    sale = sale_of_two()
     rule = rule_of_two()
-    action = steering(PPOConfig(), rule).action(plan)
+    action = steering(PPOConfig(), rule).action(sale)
     nothing = RewardConfig(revenue=0.0, goods_cost=0.0, server_cost=0.0, penalty=0.0, salvage=0.0)
-    assert lead_spread(plan, rule, action, reward=nothing, seed=0) == 0.01
+    assert lead_spread(sale, rule, action, reward=nothing, seed=0) == 0.01

@@ -19,7 +19,7 @@ from flashsim.evaluation.limits.possible import possible_table, told
 from flashsim.evaluation.rollout import Rollout, play
 from flashsim.reference import REFERENCE_SALES, MenuSale, fluid_value, j1, menu_sale, solve
 from flashsim.scenarios import SCENARIOS, Failures, Outage, scenario_named
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.choice import ChoiceParams
 from flashsim.sim.failures import TRAFFIC_SURGES
 from flashsim.sim.inventory import StockParams
@@ -33,7 +33,7 @@ from tests.worlds import make_scenario, make_world, without_frailty
 @pytest.mark.parametrize("name", ["g0", "g1", "g3"])
 def test_in_a_menu_sale_the_relaxation_is_the_fluid_bound(name: str) -> None:
     sale = REFERENCE_SALES[name]()
-    bound = relaxation(sale.plan(), sales=3, seed=0).value
+    bound = relaxation(sale.compile(), sales=3, seed=0).value
     np.testing.assert_allclose(bound, fluid_value(sale), rtol=1e-6)
     assert bound.min() >= solve(sale).value
 
@@ -49,17 +49,17 @@ def test_no_menu_sale_has_an_optimum_above_its_relaxation(
     rates: list[list[float]], prices: list[float], stock: int, salvage: float
 ) -> None:
     sale = menu_sale(rates=rates, prices=prices, stock=stock, salvage=salvage)
-    bound = relaxation(sale.plan(), sales=1, seed=0).value[0]
+    bound = relaxation(sale.compile(), sales=1, seed=0).value[0]
     assert bound >= solve(sale).value - 1e-6 * (1.0 + abs(solve(sale).value))
 
 
-def profit(plan: Plan, policy: Any, sales: int) -> NDArray[np.float64]:
-    return play(plan, policy, sales=sales, seed=0).totals["profit"]
+def profit(sale: CompiledSale, policy: Any, sales: int) -> NDArray[np.float64]:
+    return play(sale, policy, sales=sales, seed=0).totals["profit"]
 
 
-def assert_above(plan: Plan, earned: NDArray[np.float64]) -> None:
+def assert_above(sale: CompiledSale, earned: NDArray[np.float64]) -> None:
     """The mean bound of the same sales is no less than the mean earned, 4 standard errors aside."""
-    excess = earned - relaxation(plan, sales=earned.size, seed=0).value
+    excess = earned - relaxation(sale, sales=earned.size, seed=0).value
     assert excess.mean() <= 4.0 * excess.std() / np.sqrt(excess.size)
 
 
@@ -82,11 +82,11 @@ LIVELY: dict[str, dict[str, Any]] = {
 def test_no_policy_earns_more_than_the_relaxation_with_any_feedback(feedback: str, cover: float) -> None:
     """Servers cost nothing and answer at once, so that little but the feedback keeps a policy from the bound."""
     changes: dict[str, Any] = {"servers": AMPLE, "stock_cover": cover, "waves": ((0, 1.0),), **LIVELY[feedback]}
-    plan = make_scenario(make_world(products=2, population=5.0), ticks=12, **changes).plan()
+    sale = make_scenario(make_world(products=2, population=5.0), ticks=12, **changes).compile()
     for seed in range(2):
-        policy = BusyPolicy(plan, action={"timing": ("hold", "push", "reorder")}, closes=False)
-        assert_above(plan, profit(plan, policy, 128 * (seed + 1)))
-    assert_above(plan, best_plans(plan, sales=32, seed=0, rounds=8, children=8))  # though it knows what is to come
+        policy = BusyPolicy(sale, action={"timing": ("hold", "push", "reorder")}, closes=False)
+        assert_above(sale, profit(sale, policy, 128 * (seed + 1)))
+    assert_above(sale, best_plans(sale, sales=32, seed=0, rounds=8, children=8))  # though it knows what is to come
 
 
 def test_the_relaxation_is_nearly_reached_where_nothing_but_chance_is_left_out() -> None:
@@ -98,32 +98,32 @@ def test_the_relaxation_is_nearly_reached_where_nothing_but_chance_is_left_out()
         "servers": replace(AMPLE, patience_ticks=1e-6),
         "carts": StockParams(payment_failure=0.0),
     }
-    plan = make_scenario(world, ticks=20, stock_cover=30.0, waves=((0, 1.0),), **calm).plan()
-    held = [profit(plan, Held(plan, k), 128) for k in range(plan.menu)]
+    sale = make_scenario(world, ticks=20, stock_cover=30.0, waves=((0, 1.0),), **calm).compile()
+    held = [profit(sale, Held(sale, k), 128) for k in range(sale.price_levels)]
     best = max(held, key=lambda earned: float(earned.mean()))
-    bound = relaxation(plan, sales=128, seed=0).value
-    goods = float((plan.tables.unit_cost * plan.stock).sum())
+    bound = relaxation(sale, sales=128, seed=0).value
+    goods = float((sale.tables.unit_cost * sale.stock).sum())
     assert float(best.mean()) + goods == pytest.approx(float(bound.mean()) + goods, rel=0.02)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_no_policy_earns_more_than_the_relaxation_of_a_named_scenario(name: str) -> None:
-    plan = scenario_named(name, make_world(products=3)).plan()
-    for policy in (Held(plan, 0), Held(plan, 2), Held(plan, plan.menu - 1), BusyPolicy(plan)):
-        assert_above(plan, profit(plan, policy, 24))
-    if plan.ticks <= 120:
-        assert_above(plan, best_plans(plan, sales=8, seed=0, rounds=3, children=8))
+    sale = scenario_named(name, make_world(products=3)).compile()
+    for policy in (Held(sale, 0), Held(sale, 2), Held(sale, sale.price_levels - 1), BusyPolicy(sale)):
+        assert_above(sale, profit(sale, policy, 24))
+    if sale.ticks <= 120:
+        assert_above(sale, best_plans(sale, sales=8, seed=0, rounds=3, children=8))
 
 
 class Held:
-    """One menu index for all products; all else by default."""
+    """One price index for all products; all else by default."""
 
     name = "held"
 
-    def __init__(self, plan: Plan, menu: int) -> None:
+    def __init__(self, sale: CompiledSale, price_index: int) -> None:
         self.action = {"heads": ("discount",)}
-        self.row = np.full(plan.products, menu, np.int64)
+        self.row = np.full(sale.products, price_index, np.int64)
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         return np.tile(self.row, (observation.shape[0], 1))
@@ -138,80 +138,80 @@ class Held:
     ],
 )
 def test_the_relaxation_refuses_what_it_is_not_proven_for(changes: dict[str, Any], words: str) -> None:
-    plan = make_scenario(make_world(products=1), ticks=4, waves=((0, 1.0),), **changes).plan()
+    sale = make_scenario(make_world(products=1), ticks=4, waves=((0, 1.0),), **changes).compile()
     with pytest.raises(InputError, match=words):
-        relaxation(plan, sales=2, seed=0)
+        relaxation(sale, sales=2, seed=0)
 
 
 def test_the_relaxation_counts_frailties_where_conversion_reaches_its_cap() -> None:
     """Product 0 sells 20 times as much at the deepest discount; at usual frailties it is a twentieth of the demand."""
     traffic = TrafficParams(push_budget=0, sharing_ratio=0.0, highest_conversion=0.0199)
-    plan = make_scenario(make_world(products=2), ticks=4, waves=((0, 1.0),), traffic=traffic).plan()
-    rate = np.zeros_like(plan.tables.rate)
-    rate[:, :, 0] = np.linspace(0.1, 2.0, plan.menu)[:, None]
+    sale = make_scenario(make_world(products=2), ticks=4, waves=((0, 1.0),), traffic=traffic).compile()
+    rate = np.zeros_like(sale.tables.rate)
+    rate[:, :, 0] = np.linspace(0.1, 2.0, sale.price_levels)[:, None]
     rate[:, :, 1] = 2.0
-    even = plan.tables._replace(
+    even = sale.tables._replace(
         rate=rate,
-        conversion=np.full_like(plan.tables.conversion, 0.01),
-        traffic_share=np.zeros_like(plan.tables.traffic_share),
-        product_variance=np.zeros_like(plan.tables.product_variance),
+        conversion=np.full_like(sale.tables.conversion, 0.01),
+        traffic_share=np.zeros_like(sale.tables.traffic_share),
+        product_variance=np.zeros_like(sale.tables.product_variance),
     )
-    assert np.isfinite(relaxation(replace(plan, tables=even), sales=64, seed=0).value).all()
+    assert np.isfinite(relaxation(replace(sale, tables=even), sales=64, seed=0).value).all()
     uneven = even._replace(product_variance=even.product_variance + np.array([8.0, 0.0]))
     with pytest.raises(InputError, match=r"conversion reaches its cap of 0\.0199"):
-        relaxation(replace(plan, tables=uneven), sales=64, seed=0)
+        relaxation(replace(sale, tables=uneven), sales=64, seed=0)
 
 
 def test_the_bound_of_a_sale_counts_its_own_surge() -> None:
     """Bit for bit that of a scenario whose surge starts then; on average it lies above that without one."""
 
     def bound(failures: Failures, *, sales: int = 12, seed: int = 0) -> NDArray[np.float64]:
-        plan = make_scenario(make_world(products=2), ticks=12, waves=((0, 1.0),), failures=failures).plan()
-        return relaxation(plan, sales=sales, seed=seed).value
+        sale = make_scenario(make_world(products=2), ticks=12, waves=((0, 1.0),), failures=failures).compile()
+        return relaxation(sale, sales=sales, seed=seed).value
 
     surge = Failures(traffic=Outage(None, 3), traffic_factor=5.0)
-    plan = make_scenario(make_world(products=2), ticks=12, waves=((0, 1.0),), failures=surge).plan()
-    batch = SaleBatch(plan, 12, action=ActionConfig(), reward=RewardConfig(), domain=EVALUATION_DOMAIN)
+    sale = make_scenario(make_world(products=2), ticks=12, waves=((0, 1.0),), failures=surge).compile()
+    batch = SaleBatch(sale, 12, action=ActionConfig(), reward=RewardConfig(), domain=EVALUATION_DOMAIN)
     batch.seed(np.arange(12, dtype=np.uint64))
     starts = batch.batch.rows(batch.batch.state.failures.start)[:, TRAFFIC_SURGES].tolist()
     bounds = bound(surge)
     assert len(set(starts)) > 3
     assert bounds.mean() > bound(Failures()).mean()
-    for sale, start in enumerate(starts):
-        assert bounds[sale] == bound(replace(surge, traffic=Outage(start, 3)), sales=1, seed=sale)[0]
+    for reference, start in enumerate(starts):
+        assert bounds[reference] == bound(replace(surge, traffic=Outage(start, 3)), sales=1, seed=reference)[0]
 
 
 def test_the_bound_of_a_sale_does_not_depend_on_those_beside_it() -> None:
-    plan = make_scenario(make_world(products=2), ticks=6, waves=((0, 1.0),)).plan()
-    np.testing.assert_array_equal(relaxation(plan, sales=6, seed=0).value[2:], relaxation(plan, sales=4, seed=2).value)
+    sale = make_scenario(make_world(products=2), ticks=6, waves=((0, 1.0),)).compile()
+    np.testing.assert_array_equal(relaxation(sale, sales=6, seed=0).value[2:], relaxation(sale, sales=4, seed=2).value)
 
 
 def optimal_table(sale: MenuSale) -> TablePolicy:
-    return TablePolicy(sale.plan(), solve(sale).policy)
+    return TablePolicy(sale.compile(), solve(sale).policy)
 
 
 def test_a_plan_made_in_hindsight_beats_the_optimum_that_cannot_foresee() -> None:
     sale = REFERENCE_SALES["g1"]()
     assert isinstance(sale, MenuSale)
-    few, many = (best_plans(sale.plan(), sales=24, seed=0, rounds=rounds) for rounds in (4, 40))
+    few, many = (best_plans(sale.compile(), sales=24, seed=0, rounds=rounds) for rounds in (4, 40))
     assert (many >= few).all()
     assert many.mean() > solve(sale).value
-    np.testing.assert_array_equal(best_plans(sale.plan(), sales=10, seed=5, rounds=4), few[5:15])
-    earned = play(sale.plan(), optimal_table(sale), sales=24, seed=0).totals["profit"]
+    np.testing.assert_array_equal(best_plans(sale.compile(), sales=10, seed=5, rounds=4), few[5:15])
+    earned = play(sale.compile(), optimal_table(sale), sales=24, seed=0).totals["profit"]
     assert (many - earned).mean() > 0.0
 
 
 def test_a_plan_made_in_hindsight_orders_servers_too() -> None:
-    assert best_plans(j1(1).plan(), sales=16, seed=0, rounds=40).mean() > 0.9 * solve(j1(1)).value
+    assert best_plans(j1(1).compile(), sales=16, seed=0, rounds=40).mean() > 0.9 * solve(j1(1)).value
 
 
-def played(plan: Plan, sales: int) -> list[Rollout]:
-    return [replace(play(plan, Held(plan, k), sales=sales, seed=0), policy=f"held {k}") for k in (0, 2)]
+def played(sale: CompiledSale, sales: int) -> list[Rollout]:
+    return [replace(play(sale, Held(sale, k), sales=sales, seed=0), policy=f"held {k}") for k in (0, 2)]
 
 
 def test_the_table_tells_who_earned_what_of_what_was_possible() -> None:
-    plan = make_scenario(make_world(products=1, population=4.0), ticks=10, waves=((0, 1.0),), servers=AMPLE).plan()
-    rollouts = played(plan, 40)
+    sale = make_scenario(make_world(products=1, population=4.0), ticks=10, waves=((0, 1.0),), servers=AMPLE).compile()
+    rollouts = played(sale, 40)
     profits = np.stack([rollout.totals["profit"][:20] for rollout in rollouts])
     bound, plans = np.full(20, 400.0), np.full(20, -1e9)
     table = possible_table(rollouts, relaxation=bound, best_plan=plans, roles={"held 0": "baseline"}, resamples=200)
@@ -230,8 +230,8 @@ def test_the_table_tells_who_earned_what_of_what_was_possible() -> None:
 
 
 def test_bounds_that_do_not_fit_the_rollouts_are_refused() -> None:
-    plan = make_scenario(make_world(products=1), ticks=4, waves=((0, 1.0),)).plan()
-    rollouts = played(plan, 4)
+    sale = make_scenario(make_world(products=1), ticks=4, waves=((0, 1.0),)).compile()
+    rollouts = played(sale, 4)
     with pytest.raises(InputError, match="give them the same"):
         possible_table(rollouts, relaxation=np.ones(3), best_plan=np.ones(2))
     with pytest.raises(InputError, match="bounds of 5 sales, but 4 were played"):

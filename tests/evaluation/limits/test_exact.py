@@ -23,49 +23,49 @@ def short_sale() -> MenuSale:
 
 @pytest.mark.parametrize("make", [g0, g1, short_sale])
 def test_a_policy_that_plays_a_table_is_read_as_that_table(make: Callable[[], MenuSale]) -> None:
-    sale = make()
-    plan = sale.plan()
+    reference = make()
+    sale = reference.compile()
     for seed in range(5):
-        table = np.random.default_rng(seed).integers(0, plan.menu, (plan.ticks, sale.stock + 1))
-        policy = TablePolicy(plan, table)
-        np.testing.assert_array_equal(policy_table(sale, policy), table)
-        assert exact_value(sale, policy) == evaluate_exactly(sale, table)
+        table = np.random.default_rng(seed).integers(0, sale.price_levels, (sale.ticks, reference.stock + 1))
+        policy = TablePolicy(sale, table)
+        np.testing.assert_array_equal(policy_table(reference, policy), table)
+        assert exact_value(reference, policy) == evaluate_exactly(reference, table)
 
 
 @pytest.mark.parametrize("index", [0, 1, 2, None])
 def test_an_exact_value_is_what_long_play_earns(index: int | None) -> None:
     """A fixed price, or a random table (None)."""
-    sale = short_sale()
-    plan = sale.plan()
-    drawn = np.random.default_rng(8).integers(0, 3, (plan.ticks, sale.stock + 1))
+    reference = short_sale()
+    sale = reference.compile()
+    drawn = np.random.default_rng(8).integers(0, 3, (sale.ticks, reference.stock + 1))
     table = drawn if index is None else np.full_like(drawn, index)
-    policy = TablePolicy(plan, table)
-    earned = play(plan, policy, sales=SALES, seed=0).totals["reward"]
-    assert earned.mean() == pytest.approx(exact_value(sale, policy), abs=4.0 * earned.std() / np.sqrt(SALES))
+    policy = TablePolicy(sale, table)
+    earned = play(sale, policy, sales=SALES, seed=0).totals["reward"]
+    assert earned.mean() == pytest.approx(exact_value(reference, policy), abs=4.0 * earned.std() / np.sqrt(SALES))
 
 
 def test_the_exact_value_of_a_network_is_what_it_earns_in_the_env() -> None:
     """A network knows nothing of tick and stock: it is asked with the observations that play shows it."""
-    sale = short_sale()
-    plan = sale.plan()
-    networks = [random_network(plan, seed=seed) for seed in range(20)]
-    varied = [network for network in networks if len(np.unique(policy_table(sale, network))) > 1]
+    reference = short_sale()
+    sale = reference.compile()
+    networks = [random_network(sale, seed=seed) for seed in range(20)]
+    varied = [network for network in networks if len(np.unique(policy_table(reference, network))) > 1]
     assert len(varied) >= 3
     for network in varied[:3]:
-        earned = play(plan, network, sales=SALES, seed=1).totals["reward"]
-        assert earned.mean() == pytest.approx(exact_value(sale, network), abs=4.0 * earned.std() / np.sqrt(SALES))
+        earned = play(sale, network, sales=SALES, seed=1).totals["reward"]
+        assert earned.mean() == pytest.approx(exact_value(reference, network), abs=4.0 * earned.std() / np.sqrt(SALES))
 
 
 @pytest.mark.parametrize("make", [g0, g1, short_sale])
 def test_no_policy_is_worth_more_than_the_optimum_and_the_optimal_one_as_much(make: Callable[[], MenuSale]) -> None:
-    sale = make()
-    best = solve(sale)
-    plan = sale.plan()
-    assert exact_value(sale, TablePolicy(plan, best.policy)) == pytest.approx(best.value, rel=1e-12)
+    reference = make()
+    best = solve(reference)
+    sale = reference.compile()
+    assert exact_value(reference, TablePolicy(sale, best.policy)) == pytest.approx(best.value, rel=1e-12)
     for seed in range(20):
-        assert exact_value(sale, random_network(plan, seed=seed)) <= best.value * (1.0 + 1e-12)
+        assert exact_value(reference, random_network(sale, seed=seed)) <= best.value * (1.0 + 1e-12)
 
 
 def test_a_policy_of_another_sale_is_refused() -> None:
     with pytest.raises(InputError, match="train it on this sale"):
-        exact_value(g1(), random_network(make_scenario().plan()))
+        exact_value(g1(), random_network(make_scenario().compile()))

@@ -33,7 +33,7 @@ def short_sale(lag: int) -> JointSale:
 
 
 def random_table(sale: JointSale, seed: int) -> JointPolicy:
-    random, shape = np.random.default_rng(seed), hold(sale, 0, servers=0).menu.shape
+    random, shape = np.random.default_rng(seed), hold(sale, 0, servers=0).price_index.shape
     return JointPolicy(random.integers(0, sale.prices.size, shape), random.integers(-sale.step, sale.step + 1, shape))
 
 
@@ -59,49 +59,49 @@ def test_a_policy_that_plays_a_table_is_read_as_that_table(lag: int) -> None:
     sale = short_sale(lag)
     for seed in range(3):
         table = random_table(sale, seed)
-        policy = JointTablePolicy(sale.plan(), table)
+        policy = JointTablePolicy(sale.compile(), table)
         read = policy_table(sale, policy)
-        np.testing.assert_array_equal(read.menu, table.menu)
+        np.testing.assert_array_equal(read.price_index, table.price_index)
         np.testing.assert_array_equal(read.change, table.change)
         assert exact_value(sale, policy) == evaluate_exactly(sale, table)
 
 
 @pytest.mark.parametrize("lag", [0, 1, 2])
 def test_an_exact_value_is_what_long_play_earns(lag: int) -> None:
-    sale = short_sale(lag)
-    plan = sale.plan()
-    for policy in (JointTablePolicy(plan, random_table(sale, 8)), random_network(plan, seed=3)):
-        assert len(np.unique(policy_table(sale, policy).change)) > 1
-        earned = play(plan, policy, sales=SALES, seed=0).totals["reward"]
-        assert earned.mean() == pytest.approx(exact_value(sale, policy), abs=4.0 * earned.std() / np.sqrt(SALES))
+    reference = short_sale(lag)
+    sale = reference.compile()
+    for policy in (JointTablePolicy(sale, random_table(reference, 8)), random_network(sale, seed=3)):
+        assert len(np.unique(policy_table(reference, policy).change)) > 1
+        earned = play(sale, policy, sales=SALES, seed=0).totals["reward"]
+        assert earned.mean() == pytest.approx(exact_value(reference, policy), abs=4.0 * earned.std() / np.sqrt(SALES))
 
 
 @pytest.mark.parametrize("lag", [0, 1, 2])
 def test_no_policy_is_worth_more_than_the_optimum_and_the_optimal_one_as_much(lag: int) -> None:
-    sale = j1(lag)
-    best, plan = solve(sale), sale.plan()
-    assert exact_value(sale, JointTablePolicy(plan, best.policy)) == pytest.approx(best.value, rel=1e-12)
+    reference = j1(lag)
+    best, sale = solve(reference), reference.compile()
+    assert exact_value(reference, JointTablePolicy(sale, best.policy)) == pytest.approx(best.value, rel=1e-12)
     for seed in range(5):
-        assert exact_value(sale, random_network(plan, seed=seed)) <= best.value * (1.0 + 1e-12)
+        assert exact_value(reference, random_network(sale, seed=seed)) <= best.value * (1.0 + 1e-12)
 
 
 @pytest.mark.parametrize("heads", [("discount",), ("capacity",)])
 def test_a_head_left_out_leaves_list_price_or_servers_as_they_are(heads: tuple[str, ...]) -> None:
     sale = short_sale(1)
-    table = policy_table(sale, random_network(sale.plan(), action=ActionConfig(heads=heads)))
-    assert (np.unique(table.menu).size > 1) == ("discount" in heads)
+    table = policy_table(sale, random_network(sale.compile(), action=ActionConfig(heads=heads)))
+    assert (np.unique(table.price_index).size > 1) == ("discount" in heads)
     assert (np.unique(table.change).size > 1) == ("capacity" in heads)
 
 
 def test_flat_actions_are_read_too() -> None:
     sale = short_sale(2)
-    network = random_network(sale.plan(), action=ActionConfig(heads=("discount", "capacity"), flat=True), seed=1)
-    earned = play(sale.plan(), network, sales=SALES, seed=2).totals["reward"]
+    network = random_network(sale.compile(), action=ActionConfig(heads=("discount", "capacity"), flat=True), seed=1)
+    earned = play(sale.compile(), network, sales=SALES, seed=2).totals["reward"]
     assert earned.mean() == pytest.approx(exact_value(sale, network), abs=4.0 * earned.std() / np.sqrt(SALES))
 
 
 def test_policies_that_are_no_function_of_the_state_are_refused() -> None:
-    slow = random_network(g0().plan(), action=ActionConfig(every=2))
+    slow = random_network(g0().compile(), action=ActionConfig(every=2))
     with pytest.raises(InputError, match="decides every 2 ticks, which is no function of the state"):
         exact_value(g0(), slow)
 
@@ -109,6 +109,8 @@ def test_policies_that_are_no_function_of_the_state_are_refused() -> None:
         def act(self, observation: np.ndarray) -> np.ndarray:
             return np.concatenate([super().act(observation), np.ones((len(observation), 1), np.int64)], axis=1)
 
-    closing = Closing(g0().plan(), hold(g0(), 0), action={"heads": ("discount", "timing"), "timing": ("hold", "close")})
+    closing = Closing(
+        g0().compile(), hold(g0(), 0), action={"heads": ("discount", "timing"), "timing": ("hold", "close")}
+    )
     with pytest.raises(InputError, match="closes the sale, but a reference sale always has 2 ticks"):
         exact_value(g0(), closing)

@@ -45,14 +45,14 @@ def learned_units(scenario: Scenario, depth: float) -> NDArray[np.float64]:
 
 
 def asked(scenario: Scenario, index: int, *, sales: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Requests (sale, product) at menu index ``index`` throughout, and the member that each sale drew."""
-    plan = scenario.plan().with_members(tuple(range(scenario.world.n_members)))
-    batch = Batch(plan.tables, sales, domain=1)
+    """Requests (sale, product) at price index ``index`` throughout, and the member that each sale drew."""
+    sale = scenario.compile().with_members(tuple(range(scenario.world.n_members)))
+    batch = Batch(sale.tables, sales, domain=1)
     batch.fill(batch.seed, np.arange(sales, dtype=np.uint64))
     batch.open(np.ones(sales, np.bool_))
-    batch.decisions.menu[:] = index
-    requests = np.zeros((sales, plan.products))
-    for _ in range(plan.ticks):
+    batch.decisions.price_index[:] = index
+    requests = np.zeros((sales, sale.products))
+    for _ in range(sale.ticks):
         batch.step()
         requests += batch.rows(batch.ledger.requests)
     return requests, batch.rows(batch.state.member)
@@ -107,7 +107,9 @@ def test_every_named_scenario_closes_on_its_world(name: str) -> None:
     table = closure_table(scenario, sales=150, seed=0)
     assert table["holds"].all(), table
     assert (4.0 * table["standard_error"] <= 0.02 * table["learned_units"]).all(), table
-    by_hand = [learned_units(scenario, depth)[0][: unhindered(scenario).plan().products] for depth in scenario.depths]
+    by_hand = [
+        learned_units(scenario, depth)[0][: unhindered(scenario).compile().products] for depth in scenario.depths
+    ]
     np.testing.assert_allclose(table["learned_units"], np.concatenate(by_hand), rtol=1e-5)
 
 
@@ -131,12 +133,12 @@ def test_every_named_scenario_closes_on_the_shipped_world(name: str) -> None:
 
 def test_visitors_at_list_price_are_units_over_conversion() -> None:
     scenario = without_limits(WORLDS["without frailty"])
-    plan = scenario.plan().with_members((2,))
-    batch = Batch(plan.tables, SALES, domain=1)
+    sale = scenario.compile().with_members((2,))
+    batch = Batch(sale.tables, SALES, domain=1)
     batch.fill(batch.seed, np.arange(SALES, dtype=np.uint64))
     batch.open(np.ones(SALES, np.bool_))
     visitors = np.zeros(SALES)
-    for _ in range(plan.ticks):
+    for _ in range(sale.ticks):
         batch.step()
         visitors += batch.rows(batch.ledger.exogenous_visitors)
         assert not batch.ledger.attracted_visitors.any()
@@ -147,7 +149,7 @@ def test_visitors_at_list_price_are_units_over_conversion() -> None:
 def test_a_push_adds_its_share_of_visitors_and_decays() -> None:
     traffic = replace(LEARNED_TRAFFIC, push_budget=1, push_uplift=0.5, push_half_life=4.0)
     scenario = without_limits(WORLDS["without frailty"], traffic=traffic, start_minute=12 * 60 + 30)
-    batch = Batch(scenario.plan().with_members((0,)).tables, SALES, domain=1)
+    batch = Batch(scenario.compile().with_members((0,)).tables, SALES, domain=1)
     batch.fill(batch.seed, np.arange(SALES, dtype=np.uint64))
     batch.open(np.ones(SALES, np.bool_))
     expected = learned_units(scenario, 0.0)[0].sum() / scenario.world.conversion_at_list[0] / scenario.ticks

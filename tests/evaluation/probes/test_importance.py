@@ -12,16 +12,16 @@ from flashsim.evaluation.probes.importance import ShuffledPolicy, importance_tab
 from flashsim.evaluation.rollout import play
 from flashsim.reference import g1, solve
 from tests.evaluation.probes.test_response_maps import ByOneColumn
-from tests.evaluation.test_rollout import crowded_plan
+from tests.evaluation.test_rollout import crowded_sale
 from tests.made_policies import BusyPolicy, TablePolicy, random_network
 
 
 def test_the_stock_is_what_the_best_policy_of_a_reference_sale_lives_by() -> None:
-    sale = g1()
-    plan = sale.plan()
-    policy = TablePolicy(plan, solve(sale).policy)
-    whole = play(plan, policy, sales=400, seed=0)
-    table = importance_table(plan, policy, whole, resamples=400)
+    reference = g1()
+    sale = reference.compile()
+    policy = TablePolicy(sale, solve(reference).policy)
+    whole = play(sale, policy, sales=400, seed=0)
+    table = importance_table(sale, policy, whole, resamples=400)
     rows = {row["group"]: row for row in table.to_dict("records")}
     stock = rows.pop("stock")
     assert stock["low"] > 0.0
@@ -31,21 +31,21 @@ def test_the_stock_is_what_the_best_policy_of_a_reference_sale_lives_by() -> Non
 
 
 def test_a_group_that_is_not_read_costs_nothing_in_the_crowd() -> None:
-    plan = crowded_plan()
-    policy = ByOneColumn(plan, "product_1_run_out")
-    table = importance_table(plan, policy, play(plan, policy, sales=30, seed=2), resamples=200)
+    sale = crowded_sale()
+    policy = ByOneColumn(sale, "product_1_run_out")
+    table = importance_table(sale, policy, play(sale, policy, sales=30, seed=2), resamples=200)
     costs = table.set_index("group")["lost"]
     assert list(costs[costs != 0.0].index) == ["stock"]
     assert "time" not in costs.index
-    assert table["features"].sum() == len(observation_table(plan)) - 1
+    assert table["features"].sum() == len(observation_table(sale)) - 1
     assert table["lost"].is_monotonic_decreasing
 
 
 def test_columns_are_exchanged_as_a_whole_among_sales_of_one_tick() -> None:
-    plan = crowded_plan()
-    names = [feature.name for feature in observation_table(plan)]
+    sale = crowded_sale()
+    names = [feature.name for feature in observation_table(sale)]
     columns = feature_groups(names)["stock"]
-    seen = ByOneColumn(plan, "level")
+    seen = ByOneColumn(sale, "level")
     blind = ShuffledPolicy(seen, columns, names.index("time_left"), np.random.default_rng(0))
     rng = np.random.default_rng(1)
     observation = rng.random((60, len(names)), dtype=np.float32)
@@ -64,16 +64,16 @@ def test_columns_are_exchanged_as_a_whole_among_sales_of_one_tick() -> None:
 
 
 def test_sales_that_close_early_are_played_and_a_seed_gives_the_same() -> None:
-    plan = crowded_plan()
-    policy = BusyPolicy(plan)
-    whole = play(plan, policy, sales=24, seed=9)
-    one, two = (importance_table(plan, policy, whole, resamples=200) for _ in range(2))
+    sale = crowded_sale()
+    policy = BusyPolicy(sale)
+    whole = play(sale, policy, sales=24, seed=9)
+    one, two = (importance_table(sale, policy, whole, resamples=200) for _ in range(2))
     assert one.equals(two)
 
 
 def test_a_policy_for_another_sale_is_refused() -> None:
-    plan = crowded_plan()
-    whole = play(plan, BusyPolicy(plan), sales=4, seed=0)
-    stranger = replace(random_network(g1().plan()), name="stranger")
+    sale = crowded_sale()
+    whole = play(sale, BusyPolicy(sale), sales=4, seed=0)
+    stranger = replace(random_network(g1().compile()), name="stranger")
     with pytest.raises(InputError, match="'stranger' was trained on"):
-        importance_table(plan, stranger, whole)
+        importance_table(sale, stranger, whole)

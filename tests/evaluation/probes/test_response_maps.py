@@ -16,17 +16,17 @@ from flashsim.evaluation.probes.response_maps import LEVELS, STOCK_LEFT, TIMES, 
 from flashsim.evaluation.rollout import play
 from flashsim.reference import REFERENCE_SALES, g0
 from flashsim.scenarios import Failures, Outage
-from flashsim.scenarios.compiled import Plan
-from tests.evaluation.test_rollout import crowded_plan, crowded_scenario
+from flashsim.scenarios.compiled import CompiledSale
+from tests.evaluation.test_rollout import crowded_sale, crowded_scenario
 from tests.made_policies import BusyPolicy, random_network
 from tests.worlds import make_scenario
 
 
 @dataclass
 class ByOneColumn:
-    """Sets the menu index to what ``column`` says, in tenths of the menu, and keeps what it saw."""
+    """Sets the price index to what ``column`` says, in tenths of the menu, and keeps what it saw."""
 
-    plan: Plan
+    sale: CompiledSale
     column: str
     name: str = "by one column"
     action: Mapping[str, Any] = field(default_factory=lambda: {"heads": ("discount",)})
@@ -34,19 +34,19 @@ class ByOneColumn:
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         self.seen.append(observation.copy())
-        names = [feature.name for feature in observation_table(self.plan)]
+        names = [feature.name for feature in observation_table(self.sale)]
         share = observation[:, names.index(self.column)].astype(np.float64)
-        menu = np.rint(share * (self.plan.menu - 1)).astype(np.int64)
-        return np.repeat(menu[:, None], self.plan.products, axis=1)
+        price_index = np.rint(share * (self.sale.price_levels - 1)).astype(np.int64)
+        return np.repeat(price_index[:, None], self.sale.products, axis=1)
 
 
 def test_a_map_shows_the_rule_of_a_policy() -> None:
-    plan = g0().plan()
-    table = response_maps(plan, ByOneColumn(plan, "product_0_stock"), sales=40, seed=0).stock_map
-    planned = int(plan.stock[0])
+    sale = g0().compile()
+    table = response_maps(sale, ByOneColumn(sale, "product_0_stock"), sales=40, seed=0).stock_map
+    planned = int(sale.stock[0])
     for row in table.to_dict("records"):
         shown = np.rint(row["stock_left"] * planned) / planned
-        expected = plan.depths[0][int(np.rint(np.float32(shown) * (plan.menu - 1)))]
+        expected = sale.depths[0][int(np.rint(np.float32(shown) * (sale.price_levels - 1)))]
         assert row["discount"] == row["discount_low"] == row["discount_high"] == expected
     assert sorted(set(table["stock_left"])) == pytest.approx(list(STOCK_LEFT))
     np.testing.assert_allclose(table.groupby("time_left")["met"].sum(), 1.0)
@@ -55,46 +55,46 @@ def test_a_map_shows_the_rule_of_a_policy() -> None:
 
 
 def test_nobody_is_asked_whose_screen_is_frozen() -> None:
-    plan = make_scenario(ticks=TIMES, failures=Failures(feed=Outage(None, 5))).plan()
-    table = response_maps(plan, ByOneColumn(plan, "product_0_stock"), sales=40, seed=0).stock_map
+    sale = make_scenario(ticks=TIMES, failures=Failures(feed=Outage(None, 5))).compile()
+    table = response_maps(sale, ByOneColumn(sale, "product_0_stock"), sales=40, seed=0).stock_map
     assert len(set(table["time_left"])) == TIMES
     assert (table["discount_low"] == table["discount_high"]).all()
 
 
 def test_a_tick_at_which_all_screens_are_frozen_is_left_out() -> None:
-    plan = make_scenario(ticks=TIMES, failures=Failures(feed=Outage(3, 4))).plan()
-    table = response_maps(plan, ByOneColumn(plan, "product_0_stock"), sales=40, seed=0).stock_map
-    asked = np.rint((1.0 - table["time_left"].to_numpy()) * plan.ticks).astype(int)
+    sale = make_scenario(ticks=TIMES, failures=Failures(feed=Outage(3, 4))).compile()
+    table = response_maps(sale, ByOneColumn(sale, "product_0_stock"), sales=40, seed=0).stock_map
+    asked = np.rint((1.0 - table["time_left"].to_numpy()) * sale.ticks).astype(int)
     assert set(asked) == set(range(TIMES)) - {4, 5, 6, 7}
 
 
 def test_a_reference_sale_has_no_curves() -> None:
-    plan = REFERENCE_SALES["j1_lag1"]().plan()
-    assert response_maps(plan, random_network(plan), sales=8, seed=0).curves.empty
+    sale = REFERENCE_SALES["j1_lag1"]().compile()
+    assert response_maps(sale, random_network(sale), sales=8, seed=0).curves.empty
 
 
 def test_curves_show_the_rule_of_a_policy() -> None:
-    plan = crowded_plan()
-    by_level = response_maps(plan, ByOneColumn(plan, "level"), sales=40, seed=0).curves.query("feature == 'visitors'")
+    sale = crowded_sale()
+    by_level = response_maps(sale, ByOneColumn(sale, "level"), sales=40, seed=0).curves.query("feature == 'visitors'")
     np.testing.assert_allclose(by_level["value"], LEVELS)
-    menu = np.rint(LEVELS / (1.0 + LEVELS) * (plan.menu - 1)).astype(int)
-    np.testing.assert_allclose(by_level["discount"], plan.depths[:, menu].mean(axis=0))
+    price_index = np.rint(LEVELS / (1.0 + LEVELS) * (sale.price_levels - 1)).astype(int)
+    np.testing.assert_allclose(by_level["discount"], sale.depths[:, price_index].mean(axis=0))
     assert by_level["met"].sum() == pytest.approx(1.0)
-    by_use = response_maps(plan, ByOneColumn(plan, "utilization"), sales=40, seed=0).curves
+    by_use = response_maps(sale, ByOneColumn(sale, "utilization"), sales=40, seed=0).curves
     busy = by_use.query("feature == 'utilization'")
     assert len(busy) > 1
     assert busy["value"].is_monotonic_increasing
     assert busy["discount"].is_monotonic_increasing
     assert busy["met"].sum() == pytest.approx(1.0)
-    step = plan.depths.max() / (plan.menu - 1)
-    assert (abs(busy["discount"] - busy["value"] * plan.depths.max()) < step).all()
+    step = sale.depths.max() / (sale.price_levels - 1)
+    assert (abs(busy["discount"] - busy["value"] * sale.depths.max()) < step).all()
 
 
 def test_what_follows_from_the_stock_moves_with_it_and_nothing_else_does() -> None:
-    plan = crowded_plan()
-    policy = ByOneColumn(plan, "level")
-    response_maps(plan, policy, sales=10, seed=0)
-    names = [feature.name for feature in observation_table(plan)]
+    sale = crowded_sale()
+    policy = ByOneColumn(sale, "level")
+    response_maps(sale, policy, sales=10, seed=0)
+    names = [feature.name for feature in observation_table(sale)]
     groups = feature_groups(names)
     second_tick = policy.seen[STOCK_LEFT.size + 1 :]  # the first is asked about the stock alone, then played
     with_nothing, with_all = second_tick[0], second_tick[STOCK_LEFT.size - 1]
@@ -108,36 +108,36 @@ def test_what_follows_from_the_stock_moves_with_it_and_nothing_else_does() -> No
     assert (with_all[:, names.index("product_0_cover_at_0")] > 0.0).all()
 
 
-def plan_that_fails() -> Plan:
+def sale_that_fails() -> CompiledSale:
     """The crowded sale, in which things fail at any time."""
     failures = Failures(pool=Outage(None, 4), traffic=Outage(None, 2), feed=Outage(None, 5))
-    return replace(crowded_scenario(), failures=failures).plan().with_members((0, 1, 2))
+    return replace(crowded_scenario(), failures=failures).compile().with_members((0, 1, 2))
 
 
-@pytest.mark.parametrize("plan", [crowded_plan(), plan_that_fails()], ids=["sound", "failing"])
-def test_asking_leaves_the_sales_as_they_were(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    quiet, asked = ByOneColumn(plan, "load"), ByOneColumn(plan, "load")
-    play(plan, quiet, sales=20, seed=3)
-    response_maps(plan, asked, sales=20, seed=3)
+@pytest.mark.parametrize("sale", [crowded_sale(), sale_that_fails()], ids=["sound", "failing"])
+def test_asking_leaves_the_sales_as_they_were(sale: CompiledSale, monkeypatch: pytest.MonkeyPatch) -> None:
+    quiet, asked = ByOneColumn(sale, "load"), ByOneColumn(sale, "load")
+    play(sale, quiet, sales=20, seed=3)
+    response_maps(sale, asked, sales=20, seed=3)
     met = {observation.tobytes() for observation in asked.seen}
     assert all(observation.tobytes() in met for observation in quiet.seen)
     monkeypatch.setattr(module, "TIMES", 3)
-    assert response_maps(plan, asked, sales=4, seed=0).stock_map["time_left"].nunique() == 3
+    assert response_maps(sale, asked, sales=4, seed=0).stock_map["time_left"].nunique() == 3
 
 
-@pytest.mark.parametrize("plan", [crowded_plan(), plan_that_fails()], ids=["sound", "failing"])
-def test_sales_closed_early_are_left_out_and_a_seed_gives_the_same(plan: Plan) -> None:
-    one, two = (response_maps(plan, BusyPolicy(plan), sales=30, seed=5) for _ in range(2))
+@pytest.mark.parametrize("sale", [crowded_sale(), sale_that_fails()], ids=["sound", "failing"])
+def test_sales_closed_early_are_left_out_and_a_seed_gives_the_same(sale: CompiledSale) -> None:
+    one, two = (response_maps(sale, BusyPolicy(sale), sales=30, seed=5) for _ in range(2))
     assert one.stock_map.equals(two.stock_map)
     assert one.curves.equals(two.curves)
     np.testing.assert_allclose(one.stock_map.groupby("time_left")["met"].sum(), 1.0)
-    servers = plan.tables.servers
+    servers = sale.tables.servers
     assert one.stock_map["servers"].between(servers.min_servers, servers.max_servers).all()
 
 
 def test_every_feature_has_a_group_and_sets_lie_within_one_another() -> None:
-    for plan in (crowded_plan(), g0().plan()):
-        names = [feature.name for feature in observation_table(plan)]
+    for sale in (crowded_sale(), g0().compile()):
+        names = [feature.name for feature in observation_table(sale)]
         groups = feature_groups(names)
         assert sorted(np.concatenate(list(groups.values()))) == list(range(len(names)))
         raw, basic, engineered = (feature_set(names, chosen) for chosen in FEATURE_SETS)

@@ -22,7 +22,7 @@ def test_without_a_gpu_it_is_refused_and_nothing_is_left(
     start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    ended = start("benchmark_devices", "output=one")
+    ended = start("benchmarks.devices", "output=one")
     assert ended.code == 2
     assert "cuda was asked for and there is no CUDA device here" in ended.stderr
     assert not (tmp_path / "one").exists()
@@ -31,7 +31,7 @@ def test_without_a_gpu_it_is_refused_and_nothing_is_left(
 def test_every_pair_of_batch_and_width_is_measured() -> None:
     agent = TensorPPOConfig(epochs=1)
     config = DevicesConfig(batches=(16, 64), widths=(8,), iterations=1, rounds=2, agent=agent)
-    table = compare(g0().plan(), config, (Device.cpu,))
+    table = compare(g0().compile(), config, (Device.cpu,))
     assert list(zip(table["width"], table["batch"], strict=True)) == [(8, 16), (8, 64)]
     assert (table["cpu"] > 0.0).all()
 
@@ -52,6 +52,6 @@ def test_what_cannot_be_measured_is_refused() -> None:
 
 @pytest.mark.gpu
 def test_with_a_gpu_it_leaves_a_table(start: Start, tmp_path: Path) -> None:
-    ended = start("benchmark_devices", "sale=g0", "batches=[64]", "widths=[8]", "rounds=1", "output=one")
+    ended = start("benchmarks.devices", "sale=g0", "batches=[64]", "widths=[8]", "rounds=1", "output=one")
     assert ended.code == 0, ended.stderr
     assert pd.read_csv(tmp_path / "one" / "devices.csv")["ratio"].gt(0.0).all()

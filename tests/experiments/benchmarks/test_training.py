@@ -75,29 +75,29 @@ def test_a_return_that_luck_reaches_is_refused(tmp_path: Path, monkeypatch: pyte
 
 def test_stock_settings_are_those_of_the_library() -> None:
     """One rollout of 2 048 steps in each of eight envs; given up at once, it has been evaluated once."""
-    plan = g0().plan()
-    curve = learn_stock(plan, AGENT, seed=0, sales=64, enough=math.inf, most_cpu_s=0.0)
+    sale = g0().compile()
+    curve = learn_stock(sale, AGENT, seed=0, sales=64, enough=math.inf, most_cpu_s=0.0)
     assert [point["steps"] for point in curve] == [0]
-    longer = learn_stock(plan, AGENT, seed=0, sales=64, enough=math.inf, most_cpu_s=1e-3)
+    longer = learn_stock(sale, AGENT, seed=0, sales=64, enough=math.inf, most_cpu_s=1e-3)
     assert [point["steps"] for point in longer] == [0, 8 * 2_048]
 
 
 def test_stock_dqn_explores_over_as_many_decisions_as_ours() -> None:
     """And is evaluated at the end of them."""
-    plan, config = g0().plan(), dqn(steps=4_800)
-    curve = learn_stock(plan, config, seed=0, sales=64, enough=math.inf, most_cpu_s=math.inf)
+    sale, config = g0().compile(), dqn(steps=4_800)
+    curve = learn_stock(sale, config, seed=0, sales=64, enough=math.inf, most_cpu_s=math.inf)
     assert [point["steps"] for point in curve] == [0, 4_096, 4_800]
 
 
 def test_dqn_is_evaluated_now_and_then_and_at_the_end() -> None:
-    plan = g0().plan()
-    curve = learn_ours(plan, dqn(steps=9_600), seed=0, sales=64)
+    sale = g0().compile()
+    curve = learn_ours(sale, dqn(steps=9_600), seed=0, sales=64)
     assert [point["steps"] for point in curve] == [0, 4_096, 8_192, 9_600]
 
 
 def test_the_curve_tells_decisions_time_and_return() -> None:
-    plan = g0().plan()
-    curve = learn_ours(plan, AGENT, seed=0, sales=64)
+    sale = g0().compile()
+    curve = learn_ours(sale, AGENT, seed=0, sales=64)
     steps, spent = [point["steps"] for point in curve], [point["cpu_s"] for point in curve]
     assert steps[0] == 0
     assert steps[-1] >= AGENT.steps
@@ -107,9 +107,9 @@ def test_the_curve_tells_decisions_time_and_return() -> None:
 
 def test_evaluations_are_off_the_clock() -> None:
     """A thousand times the sales to evaluate is many times the work, and no more time on the clock than chance adds."""
-    plan = g0().plan()
-    learn_ours(plan, AGENT, seed=0, sales=64)
-    few, many = (learn_ours(plan, AGENT, seed=0, sales=sales)[-1]["cpu_s"] for sales in (64, 60_000))
+    sale = g0().compile()
+    learn_ours(sale, AGENT, seed=0, sales=64)
+    few, many = (learn_ours(sale, AGENT, seed=0, sales=sales)[-1]["cpu_s"] for sales in (64, 60_000))
     assert many < 3.0 * few
 
 

@@ -165,7 +165,7 @@ def test_every_job_of_a_sweep_has_a_folder_of_its_own(start: Start, tmp_path: Pa
     jobs = [yaml.safe_load((tmp_path / "sweep" / str(job) / "config.yaml").read_text()) for job in range(4)]
     assert [(job["seed"], "exploration" in job["agent"]) for job in jobs] == [(3, 0), (3, 1), (4, 0), (4, 1)]
     command = json.loads((tmp_path / "sweep" / "2" / "run.json").read_text())["command"]
-    assert command == "python -m experiments.toy seed=4 agent=ppo output=sweep"
+    assert command == "python -m tests.experiments.toy_program seed=4 agent=ppo output=sweep"
 
 
 def test_bad_input_in_a_sweep_names_the_job_and_ends_with_2(start: Start, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_help_names_the_program_its_groups_and_its_defaults(
     assert text.startswith((toy_program.__doc__ or "").splitlines()[0])
     assert "agent=NAME: dqn, ppo" in text
     assert "scenario=NAME: grocery_evening, not_yaml, wrong_key, wrong_type" in text
-    assert "(explained in experiments/toy.py)" in text
+    assert "(explained in tests/experiments/toy_program.py)" in text
     assert "clip_range: 0.2" in text
 
 

@@ -59,7 +59,7 @@ def test_leads_are_paired_by_training_and_sale() -> None:
 def test_every_variant_is_trained_and_told(start: Start, tmp_path: Path) -> None:
     small_world().save(tmp_path / "world")
     ended = start(
-        "ablation", *SETTINGS, "trainings=2", "variants=[no twins]", "sales=24", "resamples=200", "output=one"
+        "studies.ablation", *SETTINGS, "trainings=2", "variants=[no twins]", "sales=24", "resamples=200", "output=one"
     )
     assert ended.code == 0, ended.stderr
     table = pd.read_csv(tmp_path / "one" / "ablation.csv")
@@ -81,7 +81,7 @@ def test_what_cannot_be_told_apart_is_refused(start: Start, tmp_path: Path) -> N
         (["scenario=g0"], "'g0' has no members to hold out"),
         (["trainings=0"], "trainings"),
     ):
-        ended = start("ablation", *arguments, "output=refused")
+        ended = start("studies.ablation", *arguments, "output=refused")
         assert ended.code == 2, ended.stdout
         assert words in ended.stderr
         assert not (tmp_path / "refused").exists()

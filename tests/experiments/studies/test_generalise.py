@@ -13,7 +13,7 @@ from flashsim.evaluation.rollout import play
 from flashsim.policies.bundle import load_policy
 from flashsim.rules import run_out_price
 from tests.experiments.programs import SMALL_SALE, Start, small_world, starter
-from tests.experiments.test_play import save, small_plan
+from tests.experiments.test_play import save, small_sale
 from tests.worlds import make_scenario, make_world
 
 SETTINGS = ("bundle=bundle", "scenario=grocery_evening", "world.folder=world", *SMALL_SALE, "sales=24", "resamples=200")
@@ -39,23 +39,23 @@ def test_discounts_work_half_as_well_and_twice_as_many_come() -> None:
 
 def test_an_operator_who_is_surprised_plans_as_before() -> None:
     world = make_world()
-    believed, truth = (make_scenario(w).plan() for w in (world, misspecified(world)))
-    plan = surprised(believed, truth)
-    assert plan.forecast is believed.forecast
-    np.testing.assert_array_equal(plan.stock, believed.stock)
-    np.testing.assert_array_equal(plan.tables.rate, truth.tables.rate)
-    policy = run_out_price(plan)
-    came = [play(p, policy, sales=200, seed=0).totals["exogenous_visitors"].mean() for p in (plan, believed)]
+    believed, truth = (make_scenario(w).compile() for w in (world, misspecified(world)))
+    sale = surprised(believed, truth)
+    assert sale.forecast is believed.forecast
+    np.testing.assert_array_equal(sale.stock, believed.stock)
+    np.testing.assert_array_equal(sale.tables.rate, truth.tables.rate)
+    policy = run_out_price(sale)
+    came = [play(p, policy, sales=200, seed=0).totals["exogenous_visitors"].mean() for p in (sale, believed)]
     assert came[0] > 1.5 * came[1]
     with pytest.raises(InputError, match="expected the same sale on two Worlds"):
-        surprised(believed, make_scenario(make_world(products=2)).plan())
+        surprised(believed, make_scenario(make_world(products=2)).compile())
 
 
 def test_the_lead_is_told_for_every_place(start: Start, tmp_path: Path) -> None:
-    plan = small_plan(tmp_path)
-    save(plan, tmp_path / "bundle")
+    sale = small_sale(tmp_path)
+    save(sale, tmp_path / "bundle")
     replace(small_world(), name="other stores", population=2.0).save(tmp_path / "other")
-    ended = start("generalise", *SETTINGS, "elsewhere=[other]", "output=one")
+    ended = start("studies.generalise", *SETTINGS, "elsewhere=[other]", "output=one")
     assert ended.code == 0, ended.stderr
     table = pd.read_csv(tmp_path / "one" / "generalisation.csv")
     assert list(table["place"]) == ["training members", "held-out members", "misspecified", "other stores"]
@@ -67,14 +67,14 @@ def test_the_lead_is_told_for_every_place(start: Start, tmp_path: Path) -> None:
     np.testing.assert_allclose(table["gap"][1:], table["lead"][1:] - table["lead"][0])
     assert (table["gap_low"] <= table["gap"])[1:].all()
     assert (table["gap"] <= table["gap_high"])[1:].all()
-    held_out = plan.with_members(plan.heldout_members)
+    held_out = sale.with_members(sale.heldout_members)
     alone = play(held_out, load_policy(tmp_path / "bundle"), sales=24, seed=0)
     means = pd.Series(alone.totals["profit"]).groupby(alone.members).mean()
     assert table["profit"][1] == pytest.approx(means.mean())
 
 
 def test_what_cannot_be_judged_is_refused(start: Start, tmp_path: Path) -> None:
-    save(small_plan(tmp_path), tmp_path / "bundle")
+    save(small_sale(tmp_path), tmp_path / "bundle")
     make_world(products=3, members=6, training_members=(0, 1, 2), heldout_members=(3, 4, 5)).save(tmp_path / "wide")
     for arguments, words in (
         (["scenario=grocery_evening"], "bundle: expected the folder of an exported policy, got none"),
@@ -82,7 +82,7 @@ def test_what_cannot_be_judged_is_refused(start: Start, tmp_path: Path) -> None:
         ([*SETTINGS, "elsewhere=[wide]"], "was trained on"),
         ([*SETTINGS, "elsewhere=[nowhere]"], "cannot read nowhere/world.json"),
     ):
-        ended = start("generalise", *arguments, "output=refused")
+        ended = start("studies.generalise", *arguments, "output=refused")
         assert ended.code == 2, ended.stdout
         assert words in ended.stderr
         assert not (tmp_path / "refused").exists()

@@ -18,12 +18,12 @@ def test_the_program_scores_every_method_and_repeats_itself(
     start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(price_truth, "CASES", {"both": price_truth.BOTH})
-    ended = start("price_truth", "rows=1500", "seeds=1", "output=one")
+    ended = start("studies.price_truth", "rows=1500", "seeds=1", "output=one")
     assert ended.code == 0
     assert "plain Poisson regression" in ended.stdout
-    assert start("price_truth", "rows=1500", "seeds=1", "output=two").code == 0
+    assert start("studies.price_truth", "rows=1500", "seeds=1", "output=two").code == 0
     assert (tmp_path / "one" / "scores.csv").read_bytes() == (tmp_path / "two" / "scores.csv").read_bytes()
     worst = pd.read_csv(tmp_path / "one" / "summary.csv").set_index("method")
     assert worst["error"].idxmin() == "price response"
     assert worst["wape"].idxmax() == "plain Poisson regression"
-    assert start("price_truth", "rows=3", "output=three").code == 2
+    assert start("studies.price_truth", "rows=3", "output=three").code == 2

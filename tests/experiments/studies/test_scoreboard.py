@@ -32,7 +32,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 def test_every_forecast_is_scored_and_the_same_seed_scores_the_same(start: Start, tmp_path: Path) -> None:
-    ended = start("scoreboard", *QUICK, "output=one")
+    ended = start("studies.scoreboard", *QUICK, "output=one")
     assert ended.code == 0, ended.stderr
     assert {"scores.csv", "reductions.csv", "coverage.csv", "scoreboard.png"} <= files(tmp_path / "one")
     scores = pd.read_csv(tmp_path / "one" / "scores.csv")
@@ -50,7 +50,7 @@ def test_every_forecast_is_scored_and_the_same_seed_scores_the_same(start: Start
     assert (scores["crps"] > 0.0).all()
     reductions = pd.read_csv(tmp_path / "one" / "reductions.csv")
     assert (reductions["pinball_low"] <= reductions["pinball_high"]).all()
-    again = start("scoreboard", *QUICK, "grains=[weekly]", "output=two")
+    again = start("studies.scoreboard", *QUICK, "grains=[weekly]", "output=two")
     assert again.code == 0
     weekly = scores[scores["grain"] == "weekly"].reset_index(drop=True)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "two" / "scores.csv"), weekly)
@@ -65,7 +65,9 @@ def test_every_forecast_is_scored_and_the_same_seed_scores_the_same(start: Start
     ],
 )
 def test_what_cannot_be_scored_is_refused_in_a_sentence(start: Start, argument: str, message: str) -> None:
-    ended = start("scoreboard", *(kept for kept in QUICK if not argument.startswith(kept.partition("=")[0])), argument)
+    ended = start(
+        "studies.scoreboard", *(kept for kept in QUICK if not argument.startswith(kept.partition("=")[0])), argument
+    )
     assert ended.code == 2
     assert message in ended.stderr
 
@@ -76,7 +78,7 @@ def test_what_cannot_be_scored_is_refused_in_a_sentence(start: Start, argument: 
 )
 def test_on_complete_journey_weekly_forecasts_keep_what_was_asked_of_them(start: Start, tmp_path: Path) -> None:
     """A fifth to a third below the naive ones, the ensemble clear of LightGBM, and 90 % intervals that are 90 %."""
-    ended = start("scoreboard", "grains=[weekly]", "output=full")
+    ended = start("studies.scoreboard", "grains=[weekly]", "output=full")
     assert ended.code == 0, ended.stderr
     reductions = pd.read_csv(tmp_path / "full" / "reductions.csv")
     ensemble = reductions[reductions["forecast"] == "ensemble"]

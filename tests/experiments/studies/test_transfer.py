@@ -18,7 +18,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 def test_every_way_stands_in_the_table_losers_included(start: Start, tmp_path: Path) -> None:
-    ended = start("transfer", *QUICK, "output=one")
+    ended = start("studies.transfer", *QUICK, "output=one")
     assert ended.code == 0, ended.stderr
     table = pd.read_csv(tmp_path / "one" / "transfer.csv")
     assert set(table["way"]) == {"last weeks", "scratch", "moved", "trained on", "all weeks"}
@@ -28,6 +28,6 @@ def test_every_way_stands_in_the_table_losers_included(start: Start, tmp_path: P
 
 
 def test_weeks_that_do_not_divide_are_refused(start: Start) -> None:
-    ended = start("transfer", *QUICK, "horizon_weeks=3")
+    ended = start("studies.transfer", *QUICK, "horizon_weeks=3")
     assert ended.code == 2
     assert "heldout_weeks must be a multiple of horizon_weeks" in ended.stderr

@@ -15,7 +15,7 @@ from experiments.studies.unseen import distribution
 from flashsim.errors import InputError
 from flashsim.evaluation.limits.exact import exact_value
 from flashsim.reference import JointSale, joint_sale, menu_sale, solve, table_file
-from flashsim.scenarios.compiled import Plan
+from flashsim.scenarios.compiled import CompiledSale
 from tests.experiments.programs import Start, starter
 from tests.made_policies import random_network
 
@@ -58,20 +58,20 @@ def test_a_draw_is_its_number_and_its_seed() -> None:
 def test_the_whole_distribution_is_told(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All but the learning itself, in place of which there is a network of random weights."""
 
-    def no_learning(plan: Plan, *_: object, **__: object) -> Any:
-        return SimpleNamespace(policy=lambda: random_network(plan))
+    def no_learning(sale: CompiledSale, *_: object, **__: object) -> Any:
+        return SimpleNamespace(policy=lambda: random_network(sale))
 
     monkeypatch.setattr(unseen, "train", no_learning)
-    ended = start("unseen", "agent=tensor_ppo", "sales=4", "first=2", "draw_seed=3", "output=out")
+    ended = start("studies.unseen", "agent=tensor_ppo", "sales=4", "first=2", "draw_seed=3", "output=out")
     assert ended.code == 0, ended.stderr
     table = pd.read_csv(tmp_path / "out" / "unseen.csv")
     assert table["sale"].tolist() == [2, 3, 4, 5]
     for row in table.to_dict("records"):
-        sale = table_file(tmp_path / "out" / "tables" / f"{row['sale']:03d}.json")
-        assert row["optimum"] == pytest.approx(solve(sale).value, rel=1e-12)
-        assert row["value"] == pytest.approx(exact_value(sale, random_network(sale.plan())), rel=1e-12)
+        reference = table_file(tmp_path / "out" / "tables" / f"{row['sale']:03d}.json")
+        assert row["optimum"] == pytest.approx(solve(reference).value, rel=1e-12)
+        assert row["value"] == pytest.approx(exact_value(reference, random_network(reference.compile())), rel=1e-12)
         assert row["share"] == pytest.approx(row["value"] / row["optimum"], rel=1e-12)
-        assert np.isnan(row["lag"]) != isinstance(sale, JointSale)
+        assert np.isnan(row["lag"]) != isinstance(reference, JointSale)
     told = json.loads((tmp_path / "out" / "unseen.json").read_text())
     assert told["quantiles"]["0"] == pytest.approx(table["share"].min())
     assert told["quantiles"]["0.5"] == pytest.approx(table["share"].median())
@@ -87,7 +87,7 @@ def test_quantiles_are_of_the_shares() -> None:
 
 
 def test_no_sales_are_refused(start: Start) -> None:
-    ended = start("unseen", "sales=0", "output=out")
+    ended = start("studies.unseen", "sales=0", "output=out")
     assert ended.code == 2
     assert "sales must be between 1 and" in ended.stderr
     with pytest.raises(InputError, match="draw_seed"):

@@ -50,13 +50,13 @@ def test_a_week_is_forecast_without_its_own_sales_or_later_ones(panel: Panel, we
 
 
 def test_a_planned_discount_raises_the_forecast(panel: Panel) -> None:
-    plan = panel.depth.copy()
-    plan[:, ORIGIN:] = 0.0
-    deeper = plan.copy()
+    sale = panel.depth.copy()
+    sale[:, ORIGIN:] = 0.0
+    deeper = sale.copy()
     deeper[:, ORIGIN:] = 0.4
     covered = np.zeros(panel.depth.shape)
     panel = dataclasses.replace(panel, display=covered, mailer=covered)
-    shallow, _ = forecast(dataclasses.replace(panel, depth=plan))
+    shallow, _ = forecast(dataclasses.replace(panel, depth=sale))
     deep, _ = forecast(dataclasses.replace(panel, depth=deeper))
     assert (deep > 1.2 * shallow).all()
 

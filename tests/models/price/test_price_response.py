@@ -137,8 +137,8 @@ def test_sales_that_rise_with_the_price_give_no_response_and_a_warning() -> None
     model = PriceResponse().fit(table)
     assert model.elasticities()["elasticity"].iloc[0] == 0.0
     assert any("rose with the price" in sentence for sentence in model.diagnosis.words)
-    menu = pd.DataFrame({"product_id": 0, "price": [40.0, 60.0], "x": 0.0})
-    assert model.predict(menu)["mean"].is_monotonic_decreasing
+    price_index = pd.DataFrame({"product_id": 0, "price": [40.0, 60.0], "x": 0.0})
+    assert model.predict(price_index)["mean"].is_monotonic_decreasing
 
 
 def test_a_saved_model_predicts_the_same_and_a_changed_file_is_refused(

@@ -42,7 +42,7 @@ def test_menu_sales_earn_what_is_known(name: str, path: float, markdown: float, 
     sale = menu_sale_named(name)
     found = best_price_path(sale)
     assert found.value == pytest.approx(path, abs=EXACT)
-    told = np.repeat(found.menu[:, None], sale.stock + 1, axis=1)
+    told = np.repeat(found.price_index[:, None], sale.stock + 1, axis=1)
     assert found.value == evaluate_exactly(sale, told)
     assert best_markdown(sale) == pytest.approx(markdown, abs=EXACT)
     assert fluid_value(sale) == pytest.approx(fluid, abs=EXACT)
@@ -56,9 +56,9 @@ def test_two_silos_earn_what_is_known(lag: int, truth: float) -> None:
 @st.composite
 def menu_sales(draw: st.DrawFn) -> MenuSale:
     """Up to 5 periods, 4 prices in any order, 8 units; waste costs money or units left are worth some."""
-    ticks, menu = draw(st.integers(1, 5)), draw(st.integers(1, 4))
-    rates = [draw(st.lists(st.floats(0.0, 6.0), min_size=menu, max_size=menu)) for _ in range(ticks)]
-    prices = draw(st.lists(st.floats(0.1, 20.0), min_size=menu, max_size=menu))
+    ticks, price_index = draw(st.integers(1, 5)), draw(st.integers(1, 4))
+    rates = [draw(st.lists(st.floats(0.0, 6.0), min_size=price_index, max_size=price_index)) for _ in range(ticks)]
+    prices = draw(st.lists(st.floats(0.1, 20.0), min_size=price_index, max_size=price_index))
     return menu_sale(rates=rates, prices=prices, stock=draw(st.integers(0, 8)), salvage=draw(st.floats(-3.0, 8.0)))
 
 
@@ -66,7 +66,7 @@ def menu_sales(draw: st.DrawFn) -> MenuSale:
 @settings(max_examples=40)
 def test_less_freedom_earns_less_and_nothing_earns_more_than_the_fluid_bound(sale: MenuSale) -> None:
     optimum = solve(sale).value
-    held = max(evaluate_exactly(sale, hold(sale, menu)) for menu in range(sale.prices.size))
+    held = max(evaluate_exactly(sale, hold(sale, price_index)) for price_index in range(sale.prices.size))
     tolerance = 1e-7 * (1.0 + abs(optimum))
     assert held <= best_markdown(sale) + tolerance
     assert held <= best_price_path(sale).value + tolerance
@@ -77,10 +77,10 @@ def test_less_freedom_earns_less_and_nothing_earns_more_than_the_fluid_bound(sal
 @st.composite
 def joint_sales(draw: st.DrawFn) -> JointSale:
     """Up to 4 periods, 3 prices, 8 units, 3 servers, lag 2."""
-    ticks, menu, most = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(0, 3))
+    ticks, price_index, most = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(0, 3))
     return joint_sale(
-        rates=[draw(st.lists(st.floats(0.0, 6.0), min_size=menu, max_size=menu)) for _ in range(ticks)],
-        prices=draw(st.lists(st.floats(0.1, 20.0), min_size=menu, max_size=menu)),
+        rates=[draw(st.lists(st.floats(0.0, 6.0), min_size=price_index, max_size=price_index)) for _ in range(ticks)],
+        prices=draw(st.lists(st.floats(0.1, 20.0), min_size=price_index, max_size=price_index)),
         stock=draw(st.integers(0, 8)),
         max_servers=most,
         mu=draw(st.floats(0.3, 3.0)),

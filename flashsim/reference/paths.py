@@ -1,6 +1,6 @@
 """What simpler ways of planning earn on a reference sale, and a bound: functions of the sale alone.
 
-    price path    menu indices k_0 … k_{T-1} announced beforehand, whatever sells
+    price path    price indices k_0 … k_{T-1} announced beforehand, whatever sells
     markdown      the optimum when a price, once lowered, may not be raised again
     siloed        prices optimised as if capacity were no matter, then servers optimised given those prices
     fluid         demand is its mean: a linear program, and a bound
@@ -44,7 +44,7 @@ class PricePath:
 
     value: float
     """Expected reward, exactly."""
-    menu: NDArray[np.int64]  # tick; menu index
+    price_index: NDArray[np.int64]  # tick; price index
 
 
 def fluid_value(sale: ReferenceSale) -> float:
@@ -55,16 +55,16 @@ def fluid_value(sale: ReferenceSale) -> float:
         costs = sale.server_cost * levels
     else:
         most, costs = sale.rates[:, :, None], np.zeros(1)
-    ticks, menu, count = most.shape
+    ticks, price_levels, count = most.shape
     size = most.size
     gain = np.broadcast_to((sale.prices - sale.salvage)[None, :, None], most.shape).ravel()
-    objective = np.concatenate([-gain, np.tile(costs, ticks * menu)])
+    objective = np.concatenate([-gain, np.tile(costs, ticks * price_levels)])
     within = sparse.hstack([sparse.eye_array(size), sparse.diags_array(-most.ravel())])
     total = sparse.csr_array(np.concatenate([np.ones(size), np.zeros(size)])[None, :])
     one_each = sparse.hstack(
-        [sparse.csr_array((ticks, size)), sparse.kron(sparse.eye_array(ticks), np.ones((1, menu * count)))]
+        [sparse.csr_array((ticks, size)), sparse.kron(sparse.eye_array(ticks), np.ones((1, price_levels * count)))]
     )
-    upper = np.full((ticks, menu, count), np.inf)
+    upper = np.full((ticks, price_levels, count), np.inf)
     if isinstance(sale, JointSale):
         upper[: sale.lag, :, levels != sale.start_servers] = 0.0
     found = optimize.linprog(
@@ -80,7 +80,7 @@ def fluid_value(sale: ReferenceSale) -> float:
 
 
 def _expected_sales(rates: NDArray[np.float64], capacities: NDArray[np.int64]) -> NDArray[np.float64]:
-    """E[min(D, capacity)] (tick, menu, level) for D ~ Poisson(rates): rate·P(D < capacity) + capacity·P(D > capacity).
+    """E[min(D, capacity)] (tick, price, level) for D ~ Poisson(rates): rate·P(D < capacity) + capacity·P(D > capacity).
 
     (E[D; D <= c] = rate·P(D <= c - 1).)
     """
@@ -105,10 +105,10 @@ def best_markdown(sale: MenuSale) -> float:
 
 def best_price_path(sale: MenuSale) -> PricePath:
     """The best price path that a local search finds, tick by tick, from every held price and from falling ones."""
-    model, menu = as_model(sale), sale.prices.size
+    model, price_levels = as_model(sale), sale.prices.size
     order = np.argsort(-sale.prices, kind="stable")
-    ramp = order[np.minimum(np.arange(model.ticks) * menu // model.ticks, menu - 1)]
-    starts = [np.full(model.ticks, k) for k in range(menu)] + [ramp]
+    ramp = order[np.minimum(np.arange(model.ticks) * price_levels // model.ticks, price_levels - 1)]
+    starts = [np.full(model.ticks, k) for k in range(price_levels)] + [ramp]
     paths = [_climb(model, start) for start in starts]
     values = [evaluate_exactly(sale, np.repeat(path[:, None], model.stock + 1, axis=1)) for path in paths]
     best = int(np.argmax(values))
@@ -151,7 +151,7 @@ def siloed(sale: JointSale) -> JointPolicy:
     change = np.zeros(shape, np.int64)
 
     def best(tick: int, worth: NDArray[np.float64]) -> NDArray[np.int64]:
-        by_price = worth.reshape(model.prices.size, choices, *worth.shape[1:])  # menu, change, stock, levels
+        by_price = worth.reshape(model.prices.size, choices, *worth.shape[1:])  # price, change, stock, levels
         given = np.stack([by_price[k, :, n] for n, k in enumerate(prices[tick])], axis=1)
         best_change = given.argmax(axis=0)  # stock, levels
         change[tick] = best_change - model.step
@@ -159,5 +159,5 @@ def siloed(sale: JointSale) -> JointPolicy:
         return column * choices + best_change
 
     induct(model, best)
-    menu = np.broadcast_to(prices.reshape(*prices.shape, *[1] * (len(shape) - 2)), shape).copy()
-    return JointPolicy(menu, change)
+    price_index = np.broadcast_to(prices.reshape(*prices.shape, *[1] * (len(shape) - 2)), shape).copy()
+    return JointPolicy(price_index, change)
