@@ -35,7 +35,7 @@ from flashsim.calibration.site import SiteRecords
 from flashsim.data.own_tables import OwnTables, read_own_tables
 from flashsim.data.shop_folder import ShopMapping, read_mapping
 from flashsim.errors import InputError
-from flashsim.files import write_json, write_text
+from flashsim.files import write_json, write_table
 from flashsim.models.traffic.loopback import Load
 from flashsim.world import World, shipped_world
 
@@ -198,7 +198,7 @@ def tell_servers(world: World) -> None:
 
 def write_rows(folder: RunFolder, name: str, rows: list[dict[str, Any]] | pd.DataFrame) -> None:
     """Write records as a CSV file of the run."""
-    write_text(folder.path / f"{name}.csv", pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    write_table(folder.path / f"{name}.csv", pd.DataFrame(rows))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -42,6 +42,19 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8, whole or not at all."""
     write_bytes(path, text.encode("utf-8"))
+
+
+class Table(Protocol):
+    """A pandas DataFrame, as far as this module knows it: nothing here imports pandas."""
+
+    def to_csv(self, *, index: bool, lineterminator: str) -> str:
+        """The table as CSV."""
+        ...
+
+
+def write_table(path: Path, table: Table) -> None:
+    """Write a DataFrame as CSV without its index; equal tables are equal bytes on every system."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def json_text(value: Any) -> str:

@@ -23,7 +23,7 @@ from flashsim.evaluation.probes.response_maps import RESPONSE_SALES, response_ma
 from flashsim.evaluation.records import load_rollouts, save_rollouts
 from flashsim.evaluation.rollout import Rollout, play
 from flashsim.evaluation.trainings import told_over_trainings, trainings_table
-from flashsim.files import read_json, write_json, write_text
+from flashsim.files import read_json, write_json, write_table
 from flashsim.policies.bundle import Policy
 from flashsim.report import write_report
 from flashsim.report.fidelity import uncalibrated_passage
@@ -132,7 +132,7 @@ def what_was_possible(
         resamples=config.resamples,
         seed=config.seed,
     )
-    write_text(folder / "possible.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_table(folder / "possible.csv", table)
     return told(table)
 
 
@@ -171,7 +171,7 @@ def _compare_trainings(
     table = trainings_table(
         rollouts, trainings=trainings, confidence=config.confidence, resamples=config.resamples, seed=config.seed
     )
-    write_text(folder / "trainings.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_table(folder / "trainings.csv", table)
     evaluation = read_json(folder / EVALUATION_FILE)
     evaluation["context"]["over_trainings"] = told_over_trainings(table)
     write_json(folder / EVALUATION_FILE, evaluation)
@@ -190,7 +190,7 @@ def _compare_with_team(
         resamples=config.resamples,
         seed=config.seed,
     )
-    write_text(folder / "gains.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_table(folder / "gains.csv", table)
     return table.to_string(index=False, float_format="{:.3f}".format)
 
 
