@@ -6,9 +6,8 @@ or a full disk never leaves half of one behind. Checksums are SHA-256.
 
 import hashlib
 import json
-import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,11 +25,10 @@ def write_bytes(path: Path, data: bytes) -> None:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as stream:
+        name = _beside(path)
+        with name.open("xb") as stream:  # with the rights of any new file: the system applies the umask
+            temporary = name
             stream.write(data)
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; choose a folder that you can write to") from error
@@ -113,8 +111,8 @@ def replace_folder(target: Path) -> Iterator[Path]:
         raise InputError(f"cannot write the folder {target}: a file has that name; choose another")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        temporary.chmod(0o777 & ~_umask())
+        temporary = _beside(target)
+        temporary.mkdir()
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror}; choose a folder that you can write to") from error
     old = temporary.with_name(f"{temporary.name}.old")
@@ -130,7 +128,6 @@ def replace_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _beside(path: Path) -> Path:
+    """A hidden name in the same folder that no other writer has."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
