@@ -11,13 +11,16 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
 from flashsim.errors import InputError
+
+UNSTATED_FORMAT: Final = 1
+"""Format version of a run, an evaluation or a rollout that states none: flashsim 0.1.0 did not write it down."""
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -73,6 +76,20 @@ def read_json(path: Path) -> Any:
         raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}); make it again or restore it") from error
+
+
+def check_format(path: Path, seen: object, *, known: int, make_anew: str, changes: str = "") -> None:
+    """InputError unless the file at ``path`` is of the format version ``known``.
+
+    ``seen`` is the version that the file states. The sentence names both, what changed since (``changes``) and, as
+    ``make_anew``, the command that makes the file anew.
+    """
+    if type(seen) is int and seen == known:
+        return
+    states = "no format version" if seen is None else f"format version {seen!r}"
+    because = f" ({changes})" if changes else ""
+    later = "update flashsim, or " if type(seen) is int and seen > known else ""
+    raise InputError(f"{path} has {states}, this flashsim reads {known}{because}; {later}{make_anew}")
 
 
 def sha256(path: Path) -> str:

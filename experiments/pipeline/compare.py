@@ -20,10 +20,10 @@ from flashsim.evaluation.limits.bounds import relaxation
 from flashsim.evaluation.limits.hindsight import best_plans
 from flashsim.evaluation.limits.possible import possible_table, told
 from flashsim.evaluation.probes.response_maps import RESPONSE_SALES, response_maps
-from flashsim.evaluation.records import load_rollouts, save_rollouts
+from flashsim.evaluation.records import EVALUATE_AGAIN, load_rollouts, save_rollouts
 from flashsim.evaluation.rollout import Rollout, play
 from flashsim.evaluation.trainings import told_over_trainings, trainings_table
-from flashsim.files import read_json, write_json, write_table
+from flashsim.files import UNSTATED_FORMAT, check_format, read_json, write_json, write_table
 from flashsim.policies.bundle import Policy
 from flashsim.report import write_report
 from flashsim.report.fidelity import uncalibrated_passage
@@ -33,6 +33,7 @@ from flashsim.sim.parameters import check_range, check_whole
 from flashsim.world import World
 
 EVALUATION_FILE = "evaluation.json"
+EVALUATION_FORMAT = 1
 ROLLOUTS = "rollouts"
 REFERENCES = ("list price",)
 """Policies that are shown beside the others and never in the verdict."""
@@ -105,7 +106,8 @@ def evaluate(
         "resamples": config.resamples,
         "seed": config.seed,
     }
-    write_json(folder / EVALUATION_FILE, {"comparison": facts, "context": {**context, "possible": possible, **answers}})
+    evaluation = {"comparison": facts, "context": {**context, "possible": possible, **answers}}
+    write_json(folder / EVALUATION_FILE, {"format_version": EVALUATION_FORMAT, **evaluation})
 
 
 def what_was_possible(
@@ -196,20 +198,30 @@ def _compare_with_team(
 
 def report(evaluation: Path, folder: Path) -> Comparison:
     """Compare the policies of the evaluation in ``evaluation`` and write the report to ``folder``."""
-    told = read_json(evaluation / EVALUATION_FILE)
-    if not isinstance(told, dict) or set(told) != {"comparison", "context"}:
-        raise InputError(f"{evaluation / EVALUATION_FILE} does not describe an evaluation; evaluate again")
+    settings, context = _read_evaluation(evaluation / EVALUATION_FILE)
+    rollouts = load_rollouts(evaluation / ROLLOUTS)
     try:
-        comparison = compare(load_rollouts(evaluation / ROLLOUTS), **told["comparison"])
+        comparison = compare(rollouts, **settings)
     except TypeError as error:
         raise InputError(
             f"{evaluation / EVALUATION_FILE} does not fit this flashsim ({error}); evaluate again"
         ) from error
-    write_report(folder, comparison, context=told["context"])
-    warning = uncalibrated_passage(told["context"].get("world", ""), told["context"].get("uncalibrated_because", ()))
+    write_report(folder, comparison, context=context)
+    warning = uncalibrated_passage(context.get("world", ""), context.get("uncalibrated_because", ()))
     if warning:
         print(f"⚠ {warning}", flush=True)
     return comparison
+
+
+def _read_evaluation(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How the policies are compared, and what the report says beside; InputError for what is no such file."""
+    record = read_json(path)
+    if isinstance(record, dict) and record:
+        seen = record.get("format_version", UNSTATED_FORMAT)
+        check_format(path, seen, known=EVALUATION_FORMAT, make_anew=EVALUATE_AGAIN)
+    if not isinstance(record, dict) or set(record) - {"format_version"} != {"comparison", "context"}:
+        raise InputError(f"{path} does not describe an evaluation; evaluate again")
+    return record["comparison"], record["context"]
 
 
 def world_context(world: World, sale: CompiledSale) -> dict[str, Any]:
