@@ -8,6 +8,7 @@ import numpy as np
 
 from flashsim.calibration.assumptions import ASSUMPTIONS, GROSS_MARGIN
 from flashsim.data.own_tables import OwnTables
+from flashsim.errors import Unavailable
 from flashsim.fidelity import own_card
 from flashsim.models.demand.daily_totals import BLOCK_WEEKS, OwnDemand
 from flashsim.models.forecasting.validation import INTERVAL
@@ -15,7 +16,7 @@ from flashsim.world import World
 
 BASE: Final = "base World"
 """Source of what the tables do not tell."""
-Told = TypeVar("Told")
+Found = TypeVar("Found")
 
 
 @dataclass
@@ -58,12 +59,12 @@ class Record:
         """Enter where the field ``name`` came from."""
         self.sources[name], self.reasons[name] = source, words
 
-    def told(self, found: Told | str, names: tuple[str, ...], table: str, *, doing: str) -> Told | None:
-        """``found``, its fields entered as from ``table``; None, with the reason noted, where it is a reason."""
-        if isinstance(found, str):
-            self.not_learned.append(f"{doing}: {found}; the base World's are taken")
+    def enter(self, found: Found | Unavailable, names: tuple[str, ...], table: str, *, doing: str) -> Found | None:
+        """``found``, its fields entered as from ``table``; None, with the reason noted, where it is unavailable."""
+        if isinstance(found, Unavailable):
+            self.not_learned.append(f"{doing}: {found.reason}; the base World's are taken")
             for name in names:
-                self.set(name, BASE, found)
+                self.set(name, BASE, found.reason)
             return None
         for name in names:
             self.set(name, table, f"{doing} of {table}")
@@ -71,10 +72,10 @@ class Record:
             self.segments_from = table
         return found
 
-    def hours(self, found: Told | str, table: str) -> Told | None:
-        """``found`` hours of the day, entered as from ``table``; None, with the reason noted, where it is a reason."""
-        if isinstance(found, str):
-            self.not_learned.append(f"hours of the day: {found}")
+    def enter_hours(self, found: Found | Unavailable, table: str) -> Found | None:
+        """``found`` hours of the day, entered as from ``table``; None, with the reason noted, where unavailable."""
+        if isinstance(found, Unavailable):
+            self.not_learned.append(f"hours of the day: {found.reason}")
             return None
         self.hours_from = table
         return found

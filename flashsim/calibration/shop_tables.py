@@ -30,7 +30,7 @@ from flashsim.calibration.provenance import describe_segments_held, describe_tab
 from flashsim.calibration.shop_provenance import BASE, Record, describe_own
 from flashsim.calibration.site import MEASURED, SiteRecords, learn_site
 from flashsim.data.own_tables import OwnTables
-from flashsim.errors import InputError
+from flashsim.errors import InputError, Unavailable
 from flashsim.models.customers.segments import SEGMENTS
 from flashsim.models.customers.visits_and_events import (
     OwnSegments,
@@ -144,7 +144,7 @@ def _with_demand(own: OwnTables, demand: OwnDemand, base: World, *, record: Reco
     if own.behavior is not None:
         bought = purchases_of(own.behavior, demand.product_ids)
         divided = divide_people(bought, own.sales, product_ids=demand.product_ids, list_price=demand.list_price)
-        segments = record.told(divided, ("segment_names",), "user_behavior", doing="segments")
+        segments = record.enter(divided, ("segment_names",), "user_behavior", doing="segments")
     told = _Told(groups, bought, segments)
     responses = _responses(demand, base, likes=likes, told=told, record=record)
     grid = np.linspace(0.0, base.depth_grid[-1], round(base.depth_grid[-1] / DEPTH_STEP) + 1)
@@ -238,7 +238,7 @@ def _profiles(demand: OwnDemand, like: Array, *, told: _Told, segments: int, rec
         names = sorted(set(told.groups))
         group_of = np.array([names.index(group) for group in told.groups], dtype=np.intp)
         found = purchase_profiles(told.bought, group_of=group_of, segments=told.segments, count=segments)
-        own = record.hours(found, "user_behavior")
+        own = record.enter_hours(found, "user_behavior")
         if own is not None:
             shape = (len(demand.product_ids), like.shape[1], segments, HOURS_OF_DAY)
             return np.broadcast_to(own[group_of][:, None], shape)
@@ -271,22 +271,22 @@ def _with_visits(own: OwnTables, world: World, *, record: Record, generator: np.
     if own.sales is None and own.behavior is not None:
         bought = purchases_of(own.behavior, world.product_ids)
         everything = np.zeros(world.n_products, dtype=np.intp)
-        profiles = record.hours(purchase_profiles(bought, group_of=everything, segments=None, count=1), "user_behavior")
+        by_hour = purchase_profiles(bought, group_of=everything, segments=None, count=1)
+        profiles = record.enter_hours(by_hour, "user_behavior")
         if profiles is not None:
             world = with_hours(world, np.tile(profiles[0, 0], (world.n_members, 1)))
     if own.traffic is not None:
-        profile = None if record.hours_from else record.hours(visit_profile(own.traffic), "traffic_data")
+        profile = None if record.hours_from else record.enter_hours(visit_profile(own.traffic), "traffic_data")
         if profile is not None:
             world = with_hours(world, np.tile(profile, (world.n_members, 1)))
     found = units_a_visitor(
         sales=own.sales, traffic=own.traffic, behavior=own.behavior, members=world.n_members, generator=generator
     )
-    told = record.told(
-        found, ("conversion_at_list",), "" if isinstance(found, str) else found[1], doing="units a visitor"
-    )
-    if told is None:
+    tables = "" if isinstance(found, Unavailable) else found[1]
+    ratio = record.enter(found, ("conversion_at_list",), tables, doing="units a visitor")
+    if ratio is None:
         return world
-    at_list = told[0] * record.units_over_list ** (world.traffic_share - 1.0)
+    at_list = ratio[0] * record.units_over_list ** (world.traffic_share - 1.0)
     return replace(world, conversion_at_list=np.clip(at_list, 1e-9, 1.0 - 1e-9))
 
 
