@@ -37,6 +37,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import nbinom
 
+from flashsim.calibration.shop_provenance import with_own_books
 from flashsim.calibration.shop_tables import with_hours
 from flashsim.data.own_tables import OwnTables
 from flashsim.errors import InputError
@@ -78,6 +79,7 @@ def refresh_world(world: World, own: OwnTables, *, seed: int) -> Refreshed:
             f"an update needs sales_data or traffic_data, the folder holds {', '.join(own.tables)} alone; add one"
         )
     _refuse_known(world, own)
+    own = with_own_books(own)
     levels = pd.DataFrame(columns=["product_id", "days", "units", "expected", "level", "weight"])
     entry: dict[str, Any] = {
         "files": dict(own.files),

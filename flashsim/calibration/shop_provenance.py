@@ -1,5 +1,6 @@
 """Where every number of a World of a shop's own tables came from: table or base World, as plain JSON values."""
 
+import copy
 import dataclasses
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, TypeVar
@@ -146,6 +147,11 @@ _FROM_SALES: Final = {
     "frailty_product_variance": "variance of the same errors beyond the common factor; buying several at once is in it",
     "population": "the table is of the whole shop: 1",
 }
+
+
+def with_own_books(own: OwnTables) -> OwnTables:
+    """The same tables with an account and notes that can be written to: the caller's stay as they are."""
+    return dataclasses.replace(own, account=copy.deepcopy(own.account), notes=list(own.notes))
 
 
 def describe_own(own: OwnTables, record: Record, *, settings: dict[str, Any]) -> dict[str, Any]:

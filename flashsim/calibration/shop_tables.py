@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from flashsim.calibration.assumptions import GROSS_MARGIN
 from flashsim.calibration.provenance import describe_segments_held, describe_tables
-from flashsim.calibration.shop_provenance import BASE, Record, describe_own
+from flashsim.calibration.shop_provenance import BASE, Record, describe_own, with_own_books
 from flashsim.calibration.site import MEASURED, SiteRecords, learn_site
 from flashsim.data.own_tables import OwnTables
 from flashsim.errors import InputError, Unavailable
@@ -96,6 +96,7 @@ def learn_world(
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed must be an integer >= 0, got {seed!r}")
     _check_extent(own)
+    own = with_own_books(own)
     report = progress if progress is not None else _silent
     drawing, redrawing = (np.random.default_rng((seed, use)) for use in range(2))
     record = Record(base)
