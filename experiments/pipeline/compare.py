@@ -18,11 +18,11 @@ from flashsim.evaluation.comparison import Comparison, compare
 from flashsim.evaluation.gains import gains_table
 from flashsim.evaluation.limits.bounds import relaxation
 from flashsim.evaluation.limits.hindsight import best_plans
-from flashsim.evaluation.limits.possible import possible_table, told
+from flashsim.evaluation.limits.possible import possible_rows, possible_table
 from flashsim.evaluation.probes.response_maps import RESPONSE_SALES, response_maps
 from flashsim.evaluation.records import EVALUATE_AGAIN, load_rollouts, save_rollouts
 from flashsim.evaluation.rollout import Rollout, play
-from flashsim.evaluation.trainings import told_over_trainings, trainings_table
+from flashsim.evaluation.trainings import trainings_rows, trainings_table
 from flashsim.files import UNSTATED_FORMAT, check_format, read_json, write_json, write_table
 from flashsim.policies.bundle import Policy
 from flashsim.report import write_report
@@ -135,7 +135,7 @@ def what_was_possible(
         seed=config.seed,
     )
     write_table(folder / "possible.csv", table)
-    return told(table)
+    return possible_rows(table)
 
 
 def what_they_decide(sale: CompiledSale, policies: Sequence[Policy], config: EvaluationConfig) -> dict[str, Any]:
@@ -158,12 +158,12 @@ def compare_learners(folder: Path, learners: Sequence[str], config: EvaluationCo
     trainings: dict[str, list[str]] = {}
     for name in learners:
         trainings.setdefault(re.sub(r"-[1-9]\d*$", "", name), []).append(name)
-    told = []
+    tables = []
     if any(rollout.policy == HUMAN_TEAM for rollout in rollouts):
-        told.append(_compare_with_team(folder, rollouts, learners, config))
+        tables.append(_compare_with_team(folder, rollouts, learners, config))
     if len(trainings) < len(learners):
-        told.append(_compare_trainings(folder, rollouts, trainings, config))
-    return told
+        tables.append(_compare_trainings(folder, rollouts, trainings, config))
+    return tables
 
 
 def _compare_trainings(
@@ -175,7 +175,7 @@ def _compare_trainings(
     )
     write_table(folder / "trainings.csv", table)
     evaluation = read_json(folder / EVALUATION_FILE)
-    evaluation["context"]["over_trainings"] = told_over_trainings(table)
+    evaluation["context"]["over_trainings"] = trainings_rows(table)
     write_json(folder / EVALUATION_FILE, evaluation)
     return table.to_string(index=False, float_format="{:.1f}".format)
 

@@ -32,7 +32,7 @@ class Record:
     not_learned: list[str] = field(default_factory=list)
     """What a table that is there does not tell, and why."""
     demand: OwnDemand | None = None
-    likes: tuple[str, ...] = ()
+    similar: tuple[str, ...] = ()
     """What stands in for each product in the base World, in words."""
     names: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
@@ -84,14 +84,14 @@ class Record:
     def learn_from_sales(
         self,
         demand: OwnDemand,
-        likes: tuple[str, ...],
+        similar: tuple[str, ...],
         *,
         names: tuple[str, ...],
         groups: tuple[str, ...],
         own_currency: str,
     ) -> None:
         """Enter what a table of sales tells."""
-        self.demand, self.likes = demand, likes
+        self.demand, self.similar = demand, similar
         self.names, self.groups = names, groups
         for name, words in _FROM_SALES.items():
             self.set(name, "sales_data", words)
@@ -232,7 +232,7 @@ def _products(record: Record, demand: OwnDemand) -> list[dict[str, Any]]:
             "units_per_day_interval": [float(bound) for bound in np.quantile(level, INTERVAL)],
         }
         if product in demand.unidentified:
-            row["response"] = f"{BASE}, {record.likes[place]}: {product} {demand.unidentified[product]}"
+            row["response"] = f"{BASE}, {record.similar[place]}: {product} {demand.unidentified[product]}"
         else:
             row["response"] = "sales_data"
             row["elasticity"] = float(elasticity.mean())

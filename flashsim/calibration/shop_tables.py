@@ -8,8 +8,9 @@
     share      user_behavior, segments of buyers        the segments of the same products
     profile    user_behavior, else traffic_data         the hours of the same products
 
-A product's *likes* in the base World are the product of the same id, else those of its group, else all. The World has
-as many members as its base, and the same ones for training; member i takes from member i what it does not know itself.
+The products of the base World that are *similar* to a product are the one of the same id, else those of its group,
+else all. The World has as many members as its base, and the same ones for training; member i takes from member i what
+it does not know itself.
 
 The table is held against these parts as every World's is (:mod:`flashsim.surface`). Servers and the run of a rush come
 from ``traffic_data`` by the minute, servers of which it does not tell from a loopback server where one is asked for
@@ -56,26 +57,26 @@ PROBING_SEED: Final = 0
 LEARNING_TABLES: Final = ("sales_data", "traffic_data", "user_behavior")
 
 
-class _Told(NamedTuple):
-    """What purchases tell of our products."""
+class _PurchaseFacts(NamedTuple):
+    """What purchases say of the shop's products."""
 
     groups: tuple[str, ...]  # product
     bought: Purchases | None
     segments: OwnSegments | None
 
 
-class Likes(NamedTuple):
+class SimilarProducts(NamedTuple):
     """What the base World says of products like each of ours."""
 
     of: tuple[tuple[int, ...], ...]  # product: places in the base World
     words: tuple[str, ...]  # product: which ones
 
     def mean(self, values: Array) -> Array:
-        """Mean over the likes; ``values`` (member, base product) to (member, product)."""
+        """Mean over the similar products; ``values`` (member, base product) to (member, product)."""
         return np.stack([values[:, list(places)].mean(axis=1) for places in self.of], axis=1)
 
     def total(self, values: Array) -> Array:
-        """Sum over the likes; ``values`` (base product, …) to (product, …)."""
+        """Sum over the similar products; ``values`` (base product, …) to (product, …)."""
         return np.stack([values[list(places)].sum(axis=0) for places in self.of])
 
 
@@ -139,15 +140,15 @@ def _with_demand(own: OwnTables, demand: OwnDemand, base: World, *, record: Reco
     """The base World with the products, prices and demand of ``sales_data``."""
     assert own.sales is not None
     groups, names = _texts(own, demand, base, "product_group"), _texts(own, demand, base, "product_name")
-    likes = _likes(demand.product_ids, groups, base)
-    record.learn_from_sales(demand, likes.words, names=names, groups=groups, own_currency=own.mapping.currency)
+    similar = _similar_products(demand.product_ids, groups, base)
+    record.learn_from_sales(demand, similar.words, names=names, groups=groups, own_currency=own.mapping.currency)
     bought, segments = None, None
     if own.behavior is not None:
         bought = purchases_of(own.behavior, demand.product_ids)
         divided = divide_people(bought, own.sales, product_ids=demand.product_ids, list_price=demand.list_price)
         segments = record.enter(divided, ("segment_names",), "user_behavior", doing="segments")
-    told = _Told(groups, bought, segments)
-    responses = _responses(demand, base, likes=likes, told=told, record=record)
+    facts = _PurchaseFacts(groups, bought, segments)
+    responses = _responses(demand, base, similar=similar, facts=facts, record=record)
     grid = np.linspace(0.0, base.depth_grid[-1], round(base.depth_grid[-1] / DEPTH_STEP) + 1)
     probes = np.random.default_rng(PROBING_SEED)
     tables = [tabulate(response, grid, generator=probes) for response in responses]
@@ -167,8 +168,8 @@ def _with_demand(own: OwnTables, demand: OwnDemand, base: World, *, record: Reco
         unit_cost=_unit_cost(own, demand, record=record),
         depth_grid=grid,
         units_per_minute=np.stack([table.values for table in tables]).astype(np.float32),
-        display_effect=_promotion_effect(demand, base, likes=likes, record=record),
-        mailer_effect=likes.mean(base.mailer_effect),
+        display_effect=_promotion_effect(demand, base, similar=similar, record=record),
+        mailer_effect=similar.mean(base.mailer_effect),
         weekday_factor=demand.weekday_factor,
         frailty_common_variance=np.array([part.common for part in demand.spread]),
         frailty_product_variance=np.stack([part.product for part in demand.spread]),
@@ -192,7 +193,7 @@ def _texts(own: OwnTables, demand: OwnDemand, base: World, column: str) -> tuple
     return tuple(given.get(name, of_base.get(name, plain[name])) for name in demand.product_ids)
 
 
-def _likes(product_ids: tuple[str, ...], groups: tuple[str, ...], base: World) -> Likes:
+def _similar_products(product_ids: tuple[str, ...], groups: tuple[str, ...], base: World) -> SimilarProducts:
     places: list[tuple[int, ...]] = []
     words: list[str] = []
     for product, group in zip(product_ids, groups, strict=True):
@@ -203,14 +204,16 @@ def _likes(product_ids: tuple[str, ...], groups: tuple[str, ...], base: World) -
         else:
             places.append(alike or tuple(range(base.n_products)))
             words.append(f"the group {group!r}" if alike else "all products")
-    return Likes(tuple(places), tuple(words))
+    return SimilarProducts(tuple(places), tuple(words))
 
 
-def _responses(demand: OwnDemand, base: World, *, likes: Likes, told: _Told, record: Record) -> list[MemberResponse]:
+def _responses(
+    demand: OwnDemand, base: World, *, similar: SimilarProducts, facts: _PurchaseFacts, record: Record
+) -> list[MemberResponse]:
     """Each member as a response surface of our products."""
     deepest = float(base.depth_grid[-1])
     fine = np.linspace(0.0, deepest, round(deepest / FINE_STEP) + 1)
-    like = np.maximum(likes.total(np.moveaxis(base.units_per_minute.astype(np.float64), 2, 0)), 1e-12)
+    like = np.maximum(similar.total(np.moveaxis(base.units_per_minute.astype(np.float64), 2, 0)), 1e-12)
     by_depth = read_depths(like.sum(axis=4), base.depth_grid, fine)  # product, member, segment, fine
     total = by_depth.sum(axis=2, keepdims=True)
     own = np.exp(np.nan_to_num(demand.elasticity).T[:, :, None] * np.log1p(-fine))
@@ -219,11 +222,11 @@ def _responses(demand: OwnDemand, base: World, *, likes: Likes, told: _Told, rec
     at_level = np.take_along_axis(total[:, :, 0], told_at[:, None, None], axis=2)
     response = np.where(unknown, total[:, :, 0] / at_level, own)  # product, member, fine
     share = by_depth / total
-    if told.segments is not None:
-        shares = told.segments.shares.at(fine)
+    if facts.segments is not None:
+        shares = facts.segments.shares.at(fine)
         share = np.broadcast_to(shares[:, None], (len(shares), base.n_members, *shares.shape[1:]))
     parts = demand.level.T[:, :, None, None] * response[:, :, None] * share  # product, member, segment, fine
-    profile = _profiles(demand, like[:, :, :, 0], told=told, segments=share.shape[2], record=record)
+    profile = _profiles(demand, like[:, :, :, 0], facts=facts, segments=share.shape[2], record=record)
     made = []
     for member in range(base.n_members):
         daily = np.swapaxes(parts[:, member], 0, 1)
@@ -233,12 +236,12 @@ def _responses(demand: OwnDemand, base: World, *, likes: Likes, told: _Told, rec
     return made
 
 
-def _profiles(demand: OwnDemand, like: Array, *, told: _Told, segments: int, record: Record) -> Array:
+def _profiles(demand: OwnDemand, like: Array, *, facts: _PurchaseFacts, segments: int, record: Record) -> Array:
     """Share of a day by hour (product, member, segment, hour); ``like`` is what the base World sells at list price."""
-    if told.bought is not None:
-        names = sorted(set(told.groups))
-        group_of = np.array([names.index(group) for group in told.groups], dtype=np.intp)
-        found = purchase_profiles(told.bought, group_of=group_of, segments=told.segments, count=segments)
+    if facts.bought is not None:
+        names = sorted(set(facts.groups))
+        group_of = np.array([names.index(group) for group in facts.groups], dtype=np.intp)
+        found = purchase_profiles(facts.bought, group_of=group_of, segments=facts.segments, count=segments)
         own = record.enter_hours(found, "user_behavior")
         if own is not None:
             shape = (len(demand.product_ids), like.shape[1], segments, HOURS_OF_DAY)
@@ -259,10 +262,10 @@ def _unit_cost(own: OwnTables, demand: OwnDemand, *, record: Record) -> Array:
     return np.round([given.get(name, cost) for name, cost in zip(demand.product_ids, assumed, strict=True)], 4)
 
 
-def _promotion_effect(demand: OwnDemand, base: World, *, likes: Likes, record: Record) -> Array:
+def _promotion_effect(demand: OwnDemand, base: World, *, similar: SimilarProducts, record: Record) -> Array:
     if demand.promotion_effect is None:
         record.set("display_effect", BASE, "sales_data has no promotion that can be told apart from its price")
-        return likes.mean(base.display_effect)
+        return similar.mean(base.display_effect)
     record.set("display_effect", "sales_data", "what a promotion adds to a day beyond its price")
     return demand.promotion_effect
 

@@ -296,11 +296,11 @@ def _check_beside(folder: Path) -> None:
     path = folder / BESIDE_FILE
     if not path.exists():
         return
-    told = read_json(path)
-    is_whole = isinstance(told, dict) and set(told) == {"files", "seal"} and isinstance(told["files"], dict)
-    if not is_whole or _seal(told["files"]) != told["seal"] or path.read_bytes() != json_text(told).encode():
+    record = read_json(path)
+    is_whole = isinstance(record, dict) and set(record) == {"files", "seal"} and isinstance(record["files"], dict)
+    if not is_whole or _seal(record["files"]) != record["seal"] or path.read_bytes() != json_text(record).encode():
         raise InputError(f"{path} was changed after it was written; restore it, remove it or export again")
-    for name, digest in told["files"].items():
+    for name, digest in record["files"].items():
         other = folder / Path(name).name
         if other.exists() and sha256(other) != digest:
             raise InputError(f"{other} was changed after it was written; restore it, remove it or export again")
