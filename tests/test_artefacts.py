@@ -11,12 +11,19 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save
 
+from agents import checkpoints
 from agents.checkpoints import read_checkpoint
+from experiments.launch import outputs
 from experiments.launch.outputs import read_run, start_run
+from experiments.pipeline import compare
+from flashsim import world
 from flashsim.errors import InputError
+from flashsim.evaluation import records
 from flashsim.evaluation.records import load_rollouts, save_rollouts
 from flashsim.files import check_format, read_json, write_json
+from flashsim.models.price import price_response
 from flashsim.models.price.price_response import PriceResponse
+from flashsim.policies import bundle
 from flashsim.policies.bundle import load_policy
 from flashsim.world import World
 from tests.evaluation.made_rollouts import make_rollout
@@ -104,6 +111,21 @@ def test_no_artefact_names_a_machine_or_a_place(name: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_artefact_folder_is_small(version: str) -> None:
     assert sum(path.stat().st_size for path in (ARTEFACTS / version).rglob("*") if path.is_file()) < 600_000
+
+
+def test_the_page_on_upgrading_states_the_versions_of_now() -> None:
+    page = (ARTEFACTS.parents[1] / "docs" / "upgrading.md").read_text(encoding="utf-8")
+    versions = {
+        "World": world.FORMAT_VERSION,
+        "policy bundle": bundle.FORMAT_VERSION,
+        "checkpoint": checkpoints.FORMAT_VERSION,
+        "`run.json` of a run": outputs.RUN_FORMAT,
+        "`evaluation.json`": compare.EVALUATION_FORMAT,
+        "`rollouts/*.safetensors`": records.FORMAT_VERSION,
+        "price response": price_response.FORMAT_VERSION,
+    }
+    for kind, version in versions.items():
+        assert re.search(rf"^\| {re.escape(kind)}[^|]*\|[^|]*\| {version} \|", page, re.MULTILINE), kind
 
 
 @pytest.mark.parametrize(
