@@ -23,12 +23,12 @@ QUANTITY_FACTOR: Final = 30.0
 LEAST_DAYS: Final = 7
 
 
-def changed_units(sales: pd.DataFrame, *, usual_price: Mapping[str, float] | None = None) -> list[BrokenCell]:
-    """Cells of price and sales in another unit than the rest of their product; ``usual_price`` where it is known."""
+def changed_units(sales: pd.DataFrame, *, known_price: Mapping[str, float] | None = None) -> list[BrokenCell]:
+    """Cells of price and sales in another unit than the rest of their product; ``known_price`` where it is known."""
     broken: list[BrokenCell] = []
     for product, rows in sales.groupby("product_id", sort=False):
         median = float(rows["price"].quantile(0.5, interpolation="lower"))
-        usual = (usual_price or {}).get(str(product), median)
+        usual = (known_price or {}).get(str(product), median)
         prices = rows["price"].to_numpy(dtype=np.float64)
         with np.errstate(invalid="ignore"):
             odd = (prices >= PRICE_FACTOR * usual) | (prices <= usual / PRICE_FACTOR)

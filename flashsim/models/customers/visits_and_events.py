@@ -68,7 +68,7 @@ def purchases_of(behavior: pd.DataFrame, product_ids: tuple[str, ...]) -> Purcha
     )
 
 
-class OwnSegments(NamedTuple):
+class ShopSegments(NamedTuple):
     """How segments of people divide the demand of each product."""
 
     shares: SegmentShares
@@ -78,7 +78,7 @@ class OwnSegments(NamedTuple):
 
 def divide_people(
     bought: Purchases, sales: pd.DataFrame, *, product_ids: tuple[str, ...], list_price: Array
-) -> OwnSegments | str:
+) -> ShopSegments | str:
     """Segments of those who bought, or why they cannot be told."""
     users = int(bought.user.max()) + 1 if bought.user.size else 0
     days = int((bought.day.max() - bought.day.min()).days) + 1 if users else 0
@@ -118,11 +118,11 @@ def divide_people(
     of_all = np.full(bought.user.size, -1, dtype=np.intp)
     of_all[priced] = segment
     people = np.bincount(found.segment.ravel(), minlength=len(SEGMENTS)) // 2
-    return OwnSegments(shares, of_all, tuple(int(number) for number in people))
+    return ShopSegments(shares, of_all, tuple(int(number) for number in people))
 
 
 def purchase_profiles(
-    bought: Purchases, *, group_of: NDArray[np.intp], segments: OwnSegments | None, count: int
+    bought: Purchases, *, group_of: NDArray[np.intp], segments: ShopSegments | None, count: int
 ) -> Array | str:
     """Share of a day's units by hour (group, segment, hour), of ``count`` segments, or why it cannot be told."""
     if bought.user.size < FEWEST_PURCHASES:

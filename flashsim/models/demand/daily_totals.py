@@ -60,7 +60,7 @@ WARM_UP_WEEKS: Final = 8
 """Weeks that the level filter sees before its errors count, or a quarter of the table where that is shorter."""
 
 
-class OwnDemand(NamedTuple):
+class ShopDemand(NamedTuple):
     """What a table of sales tells; member first."""
 
     product_ids: tuple[str, ...]
@@ -81,7 +81,7 @@ class OwnDemand(NamedTuple):
 
 def learn_demand(
     sales: pd.DataFrame, *, members: int, generator: np.random.Generator, progress: Callable[[int, int], None]
-) -> OwnDemand:
+) -> ShopDemand:
     """Learn from a checked table (date, product_id, sales, price, sold_out, and what else it may have).
 
     InputError when no product is left to learn from.
@@ -116,7 +116,7 @@ def learn_demand(
     depth = 1.0 - price / list_price[product]
     deep = depth[(depth > OTHER_PRICE) & known[product]]
     sold = table["units"].to_numpy()
-    return OwnDemand(
+    return ShopDemand(
         product_ids=ids,
         list_price=list_price,
         level=by_weekday.mean(axis=2),

@@ -11,7 +11,7 @@ from flashsim.models.customers.visits_and_events import (
     units_a_visitor,
     visit_profile,
 )
-from tests.data.own_folder import make_behavior, make_sales, make_traffic
+from tests.data.made_shop import make_behavior, make_sales, make_traffic
 
 IDS = ("p0", "p1", "p2")
 LIST_PRICE = np.array([5.0, 8.0, 11.0])

@@ -1,6 +1,6 @@
 """What is done to the rows of sales and of traffic once each of them keeps its schema: days filled in, time in order.
 
-The rules are those of :mod:`flashsim.data.own_tables`; each row that is dropped, changed or added is in the account.
+The rules are those of :mod:`flashsim.data.shop_tables`; each row that is dropped, changed or added is in the account.
 """
 
 from typing import Final

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flashsim.data.own_tables import OwnTables, read_own_tables
 from flashsim.data.quarantine import harmless
 from flashsim.data.shop_folder import ShopMapping, read_mapping
+from flashsim.data.shop_tables import CheckedTables, read_shop_tables
 from flashsim.errors import InputError
-from tests.data.own_folder import make_sales, make_traffic, write_tables
+from tests.data.made_shop import make_sales, make_traffic, write_tables
 
 
-def read(folder: Path, mapping: Any = None, *, most: float = 0.05, **settings: Any) -> OwnTables:
-    return read_own_tables(
+def read(folder: Path, mapping: Any = None, *, most: float = 0.05, **settings: Any) -> CheckedTables:
+    return read_shop_tables(
         folder,
         read_mapping(mapping, source="map.yaml"),
         most_quarantined=most,
@@ -30,7 +30,7 @@ def set_apart(folder: Path) -> list[tuple[int, str, str, str]]:
         return [(int(row["row"]), row["column"], row["value"], row["reason"]) for row in csv.DictReader(file)]
 
 
-def account(own: OwnTables) -> dict[str, int]:
+def account(own: CheckedTables) -> dict[str, int]:
     return {f"{row['table']} {row['what']}": int(row["rows"]) for row in own.account.rows()}
 
 

@@ -29,9 +29,9 @@ import pandas as pd
 import pandera.pandas as pa
 
 from flashsim.data.clean import RowAccount
-from flashsim.data.own_days import FLAGS, finish_sales, finish_traffic
 from flashsim.data.quarantine import Quarantine
 from flashsim.data.schemas import SALES_DATA, SUPPORT_TICKETS, USER_BEHAVIOR, BrokenCell, broken_cells
+from flashsim.data.shop_days import FLAGS, finish_sales, finish_traffic
 from flashsim.data.shop_folder import NUMBERS, RawTable, ShopMapping, read_folder
 from flashsim.data.stamps import read_stamps
 from flashsim.data.traffic import OPTIONAL_COLUMNS, TRAFFIC
@@ -67,7 +67,7 @@ KEYS: Final[Mapping[str, Twice]] = {
 
 
 @dataclass(frozen=True)
-class OwnTables:
+class CheckedTables:
     """The tables of a shop, ready to learn from; None where there is no such table."""
 
     mapping: ShopMapping
@@ -106,22 +106,22 @@ class OwnTables:
         return held[next(name for name in STAMPS if name in held.columns)]
 
 
-def read_own_tables(
+def read_shop_tables(
     folder: Path,
     mapping: ShopMapping,
     *,
     most_quarantined: float,
     quarantine_file: Path,
-    usual_price: Mapping[str, float] | None = None,
-) -> OwnTables:
+    known_price: Mapping[str, float] | None = None,
+) -> CheckedTables:
     """Read and check the tables of ``folder``; what is set apart goes to ``quarantine_file``, refused or not.
 
-    ``usual_price`` is the price of products that are known already. InputError when a table cannot be used.
+    ``known_price`` is the price of products that are known already. InputError when a table cannot be used.
     """
     if not 0.0 <= most_quarantined <= 1.0:
         raise InputError(f"data.most_quarantined must be a share from 0 to 1, got {most_quarantined}; correct it")
     raws = read_folder(Path(folder), mapping)
-    own = OwnTables(
+    own = CheckedTables(
         mapping,
         RowAccount(),
         Quarantine(),
@@ -133,7 +133,7 @@ def read_own_tables(
         reader = _Reader(raw, own, most_quarantined=most_quarantined, quarantine_file=quarantine_file)
         table = reader.checked()
         if name == "sales_data":
-            table = reader.without(table, changed_units(table, usual_price=usual_price))
+            table = reader.without(table, changed_units(table, known_price=known_price))
             table = finish_sales(table, lost=reader.lost(table), account=own.account, notes=own.notes)
         elif name == "traffic_data":
             table = finish_traffic(table, account=own.account, notes=own.notes)
@@ -153,7 +153,7 @@ class _Reader:
     """Reads one table into ``own``."""
 
     raw: RawTable
-    own: OwnTables
+    own: CheckedTables
     most_quarantined: float
     quarantine_file: Path
 
