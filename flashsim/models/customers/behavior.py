@@ -37,7 +37,7 @@ VISITS: Final = 2
 """Fewer visits than these tell nothing of how a household shops."""
 
 
-class Facts(NamedTuple):
+class ShoppingFacts(NamedTuple):
     """How households shopped in a half of the weeks, in plain units; one row a household and half that is told."""
 
     visits_a_week: Array  # row
@@ -56,7 +56,7 @@ class Behavior(NamedTuple):
     half: NDArray[np.intp]  # row
     values: Array  # row, feature
     names: tuple[str, ...]  # feature
-    facts: Facts
+    facts: ShoppingFacts
     block_weeks: int
 
 
@@ -90,7 +90,7 @@ def household_behavior(lines: pd.DataFrame, products: pd.DataFrame, *, block_wee
     sums = table.groupby("cell")[["value", "on_deal"]].sum()
     mix = table.groupby(["cell", "department"])["value"].sum().unstack(fill_value=0)
     half = told % HALVES
-    facts = Facts(
+    facts = ShoppingFacts(
         visits.to_numpy(np.float64) * DAYS_OF_WEEK / days[half],
         (sums["on_deal"] / np.maximum(sums["value"], 1e-12)).to_numpy(np.float64),
         (days[half] - table.groupby("cell")["clock"].max().to_numpy()).astype(np.float64),
@@ -109,7 +109,7 @@ def _departments(lines: pd.DataFrame, products: pd.DataFrame) -> NDArray[np.obje
     return department.where(department.isin(largest), OTHER_DEPARTMENTS).str.lower().to_numpy(object)
 
 
-def _features(facts: Facts) -> tuple[Array, tuple[str, ...]]:
+def _features(facts: ShoppingFacts) -> tuple[Array, tuple[str, ...]]:
     """Standardized features (row, feature) that vary, and their names."""
     share = np.clip(_drawn(facts.deal_share[:, None], facts.value)[:, 0], 0.005, 0.995)
     mix = _principal_components(_drawn(facts.mix, facts.value))
