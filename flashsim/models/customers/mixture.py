@@ -10,9 +10,9 @@ four folds leave households out, and the number is the smallest whose mean log-l
 within one standard error of the best.
 
 In each half of the weeks a household belongs to the type with the largest posterior given what the household did in the
-*other* half. Otherwise a household that happened to buy much on deal in one week would look like a deal seeker and would
-also seem to respond strongly in that same week. A household with too few visits in the other half belongs to the type
-that visits least often.
+*other* half. Otherwise a household that happened to buy much on deal in one week would look like a deal seeker and
+would also seem to respond strongly in that same week. A household with too few visits in the other half belongs to the
+type that visits least often.
 
 A name says how often a type visits and how much it buys on deal, each compared with the thirds of all households. Where
 two types have the same name by this rule, the name adds the department to which the type leans most.
