@@ -113,8 +113,8 @@ def read_mapping(raw: object, *, source: str) -> ShopMapping:
 def _table_mapping(raw: object, table: str, *, source: str) -> TableMapping:
     facts = _object(raw, what=f"{source}: {table}")
     needed, optional = COLUMNS[table]
-    own = {"user_behavior": ("values",), "traffic_data": ("servers",)}.get(table, ())
-    _check_keys(facts, ("file", "columns", "scale", *own), what=f"{source}: {table}")
+    special = {"user_behavior": ("values",), "traffic_data": ("servers",)}.get(table, ())
+    _check_keys(facts, ("file", "columns", "scale", *special), what=f"{source}: {table}")
     columns = _object(facts.get("columns") or {}, what=f"{source}: {table}.columns")
     _check_keys(columns, (*needed, *optional), what=f"{source}: {table}.columns")
     scale = _object(facts.get("scale") or {}, what=f"{source}: {table}.scale")

@@ -96,9 +96,9 @@ class CheckedTables:
 
     def spans(self) -> dict[str, list[str]]:
         """First and last day of each table whose rows have a date."""
-        told = {name: self._stamps(name) for name, table in self.tables.items() if {*STAMPS} & set(table.columns)}
+        dated = {name: self._stamps(name) for name, table in self.tables.items() if {*STAMPS} & set(table.columns)}
         return {
-            name: [stamps.min().date().isoformat(), stamps.max().date().isoformat()] for name, stamps in told.items()
+            name: [stamps.min().date().isoformat(), stamps.max().date().isoformat()] for name, stamps in dated.items()
         }
 
     def _stamps(self, table: str) -> pd.Series:
@@ -121,7 +121,7 @@ def read_shop_tables(
     if not 0.0 <= most_quarantined <= 1.0:
         raise InputError(f"data.most_quarantined must be a share from 0 to 1, got {most_quarantined}; correct it")
     raws = read_folder(Path(folder), mapping)
-    own = CheckedTables(
+    shop = CheckedTables(
         mapping,
         RowAccount(),
         Quarantine(),
@@ -130,49 +130,49 @@ def read_shop_tables(
     )
     cleaned = {}
     for name, raw in raws.items():
-        reader = _Reader(raw, own, most_quarantined=most_quarantined, quarantine_file=quarantine_file)
+        reader = _Reader(raw, shop, most_quarantined=most_quarantined, quarantine_file=quarantine_file)
         table = reader.checked()
         if name == "sales_data":
             table = reader.without(table, changed_units(table, known_price=known_price))
-            table = finish_sales(table, lost=reader.lost(table), account=own.account, notes=own.notes)
+            table = finish_sales(table, lost=reader.lost(table), account=shop.account, notes=shop.notes)
         elif name == "traffic_data":
-            table = finish_traffic(table, account=own.account, notes=own.notes)
+            table = finish_traffic(table, account=shop.account, notes=shop.notes)
         elif name == "support_tickets":
-            own.notes.append(
+            shop.notes.append(
                 f"support_tickets: {len(table)} tickets of {table['intent'].nunique()} intents were checked and "
                 "counted; nothing is learned from them yet."
             )
         cleaned[name] = table.reset_index(drop=True)
-    own.quarantine.write(quarantine_file)
+    shop.quarantine.write(quarantine_file)
     sales, traffic, behavior, tickets = (cleaned.get(name) for name in SCHEMAS)
-    return replace(own, sales=sales, traffic=traffic, behavior=behavior, tickets=tickets)
+    return replace(shop, sales=sales, traffic=traffic, behavior=behavior, tickets=tickets)
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads one table into ``own``."""
+    """Reads one table into ``shop``."""
 
     raw: RawTable
-    own: CheckedTables
+    shop: CheckedTables
     most_quarantined: float
     quarantine_file: Path
 
     def checked(self) -> pd.DataFrame:
         """The rows that keep the schema, of the right types, each once, labelled by their number in the file."""
-        raw, account = self.raw, self.own.account
+        raw, account = self.raw, self.shop.account
         account.read[raw.name] = raw.rows
         if raw.blank:
             account.drop(raw.name, "an empty line", raw.blank)
         if raw.ignored:
-            self.own.notes.append(f"{raw.path.name}: nothing reads the column(s) {', '.join(raw.ignored)}.")
-        self.own.quarantine.take_ragged(raw, account=account)
+            self.shop.notes.append(f"{raw.path.name}: nothing reads the column(s) {', '.join(raw.ignored)}.")
+        self.shop.quarantine.take_ragged(raw, account=account)
         typed, reasons, happens_twice = self._typed()
         broken = [BrokenCell(row, column, reason) for (row, column), reason in reasons.items()]
         schema = SCHEMAS[raw.name]
         schema = schema.remove_columns([column for column in schema.columns if column not in typed.columns])
-        told = {(cell.row, cell.column) for cell in broken}
+        known = {(cell.row, cell.column) for cell in broken}
         more = broken_cells(typed, schema) + (_contradictions(typed) if raw.name == "sales_data" else [])
-        broken += [cell for cell in more if (cell.row, cell.column) not in told]
+        broken += [cell for cell in more if (cell.row, cell.column) not in known]
         typed = self.without(typed, broken)
         typed = self._without_repeats(typed, twice=set(typed.index.intersection(happens_twice)))
         if not len(typed):
@@ -181,20 +181,20 @@ class _Reader:
 
     def without(self, table: pd.DataFrame, broken: list[BrokenCell]) -> pd.DataFrame:
         """``table`` without the rows of ``broken``, which are set apart; InputError when they are too many."""
-        rows = self.own.quarantine.take(self.raw, broken, account=self.own.account)
-        self.own.quarantine.refuse_many(self.raw, most=self.most_quarantined, file=self.quarantine_file)
+        rows = self.shop.quarantine.take(self.raw, broken, account=self.shop.account)
+        self.shop.quarantine.refuse_many(self.raw, most=self.most_quarantined, file=self.quarantine_file)
         return table.drop(index=list(rows)) if rows else table
 
     def lost(self, table: pd.DataFrame) -> pd.DataFrame:
         """Date and product, as far as they can be read, of the rows of sales_data that ``table`` lacks."""
         cells = self.raw.cells.drop(index=table.index)
-        zones = self.own.mapping.time_zone, self.own.mapping.stamps or self.own.mapping.time_zone
+        zones = self.shop.mapping.time_zone, self.shop.mapping.stamps or self.shop.mapping.time_zone
         dates = read_stamps(cells["date"], time_zone=zones[0], naive_zone=zones[1]).local.dt.normalize()
         return pd.DataFrame({"date": dates, "product_id": cells["product_id"]})
 
     def _typed(self) -> tuple[pd.DataFrame, dict[tuple[int, str], str], pd.Index]:
         """Columns of the right types; why cells could not be turned into one; rows in an hour that happens twice."""
-        raw, mapping = self.raw, self.own.mapping
+        raw, mapping = self.raw, self.shop.mapping
         spelled = mapping.of(raw.name)
         columns: dict[str, pd.Series] = {}
         reasons: dict[tuple[int, str], str] = {}
@@ -214,7 +214,7 @@ class _Reader:
                 lower = text.str.lower()
                 columns[name] = lower.isin(YES)
                 blank = lower.isin(EMPTY)
-                self.own.account.change(raw.name, f"empty {name}, taken as no", blank.sum())
+                self.shop.account.change(raw.name, f"empty {name}, taken as no", blank.sum())
                 wrong = text.index[~lower.isin((*YES, *NO)) & ~blank]
                 reasons |= {(row, name): "expected 1 or 0, yes or no" for row in wrong}
             else:
@@ -226,7 +226,7 @@ class _Reader:
         may_come_again = table.index.isin(list(twice)) | ("timestamp" not in table.columns and "date" not in table)
         again = table.duplicated().to_numpy() & ~may_come_again
         if again.any():
-            self.own.account.drop(self.raw.name, "repeats another row in every column", again.sum())
+            self.shop.account.drop(self.raw.name, "repeats another row in every column", again.sum())
         table = table[~again]
         if self.raw.name not in KEYS:
             return table

@@ -123,8 +123,8 @@ def draw_sales(truth: PricedSales, rows: int, *, generator: np.random.Generator)
         }
     )
     if truth.sold_out_share > 0.0:
-        usual = np.exp(truth.levels[product] + STOCK_SD * generator.standard_normal(size))
-        stock = _stock_for(demand, usual=usual, sold_out_share=truth.sold_out_share)
+        planned = np.exp(truth.levels[product] + STOCK_SD * generator.standard_normal(size))
+        stock = _stock_for(demand, planned=planned, sold_out_share=truth.sold_out_share)
         table = table.assign(units=np.minimum(demand, stock), stock=stock)
     return table
 
@@ -142,12 +142,12 @@ def _gamma_shape(shock_sd: float) -> float:
     return float(brentq(lambda shape: polygamma(1, shape) - shock_sd**2, 1e-2, 1e8))
 
 
-def _stock_for(demand: NDArray[np.int64], *, usual: NDArray[np.float64], sold_out_share: float) -> NDArray[np.int64]:
-    """Whole stocks proportional to ``usual`` (which knows nothing of u), such that the wanted share sells out."""
+def _stock_for(demand: NDArray[np.int64], *, planned: NDArray[np.float64], sold_out_share: float) -> NDArray[np.int64]:
+    """Whole stocks proportional to ``planned`` (which knows nothing of u), such that the wanted share sells out."""
     low, high = -10.0, 10.0
     for _ in range(50):
         middle = 0.5 * (low + high)
-        sold_out = (demand >= np.ceil(usual * np.exp(middle))).mean()
+        sold_out = (demand >= np.ceil(planned * np.exp(middle))).mean()
         low, high = (middle, high) if sold_out > sold_out_share else (low, middle)
-    stock: NDArray[np.int64] = np.ceil(usual * np.exp(high)).astype(np.int64)
+    stock: NDArray[np.int64] = np.ceil(planned * np.exp(high)).astype(np.int64)
     return stock

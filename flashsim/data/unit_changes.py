@@ -28,15 +28,16 @@ def changed_units(sales: pd.DataFrame, *, known_price: Mapping[str, float] | Non
     broken: list[BrokenCell] = []
     for product, rows in sales.groupby("product_id", sort=False):
         median = float(rows["price"].quantile(0.5, interpolation="lower"))
-        usual = (known_price or {}).get(str(product), median)
+        reference = (known_price or {}).get(str(product), median)
         prices = rows["price"].to_numpy(dtype=np.float64)
         with np.errstate(invalid="ignore"):
-            odd = (prices >= PRICE_FACTOR * usual) | (prices <= usual / PRICE_FACTOR)
+            odd = (prices >= PRICE_FACTOR * reference) | (prices <= reference / PRICE_FACTOR)
         broken += [
             BrokenCell(
                 row,
                 "price",
-                f"is {_times(price / usual)} the usual price of {product}, {usual:g}: another unit, such as cents?",
+                f"is {_times(price / reference)} the usual price of {product}, {reference:g}: "
+                "another unit, such as cents?",
             )
             for row, price in zip(rows.index[odd], prices[odd], strict=True)
         ]

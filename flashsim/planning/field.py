@@ -17,8 +17,8 @@ from flashsim.policies.bundle import Policy
 from flashsim.rules.fluid import FluidProgram, fluid_lp, fluid_programs, visit_cost
 from flashsim.rules.programs import ProductPrograms, fitted_programs, priced_by_programs
 from flashsim.rules.rules import (
+    DEFAULT_OPERATIONS,
     HUMAN_TEAM,
-    USUAL,
     Operations,
     Rule,
     RulePolicy,
@@ -43,7 +43,7 @@ class Baseline:
     description: str
     """One line for reports."""
     make: Callable[["Field"], Policy]
-    is_usual: bool = True
+    is_default: bool = True
     """Whether every comparison holds it; the others are made on request."""
 
 
@@ -71,7 +71,7 @@ class Field:
         check_field(names, self.known)
         return [self.known[name].make(self) for name in names]
 
-    def suited(self, name: str, rule: Rule, operations: Sequence[Operations] | None = None) -> RulePolicy:
+    def with_best_operations(self, name: str, rule: Rule, operations: Sequence[Operations] | None = None) -> RulePolicy:
         """``rule`` with those of ``operations`` that suit it best (None: of all), noted under ``name``."""
         found = best_operations(self.sale, rule, seed=self.seed, operations=operations, progress=self.progress)
         self.facts[name] = {"operations": asdict(found)}
@@ -80,7 +80,7 @@ class Field:
     @cached_property
     def run_out_price(self) -> RulePolicy:
         """The run-out price with the operations that suit it best."""
-        return self.suited("run-out price", run_out_price)
+        return self.with_best_operations("run-out price", run_out_price)
 
     @cached_property
     def fixed_search(self) -> FixedSearch:
@@ -111,7 +111,7 @@ def _scheduled_scaler(field: Field) -> Policy:
         operations = replace(best, target=how.target, scaler=how.scaler)
         return fixed(sale, price_index, operations=operations, name="scheduled scaler")
 
-    return field.suited("scheduled scaler", rule, SERVER_RULES)
+    return field.with_best_operations("scheduled scaler", rule, SERVER_RULES)
 
 
 def _human_team(field: Field) -> Policy:
@@ -121,12 +121,12 @@ def _human_team(field: Field) -> Policy:
 
 
 def _fluid_lp(field: Field) -> Policy:
-    programs = fluid_programs(field.sale, visit_cost=visit_cost(field.sale, USUAL))
-    return field.suited("fluid LP", _fluid_rule(programs))
+    programs = fluid_programs(field.sale, visit_cost=visit_cost(field.sale, DEFAULT_OPERATIONS))
+    return field.with_best_operations("fluid LP", _fluid_rule(programs))
 
 
 def _fitted_dp(field: Field) -> Policy:
-    return field.suited("fitted DP", _programs_rule(fitted_programs(field.sale)))
+    return field.with_best_operations("fitted DP", _programs_rule(fitted_programs(field.sale)))
 
 
 def _two_teams(field: Field) -> Policy:
@@ -166,10 +166,11 @@ BASELINES: dict[str, Baseline] = {
     "scheduled scaler": Baseline(
         "the prices of best fixed; servers planned ahead from the forecast, not from what comes",
         _scheduled_scaler,
-        is_usual=False,
+        is_default=False,
     ),
     "ladder 15/30/45": Baseline(
-        "15, 30, 45 % off in the three thirds of the sale", lambda field: field.suited("ladder 15/30/45", ladder)
+        "15, 30, 45 % off in the three thirds of the sale",
+        lambda field: field.with_best_operations("ladder 15/30/45", ladder),
     ),
     HUMAN_TEAM: Baseline(
         "the ladder; a step of servers up above 70 % utilization, down below 30 %; nothing searched", _human_team
@@ -187,9 +188,9 @@ BASELINES: dict[str, Baseline] = {
     "two teams": Baseline(
         "prices optimised as if capacity were no matter, then servers optimised given those prices", _two_teams
     ),
-    "list price": Baseline("no discount", lambda field: field.suited("list price", list_price)),
+    "list price": Baseline("no discount", lambda field: field.with_best_operations("list price", list_price)),
 }
 """Every baseline that needs no learning, by name."""
 
-DEFAULT_FIELD = tuple(name for name, baseline in BASELINES.items() if baseline.is_usual)
+DEFAULT_FIELD = tuple(name for name, baseline in BASELINES.items() if baseline.is_default)
 """Baselines of every comparison."""

@@ -15,8 +15,8 @@ from flashsim.sim.streams import TRAINING_DOMAIN
 
 SEARCH_SEED = 2**62  # first of the sales on which rules are searched for comparisons: no learner trains on them
 FINAL_SALES = 4_096
-_HEATS = (128, 32, 8)  # on a 128th of the sales, then on a 32nd, then on an eighth
-_LEFT = 8  # a heat leaves one candidate in eight, and no fewer than eight
+_HALVINGS = (128, 32, 8)  # on a 128th of the sales, then on a 32nd, then on an eighth
+_SURVIVORS = 8  # a heat leaves one candidate in eight, and no fewer than eight
 
 
 def _silent(_ticks: int) -> None:
@@ -86,11 +86,11 @@ def search_fixed(
         return [other for other in offers if _differ(how, other) <= 1]
 
     level = (0,) * sale.products
-    suited = [(level, _best(trials, lambda sale, how: fixed(sale, level, operations=how), offers, sales=8 * sales))]
+    uniform = [(level, _best(trials, lambda sale, how: fixed(sale, level, operations=how), offers, sales=8 * sales))]
     for depth in range(1, sale.price_levels):
         level = (depth,) * sale.products
-        suited.append(best([(level, how) for how in near(suited[-1][1])]))
-    found = best(suited)
+        uniform.append(best([(level, how) for how in near(uniform[-1][1])]))
+    found = best(uniform)
     while trials.ticks < ticks:
         before = found
         for product in range(sale.products):
@@ -107,11 +107,11 @@ def search_fixed(
 
 def _differ(one: Operations, other: Operations) -> int:
     """In how many things; a scaler and its target are one."""
-    return sum(a != b for a, b in zip(_things(one), _things(other), strict=True))
+    return sum(a != b for a, b in zip(_aspects(one), _aspects(other), strict=True))
 
 
-def _things(how: Operations) -> tuple[object, ...]:
-    return (how.scaler, how.target), how.pushes, how.opening_ticks, how.doors, how.lots, how.early_waves
+def _aspects(how: Operations) -> tuple[object, ...]:
+    return (how.scaler, how.target), how.pushes, how.opening_ticks, how.cap_index, how.lots, how.early_waves
 
 
 def best_fixed(sale: CompiledSale, found: FixedSearch) -> RulePolicy:
@@ -139,11 +139,13 @@ def best_operations(
 
 
 def _best(trials: Trials, rule: Rule, operations: Sequence[Operations], *, sales: int) -> Operations:
-    left = list(operations)
-    for heat in _HEATS:
-        if len(left) > _LEFT:
-            left = _ordered(trials, rule, left, sales=max(1, sales // heat))[: max(_LEFT, len(left) // _LEFT)]
-    return _ordered(trials, rule, left, sales=sales)[0]
+    remaining = list(operations)
+    for part in _HALVINGS:
+        if len(remaining) > _SURVIVORS:
+            remaining = _ordered(trials, rule, remaining, sales=max(1, sales // part))[
+                : max(_SURVIVORS, len(remaining) // _SURVIVORS)
+            ]
+    return _ordered(trials, rule, remaining, sales=sales)[0]
 
 
 def _ordered(trials: Trials, rule: Rule, operations: Sequence[Operations], *, sales: int) -> list[Operations]:

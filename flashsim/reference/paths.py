@@ -93,8 +93,8 @@ def best_markdown(sale: MenuSale) -> float:
     """The optimum when prices may only fall: by induction over stock and the lowest price shown so far."""
     order = np.argsort(-sale.prices, kind="stable")
     model = as_model(sale)
-    left = np.arange(model.stock + 1, dtype=np.float64)
-    values = np.tile((model.salvage * left)[:, None], (1, order.size))  # stock, place in the order of the last price
+    units = np.arange(model.stock + 1, dtype=np.float64)
+    values = np.tile((model.salvage * units)[:, None], (1, order.size))  # stock, place in the order of the last price
     for tick in range(model.ticks - 1, -1, -1):
         worth = np.stack(
             [price_worth(model, tick, int(k), values[:, place, None])[0, :, 0] for place, k in enumerate(order)], axis=1

@@ -177,9 +177,9 @@ def menu_sale(*, rates: Table, prices: Row, stock: int, salvage: float = 0.0, na
     simulation share them.
     InputError on ragged, empty, negative or NaN tables.
     """
-    table, menu = _tables(rates, prices)
+    table, price_list = _tables(rates, prices)
     units = _whole("stock", stock, most=10_000_000)
-    return MenuSale(table, menu, units, _real("salvage", salvage, -1e9, 1e9), name)
+    return MenuSale(table, price_list, units, _real("salvage", salvage, -1e9, 1e9), name)
 
 
 def joint_sale(
@@ -203,11 +203,11 @@ def joint_sale(
     32-bit floats, as in a menu sale.
     InputError on ragged, empty, negative or NaN tables and on numbers out of range.
     """
-    table, menu = _tables(rates, prices)
+    table, price_list = _tables(rates, prices)
     servers = _whole("max_servers", max_servers, most=1_000_000)
     return JointSale(
         rates=table,
-        prices=menu,
+        prices=price_list,
         stock=_whole("stock", stock, most=10_000_000),
         max_servers=servers,
         mu=_real("mu", mu, 1e-9, 1e9),
@@ -224,14 +224,14 @@ def joint_sale(
 def _tables(rates: Table, prices: Row) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Checked rates, rounded to 32 bits, and prices."""
     table = _numbers("rates", rates, axes=2, most=_HIGHEST_RATE)
-    menu = _numbers("prices", prices, axes=1, most=1e9)
-    if table.shape[1] != menu.shape[0]:
+    price_list = _numbers("prices", prices, axes=1, most=1e9)
+    if table.shape[1] != price_list.shape[0]:
         raise InputError(
-            f"rates: expected one column a price, {menu.shape[0]}, got {table.shape[1]}; complete the table"
+            f"rates: expected one column a price, {price_list.shape[0]}, got {table.shape[1]}; complete the table"
         )
-    if menu.max() <= 0.0:
-        raise InputError(f"prices: expected at least one above 0, got {menu.tolist()}")
-    return table.astype(np.float32).astype(np.float64), menu
+    if price_list.max() <= 0.0:
+        raise InputError(f"prices: expected at least one above 0, got {price_list.tolist()}")
+    return table.astype(np.float32).astype(np.float64), price_list
 
 
 def _numbers(name: str, values: object, *, axes: int, most: float) -> NDArray[np.float64]:

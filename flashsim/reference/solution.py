@@ -221,8 +221,8 @@ def as_model(sale: ReferenceSale) -> SaleModel:
 def induct(model: SaleModel, choose: Callable[[int, NDArray[np.float64]], NDArray[np.int64]]) -> NDArray[np.float64]:
     """Values (tick, state) when ``choose`` turns action values (action, state) of a tick into actions (state)."""
     values = np.zeros((model.ticks + 1, *model.states))
-    left = np.arange(model.stock + 1).reshape(-1, *[1] * (len(model.states) - 1))
-    values[model.ticks] = model.salvage * left
+    units = np.arange(model.stock + 1).reshape(-1, *[1] * (len(model.states) - 1))
+    values[model.ticks] = model.salvage * units
     for tick in range(model.ticks - 1, -1, -1):
         worth = np.concatenate([price_worth(model, tick, k, values[tick + 1]) for k in range(model.prices.size)])
         chosen = choose(tick, worth)

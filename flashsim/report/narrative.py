@@ -145,8 +145,8 @@ class Narrator:
             field: Cited(text, "pairs", self.verdict.pair_row, columns[field]) if field in columns else text
             for field, text in self.verdict.fields().items()
         }
-        told: Passage = tell(self.verdict, shown, texts=self.texts, render=_passage)
-        return told
+        sentence: Passage = tell(self.verdict, shown, texts=self.texts, render=_passage)
+        return sentence
 
     def basis(self) -> Passage:
         """How much was played."""

@@ -93,13 +93,13 @@ def write_report(folder: Path, comparison: Comparison, *, context: Mapping[str, 
     ``context`` holds fields of ``ReportContext`` by name. Only these three are replaced; other files in the folder
     stay. InputError when the context has an unknown key or a misshapen table, or the folder cannot be written.
     """
-    told = report_context(context or {})
-    given = {name: given_table(name, getattr(told, name)) for name in GIVEN_TABLES}
+    checked = report_context(context or {})
+    given = {name: given_table(name, getattr(checked, name)) for name in GIVEN_TABLES}
     extra = {name: table for name, table in given.items() if table is not None}
-    answers = {name: given_table(name, getattr(told, name)) for name in PICTURED_TABLES}
+    answers = {name: given_table(name, getattr(checked, name)) for name in PICTURED_TABLES}
     pictured = {name: table for name, table in answers.items() if table is not None}
-    card = fidelity_tables(told.fidelity)
-    view = page_view(comparison, told, given=extra, pictured=pictured)
+    card = fidelity_tables(checked.fidelity)
+    view = page_view(comparison, checked, given=extra, pictured=pictured)
     html, markdown = render_html(view), render_markdown(view)
     folder = Path(folder)
     dataclasses.replace(comparison, tables=comparison.tables | extra | pictured | card).save(folder / "tables")
@@ -199,7 +199,7 @@ def pictures(comparison: Comparison, context: ReportContext, *, order: Sequence[
     colors = figures.palette(order, lead=lead, rival=rival)
     unit = currency if kpi.unit == "currency" else kpi.unit
     words = FIGURES | {"difference": FIGURES["difference"].format(kpi=kpi.label.lower(), unit=unit)}
-    told = {
+    names = {
         "kpi": kpi.label.lower(),
         "baseline": rival,
         "policy": lead,
@@ -228,9 +228,9 @@ def pictures(comparison: Comparison, context: ReportContext, *, order: Sequence[
             figures.depth_map, profile, policies=panels, supported=context.supported_depth, **timing
         )
     alts = {
-        "forest": FIGURES["forest_alt"].format(count=len(rows), **told),
-        "bridge": FIGURES["bridge_alt"].format(**told),
-        "worlds": FIGURES["worlds_alt"].format(count=len(members), **told),
+        "forest": FIGURES["forest_alt"].format(count=len(rows), **names),
+        "bridge": FIGURES["bridge_alt"].format(**names),
+        "worlds": FIGURES["worlds_alt"].format(count=len(members), **names),
         "course": FIGURES["course_alt"].format(series=", ".join(series.values()).lower()),
         "depth": FIGURES["depth_alt"].format(policies=", ".join(panels)),
     }

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.rules.rules import USUAL, Operations, RulePolicy, dashboard_of
+from flashsim.rules.rules import DEFAULT_OPERATIONS, Operations, RulePolicy, dashboard_of
 from flashsim.scenarios.compiled import CompiledSale
 
 _SAME = 1e-9  # slopes that differ by less, relative to the largest, are one
@@ -109,8 +109,8 @@ class FluidProgram:
         slopes, place = np.unique(-self._slope[tick:], return_inverse=True)
         sizes = np.bincount(place.ravel(), self._demand[tick:].ravel(), slopes.size)
         upto = np.cumsum(sizes)
-        own = place.reshape(self._slope[tick:].shape)[0]
-        self.thresholds[tick] = np.where(np.isfinite(self._slope[tick]), (upto - 0.5 * sizes)[own], np.inf)
+        at_hand = place.reshape(self._slope[tick:].shape)[0]
+        self.thresholds[tick] = np.where(np.isfinite(self._slope[tick]), (upto - 0.5 * sizes)[at_hand], np.inf)
         is_real = np.isfinite(slopes)
         return -slopes[is_real], upto[is_real]
 
@@ -159,11 +159,11 @@ def fluid_programs(sale: CompiledSale, *, visit_cost: float) -> list[FluidProgra
 
 
 def fluid_lp(
-    sale: CompiledSale, operations: Operations = USUAL, *, programs: Sequence[FluidProgram] | None = None
+    sale: CompiledSale, operations: Operations = DEFAULT_OPERATIONS, *, programs: Sequence[FluidProgram] | None = None
 ) -> RulePolicy:
     """Prices of the fluid program, solved anew in every tick; ``programs``: one a product, None: with usual servers."""
     outlook = Outlook(sale)
-    solved = programs or fluid_programs(sale, visit_cost=visit_cost(sale, USUAL))
+    solved = programs or fluid_programs(sale, visit_cost=visit_cost(sale, DEFAULT_OPERATIONS))
 
     def price(observation: NDArray[np.float32]) -> NDArray[np.int64]:
         tick = outlook.tick(observation)

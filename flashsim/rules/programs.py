@@ -21,7 +21,7 @@ from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.errors import InputError
 from flashsim.reference import JointPolicy, ReferenceSale, joint_sale, menu_sale, solve
 from flashsim.rules.fluid import Outlook, net_prices, paid_units, units_in_stock, visit_cost
-from flashsim.rules.rules import USUAL, Operations, RulePolicy
+from flashsim.rules.rules import DEFAULT_OPERATIONS, Operations, RulePolicy
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.state import Decisions
 
@@ -75,9 +75,9 @@ class TablePolicy:
             price_index, change = self.table.price_index[tuple(place)], self.table.change[tuple(place)]
         else:
             price_index, change = self.table[tuple(place)], hold
-        doors = np.full(hold.size, self.sale.admission_caps[0])
+        caps = np.full(hold.size, self.sale.admission_caps[0])
         return ActionCodec(self.sale, ActionConfig(**self.action)).encode(
-            Decisions(price_index[:, None], hold, change, doors)
+            Decisions(price_index[:, None], hold, change, caps)
         )
 
 
@@ -120,7 +120,11 @@ class ProductPrograms:
 
 
 def priced_by_programs(
-    sale: CompiledSale, programs: ProductPrograms, operations: Operations = USUAL, *, name: str = "fitted DP"
+    sale: CompiledSale,
+    programs: ProductPrograms,
+    operations: Operations = DEFAULT_OPERATIONS,
+    *,
+    name: str = "fitted DP",
 ) -> RulePolicy:
     """Prices of ``programs`` with ``operations``."""
     outlook = Outlook(sale)
@@ -132,6 +136,6 @@ def priced_by_programs(
     )
 
 
-def fitted_programs(sale: CompiledSale, operations: Operations = USUAL) -> ProductPrograms:
+def fitted_programs(sale: CompiledSale, operations: Operations = DEFAULT_OPERATIONS) -> ProductPrograms:
     """Programs in which a visit costs the servers that it takes at the utilization aimed at."""
     return ProductPrograms(sale, visit_cost=visit_cost(sale, operations))

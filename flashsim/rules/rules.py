@@ -57,7 +57,7 @@ class Operations:
     scaler: Scaler = "tracking"
     """Whether servers follow what is seen, a plan made from the forecast, or two marks (``target`` is not used then); a
     reference sale shows nothing to track."""
-    doors: int = 0
+    cap_index: int = 0
     """Which of the sale's admission caps holds all the time."""
     lots: bool = False
     """Whether all lots are ordered from the supplier at the opening."""
@@ -71,7 +71,7 @@ class Operations:
         return tuple(name for name, is_planned in planned.items() if is_planned)
 
 
-USUAL = Operations()
+DEFAULT_OPERATIONS = Operations()
 """As they are where nothing is searched."""
 
 TARGETS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.4, 2.0)
@@ -84,12 +84,12 @@ def operations_of(sale: CompiledSale) -> list[Operations]:
     lag = int(sale.tables.servers.lag)
     budget, lots, waves = sale.tables.traffic.push_budget, sale.tables.stock.lots, sale.tables.wave_tick.shape[0]
     return [
-        Operations(target, pushes, opening, scaler, doors, ordered, early)
+        Operations(target, pushes, opening, scaler, cap_index, ordered, early)
         for scaler in SEARCHED_SCALERS
         for target in TARGETS
         for pushes in ((False, True) if budget else (False,))
         for opening in sorted({0, lag, lag + 2})
-        for doors in range(len(sale.admission_caps))
+        for cap_index in range(len(sale.admission_caps))
         for ordered in ((False, True) if lots else (False,))
         for early in ((False, True) if waves > 1 else (False,))
     ]
@@ -137,7 +137,7 @@ class RulePolicy:
         self._codec = ActionCodec(sale, config)
         self._by_hand = ThresholdScaler(sale) if by_hand else None
         self._calls = PlannedCalls(self._codec.dashboard, operations.calls)
-        self._cap = sale.admission_caps[operations.doors]
+        self._cap = sale.admission_caps[operations.cap_index]
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Actions (sale, head)."""
@@ -146,8 +146,8 @@ class RulePolicy:
         price_index = np.where(is_opening[:, None], 0, price_index)
         timing = self._calls.order(observation)
         change = np.zeros_like(timing) if self._by_hand is None else self._by_hand.change(observation)
-        doors = np.full(price_index.shape[0], self._cap)
-        return self._codec.encode(Decisions(price_index, timing, change, doors))
+        caps = np.full(price_index.shape[0], self._cap)
+        return self._codec.encode(Decisions(price_index, timing, change, caps))
 
 
 Rule = Callable[[CompiledSale, Operations], RulePolicy]
@@ -159,12 +159,14 @@ def fixed(sale: CompiledSale, price_index: Sequence[int], *, operations: Operati
     return RulePolicy(name, sale, lambda seen: np.tile(row, (seen.shape[0], 1)), operations=operations)
 
 
-def list_price(sale: CompiledSale, operations: Operations = USUAL) -> RulePolicy:
+def list_price(sale: CompiledSale, operations: Operations = DEFAULT_OPERATIONS) -> RulePolicy:
     """No discount at all."""
     return fixed(sale, [0] * sale.products, operations=operations, name="list price")
 
 
-def ladder(sale: CompiledSale, operations: Operations = USUAL, *, name: str = "ladder 15/30/45") -> RulePolicy:
+def ladder(
+    sale: CompiledSale, operations: Operations = DEFAULT_OPERATIONS, *, name: str = "ladder 15/30/45"
+) -> RulePolicy:
     """15, 30, 45 % off in the three thirds of the sale, at the nearest depths of the menu."""
     board = dashboard_of(sale)
     steps = np.stack([np.abs(sale.depths - depth).argmin(axis=1) for depth in LADDER])
@@ -182,6 +184,6 @@ def human_team(sale: CompiledSale) -> RulePolicy:
     return ladder(sale, Operations(scaler="threshold"), name=HUMAN_TEAM)
 
 
-def run_out_price(sale: CompiledSale, operations: Operations = USUAL) -> RulePolicy:
+def run_out_price(sale: CompiledSale, operations: Operations = DEFAULT_OPERATIONS) -> RulePolicy:
     """Each product at the price index at which its stock runs out just at the end, by forecast and learned level."""
     return RulePolicy("run-out price", sale, dashboard_of(sale).run_out, operations=operations)

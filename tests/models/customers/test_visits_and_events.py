@@ -56,11 +56,11 @@ def test_units_a_visitor_are_units_over_visits_of_the_days_that_both_tell() -> N
 
 
 def test_more_units_than_visits_are_not_believed() -> None:
-    told = units_a_visitor(
+    reason = units_a_visitor(
         sales=sales().assign(sales=1e6), traffic=traffic(), behavior=None, members=2, generator=np.random.default_rng(0)
     )
-    assert isinstance(told, str)
-    assert "more than one" in told
+    assert isinstance(reason, str)
+    assert "more than one" in reason
     assert "they need" in str(
         units_a_visitor(sales=sales(), traffic=None, behavior=None, members=2, generator=np.random.default_rng(0))
     )
