@@ -29,9 +29,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from flashsim.data.traffic import LEAST_DAYS, MINUTES_A_DAY
+from flashsim.data.traffic import MINUTES_A_DAY
 from flashsim.errors import InputError
-from flashsim.models.traffic.forecast import carry_forward, checked_visits
+from flashsim.models.traffic.forecast import carry_forward, checked_visits, learnable_visits
 
 Array = NDArray[np.float64]
 REFERENCE_MINUTES: Final = 15
@@ -76,9 +76,7 @@ class BurstDetector:
 def fit_detector(visits: ArrayLike, *, alarms_a_day: float = 0.2, least_ratio: float = LEAST_RATIO) -> BurstDetector:
     """Fit the most sensitive detector with at most ``alarms_a_day`` on ``visits`` (minute,). InputError on bad
     input."""
-    known = checked_visits(visits, least=int(LEAST_DAYS * MINUTES_A_DAY))
-    if not np.nanmax(known) > 0.0:
-        raise InputError("all visits are 0, so there is nothing to learn; check that the right column is read")
+    known = learnable_visits(visits)
     if not alarms_a_day >= 0.0:
         raise InputError(f"alarms_a_day must be >= 0, got {alarms_a_day}; correct it")
     score = BurstDetector(1.0, least_ratio).score(known)

@@ -150,9 +150,7 @@ def fit_forecaster(visits: ArrayLike, *, memory_days: float = MEMORY_DAYS) -> Tr
     """Fit on visits of consecutive minutes (minute,; NaN: missing). InputError when they are too few or all zero."""
     if not memory_days > 0.0:
         raise InputError(f"memory_days must be > 0, got {memory_days}; 2 is usual")
-    known = checked_visits(visits, least=int(LEAST_DAYS * MINUTES_A_DAY))
-    if not np.nanmax(known) > 0.0:
-        raise InputError("all visits are 0, so there is nothing to learn; check that the right column is read")
+    known = learnable_visits(visits)
     state, age = describe(known), np.arange(known.size)[::-1] / MINUTES_A_DAY
     weight = (1.0 + carry_forward(known)) * 0.5 ** (age / memory_days)
     fitted = [_fit_horizon(state, known, weight, horizon=horizon) for horizon in HORIZONS]
@@ -170,6 +168,14 @@ def checked_visits(visits: ArrayLike, *, least: int) -> Array:
         raise InputError(f"visits must be >= 0, got {known[minute]} in minute {minute}; correct the table")
     if np.isnan(known).all():
         raise InputError("all visits are missing (NaN); check that the right column is read")
+    return known
+
+
+def learnable_visits(visits: ArrayLike) -> Array:
+    """Check visits (minute,) that a model is fitted on: at least ``LEAST_DAYS`` days, not all zero; else InputError."""
+    known = checked_visits(visits, least=int(LEAST_DAYS * MINUTES_A_DAY))
+    if not np.nanmax(known) > 0.0:
+        raise InputError("all visits are 0, so there is nothing to learn; check that the right column is read")
     return known
 
 

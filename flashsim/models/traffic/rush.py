@@ -35,9 +35,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize
 
-from flashsim.data.traffic import LEAST_DAYS, MINUTES_A_DAY
+from flashsim.data.traffic import MINUTES_A_DAY
 from flashsim.errors import InputError
-from flashsim.models.traffic.forecast import carry_forward, checked_visits
+from flashsim.models.traffic.forecast import carry_forward, learnable_visits
 
 Array = NDArray[np.float64]
 LEAST_MULTIPLIER: Final = 2.0
@@ -130,9 +130,7 @@ class RushFit(NamedTuple):
 
 def fit_rushes(visits: ArrayLike) -> RushFit:
     """Find and fit the rushes of ``visits`` (minute,); InputError when there are fewer than ``LEAST_RUSHES``."""
-    known = checked_visits(visits, least=int(LEAST_DAYS * MINUTES_A_DAY))
-    if not np.nanmax(known) > 0.0:
-        raise InputError("all visits are 0, so there is nothing to learn; check that the right column is read")
+    known = learnable_visits(visits)
     ratio = multiplier_of(known)
     found = find_rushes(ratio)
     around = [_stretch(ratio, found, place) for place in range(len(found))]
