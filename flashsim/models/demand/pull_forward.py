@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from flashsim.data.panel import Panel, SaleLines
 from flashsim.models.customers.segments import HALVES, HouseholdSegments, half_of_week
-from flashsim.models.forecasting.validation import INTERVAL, Interval
+from flashsim.models.forecasting.validation import Interval, bootstrap_interval
 
 WEEKS_AFTER: Final = 4
 DEEPER: Final = 0.3
@@ -113,11 +113,9 @@ def estimate_pull_forward(
             gammas += sign * _resample(happened, expected, depths, fit=fit, place=place, drawn=drawn)
             base_rate = float(happened.mean()) if sign > 0 else base_rate
         change, changes = float(np.expm1(DEEPER * gamma)), np.expm1(DEEPER * gammas)
-        low, high = np.quantile(changes, INTERVAL)
-        after.append(Interval(change, float(low), float(high)))
+        after.append(bootstrap_interval(change, changes))
         value, totals, purchases = value + base_rate * change, totals + base_rate * changes, max(purchases, len(week))
-    low, high = np.quantile(totals, INTERVAL)
-    return PullForward(tuple(after), Interval(value, float(low), float(high)), purchases)
+    return PullForward(tuple(after), bootstrap_interval(value, totals), purchases)
 
 
 class _Rates:

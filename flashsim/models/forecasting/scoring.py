@@ -24,7 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from flashsim.models.forecasting.validation import INTERVAL, MEDIAN, QUANTILE_LEVELS, Interval, count_quantiles
+from flashsim.models.forecasting.validation import (
+    INTERVAL,
+    MEDIAN,
+    QUANTILE_LEVELS,
+    Interval,
+    bootstrap_interval,
+    count_quantiles,
+)
 
 CELLS_A_BLOCK: Final = 4_000
 """Limits the memory that CRPS needs."""
@@ -227,5 +234,4 @@ def two_way_resamples(products: int, weeks: int, *, resamples: int, generator: n
 def reduction(mine: NDArray[np.float64], theirs: NDArray[np.float64], *, drawn: TwoWayResamples) -> Interval:
     """Relative reduction of a loss (product, week) against a rival's, paired by cell."""
     ratios = 1.0 - drawn.totals(mine) / drawn.totals(theirs)
-    low, high = np.quantile(ratios, INTERVAL)
-    return Interval(float(1.0 - mine.sum() / theirs.sum()), float(low), float(high))
+    return bootstrap_interval(1.0 - mine.sum() / theirs.sum(), ratios)

@@ -50,6 +50,12 @@ class Interval(NamedTuple):
     high: float
 
 
+def bootstrap_interval(value: float, resampled: NDArray[np.float64]) -> Interval:
+    """The interval of ``value`` from its ``resampled`` values (resample,)."""
+    low, high = np.quantile(resampled, INTERVAL)
+    return Interval(float(value), float(low), float(high))
+
+
 def losses(actual: NDArray[np.float64], quantiles: NDArray[np.float64], *, scored: NDArray[np.bool_]) -> Losses:
     """Losses by week of ``quantiles`` (level, product, week, day) against ``actual`` (product, week, day)."""
     expected = (len(QUANTILE_LEVELS), *actual.shape)
@@ -138,8 +144,7 @@ def improvement(model: Losses, rival: Losses, *, resamples: NDArray[np.intp]) ->
 
     def reduction(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> Interval:
         drawn = 1.0 - mine[resamples].sum(axis=1) / theirs[resamples].sum(axis=1)
-        low, high = np.quantile(drawn, INTERVAL)
-        return Interval(float(1.0 - mine.sum() / theirs.sum()), float(low), float(high))
+        return bootstrap_interval(1.0 - mine.sum() / theirs.sum(), drawn)
 
     return reduction(model.absolute, rival.absolute), reduction(model.pinball, rival.pinball)
 
@@ -150,6 +155,5 @@ def score_intervals(scored: Losses, *, resamples: NDArray[np.intp]) -> tuple[Int
     intervals = []
     for numerator, denominator in pairs:
         drawn = numerator[resamples].sum(axis=1) / denominator[resamples].sum(axis=1)
-        low, high = np.quantile(drawn, INTERVAL)
-        intervals.append(Interval(float(numerator.sum() / denominator.sum()), float(low), float(high)))
+        intervals.append(bootstrap_interval(numerator.sum() / denominator.sum(), drawn))
     return intervals[0], intervals[1]

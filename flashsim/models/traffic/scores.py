@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from flashsim.data.traffic import MINUTES_A_DAY
 from flashsim.errors import InputError
-from flashsim.models.forecasting.validation import INTERVAL, QUANTILE_LEVELS, Interval, block_resamples
+from flashsim.models.forecasting.validation import QUANTILE_LEVELS, Interval, block_resamples, bootstrap_interval
 from flashsim.models.traffic.forecast import MEMORY_DAYS, TrafficForecaster, carry_forward, fit_forecaster
 
 Array = NDArray[np.float64]
@@ -128,8 +128,8 @@ def _dress(point: Array, visits: Array, *, start: int) -> Array:
 
 
 def _saving(mine: Array, theirs: Array, drawn: NDArray[np.intp]) -> Interval:
-    low, high = np.quantile(_saved(mine[drawn].sum(axis=1), theirs[drawn].sum(axis=1)), INTERVAL)
-    return Interval(float(_saved(mine.sum(), theirs.sum())), float(low), float(high))
+    resampled = _saved(mine[drawn].sum(axis=1), theirs[drawn].sum(axis=1))
+    return bootstrap_interval(float(_saved(mine.sum(), theirs.sum())), resampled)
 
 
 def _saved(mine: Array, theirs: Array) -> Array:
