@@ -20,9 +20,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flashsim.data.panel import DAYS_OF_WEEK
 from flashsim.models.customers.segments import SEGMENTS, SegmentShares, fit_shares, hour_profiles, segment_households
+from flashsim.surface import HOURS_OF_DAY
 
-HOURS_OF_DAY: Final = 24
 FEWEST_PURCHASES: Final = 500
 """With fewer purchases their hours are not used."""
 FEWEST_BUYERS: Final = 100
@@ -30,7 +31,6 @@ FEWEST_BUYERS: Final = 100
 FEWEST_SEGMENT_DAYS: Final = 56
 """With fewer days of purchases people are not divided: both halves of the weeks must show how they shop."""
 SEGMENT_BLOCK_WEEKS: Final = 2
-DAYS: Final = 7
 Array = NDArray[np.float64]
 
 
@@ -105,7 +105,7 @@ def divide_people(
         }
     )
     found = segment_households(lines, block_weeks=SEGMENT_BLOCK_WEEKS)
-    week = ((lines["day"] - lines["day"].min()).dt.days.to_numpy() // DAYS).astype(np.intp)
+    week = ((lines["day"] - lines["day"].min()).dt.days.to_numpy() // DAYS_OF_WEEK).astype(np.intp)
     household = np.searchsorted(found.household_ids, kept.user).astype(np.intp)
     segment = found.of_lines(household, week)
     shape = (len(product_ids), int(week.max()) + 1, len(SEGMENTS))
@@ -168,7 +168,7 @@ def units_a_visitor(
         return "they need traffic_data beside sales_data, or user_behavior"
     if by_day["visits"].sum() <= 0.0 or by_day["units"].sum() <= 0.0:
         return f"{tables} tell no day with visits and units"
-    week = np.unique((by_day.index - by_day.index.min()).days // DAYS, return_inverse=True)[1]
+    week = np.unique((by_day.index - by_day.index.min()).days // DAYS_OF_WEEK, return_inverse=True)[1]
     totals = np.stack([np.bincount(week, by_day[name]) for name in ("units", "visits")])
     drawn = generator.integers(totals.shape[1], size=(members, totals.shape[1]))
     units, visits = totals[:, drawn].sum(axis=2)

@@ -29,9 +29,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flashsim.data.panel import DAYS_OF_WEEK
 from flashsim.errors import InputError
 from flashsim.models.demand.dispersion import Dispersion, estimate_dispersion
-from flashsim.models.demand.negative_binomial import filter_levels
+from flashsim.models.demand.negative_binomial import WARM_UP_WEEKS, filter_levels
 from flashsim.models.price.price_control import control_price
 from flashsim.models.price.price_effects import PUBLISHED_SPREAD, SLOPE, FittedResponse, explain, fit_response
 from flashsim.models.price.price_response import FEWEST_DAYS
@@ -54,11 +55,8 @@ MOST_SOLD_OUT: Final = 0.8
 LARGEST_MISFIT: Final = 3.0
 """A model that expects this many times a product's units, or this many times fewer, does not describe the product."""
 BLOCK_WEEKS: Final = 2
-DAYS: Final = 7
 WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 """Weekday covariates; Sunday is the reference."""
-WARM_UP_WEEKS: Final = 8
-"""The level filter sees this many weeks before its errors count, or a quarter of a shorter table."""
 
 
 class ShopDemand(NamedTuple):
@@ -224,7 +222,7 @@ def _draw(table: pd.DataFrame, generator: np.random.Generator) -> tuple[pd.DataF
 
     The table leaves out a product if the drawn blocks show too little of it: see :func:`_of_members`.
     """
-    block_days = BLOCK_WEEKS * DAYS
+    block_days = BLOCK_WEEKS * DAYS_OF_WEEK
     monday = table["date"].min() - pd.Timedelta(days=int(table["date"].min().weekday()))
     day = (table["date"] - monday).dt.days.to_numpy()
     block = day // block_days
@@ -254,11 +252,11 @@ def _of_members(
 
 def _by_weekday(fit: FittedResponse, list_price: pd.Series) -> NDArray[np.float64]:
     """Expected units (product, weekday) at list price, not promoted."""
-    products, day = len(fit.product_ids), np.tile(np.arange(DAYS), len(fit.product_ids))
-    ids = np.repeat(np.array(fit.product_ids, dtype=object), DAYS)
+    products, day = len(fit.product_ids), np.tile(np.arange(DAYS_OF_WEEK), len(fit.product_ids))
+    ids = np.repeat(np.array(fit.product_ids, dtype=object), DAYS_OF_WEEK)
     grid = pd.DataFrame({"product_id": ids, "price": list_price.loc[ids].to_numpy(dtype=np.float64), "promotion": 0.0})
     grid = grid.assign(**{name: (day == place).astype(np.float64) for place, name in enumerate(WEEKDAYS)})
-    return _expected(fit, grid).reshape(products, DAYS)
+    return _expected(fit, grid).reshape(products, DAYS_OF_WEEK)
 
 
 def _expected(fit: FittedResponse, table: pd.DataFrame) -> NDArray[np.float64]:
@@ -301,16 +299,17 @@ def _spreads(
     """Dispersion of each member around one-week-ahead levels; sold-out days do not count."""
     first = table["date"].min()
     day = (table["date"] - first + pd.Timedelta(days=int(first.weekday()))).dt.days.to_numpy()
-    weeks = int(day.max()) // DAYS + 1
-    units, mean = np.zeros((2, int(product.max()) + 1, weeks, DAYS))
-    units[product, day // DAYS, day % DAYS] = table["units"]
-    mean[product, day // DAYS, day % DAYS] = np.where(table["stock"].isna(), expected, 0.0)
+    weeks = int(day.max()) // DAYS_OF_WEEK + 1
+    units, mean = np.zeros((2, int(product.max()) + 1, weeks, DAYS_OF_WEEK))
+    units[product, day // DAYS_OF_WEEK, day % DAYS_OF_WEEK] = table["units"]
+    mean[product, day // DAYS_OF_WEEK, day % DAYS_OF_WEEK] = np.where(table["stock"].isna(), expected, 0.0)
     ahead = mean * filter_levels(units, mean)[:, :, None]
-    warm = min(WARM_UP_WEEKS, weeks // 4) * DAYS
+    # a short table has no eight weeks to spare: the filter then sees a quarter of it
+    warm = min(WARM_UP_WEEKS, weeks // 4) * DAYS_OF_WEEK
     seen, foreseen = (values.reshape(len(units), -1)[:, warm:] for values in (units, ahead))
     if not (foreseen > 0.0).any():
         return tuple(Dispersion(0.0, np.zeros(len(units))) for _ in counts)
-    of_day = np.arange(weeks * DAYS)[warm:] // (BLOCK_WEEKS * DAYS)
+    of_day = np.arange(weeks * DAYS_OF_WEEK)[warm:] // (BLOCK_WEEKS * DAYS_OF_WEEK)
     whole = np.ones(seen.shape[1])
     weights = [count[of_day] if (foreseen @ count[of_day]).any() else whole for count in counts]
     return tuple(estimate_dispersion(seen, foreseen, clumping=np.ones(len(units)), day_weight=w) for w in weights)

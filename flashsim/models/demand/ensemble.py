@@ -21,6 +21,7 @@ from flashsim.models.customers.segments import SegmentShares, fit_shares, hour_p
 from flashsim.models.demand.dispersion import Dispersion, estimate_dispersion
 from flashsim.models.demand.negative_binomial import (
     DEPTH,
+    WARM_UP_WEEKS,
     DemandModel,
     DemandTable,
     DisplayContrast,
@@ -28,9 +29,6 @@ from flashsim.models.demand.negative_binomial import (
     fit_demand,
 )
 from flashsim.surface import HOURS_OF_DAY
-
-WARM_UP_WEEKS = 8
-"""The level filter sees this many weeks before its errors count for the dispersion."""
 
 
 @dataclass(frozen=True)

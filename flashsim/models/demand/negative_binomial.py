@@ -43,6 +43,8 @@ WEEKDAY_SD: Final = 0.5
 """Prior standard deviation of a group's weekday effects, log scale: wide."""
 ALPHA_LIMITS: Final = (1e-3, 3.0)
 """Limits of the dispersion that weighs the fit."""
+WARM_UP_WEEKS: Final = 8
+"""The level filter sees this many weeks before its errors count for the dispersion."""
 MAX_STEP: Final = 1.0
 """Largest Newton step, log scale."""
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from flashsim.data.panel import Panel, impute_depth, on_sale
 from flashsim.models.demand.dispersion import estimate_dispersion
-from flashsim.models.demand.negative_binomial import DemandModel, DemandTable, filter_levels, fit_demand
+from flashsim.models.demand.negative_binomial import WARM_UP_WEEKS, DemandModel, DemandTable, filter_levels, fit_demand
 from flashsim.models.forecasting.validation import (
     QUANTILE_LEVELS,
     Interval,
@@ -35,8 +35,6 @@ from flashsim.models.forecasting.validation import (
 
 RECENT_WEEKS: Final = 8
 """A product without a sale in this many weeks is no longer forecast."""
-WARM_UP_WEEKS: Final = 8
-"""The level filter sees this many weeks before its errors count for the dispersion."""
 
 
 @dataclass(frozen=True)
