@@ -82,6 +82,19 @@ def demand_table(panel: Panel, *, weeks: int) -> DemandTable:
     )
 
 
+def sold_table(panel: Panel, *, origin: int, sold: NDArray[np.bool_]) -> DemandTable:
+    """The weeks before the ``origin`` of the products already ``sold`` there; groups are numbered without gaps."""
+    table = demand_table(panel, weeks=origin)
+    return DemandTable(
+        table.units[sold],
+        table.exposure[sold],
+        table.covariates[sold],
+        np.unique(table.group_of[sold], return_inverse=True)[1].astype(np.intp),
+        table.week_weight,
+        panel.clumping[sold],
+    )
+
+
 def covariates(panel: Panel, *, known_weeks: int) -> NDArray[np.float64]:
     """Offer of every week (product, week, covariate). Unknown depths are imputed from the first ``known_weeks``
     alone."""
@@ -153,16 +166,7 @@ def forecast_units(
     sold: NDArray[np.bool_],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Means and quantiles for weeks origin … stop, for the products already ``sold`` at the origin."""
-    table = demand_table(panel, weeks=origin)
-    group_of = np.unique(table.group_of[sold], return_inverse=True)[1].astype(np.intp)
-    table = DemandTable(
-        table.units[sold],
-        table.exposure[sold],
-        table.covariates[sold],
-        group_of,
-        table.week_weight,
-        panel.clumping[sold],
-    )
+    table = sold_table(panel, origin=origin, sold=sold)
     model = fit(table)
     offers = covariates(panel, known_weeks=origin)[sold][:, :stop]
     expected = model.expected_units(offers) * panel.is_open[:stop]

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.data.panel import Panel
-from flashsim.models.demand.negative_binomial import DemandTable, filter_levels, fit_demand
-from flashsim.models.forecasting.backtest import covariates, demand_table
+from flashsim.models.demand.negative_binomial import filter_levels, fit_demand
+from flashsim.models.forecasting.backtest import covariates, sold_table
 
 LEVEL_MEMORY: Final = 0.7
 LEVEL_PRIOR_UNITS: Final = 10.0
@@ -52,22 +52,13 @@ def view_at(panel: Panel, *, origin: int, stop: int) -> ForecastView:
 
     A product that never sold before the origin has an expectation of 0.
     """
-    table = demand_table(panel, weeks=origin)
     sold: NDArray[np.bool_] = panel.units[:, :origin].sum(axis=(1, 2)) > 0
     offers = covariates(panel, known_weeks=origin)[:, :stop]
-    model = fit_demand(
-        DemandTable(
-            table.units[sold],
-            table.exposure[sold],
-            table.covariates[sold],
-            np.unique(table.group_of[sold], return_inverse=True)[1].astype(np.intp),
-            table.week_weight,
-            panel.clumping[sold],
-        )
-    )
+    table = sold_table(panel, origin=origin, sold=sold)
+    model = fit_demand(table)
     expected = np.zeros((panel.n_products, stop, panel.units.shape[2]))
     expected[sold] = model.expected_units(offers[sold]) * panel.is_open[:stop]
-    expected[:, :origin] *= table.exposure
+    expected[sold, :origin] *= table.exposure
     return ForecastView(origin, panel.units[:, :stop], expected, offers, panel.group_of)
 
 
