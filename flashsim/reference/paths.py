@@ -35,6 +35,7 @@ from flashsim.reference.solution import (
     as_model,
     evaluate_exactly,
     induct,
+    poisson_chances,
     price_worth,
     solve,
 )
@@ -139,8 +140,7 @@ def _climb(model: SaleModel, start: NDArray[np.int64]) -> NDArray[np.int64]:
 def _next_stock(chance: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
     """Probabilities (stock) after a tick with Poisson(rate) requests."""
     size = chance.size
-    units = np.arange(size)
-    sold = np.exp(special.xlogy(units, rate) - special.gammaln(units + 1.0) - rate)
+    sold = poisson_chances(np.arange(size), rate)
     after = np.flip(np.convolve(np.flip(chance), sold)[:size])
     after[0] += max(0.0, 1.0 - after.sum())
     return after

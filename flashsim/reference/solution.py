@@ -234,7 +234,7 @@ def price_worth(model: SaleModel, tick: int, k: int, after: NDArray[np.float64])
     """Expected reward-to-go (change, state) of price k; ``after`` (state) holds the values of the next tick."""
     units = np.arange(model.stock + 1)
     rate = model.rates[tick, k]
-    chance = np.exp(special.xlogy(units, rate) - special.gammaln(units + 1.0) - rate)
+    chance = poisson_chances(units, rate)
     at_least = np.concatenate([[1.0], special.pdtrc(units[:-1], rate)])  # P(D >= n)
     mean = np.concatenate([[0.0], np.cumsum(chance * units)[:-1]]) + units * at_least  # E[min(D, m)]
     most = np.minimum(units[:, None], model.capacities)  # stock, level in force
@@ -246,6 +246,12 @@ def price_worth(model: SaleModel, tick: int, k: int, after: NDArray[np.float64])
         chosen = np.einsum("ncc->nc", kept)
         kept = np.broadcast_to(chosen[:, None, :], kept.shape)
     return np.stack([_ordered(model, kept, change) for change in range(-model.step, model.step + 1)])
+
+
+def poisson_chances(units: NDArray[np.int64], rate: float) -> NDArray[np.float64]:
+    """P(D = units) for D ~ Poisson(rate); a rate of 0 is allowed."""
+    chances: NDArray[np.float64] = np.exp(special.xlogy(units, rate) - special.gammaln(units + 1.0) - rate)
+    return chances
 
 
 def _ordered(model: SaleModel, kept: NDArray[np.float64], change: int) -> NDArray[np.float64]:
