@@ -78,8 +78,8 @@ class _Sight:
     def shadow_prices(self, observation: NDArray[np.float32]) -> NDArray[np.float64]:
         """Of a unit above that of one left over, (sale, product)."""
         tick = self.outlook.tick(observation)
-        cover = self.outlook.stock(observation) / np.maximum(self.outlook.level(observation), 1e-9)
-        return np.stack([p.shadow_price(tick, cover[:, i]) for i, p in enumerate(self.programs)], axis=1)
+        stock = self.outlook.scaled_stock(observation)
+        return np.stack([p.shadow_price(tick, stock[:, i]) for i, p in enumerate(self.programs)], axis=1)
 
     def features(self, observation: NDArray[np.float32], shadow: NDArray[np.float64]) -> NDArray[np.float64]:
         """(sale, product, feature)."""

@@ -79,6 +79,10 @@ class Outlook:
         levels = [self.dashboard.ratio(observation, f"product_{p}_level") for p in range(self.sale.products)]
         return np.stack(levels, axis=1)
 
+    def scaled_stock(self, observation: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Units that can still be sold over the learned level, n/θ (sale, product): the stock in forecast demand."""
+        return self.stock(observation) / np.maximum(self.level(observation), 1e-9)
+
 
 class FluidProgram:
     """The fluid programs of one product from every tick on, solved for every stock at once."""
@@ -115,18 +119,18 @@ class FluidProgram:
         is_real = np.isfinite(slopes)
         return -slopes[is_real], upto[is_real]
 
-    def price_index(self, tick: NDArray[np.int64], cover: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Price index (sale,) for ``cover`` (sale,): units of stock divided by the learned level."""
-        taken = (cover[:, None] >= self.thresholds[tick]).sum(axis=1)
+    def price_index(self, tick: NDArray[np.int64], scaled_stock: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Price index (sale,) for ``scaled_stock`` (sale,): units of stock over the learned level, n/θ."""
+        taken = (scaled_stock[:, None] >= self.thresholds[tick]).sum(axis=1)
         return self.vertices[tick, np.maximum(taken, 1) - 1]
 
-    def shadow_price(self, tick: NDArray[np.int64], cover: NDArray[np.float64]) -> NDArray[np.float64]:
+    def shadow_price(self, tick: NDArray[np.int64], scaled_stock: NDArray[np.float64]) -> NDArray[np.float64]:
         """What one more unit would earn (sale,), above the value of an unsold unit."""
-        price = np.zeros(cover.shape)
+        price = np.zeros(scaled_stock.shape)
         for t in np.unique(tick):
             slopes, upto = self._plans[t]
             rows = tick == t
-            place = np.searchsorted(upto, cover[rows] * (1.0 - 1e-12), side="left")
+            place = np.searchsorted(upto, scaled_stock[rows] * (1.0 - 1e-12), side="left")
             price[rows] = np.append(slopes, 0.0)[place]
         return np.maximum(price, 0.0)
 
@@ -169,7 +173,7 @@ def fluid_lp(
 
     def price(observation: NDArray[np.float32]) -> NDArray[np.int64]:
         tick = outlook.tick(observation)
-        cover = outlook.stock(observation) / np.maximum(outlook.level(observation), 1e-9)
-        return np.stack([program.price_index(tick, cover[:, p]) for p, program in enumerate(solved)], axis=1)
+        stock = outlook.scaled_stock(observation)
+        return np.stack([program.price_index(tick, stock[:, p]) for p, program in enumerate(solved)], axis=1)
 
     return RulePolicy("fluid LP", sale, price, operations=operations)
