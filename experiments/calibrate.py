@@ -33,8 +33,8 @@ from experiments.pipeline.prepare import WorldConfig, call_uncalibrated, obtain_
 from flashsim.calibration.refresh import refresh_world
 from flashsim.calibration.shop_tables import learn_world
 from flashsim.calibration.site import SiteRecords
-from flashsim.data.own_tables import read_own_tables
 from flashsim.data.shop_folder import ShopMapping, read_mapping
+from flashsim.data.shop_tables import read_shop_tables
 from flashsim.errors import InputError
 from flashsim.files import write_json, write_table
 from flashsim.models.traffic.loopback import Load
@@ -129,12 +129,12 @@ def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFol
     known = config.from_world is not None
     quarantine = folder.path / "quarantine.csv"
     with folder.timed("reading tables"):
-        own = read_own_tables(
+        own = read_shop_tables(
             Path(data.folder),
             mapping_in(data.mapping),
             most_quarantined=data.most_quarantined,
             quarantine_file=quarantine,
-            usual_price=dict(zip(base.product_ids, base.list_price.tolist(), strict=True)) if known else None,
+            known_price=dict(zip(base.product_ids, base.list_price.tolist(), strict=True)) if known else None,
         )
     with folder.timed("update" if known else "calibration"):
         if known:

@@ -8,10 +8,10 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from flashsim.calibration.assumptions import ASSUMPTIONS, GROSS_MARGIN
-from flashsim.data.own_tables import OwnTables
+from flashsim.data.shop_tables import CheckedTables
 from flashsim.errors import Unavailable
 from flashsim.fidelity import own_card
-from flashsim.models.demand.daily_totals import BLOCK_WEEKS, OwnDemand
+from flashsim.models.demand.daily_totals import BLOCK_WEEKS, ShopDemand
 from flashsim.models.forecasting.validation import INTERVAL
 from flashsim.world import World
 
@@ -31,7 +31,7 @@ class Record:
     """Field of the World: how it came from there, in words."""
     not_learned: list[str] = field(default_factory=list)
     """What a table that is there does not tell, and why."""
-    demand: OwnDemand | None = None
+    demand: ShopDemand | None = None
     similar: tuple[str, ...] = ()
     """What stands in for each product in the base World, in words."""
     names: tuple[str, ...] = ()
@@ -83,7 +83,7 @@ class Record:
 
     def learn_from_sales(
         self,
-        demand: OwnDemand,
+        demand: ShopDemand,
         similar: tuple[str, ...],
         *,
         names: tuple[str, ...],
@@ -149,12 +149,12 @@ _FROM_SALES: Final = {
 }
 
 
-def with_own_books(own: OwnTables) -> OwnTables:
+def with_own_books(own: CheckedTables) -> CheckedTables:
     """The same tables with an account and notes that can be written to: the caller's stay as they are."""
     return dataclasses.replace(own, account=copy.deepcopy(own.account), notes=list(own.notes))
 
 
-def describe_own(own: OwnTables, record: Record, *, settings: dict[str, Any]) -> dict[str, Any]:
+def describe_own(own: CheckedTables, record: Record, *, settings: dict[str, Any]) -> dict[str, Any]:
     """The provenance of a World of ``own`` tables; ``settings`` are those of the calibration."""
     record.finish()
     base = record.base
@@ -220,7 +220,7 @@ def _is_assumed(name: str, record: Record) -> bool:
     return record.sources[name] == BASE
 
 
-def _products(record: Record, demand: OwnDemand) -> list[dict[str, Any]]:
+def _products(record: Record, demand: ShopDemand) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for place, product in enumerate(demand.product_ids):
         level, elasticity = demand.level[:, place], demand.elasticity[:, place]
