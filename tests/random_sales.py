@@ -1,5 +1,6 @@
 """Random sales for tests of laws: any World, scenario and orders that the borders let through; one with all parts."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from flashsim.scenarios import Calendar, Failures, Outage, Rush, Scenario
-from flashsim.sim.choice import ChoiceParams
+from flashsim.sim.choice import ChoiceArguments, ChoiceParams
 from flashsim.sim.engine import Batch
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.ledger import Ledger
+from flashsim.sim.parameters import as_arguments
 from flashsim.sim.servers import ServerParams
 from flashsim.sim.state import PUSH, RELEASE, REORDER, Decisions
 from flashsim.sim.traffic import TrafficParams
@@ -186,7 +188,7 @@ def run(scenario: Scenario, orders: Decisions, *, one_unit: bool = False) -> dic
     """The ledger, (tick, sale, …); with ``one_unit`` buyers want one unit, and as many come as before."""
     tables = scenario.compile().tables
     if one_unit:
-        tables = tables._replace(choice=tables.choice._replace(another_unit=0.0))
+        tables = tables._replace(choice=as_arguments(replace(scenario.choice, another_unit=0.0), ChoiceArguments))
     batch = Batch(tables, SALES, domain=0)
     batch.fill(batch.seed, np.arange(SALES, dtype=np.uint64))
     batch.open(np.ones(SALES, np.bool_))

@@ -62,7 +62,7 @@ def assert_units_are_conserved(batch: Batch, ledger: Ledger, ordered: NDArray[np
 def outside(batch: Batch) -> NDArray[np.int64]:
     """People who left without a purchase and of whom some may come back (sale,)."""
     choice = batch.state.choice
-    return np.asarray(batch.rows(choice.left + choice.watching).sum(axis=1))
+    return np.asarray(batch.rows(choice.departed + choice.watching).sum(axis=1))
 
 
 def assert_people_are_conserved(before: Ledger | None, ledger: Ledger, *, limit: int) -> None:

@@ -22,9 +22,10 @@ from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
 from flashsim.sim.failures import FEED_FREEZES, is_failing
 from flashsim.sim.ledger import Ledger, ledger_tile
 from flashsim.sim.sale import step_sale
-from flashsim.sim.samplers import Workspace, write_exp, write_log
+from flashsim.sim.samplers import write_exp, write_log
 from flashsim.sim.servers import level_at
 from flashsim.sim.state import Decisions, SaleState, SaleTables, Scratch, decisions_tile, sale_tile
+from flashsim.sim.traffic import follow_goodwill
 
 _LINE = 16  # float32 in a line of the cache
 PACE_MEMORY = 0.8  # weight of the past in the smoothed rate of requests
@@ -55,13 +56,21 @@ class Sight(NamedTuple):
     before: NDArray[np.float64]  # lane; scratch: demand at the price index before
     run_out: NDArray[np.float64]  # lane; scratch
     ahead: NDArray[np.float64]  # lane; scratch: what the forecast says of units or visitors
+    uplift_ratio: NDArray[np.float64]  # lane; scratch: forecast units of the offer over those at list price
+    uplift: NDArray[np.float64]  # lane; scratch: its logarithm
+    visitor_uplift: NDArray[np.float64]  # lane; scratch: what of it comes as visitors
+    goodwill_shift: NDArray[np.float64]  # lane; scratch: what goodwill adds to it
+    log_visitor_factor: NDArray[np.float64]  # lane; scratch: both together
+    visitor_factor: NDArray[np.float64]  # lane; scratch: visitors of the offer over those at list price
+    pushed: NDArray[np.float64]  # lane; scratch: visitors with the goodwill of pushes over those without
+    answered: NDArray[np.float64]  # lane; scratch: share of visits that were answered in time
     place: NDArray[np.int64]  # lane; scratch: where that stands in the flat forecast
 
 
 def make_sight(columns: int, lanes: int) -> Sight:
     """Allocate the sight of a tile."""
     lines = -(-lanes // _LINE) // 2 * 2 + 1  # odd: a power of two apart, all columns would share few sets of the cache
-    arrays: list[Any] = [np.zeros((columns, lines * _LINE), np.float32), *(np.zeros(lanes) for _ in range(6))]
+    arrays: list[Any] = [np.zeros((columns, lines * _LINE), np.float32), *(np.zeros(lanes) for _ in range(14))]
     return Sight(*(arrays + [np.zeros(lanes, np.int64)]))  # noqa: RUF005  (mypy counts starred arguments)
 
 
@@ -112,7 +121,7 @@ def forget(memory: OperatorMemory, opening: NDArray[np.bool_], unloaded_latency_
 
 @compiled_inside
 def remember(
-    tables: SaleTables, forecast: Forecast, state: SaleState, ledger: Ledger, memory: OperatorMemory, work: Workspace
+    tables: SaleTables, forecast: Forecast, state: SaleState, ledger: Ledger, memory: OperatorMemory, sight: Sight
 ) -> None:
     """Learn from the ledger of the tick just past (state.tick has moved on); writes ``memory``."""
     products, lanes = memory.pace.shape
@@ -122,52 +131,39 @@ def remember(
         for product in range(products):
             offer += forecast.units[tick, product, ledger.price_index[product, lane]]
             listed += forecast.units[tick, product, 0]
-        work.mean[lane] = offer / listed if (listed > 0.0) & (offer > 0.0) else 1.0
-    write_log(work.mean, work.cumulative)
-    _follow_goodwill(tables, forecast.traffic_share, state.tick, memory.goodwill, work.cumulative)
-    write_exp(work.cumulative, work.mean)
+        sight.uplift_ratio[lane] = offer / listed if (listed > 0.0) & (offer > 0.0) else 1.0
+    write_log(sight.uplift_ratio, sight.uplift)
+    for lane in range(lanes):
+        sight.visitor_uplift[lane] = forecast.traffic_share * sight.uplift[lane]
+    follow_goodwill(tables.traffic, 1, state.tick, sight.visitor_uplift, memory.goodwill, sight.goodwill_shift)
+    for lane in range(lanes):
+        sight.log_visitor_factor[lane] = sight.visitor_uplift[lane] + sight.goodwill_shift[lane]
+    write_exp(sight.log_visitor_factor, sight.visitor_factor)
     for lane in range(lanes):
         tick = state.tick[lane] - 1
         came = np.float64(ledger.exogenous_visitors[lane] + ledger.attracted_visitors[lane])
         visits = came + np.float64(ledger.returning_visitors[lane] + ledger.retries[lane])
         pushed = 1.0 + tables.traffic.push_uplift * state.traffic.push_goodwill[lane]
         memory.visitors_seen[lane] += came
-        memory.visitors_expected[lane] += forecast.visitors[tick, 0] * work.mean[lane] * pushed
-        level = _level(forecast.common_variance, memory.visitors_seen[lane], memory.visitors_expected[lane])
+        memory.visitors_expected[lane] += forecast.visitors[tick, 0] * sight.visitor_factor[lane] * pushed
         capacity = tables.servers.service_rate * np.float64(max(1, state.servers.ordered[lane]))
         memory.load[lane] = visits / capacity
         memory.utilization[lane] = ledger.utilization[lane]
         memory.latency_s[lane] = ledger.latency_mean_s[lane]
-        work.probability[lane], work.odds[lane] = level, pushed
-        work.chance[lane] = min(1.0, np.float64(ledger.served[lane]) / max(visits, 1.0))
+        sight.level[lane] = _level(forecast.common_variance, memory.visitors_seen[lane], memory.visitors_expected[lane])
+        sight.pushed[lane] = pushed
+        sight.answered[lane] = min(1.0, np.float64(ledger.served[lane]) / max(visits, 1.0))
     for product in range(products):
         for lane in range(lanes):
-            work.mean[lane] = forecast.units[state.tick[lane] - 1, product, ledger.price_index[product, lane]]
+            sight.ahead[lane] = forecast.units[state.tick[lane] - 1, product, ledger.price_index[product, lane]]
         for lane in range(lanes):
             memory.price_index[product, lane] = ledger.price_index[product, lane]
-            asked = np.float64(ledger.requests[product, lane])
-            memory.pace[product, lane] = PACE_MEMORY * memory.pace[product, lane] + (1.0 - PACE_MEMORY) * asked
+            requests = np.float64(ledger.requests[product, lane])
+            memory.pace[product, lane] = PACE_MEMORY * memory.pace[product, lane] + (1.0 - PACE_MEMORY) * requests
             is_seen = ledger.opening[product, lane] > ledger.requests[product, lane]
-            expected = work.mean[lane] * work.probability[lane] * work.chance[lane] * work.odds[lane]
-            memory.requests_seen[product, lane] += asked if is_seen else 0.0
+            expected = sight.ahead[lane] * sight.level[lane] * sight.answered[lane] * sight.pushed[lane]
+            memory.requests_seen[product, lane] += requests if is_seen else 0.0
             memory.requests_expected[product, lane] += expected if is_seen else 0.0
-
-
-@compiled_inline
-def _follow_goodwill(
-    tables: SaleTables,
-    traffic_share: float,
-    tick: NDArray[np.int64],
-    goodwill: NDArray[np.float64],
-    uplift: NDArray[np.float64],
-) -> None:
-    """Turn ``uplift`` (lane; log uplift of units) into that of visitors; ``goodwill`` goes on as in sim/traffic.py."""
-    decay = 0.5 ** (1.0 / tables.traffic.goodwill_half_life)
-    for lane in range(uplift.shape[0]):
-        attraction = traffic_share * uplift[lane]
-        known = attraction if tick[lane] == 1 else goodwill[lane]
-        uplift[lane] = attraction + tables.traffic.goodwill_share * (known - attraction)
-        goodwill[lane] = decay * known + (1.0 - decay) * attraction
 
 
 @compiled_inline
@@ -388,7 +384,7 @@ def pass_tick(
         sale, facts = sale_tile(state, tile), ledger_tile(ledger, tile)
         step_sale(tables, sale, orders, facts, scratch)
         if has_past:
-            remember(tables, forecast, sale, facts, memory_tile(memory, tile), scratch.work)
+            remember(tables, forecast, sale, facts, memory_tile(memory, tile), sight)
         write_reward(weights, facts, reward[tile])
         observe_tiles(tables, forecast, lookahead, has_past, state, memory, sight, out, tile, tile + 1)
 

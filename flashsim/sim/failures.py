@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
+from flashsim.sim.arrays import allocate
 from flashsim.sim.cache import compiled_inline, compiled_inside
 from flashsim.sim.parameters import check_range, check_whole
 from flashsim.sim.streams import FAILURE_TIME, uniform_at
@@ -107,21 +108,21 @@ class FailureState(NamedTuple):
 
 
 class FailureFlow(NamedTuple):
-    """What works in a tick."""
+    """What works in a tick, and what demand is against the forecast."""
 
-    servers_up: NDArray[np.float64]  # lane; share of the pool that works
-    payments_up: NDArray[np.float64]  # lane; share of payments that can be made
+    pool_availability: NDArray[np.float64]  # lane; share of the servers that work
+    payment_availability: NDArray[np.float64]  # lane; share of payments that can be made
     demand_factor: NDArray[np.float64]  # lane; on expected demand
 
 
 def make_failure_state(tiles: int, lanes: int) -> FailureState:
     """Allocate the state of ``tiles`` tiles (first axis)."""
-    return FailureState(np.zeros((tiles, len(KINDS), lanes), np.int64))
+    return allocate(FailureState, (tiles, len(KINDS), lanes))
 
 
 def make_failure_flow(lanes: int) -> FailureFlow:
     """Allocate the flow of one tile."""
-    return FailureFlow(np.ones(lanes), np.ones(lanes), np.ones(lanes))
+    return allocate(FailureFlow, (lanes,))
 
 
 @compiled_inside
@@ -153,13 +154,17 @@ def is_failing(params: FailureArguments, state: FailureState, kind: int, lane: i
 
 
 @compiled_inline
-def write_what_works(params: FailureArguments, state: FailureState, tick: NDArray[np.int64], flow: FailureFlow) -> None:
+def write_availability(
+    params: FailureArguments, state: FailureState, tick: NDArray[np.int64], flow: FailureFlow
+) -> None:
     """Write ``flow`` of the present ``tick`` (lane)."""
     for lane in range(tick.shape[0]):
         now = tick[lane]
-        flow.servers_up[lane] = params.pool_left if is_failing(params, state, POOL_FAILS, lane, now) else 1.0
-        flow.payments_up[lane] = 0.0 if is_failing(params, state, PAYMENT_FAILS, lane, now) else 1.0
+        pool_fails = is_failing(params, state, POOL_FAILS, lane, now)
+        payment_fails = is_failing(params, state, PAYMENT_FAILS, lane, now)
         surges = is_failing(params, state, TRAFFIC_SURGES, lane, now)
+        flow.pool_availability[lane] = params.pool_left if pool_fails else 1.0
+        flow.payment_availability[lane] = 0.0 if payment_fails else 1.0
         flow.demand_factor[lane] = params.traffic_factor if surges else 1.0
 
 
