@@ -1,4 +1,4 @@
-"""Measure speed, memory and starts, beside the same sale written naively and a library of queues.
+"""Measure speed, memory and starts, beside a library of queues. (``python -m tests.naive_ratio``: beside a naive sale.)
 
 python -m experiments.benchmark
 python -m experiments.benchmark training     # see experiments.benchmarks.training
@@ -23,7 +23,6 @@ from matplotlib.figure import Figure
 
 from experiments.benchmarks import training as benchmark_training
 from experiments.benchmarks.footprint import megabytes_of_sales, start_seconds, state_bytes
-from experiments.benchmarks.naive_env import NaiveSale
 from experiments.benchmarks.sale import PRODUCTS, SEGMENTS, make_sale
 from experiments.benchmarks.stopwatch import measure
 from experiments.launch.entry import dated, entry
@@ -33,7 +32,7 @@ from flashsim.errors import InputError
 from flashsim.files import write_json, write_table
 from flashsim.scenarios.compiled import CompiledSale
 
-NAIVE, SINGLE, QUEUE = "naive numpy env", "gymnasium.make", "Ciw, customers"
+SINGLE, QUEUE = "gymnasium.make", "Ciw, customers"
 STEPS_A_TURN = 1_024  # of the clock
 
 
@@ -122,7 +121,7 @@ def queue_case() -> Callable[[], int]:
 
 
 def speed_table(config: BenchmarkConfig) -> pd.DataFrame:
-    """Speed of every case: one row each, with its ratio of CPU time to the naive env."""
+    """Speed of every case, one row each."""
     sale = make_sale()
     cases = {
         f"sales: {sales:,}, threads: {threads}": vector_case(sale, sales=sales, threads=threads)
@@ -130,17 +129,12 @@ def speed_table(config: BenchmarkConfig) -> pd.DataFrame:
         for threads in config.threads
     }
     cases[SINGLE] = single_case(gymnasium.make("flashsim/FlashSale-v0", scenario=sale))
-    cases[NAIVE] = single_case(NaiveSale(sale))
     if importlib.util.find_spec("ciw") is None:
         print("Ciw is not installed: its row is left out; install flashsim[dev] to see it.", flush=True)
     else:
         cases[QUEUE] = queue_case()
     speeds = measure(cases, seconds=config.seconds, repeats=config.repeats)
-    table = pd.DataFrame([{"case": name, **asdict(speed)} for name, speed in speeds.items()])
-    table["times_naive_cpu"] = table["per_cpu_second"] / speeds[NAIVE].per_cpu_second
-    table["times_naive_wall"] = table["per_second"] / speeds[NAIVE].per_second
-    table.loc[table["case"] == QUEUE, ["times_naive_cpu", "times_naive_wall"]] = np.nan  # another unit of work
-    return table
+    return pd.DataFrame([{"case": name, **asdict(speed)} for name, speed in speeds.items()])
 
 
 def scaling_table(config: BenchmarkConfig) -> tuple[pd.DataFrame, dict[str, float]]:
@@ -174,8 +168,7 @@ def figure(speed: pd.DataFrame, scaling: pd.DataFrame, plane: dict[str, float], 
     batches = wall.to_numpy()[: len(config.sales) * len(config.threads)].reshape(len(config.sales), -1)
     for column, threads in enumerate(config.threads):
         left.plot(config.sales, batches[:, column], "o-", label=f"batch, threads: {threads}")
-    for name, style in ((SINGLE, "--"), (NAIVE, ":")):
-        left.axhline(wall[name], linestyle=style, color="0.4", label=name)
+    left.axhline(wall[SINGLE], linestyle="--", color="0.4", label=SINGLE)
     left.set(xscale="log", yscale="log", xlabel="sales in the batch", ylabel="steps a second")
     left.legend(frameon=False)
     right.plot(scaling["cells"], scaling["microseconds_cpu"], "o", label="measured")
@@ -216,8 +209,13 @@ def _save(
 ) -> None:
     write_table(path / "speed.csv", speed)
     write_table(path / "scaling.csv", scaling)
-    rows = [row.dropna().to_dict() for _, row in speed.iterrows()]
-    results = {"machine": machine(), "speed": rows, "scaling": scaling.to_dict("records"), "plane": plane, **facts}
+    results = {
+        "machine": machine(),
+        "speed": speed.to_dict("records"),
+        "scaling": scaling.to_dict("records"),
+        "plane": plane,
+        **facts,
+    }
     write_json(path / "benchmark.json", results)
     figure(speed, scaling, plane, config).savefig(path / "benchmark.png", dpi=120)
 
