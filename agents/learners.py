@@ -41,7 +41,7 @@ from flashsim.errors import InputError
 from flashsim.policies.bundle import NetworkPolicy
 from flashsim.rules import Operations, RulePolicy, run_out_price
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.sim.parameters import check_whole
+from flashsim.sim.parameters import check_seed
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 SEEDS_PER_RUN = 2**32  # training seed j starts at j·2^32
@@ -181,7 +181,7 @@ def check_training(config: AgentConfig, *, seed: int) -> None:
     """InputError unless :func:`train` can train with ``config`` here."""
     if not isinstance(config, PPOConfig | DQNConfig):
         raise InputError(f"agent: expected PPOConfig or DQNConfig, got {type(config).__name__}")
-    check_whole("seed", seed, 0, 2**30 - 1)
+    check_seed(seed, bits=30)
     torch_device(config.device)
 
 

@@ -46,7 +46,7 @@ from flashsim.report.english import FIGURES
 from flashsim.report.figures import LEAD, course, render
 from flashsim.report.response_figures import responses
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.sim.parameters import check_range, check_whole
+from flashsim.sim.parameters import check_range, check_seed, check_whole
 
 SHOWN = {
     "depth": "Discount",
@@ -78,7 +78,7 @@ class PlayConfig:
 
     def __post_init__(self) -> None:
         check_whole("sales", self.sales, 2, 10**9)
-        check_whole("seed", self.seed, 0, 2**62)
+        check_seed(self.seed, bits=62)
         check_whole("resamples", self.resamples, 100, 10**9)
         check_range("confidence", self.confidence, 0.01, 0.9999)
 

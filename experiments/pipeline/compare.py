@@ -29,7 +29,7 @@ from flashsim.report import write_report
 from flashsim.report.fidelity import uncalibrated_passage
 from flashsim.rules import HUMAN_TEAM
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.sim.parameters import check_range, check_whole
+from flashsim.sim.parameters import check_range, check_seed, check_whole
 from flashsim.world import World
 
 EVALUATION_FILE = "evaluation.json"
@@ -57,7 +57,7 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         check_whole("sales", self.sales, 2, 10**9)
-        check_whole("seed", self.seed, 0, 2**62)
+        check_seed(self.seed, bits=62)
         check_whole("threads", self.threads, 1, 10_000)
         check_whole("resamples", self.resamples, 100, 10**9)
         check_range("confidence", self.confidence, 0.01, 0.9999)

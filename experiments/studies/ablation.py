@@ -41,7 +41,7 @@ from flashsim.files import write_bytes, write_table
 from flashsim.policies.bundle import Policy
 from flashsim.rules import Operations
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.sim.parameters import check_range, check_whole
+from flashsim.sim.parameters import check_range, check_seed, check_whole
 
 WHOLE = "whole"
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -83,7 +83,7 @@ class AblationConfig:
             raise InputError(f"variants: expected different names, at least one, got {list(self.variants)!r}")
         check_whole("trainings", self.trainings, 1, 1_000)
         check_whole("sales", self.sales, 2, 10**9)
-        check_whole("sales_seed", self.sales_seed, 0, 2**62)
+        check_seed(self.sales_seed, name="sales_seed", bits=62)
         check_whole("resamples", self.resamples, 100, 10**9)
         check_range("confidence", self.confidence, 0.01, 0.9999)
 

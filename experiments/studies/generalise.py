@@ -38,7 +38,7 @@ from flashsim.files import write_table
 from flashsim.policies.bundle import Policy, load_policy
 from flashsim.rules import Operations, run_out_price
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.sim.parameters import check_range, check_whole
+from flashsim.sim.parameters import check_range, check_seed, check_whole
 from flashsim.world import World
 
 
@@ -62,7 +62,7 @@ class GeneraliseConfig:
 
     def __post_init__(self) -> None:
         check_whole("sales", self.sales, 2, 10**9)
-        check_whole("seed", self.seed, 0, 2**62)
+        check_seed(self.seed, bits=62)
         check_whole("resamples", self.resamples, 100, 10**9)
         check_range("confidence", self.confidence, 0.01, 0.9999)
 

@@ -24,7 +24,7 @@ from flashsim.errors import InputError
 from flashsim.evaluation.limits.exact import exact_value
 from flashsim.files import write_json, write_table
 from flashsim.reference import JointSale, solve, table_file
-from flashsim.sim.parameters import check_whole
+from flashsim.sim.parameters import check_seed, check_whole
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 1.0)
 
@@ -45,7 +45,7 @@ class UnseenConfig:
     def __post_init__(self) -> None:
         check_whole("sales", self.sales, 1, 10_000)
         check_whole("first", self.first, 0, 10**9)
-        check_whole("draw_seed", self.draw_seed, 0, 2**62)
+        check_seed(self.draw_seed, name="draw_seed", bits=62)
 
 
 def solve_drawn(number: int, config: UnseenConfig, folder: Path) -> dict[str, Any]:

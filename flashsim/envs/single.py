@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.spaces import ActionConfig
-from flashsim.envs.vector import SEED_LIMIT, SaleBatch, as_compiled, checked_seed
+from flashsim.envs.vector import SaleBatch, as_compiled
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import Compilable, CompiledSale
+from flashsim.sim.parameters import SEED_LIMIT, check_seed
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 
@@ -77,7 +78,7 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
         super().reset(seed=seed)
         if seed is not None or not self._has_seed:
             first = seed if seed is not None else int(self.np_random.integers(SEED_LIMIT // 2))
-            self.sales.seed(np.array([checked_seed(first)], np.uint64))
+            self.sales.seed(np.array([check_seed(first)], np.uint64))
             self._has_seed = True
         else:
             self.sales.open(np.ones(1, np.bool_))

@@ -18,12 +18,10 @@ from flashsim.scenarios.compiled import Compilable, CompiledSale
 from flashsim.sim.cache import announce_compiling, bound
 from flashsim.sim.engine import Batch
 from flashsim.sim.failures import FEED_FREEZES
-from flashsim.sim.parameters import as_arguments
+from flashsim.sim.parameters import SEED_LIMIT, as_arguments, check_seed
 from flashsim.sim.state import Decisions
 from flashsim.sim.streams import TRAINING_DOMAIN
 from flashsim.world import shipped_world
-
-SEED_LIMIT = 2**63
 
 
 class SaleBatch:
@@ -192,16 +190,9 @@ def as_compiled(scenario: Compilable | CompiledSale | str | None, members: str |
     return sale.with_members(tuple(members))
 
 
-def checked_seed(seed: int | None) -> int:
-    """``seed`` if it can start a sale; InputError otherwise."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < SEED_LIMIT:
-        raise InputError(f"seed must be a whole number from 0 to 2^63 - 1, got {seed!r}")
-    return int(seed)
-
-
 def consecutive_seeds(first: int, count: int) -> NDArray[np.uint64]:
     """Seeds first … first + count - 1: env i has seed first + i."""
-    return np.uint64(checked_seed(first)) + np.arange(count, dtype=np.uint64)
+    return np.uint64(check_seed(first)) + np.arange(count, dtype=np.uint64)
 
 
 class FlashSaleVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
@@ -246,12 +237,12 @@ class FlashSaleVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[An
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Open new sales: with a seed its first episode, without one the next episode of the present seed."""
         if isinstance(seed, list):
-            seeds = np.array([checked_seed(s) for s in seed], np.uint64)
+            seeds = np.array([check_seed(s) for s in seed], np.uint64)
             if seeds.size != self.num_envs:
                 raise InputError(f"seed: expected {self.num_envs} numbers, got {seeds.size}")
             self.sales.seed(seeds)
         elif seed is not None or self._first_seed is None:
-            first = checked_seed(seed if seed is not None else int(self.np_random.integers(SEED_LIMIT // 2)))
+            first = check_seed(seed if seed is not None else int(self.np_random.integers(SEED_LIMIT // 2)))
             self.sales.seed(consecutive_seeds(first, self.num_envs))
             self._first_seed = first
         else:

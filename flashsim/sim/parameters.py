@@ -8,6 +8,10 @@ import numpy as np
 
 from flashsim.errors import InputError
 
+SEED_BITS = 63
+SEED_LIMIT = 2**SEED_BITS
+"""Seeds of sales are whole numbers from 0 and below it."""
+
 Params = TypeVar("Params")
 
 
@@ -39,3 +43,10 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
     """InputError unless ``low <= value <= high`` (NaN fails)."""
     if not low <= value <= high:
         raise InputError(f"{name} must be between {low:g} and {high:g}, got {value!r}")
+
+
+def check_seed(seed: Any, *, name: str = "seed", bits: int = SEED_BITS) -> int:
+    """``seed`` as an int; InputError, which calls it ``name``, unless it is a whole number from 0 to 2^bits - 1."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**bits:
+        raise InputError(f"{name} must be a whole number from 0 to 2^{bits} - 1, got {seed!r}")
+    return int(seed)
