@@ -1,24 +1,25 @@
-"""What those served ask for: a multinomial logit among the products in view and leaving.
+"""What the visitors who were served ask for: a multinomial logit among the products on sale and leaving.
 
     P(product p) = w_p / (w_0 + Σ_q w_q)
     w_p = units_p · a · r_p · c_p for products in stock, else 0             w_0 = visitors - Σ_q units_q
 
-Weights are the learned expected units themselves (the exponentials of the utilities), and the outside weight is solved
-so that with everything in stock and all factors 1 a visitor buys p with probability units_p / visitors: the simulated
-units match the learned ones. A sold-out product leaves the set, its buyers turn to the others or leave. Factors:
+The weights are the learned expected units themselves (the exponentials of the utilities). The outside weight w_0 is
+solved so that, with everything in stock and all factors 1, a visitor buys p with probability units_p / visitors: the
+simulated units match the learned ones. A sold-out product leaves the set; its buyers turn to the others or leave. The
+factors are:
 
-    a    latency penalty of the queue
+    a    latency: people who wait buy less (see queueing)
     r_p  reference price: people compare with what they have seen. With x the depth less the reference depth,
          r = e^(gain·x) for x >= 0, e^(loss·x) below; the reference follows the depths shown and starts at the first
-    c_p  scarcity: 1 + cue·max(0, 1 - left/threshold), left the share of the planned units that is still available
+    c_p  scarcity: 1 + cue·max(0, 1 - share/threshold), with the share of the planned units that is still available
 
-At a constant depth and with ample stock all of them are 1, as the learned response requires. Of each segment those who
-leave are drawn first, then, among the buyers, one product after another, all by conditional binomials: so a deeper
+At a constant depth and with ample stock all factors are 1, as the learned response requires. For each segment, those
+who leave are drawn first; then, among the buyers, one product after another, all by conditional binomials. So a deeper
 discount on a product, all else equal, never lowers its own requests.
 
-Of those who leave without buying a share ``watch_share`` waits for a deeper discount: when the mean depth D rises above
-the deepest seen so far, each of them returns with probability 1 - e^(-watch_response·rise) and is a visitor once more.
-(Who watches is drawn when it begins to matter, at a rise: the same law.)
+Of those who leave without buying, a share ``watch_share`` waits for a deeper discount: when the mean depth rises above
+the deepest so far, each of them returns with probability 1 - e^(-watch_response·rise) and is a visitor once more. (Who
+watches is drawn only when it begins to matter, at a rise: the law is the same.)
 
 One buyer may want several units: with probability ``another_unit`` one more, and again, up to ``limit`` a person.
 
@@ -59,7 +60,7 @@ class ChoiceParams:
     watch_share: float = 0.05
     """Share of those leaving without a purchase who watch for a deeper discount."""
     watch_response: float = 10.0
-    """How surely they return, per unit of depth: at 10, ten points deeper bring 63 % of them back."""
+    """Rate at which they return, per unit of depth: at 10, ten points deeper bring 63 % of them back."""
     another_unit: float = 0.0
     """Probability that a buyer wants one more unit, after each."""
     limit: int = 1

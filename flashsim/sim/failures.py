@@ -1,12 +1,12 @@
-"""What goes wrong on purpose, and nobody has forecast: servers, payments, a surge of people, a frozen screen.
+"""What goes wrong in a sale, without a forecast: servers fail, payments fail, people surge, the screen freezes.
 
-A failure begins at its start and lasts for its ticks. One without a start comes at any time that leaves it whole, each
-as likely, drawn anew for every sale when it opens:
+A failure begins at its start and lasts for its ticks. A failure without a start begins at a random tick at which it
+still fits into the sale, each tick as likely; every sale draws its own when it opens:
 
     start = ⌊U·(T - ticks + 1)⌋,    U uniform in (0, 1), from a stream of its own, one cell a kind
 
-so nobody can learn from some sales when it will come in others. While it lasts, a share of the pool does not work, no
-payment can be made, demand is a multiple of the calendar's, or the operator sees what the screen showed before.
+so some sales do not teach when it will come in others. While it lasts, a share of the servers does not work, no payment
+can be made, demand is a multiple of the calendar's, or the operator's screen shows what it showed before.
 
 Source: Gunawi et al. (2016), SoCC, "Why does the cloud stop computing?", for what fails and how long it lasts. Left
 out: failures that come in consequence of another one (collapse is a law of the pool, see servers), or come twice.
@@ -36,7 +36,7 @@ class Outage:
     """Something fails from one tick on, for some ticks."""
 
     start: int | None
-    """First tick of it; None: any time that leaves it whole, drawn for each sale."""
+    """Its first tick; None: a random tick at which it fits into the sale, drawn for each sale."""
     ticks: int
     """How long it lasts."""
 
@@ -48,18 +48,18 @@ class Outage:
 
 @dataclass(frozen=True)
 class Failures:
-    """What goes wrong in a sale; nobody has forecast it. None: it does not happen."""
+    """What goes wrong in a sale without a forecast. None: it does not happen."""
 
     pool: Outage | None = None
     """A share of the servers is lost."""
     pool_lost: float = 0.5
-    """That share; 1 is the whole pool."""
+    """The share that is lost; 1 is the whole pool."""
     payment: Outage | None = None
     """Nothing can be paid: carts that open will expire."""
     traffic: Outage | None = None
     """Demand is a multiple of the calendar's."""
     traffic_factor: float = 10.0
-    """That multiple."""
+    """Factor on demand during the surge."""
     feed: Outage | None = None
     """The operator's screen shows what it showed before."""
 

@@ -3,11 +3,11 @@
 Every planned unit is in exactly one place: not yet released, available, in a cart, or sold. Requests are filled in
 order of arrival while units are available; a filled request is a cart. With probability 1 - ``payment_failure`` it is
 paid ``payment_delay`` ticks later at the price it was opened at, else its unit comes back after ``cart_timeout`` ticks.
-In an outage of the payment service no cart that opens will be paid. When the sale closes, carts that would be paid are
-paid, the others come back.
+No cart that opens in an outage of the payment service will be paid. When the sale closes, carts that would be paid are
+paid at once, and the units of the others come back.
 
 A supplier may hold further lots: each, when ordered, adds ``lot_units`` to what is planned and puts them on sale
-``lead_time`` ticks later; a lot that has not come when the sale closes is left over like any unit.
+``lead_time`` ticks later; a lot that has not arrived when the sale closes is left over, like any other unit.
 
 Source: conservation of units; outcomes are drawn when a cart opens, which is the same law as drawing them later.
 """
@@ -193,7 +193,7 @@ def replenish(
     wanted: NDArray[np.bool_],
     flow: StockFlow,
 ) -> None:
-    """Order a lot where ``wanted`` (lane) and one is left, put those on sale that have come; ``lot_units`` (product).
+    """Order a lot where ``wanted`` (lane) and one is left; put lots that arrive on sale. ``lot_units`` (product).
 
     Comes after :func:`release`: adds to flow.released and infeasible, writes flow.ordered and ``state``.
     """
@@ -292,7 +292,7 @@ def fulfill(
 
 @compiled
 def settle(state: StockState, closing: NDArray[np.bool_], flow: StockFlow) -> None:
-    """Where the sale closes: carts that would be paid are paid, all other units are left over."""
+    """Where the sale closes: pay the carts that would be paid later; all other units are left over."""
     products, lanes = state.available.shape
     for product in range(products):
         for lane in range(lanes):

@@ -10,8 +10,8 @@ visits carried over and A let in,
 
 so that in a calm tick waits are those of M/M/c (C: probability of waiting, 1/(κ(1-ρ)): mean wait of those who do), and
 through overload the backlog takes over: 1/κ under the root bounds the queue that one tick can build at ρ = 1 by its
-diffusion scale √κ. E[A] is what was to be expected of the tick: what happens to come is part of what the formula
-already averages over. Valid for ticks of many services of each server (docs/queue.md measures it).
+diffusion scale √κ. E[A] is the expected number of arrivals, not the number that came, for the formula averages over
+chance already. Valid for ticks of many services of each server (docs/queue.md measures it).
 
 ``is_event_by_event`` simulates the birth-death process of M/M/c + M itself, exactly at any length of a tick: arrivals
 at uniform times of the tick, potential completions (rate μ·h·max_servers, real with probability min(n, c)/max_servers),

@@ -8,10 +8,10 @@ whose quantile is a Cornish-Fisher expansion:
     Y = m + s·(w + g1·(w²-1)/6 + g2·(w³-3w)/24 - g1²·(2w³-5w)/36 + third order),    count = floor(Y + ½)
 
 with w the normal quantile and g1, g2, g3 the standardized cumulants after Sheppard's corrections (s² is the variance
-less 1/12, the fourth cumulant gains 1/120): rounding adds to the spread of Y just that. The largest error of a
-probability is below 10^-5. Just above the switch the larger of both branches is taken, so that monotonicity in the rate
-survives it. What is left of its breaches: with one trial more a binomial count falls by one with probability below
-2·10^-8 where its mean passes 20, and any count may where the uniform is within 10^-12 of 0 or 1.
+less 1/12, the fourth cumulant gains 1/120): rounding adds exactly that to the spread of Y. The largest error of a
+probability is below 10^-5. Just above the switch the larger of both branches is taken, so that counts stay monotone in
+the rate. Two exceptions remain: with one trial more a binomial count falls by one with probability below 2·10^-8 where
+its mean passes 20, and any count may fall where the uniform is within 10^-12 of 0 or 1.
 (tests/sim/test_samplers.py measures all this against scipy.)
 
 Own ``exp``, ``log`` and normal quantile: library calls do not vectorize and differ between machines.

@@ -2,7 +2,7 @@
 
     in force   c = ⌊a · max(orders of the ticks t - lag - drain … t - lag)⌋          capacity = μ·c·h  visits a tick
 
-A level that is ordered comes into force after ``lag`` ticks, and servers go ``drain_ticks`` later than they would come.
+A level that is ordered comes into force after ``lag`` ticks; servers leave ``drain_ticks`` later than new ones come.
 The availability a is the share of the pool that has not failed (1 unless a scenario lets it fail). Real scenarios pay
 servers from their order to their going, failed ones too; reference sales pay those in force.
 
@@ -163,7 +163,7 @@ def clear_servers(params: ServerParams, state: ServerState, opening: NDArray[np.
 
 @compiled_inline
 def level_at(orders: NDArray[np.int64], ordered: int, lane: int, now: int, tick: int, lag: int) -> int:
-    """Servers in force in ``tick``, failures aside, if after the orders of the ticks before ``now`` nothing is ordered.
+    """Servers in force in ``tick``, failures aside, if nothing is ordered from the tick ``now`` on.
 
     ``orders`` (tick modulo ring, lane), ``ordered`` the level last ordered.
     """

@@ -18,18 +18,19 @@ lost:
     exogenous mean   e = l / c_0                     attracted mean   max(0, V - e) + b·g·V
 
 Sharing. Each visitor brings n further ones on average, after exponential delays of mean τ ticks: a Hawkes process with
-branching ratio n < 1. Its share too is split off: with y the offspring expected in this tick from those who came, and ȳ
-the same had exactly as many come as were to be expected, there are i immigrants on average, and
+branching ratio n < 1. Learned demand holds the people who come by sharing, so they are split off, not added. Let y be
+the offspring expected in this tick from those who came, and ȳ the same if exactly the expected number had come; then i
+immigrants come on average, and
 
     people ~ Poisson(i + y)      i = max(0, mean - ȳ - debt)      debt ← max(0, ȳ + debt - mean)
     y ← e^(-1/τ)·y + n·(1 - e^(-1/τ))·people              ȳ ← e^(-1/τ)·ȳ + n·(1 - e^(-1/τ))·(i + ȳ)
 
-so that sharing makes traffic bursty (Fano factor up to 1/(1-n)²) and leaves its mean: where the mean falls faster than
-what was shared fades, the surplus is owed and taken from later immigrants. With ``sharing_is_learned`` off ȳ = 0:
-sharing comes on top. Any tick keeps the branching ratio exactly; correlations within a tick are lost.
+so that sharing makes traffic bursty (Fano factor up to 1/(1-n)²) and leaves its mean. Where the mean falls faster than
+sharing fades, the surplus is a debt, which later immigrants pay. With ``sharing_is_learned`` off ȳ = 0: sharing comes
+on top. Any length of a tick keeps the branching ratio exactly; correlations within a tick are lost.
 
-People who would come anyway, and those they tell, have their own stream and an exogenous rate, so they are the same
-under every policy; those an offer attracts are the other family.
+People who would come anyway, and those whom they bring, have their own stream and an exogenous rate, so they are the
+same under every policy. Those whom an offer attracts are the other family.
 
 Source: non-homogeneous Poisson arrivals; Nerlove & Arrow (1962), Economica 29, for goodwill that decays; Koyck (1954),
 for a stock that adjusts geometrically; Hawkes (1971), Biometrika 58(1), for self-excitation; Vaupel, Manton & Stallard
