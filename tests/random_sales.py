@@ -178,7 +178,7 @@ def busy_orders() -> Decisions:
 
 
 def quiet_orders() -> Decisions:
-    """Each sale at depths of its own throughout, doors open, nothing ordered."""
+    """Each sale at depths of its own throughout, no cap, nothing ordered."""
     draw, shape = np.random.default_rng(1), (TICKS, SALES)
     price_index = np.tile(draw.integers(0, 6, (SALES, PRODUCTS)), (TICKS, 1, 1))
     return Decisions(price_index, np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full(shape, OPEN))

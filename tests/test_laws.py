@@ -101,8 +101,8 @@ def assert_possible(batch: Batch, ledger: Ledger) -> None:
         if name != "salvage":
             assert (field >= -1e-9).all(), name
     servers, failures = batch.tables.servers, batch.tables.failures
-    works = failures.pool_left if failures.ticks[POOL_FAILS] else 1.0
-    assert (ledger.servers >= np.floor(works * servers.min_servers)).all()
+    availability = failures.pool_left if failures.ticks[POOL_FAILS] else 1.0
+    assert (ledger.servers >= np.floor(availability * servers.min_servers)).all()
     assert (ledger.servers <= servers.max_servers).all()
     assert (ledger.servers_billed >= ledger.servers).all()
     assert ((ledger.health > 0.0) & (ledger.health <= 1.0)).all()
@@ -198,7 +198,7 @@ def started(scenario: Scenario, seed: int, ticks: int) -> Batch:
 def test_more_servers_never_raise_latency(
     seed: int, ticks: int, more: int, service_rate: float, population: float, queue_limit: int, collapse_load: float
 ) -> None:
-    """In one tick, from the same state and arrivals, with open doors: caps follow the servers."""
+    """In one tick, from the same state and arrivals, without caps, for they follow the servers."""
     servers = ServerParams(
         service_rate=service_rate,
         start_servers=3,

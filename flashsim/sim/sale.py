@@ -1,9 +1,10 @@
 """The story of a simulated sale: how it opens, and what happens in one tick. The only place where the parts meet.
 
-Read :func:`step_sale` from top to bottom: each numbered comment says what the phase reads and what it makes. All
-arithmetic is in the parts, a file each. ``tables`` holds the numbers of the sale, ``state`` what it remembers from tick
-to tick, ``scratch`` what the parts make for each other within a tick; each part finds its own under its name. Every
-function works on a tile: many sales side by side, a lane each.
+Read :func:`step_sale` from top to bottom: each numbered comment says what the phase reads and what it makes; the
+functions below it, in the same order, call the parts. All arithmetic is in the parts, a file each. ``tables`` holds the
+numbers of the sale, ``state`` what it remembers from tick to tick, ``scratch`` what the parts make for each other
+within a tick; each part finds its own under its name. Every function works on a tile: many sales side by side, a lane
+each.
 """
 
 import numpy as np
@@ -75,37 +76,20 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
     # 2 Offer. Reads the decisions; makes units on sale, pushes, servers in force, and the discounts that people see.
     _make_offer(tables, state, decisions, scratch)
 
-    # 3 Demand. Reads the prices; makes the expected units of the offer, and the people who come for them.
+    # 3 Demand. Reads the prices; makes the expected units of the offer, and the people who come, new and again.
     _draw_demand(tables, state, decisions, scratch)
 
-    # 4 Waiting room. Reads who comes, old and new, and the cap; makes who is let in, and who gives up in the room.
-    waiting_room.gather(
-        scratch.traffic.exogenous,
-        scratch.traffic.attracted,
-        scratch.choice.returning,
-        scratch.queue.retries,
-        scratch.traffic.expected,
-        scratch.room,
-    )
-    waiting_room.admit(
-        tables.room, state.room, decisions.cap, scratch.servers.capacity, scratch.keys, scratch.room, scratch.work
-    )
+    # 4 Waiting room. Reads who comes and the cap; makes who is let in, and who abandons in the room.
+    _admit(tables, state, decisions, scratch)
 
-    # 5 Servers. Reads who is let in and the capacity; makes who is served, how fast, who fails, abandons, retries.
-    queueing.serve(
-        tables.servers,
-        state.queue,
-        scratch.servers.in_force,
-        scratch.servers.capacity,
-        scratch.room.entering,
-        scratch.room.expected_entries,
-        scratch.keys,
-        scratch.queue,
-        scratch.work,
-    )
+    # 5 Servers. Reads who is let in and the capacity; makes who is served, how fast, who fails, abandons, tries again.
+    _serve(tables, state, scratch)
 
-    # 6 Choice and 7 stock. Read who is served and the units on sale; make requests, carts and payments.
-    _sell(tables, state, decisions, scratch)
+    # 6 Choice. Reads who is served and the units that are on sale; makes what these people ask for.
+    _choose(tables, state, scratch)
+
+    # 7 Stock. Reads what is asked for; makes carts, which hold the units, and payments.
+    _fulfill(tables, state, decisions, scratch)
 
     # 8 Close. At the last tick or when ordered: carts are settled, and those who wait leave.
     _close(tables, state, ledger, scratch)
@@ -128,7 +112,14 @@ def _make_offer(tables: SaleTables, state: SaleState, decisions: Decisions, scra
         scratch.timing.releases,
         scratch.stock,
     )
-    inventory.replenish(tables.stock, state.stock, state.tick, tables.lot_units, scratch.timing.reorders, scratch.stock)
+    inventory.replenish(
+        tables.stock,
+        state.stock,
+        state.tick,
+        tables.lot_units,
+        scratch.timing.reorders,
+        scratch.stock,
+    )
     traffic.push(tables.traffic, state.traffic, scratch.timing.pushes, scratch.traffic)
     servers.order(
         tables.servers,
@@ -143,7 +134,7 @@ def _make_offer(tables: SaleTables, state: SaleState, decisions: Decisions, scra
 
 @compiled_inline
 def _draw_demand(tables: SaleTables, state: SaleState, decisions: Decisions, scratch: Scratch) -> None:
-    """Phase 3: expected units by price, frailty and surge; visitors by segment, those who return and who try again."""
+    """Phase 3: expected units by price, frailty and surge; visitors who are new, come back or try again."""
     traffic.write_expected_units(
         tables.rate,
         state.tick,
@@ -169,8 +160,46 @@ def _draw_demand(tables: SaleTables, state: SaleState, decisions: Decisions, scr
 
 
 @compiled_inline
-def _sell(tables: SaleTables, state: SaleState, decisions: Decisions, scratch: Scratch) -> None:
-    """Phases 6 and 7: units come back from carts, those served choose among the units on sale, and pay for them."""
+def _admit(tables: SaleTables, state: SaleState, decisions: Decisions, scratch: Scratch) -> None:
+    """Phase 4: everybody comes to the waiting room, and as many as the cap allows go on to the servers."""
+    waiting_room.gather(
+        scratch.traffic.exogenous,
+        scratch.traffic.attracted,
+        scratch.choice.returning,
+        scratch.queue.retries,
+        scratch.traffic.expected,
+        scratch.room,
+    )
+    waiting_room.admit(
+        tables.room,
+        state.room,
+        decisions.cap,
+        scratch.servers.capacity,
+        scratch.keys,
+        scratch.room,
+        scratch.work,
+    )
+
+
+@compiled_inline
+def _serve(tables: SaleTables, state: SaleState, scratch: Scratch) -> None:
+    """Phase 5: the servers answer the backlog and those let in."""
+    queueing.serve(
+        tables.servers,
+        state.queue,
+        scratch.servers.in_force,
+        scratch.servers.capacity,
+        scratch.room.entering,
+        scratch.room.expected_entries,
+        scratch.keys,
+        scratch.queue,
+        scratch.work,
+    )
+
+
+@compiled_inline
+def _choose(tables: SaleTables, state: SaleState, scratch: Scratch) -> None:
+    """Phase 6: units come back from carts whose time is out; then those served choose a product, or leave."""
     inventory.return_expired(state.stock, state.tick, scratch.stock)
     choice.choose(
         tables.choice,
@@ -186,6 +215,11 @@ def _sell(tables: SaleTables, state: SaleState, decisions: Decisions, scratch: S
         scratch.choice,
         scratch.work,
     )
+
+
+@compiled_inline
+def _fulfill(tables: SaleTables, state: SaleState, decisions: Decisions, scratch: Scratch) -> None:
+    """Phase 7: units go into carts while there are any, and carts that are due are paid."""
     inventory.fulfill(
         tables.stock,
         state.stock,
