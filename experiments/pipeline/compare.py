@@ -25,8 +25,6 @@ from flashsim.evaluation.rollout import Rollout, play
 from flashsim.evaluation.trainings import told_over_trainings, trainings_table
 from flashsim.files import read_json, write_json, write_text
 from flashsim.policies.bundle import Policy
-from flashsim.report import write_report
-from flashsim.report.fidelity import uncalibrated_passage
 from flashsim.rules import HUMAN_TEAM
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_whole
@@ -196,6 +194,9 @@ def _compare_with_team(
 
 def report(evaluation: Path, folder: Path) -> Comparison:
     """Compare the policies of the evaluation in ``evaluation`` and write the report to ``folder``."""
+    from flashsim.report import write_report
+    from flashsim.report.fidelity import uncalibrated_passage
+
     told = read_json(evaluation / EVALUATION_FILE)
     if not isinstance(told, dict) or set(told) != {"comparison", "context"}:
         raise InputError(f"{evaluation / EVALUATION_FILE} does not describe an evaluation; evaluate again")
