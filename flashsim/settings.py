@@ -34,7 +34,7 @@ def typed(kind: type, settings: Any, *, key: str = "", known: Sequence[str] = ()
     out = {}
     for name, value in settings.items():
         if name not in hints:
-            raise InputError(no_such_key(f"{key}{name}", f"{key}{name}={_shown(value)}", known))
+            raise InputError(no_such_key(f"{key}{name}", f"{key}{name}={'null' if value is None else value}", known))
         out[name] = _typed_value(hints[name], value, key=f"{key}{name}", known=known)
     return out
 

@@ -97,7 +97,7 @@ class ScenarioConfig(OpenConfig):
         for name, value in (("table", table), ("name", base)):
             if not isinstance(value, str | None):
                 raise InputError(f"{key}{name} must be text, got {value!r}")
-        changes = typed_changes(tree, key=key)
+        changes = typed_changes(tree, key=key, known=cls.known(key))
         if base is not None and base.endswith(SUFFIXES):
             file = read_scenario_file(base)
             base, changes = file.base, overlaid(file.changes, changes)

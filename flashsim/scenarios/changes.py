@@ -5,7 +5,7 @@ typed values (``servers=ServerParams(…)``) or plain ones at any depth (``serve
 fields of a part as they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flashsim.errors import InputError
@@ -14,12 +14,13 @@ from flashsim.settings import Settings, combined, typed
 from flashsim.world import World
 
 
-def typed_changes(changes: Mapping[str, Any], *, key: str = "") -> dict[str, Any]:
+def typed_changes(changes: Mapping[str, Any], *, key: str = "", known: Sequence[str] = ()) -> dict[str, Any]:
     """``changes`` with every key known and every value of its type; no World is needed to say so.
 
-    InputError otherwise; ``key`` is what people write before the keys, with a dot behind it.
+    InputError otherwise, with the nearest of ``known`` (by default the keys of a scenario); ``key`` is what people
+    write before the keys, with a dot behind it.
     """
-    return typed(Scenario, changes, key=key)
+    return typed(Scenario, changes, key=key, known=known)
 
 
 def planned(world: World, fields: Settings, changes: Mapping[str, Any]) -> Scenario:

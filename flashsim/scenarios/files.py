@@ -23,7 +23,7 @@ from flashsim.files import write_text
 from flashsim.scenarios.changes import planned, typed_changes
 from flashsim.scenarios.named import check_scenario_name, scenario_named
 from flashsim.scenarios.scenario import Scenario
-from flashsim.settings import plain
+from flashsim.settings import keys, plain
 from flashsim.world import World
 
 FORMAT_VERSION = 1
@@ -84,7 +84,7 @@ def _read(content: Any) -> ScenarioFile:
         if not isinstance(base, str):
             raise InputError(f"base must be the name of a scenario, got {base!r}; leave it out of a complete file")
         check_scenario_name(base)
-    changes = typed_changes(settings)
+    changes = typed_changes(settings, known=["format_version", "base", *keys(Scenario)])
     for name in ("name", "story"):
         if is_complete and name not in changes:
             raise InputError(f"{name} is missing; give it, or a base: NAME that has one")

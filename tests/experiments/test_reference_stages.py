@@ -97,7 +97,7 @@ def test_every_reference_sale_is_an_experiment(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["scenario=refrence"], "did you mean scenario=reference?"),
+        (["scenario=refrence"], "did you mean 'reference'?"),
         (
             ["experiment=reference/g9"],
             "there is no option experiment=reference/g9; did you mean experiment=reference/g",

@@ -13,9 +13,11 @@ from flashsim.errors import InputError
 from flashsim.scenarios import SCENARIOS, Calendar, Outage, Rush, Scenario, scenario_named
 from flashsim.scenarios.files import read_scenario, write_scenario
 from flashsim.settings import admits_null, group_type, hints_of, keys, plain, typed
+from flashsim.world import shipped_world
 from tests.random_sales import scenarios
 from tests.worlds import make_scenario, make_world
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 COMPLETE = """\
 format_version: 1
 name: mine
@@ -152,3 +154,10 @@ def test_every_field_of_a_scenario_and_of_its_parts_can_be_set() -> None:
     assert nullable == ["stock_units"]
     assert typed(Scenario, {"stock_units": None}) == {"stock_units": None}
     assert group_type(hints_of(Scenario)["carts"]) is not None
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_example_is_a_scenario_on_the_world_of_the_package(path: Path) -> None:
+    sale = read_scenario(path, shipped_world()).compile()
+    assert sale.name == path.stem
+    assert sale.stock.sum() > 0
