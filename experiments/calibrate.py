@@ -35,8 +35,8 @@ from flashsim.models.traffic.loopback import Load
 from flashsim.world import World, shipped_world
 
 if TYPE_CHECKING:
-    from flashsim.data.own_tables import OwnTables
     from flashsim.data.shop_folder import ShopMapping
+    from flashsim.data.shop_tables import CheckedTables
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFol
     """A World of a shop's own tables, or one refreshed with them."""
     from flashsim.calibration.refresh import refresh_world
     from flashsim.calibration.shop_tables import learn_world
-    from flashsim.data.own_tables import read_own_tables
+    from flashsim.data.shop_tables import read_shop_tables
 
     if config.from_world is not None and config.world.folder is not None:
         raise InputError(
@@ -133,12 +133,12 @@ def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFol
     known = config.from_world is not None
     quarantine = folder.path / "quarantine.csv"
     with folder.timed("reading tables"):
-        own = read_own_tables(
+        own = read_shop_tables(
             Path(data.folder),
             mapping_in(data.mapping),
             most_quarantined=data.most_quarantined,
             quarantine_file=quarantine,
-            usual_price=dict(zip(base.product_ids, base.list_price.tolist(), strict=True)) if known else None,
+            known_price=dict(zip(base.product_ids, base.list_price.tolist(), strict=True)) if known else None,
         )
     with folder.timed("update" if known else "calibration"):
         if known:
@@ -180,7 +180,7 @@ def mapping_in(path: str | None) -> "ShopMapping":
     return read_mapping(raw, source=str(path))
 
 
-def tell_rows(own: "OwnTables", *, quarantine: Path) -> None:
+def tell_rows(own: "CheckedTables", *, quarantine: Path) -> None:
     """Say what became of the rows, a line each."""
     for row in own.account.rows():
         say(f"{row['table']}: {row['rows']} rows {row['what']}")

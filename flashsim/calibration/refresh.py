@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 from scipy.stats import nbinom
 
 from flashsim.calibration.shop_tables import with_hours
-from flashsim.data.own_tables import OwnTables
+from flashsim.data.shop_tables import CheckedTables
 from flashsim.errors import InputError
 from flashsim.fidelity import updates_told
 from flashsim.models.forecasting.forecast_view import LEVEL_MEMORY
@@ -66,7 +66,7 @@ class _Levels(NamedTuple):
     weight: Array  # product; share of the new days in the level, mean of members
 
 
-def refresh_world(world: World, own: OwnTables, *, seed: int) -> Refreshed:
+def refresh_world(world: World, own: CheckedTables, *, seed: int) -> Refreshed:
     """``world`` with the days of ``own`` (sales_data, traffic_data or both); equal input and seed give equal Worlds.
 
     InputError when the tables tell nothing of this World, or days that it holds already.
@@ -175,7 +175,7 @@ def _hours(world: World, traffic: pd.DataFrame) -> tuple[Array, int, float]:
     return profile, len(whole), float(1.0 - DELTA ** len(whole))
 
 
-def _known_products(world: World, own: OwnTables) -> pd.DataFrame:
+def _known_products(world: World, own: CheckedTables) -> pd.DataFrame:
     """Rows of the World's products; the others leave with an entry in the account."""
     assert own.sales is not None
     known = own.sales["product_id"].isin(world.product_ids)
@@ -212,7 +212,7 @@ def _told(world: World, sales: pd.DataFrame, expected: Array) -> pd.DataFrame:
     return pd.DataFrame({"product_id": world.product_ids, "days": days, "units": units, "expected": mean})
 
 
-def _refuse_known(world: World, own: OwnTables) -> None:
+def _refuse_known(world: World, own: CheckedTables) -> None:
     """InputError for a file or for days that the World holds already."""
     record = world.provenance
     seen = [record.get("data", {}).get("sha256", {})] + [update["sha256"] for update in record.get("updates", [])]

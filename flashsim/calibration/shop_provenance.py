@@ -7,9 +7,9 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from flashsim.calibration.assumptions import ASSUMPTIONS, GROSS_MARGIN
-from flashsim.data.own_tables import OwnTables
+from flashsim.data.shop_tables import CheckedTables
 from flashsim.fidelity import own_card
-from flashsim.models.demand.daily_totals import BLOCK_WEEKS, OwnDemand
+from flashsim.models.demand.daily_totals import BLOCK_WEEKS, ShopDemand
 from flashsim.models.forecasting.validation import INTERVAL
 from flashsim.world import World
 
@@ -29,7 +29,7 @@ class Record:
     """Field of the World: how it came from there, in words."""
     not_learned: list[str] = field(default_factory=list)
     """What a table that is there does not tell, and why."""
-    demand: OwnDemand | None = None
+    demand: ShopDemand | None = None
     likes: tuple[str, ...] = ()
     """What stands in for each product in the base World, in words."""
     names: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ class Record:
 
     def learn_from_sales(
         self,
-        demand: OwnDemand,
+        demand: ShopDemand,
         likes: tuple[str, ...],
         *,
         names: tuple[str, ...],
@@ -147,7 +147,7 @@ _FROM_SALES: Final = {
 }
 
 
-def describe_own(own: OwnTables, record: Record, *, settings: dict[str, Any]) -> dict[str, Any]:
+def describe_own(own: CheckedTables, record: Record, *, settings: dict[str, Any]) -> dict[str, Any]:
     """The provenance of a World of ``own`` tables; ``settings`` are those of the calibration."""
     record.finish()
     base = record.base
@@ -213,7 +213,7 @@ def _is_assumed(name: str, record: Record) -> bool:
     return record.sources[name] == BASE
 
 
-def _products(record: Record, demand: OwnDemand) -> list[dict[str, Any]]:
+def _products(record: Record, demand: ShopDemand) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for place, product in enumerate(demand.product_ids):
         level, elasticity = demand.level[:, place], demand.elasticity[:, place]

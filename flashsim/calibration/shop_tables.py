@@ -29,19 +29,19 @@ from flashsim.calibration.assumptions import GROSS_MARGIN
 from flashsim.calibration.provenance import describe_segments_held, describe_tables
 from flashsim.calibration.shop_provenance import BASE, Record, describe_own
 from flashsim.calibration.site import MEASURED, SiteRecords, learn_site
-from flashsim.data.own_tables import OwnTables
+from flashsim.data.shop_tables import CheckedTables
 from flashsim.errors import InputError
 from flashsim.models.customers.segments import SEGMENTS
 from flashsim.models.customers.visits_and_events import (
-    OwnSegments,
     Purchases,
+    ShopSegments,
     divide_people,
     purchase_profiles,
     purchases_of,
     units_a_visitor,
     visit_profile,
 )
-from flashsim.models.demand.daily_totals import OwnDemand, learn_demand
+from flashsim.models.demand.daily_totals import ShopDemand, learn_demand
 from flashsim.models.demand.response import MemberResponse, rising_parts
 from flashsim.models.price.price_response import FEWEST_DAYS
 from flashsim.models.traffic.loopback import Load
@@ -61,7 +61,7 @@ class _Told(NamedTuple):
 
     groups: tuple[str, ...]  # product
     bought: Purchases | None
-    segments: OwnSegments | None
+    segments: ShopSegments | None
 
 
 class Likes(NamedTuple):
@@ -80,7 +80,7 @@ class Likes(NamedTuple):
 
 
 def learn_world(
-    own: OwnTables,
+    own: CheckedTables,
     base: World,
     *,
     seed: int,
@@ -118,7 +118,7 @@ def learn_world(
     return replace(world, name=_name(own, world), provenance=describe_own(own, record, settings=facts))
 
 
-def _check_extent(own: OwnTables) -> None:
+def _check_extent(own: CheckedTables) -> None:
     there = [name for name in LEARNING_TABLES if name in own.tables]
     if not there:
         raise InputError(
@@ -134,7 +134,7 @@ def _check_extent(own: OwnTables) -> None:
             )
 
 
-def _with_demand(own: OwnTables, demand: OwnDemand, base: World, *, record: Record) -> World:
+def _with_demand(own: CheckedTables, demand: ShopDemand, base: World, *, record: Record) -> World:
     """The base World with the products, prices and demand of ``sales_data``."""
     assert own.sales is not None
     groups, names = _texts(own, demand, base, "product_group"), _texts(own, demand, base, "product_name")
@@ -177,7 +177,7 @@ def _with_demand(own: OwnTables, demand: OwnDemand, base: World, *, record: Reco
     )
 
 
-def _texts(own: OwnTables, demand: OwnDemand, base: World, column: str) -> tuple[str, ...]:
+def _texts(own: CheckedTables, demand: ShopDemand, base: World, column: str) -> tuple[str, ...]:
     """Name or group of each product: the table's last one that is filled, else the base World's, else a plain one."""
     assert own.sales is not None
     of_base = dict(
@@ -205,7 +205,7 @@ def _likes(product_ids: tuple[str, ...], groups: tuple[str, ...], base: World) -
     return Likes(tuple(places), tuple(words))
 
 
-def _responses(demand: OwnDemand, base: World, *, likes: Likes, told: _Told, record: Record) -> list[MemberResponse]:
+def _responses(demand: ShopDemand, base: World, *, likes: Likes, told: _Told, record: Record) -> list[MemberResponse]:
     """Each member as a response surface of our products."""
     deepest = float(base.depth_grid[-1])
     fine = np.linspace(0.0, deepest, round(deepest / FINE_STEP) + 1)
@@ -232,7 +232,7 @@ def _responses(demand: OwnDemand, base: World, *, likes: Likes, told: _Told, rec
     return made
 
 
-def _profiles(demand: OwnDemand, like: Array, *, told: _Told, segments: int, record: Record) -> Array:
+def _profiles(demand: ShopDemand, like: Array, *, told: _Told, segments: int, record: Record) -> Array:
     """Share of a day by hour (product, member, segment, hour); ``like`` is what the base World sells at list price."""
     if told.bought is not None:
         names = sorted(set(told.groups))
@@ -248,7 +248,7 @@ def _profiles(demand: OwnDemand, like: Array, *, told: _Told, segments: int, rec
     return np.repeat(profile.mean(axis=2, keepdims=True), segments, axis=2)  # own segments, hours of the base World
 
 
-def _unit_cost(own: OwnTables, demand: OwnDemand, *, record: Record) -> Array:
+def _unit_cost(own: CheckedTables, demand: ShopDemand, *, record: Record) -> Array:
     assumed = demand.list_price * (1.0 - GROSS_MARGIN.low) * demand.price_over_list
     assert own.sales is not None
     given = {}
@@ -258,7 +258,7 @@ def _unit_cost(own: OwnTables, demand: OwnDemand, *, record: Record) -> Array:
     return np.round([given.get(name, cost) for name, cost in zip(demand.product_ids, assumed, strict=True)], 4)
 
 
-def _promotion_effect(demand: OwnDemand, base: World, *, likes: Likes, record: Record) -> Array:
+def _promotion_effect(demand: ShopDemand, base: World, *, likes: Likes, record: Record) -> Array:
     if demand.promotion_effect is None:
         record.set("display_effect", BASE, "sales_data has no promotion that can be told apart from its price")
         return likes.mean(base.display_effect)
@@ -266,7 +266,7 @@ def _promotion_effect(demand: OwnDemand, base: World, *, likes: Likes, record: R
     return demand.promotion_effect
 
 
-def _with_visits(own: OwnTables, world: World, *, record: Record, generator: np.random.Generator) -> World:
+def _with_visits(own: CheckedTables, world: World, *, record: Record, generator: np.random.Generator) -> World:
     """``world`` with the hours and the units a visitor that visits and events tell."""
     if own.sales is None and own.behavior is not None:
         bought = purchases_of(own.behavior, world.product_ids)
@@ -290,7 +290,7 @@ def _with_visits(own: OwnTables, world: World, *, record: Record, generator: np.
     return replace(world, conversion_at_list=np.clip(at_list, 1e-9, 1.0 - 1e-9))
 
 
-def _with_site(own: OwnTables, world: World, *, record: Record, load: Load | None, seed: int) -> World:
+def _with_site(own: CheckedTables, world: World, *, record: Record, load: Load | None, seed: int) -> World:
     """``world`` with the servers and the run of a rush, where ``traffic_data``, or a loopback server, tells them."""
     if own.traffic is None and load is None:
         return world
@@ -334,7 +334,7 @@ def with_hours(world: World, profile: Array) -> World:
     return replace(world, units_per_minute=np.maximum.accumulate(tilted, axis=3).astype(np.float32))
 
 
-def _name(own: OwnTables, world: World) -> str:
+def _name(own: CheckedTables, world: World) -> str:
     if own.sales is None:
         return f"{own.mapping.name}, products of {world.name}"
     return f"{own.mapping.name}, {world.n_products} products"

@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 from scipy.stats import nbinom
 
 from flashsim.calibration.refresh import DELTA, _mean_above, expected_units, refresh_world
-from flashsim.data.own_tables import OwnTables, read_own_tables
 from flashsim.data.shop_folder import ShopMapping
+from flashsim.data.shop_tables import CheckedTables, read_shop_tables
 from flashsim.errors import InputError
 from flashsim.world import World
-from tests.data.own_folder import make_traffic, write_tables
+from tests.data.made_shop import make_traffic, write_tables
 from tests.worlds import make_world
 
 BASE = make_world(products=3, members=4)
 FIRST_DAY = "2026-03-02"  # a Monday
 
 
-def read(folder: Path, *, world: World | None = None, **tables: pd.DataFrame) -> OwnTables:
-    return read_own_tables(
+def read(folder: Path, *, world: World | None = None, **tables: pd.DataFrame) -> CheckedTables:
+    return read_shop_tables(
         write_tables(folder, **tables),
         ShopMapping(),
         most_quarantined=0.05,
         quarantine_file=folder / "quarantine.csv",
-        usual_price=None if world is None else dict(zip(world.product_ids, world.list_price.tolist(), strict=True)),
+        known_price=None if world is None else dict(zip(world.product_ids, world.list_price.tolist(), strict=True)),
     )
 
 
@@ -179,7 +179,7 @@ def test_after_a_long_silence_a_new_day_weighs_more_but_never_all(tmp_path: Path
     assert (levels["weight"] < 0.3).all()
 
 
-def refusal(world: World, own: OwnTables) -> str:
+def refusal(world: World, own: CheckedTables) -> str:
     with pytest.raises(InputError) as refused:
         refresh_world(world, own, seed=0)
     return str(refused.value)

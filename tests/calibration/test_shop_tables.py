@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 from flashsim.calibration.shop_tables import learn_world
-from flashsim.data.own_tables import read_own_tables
 from flashsim.data.shop_folder import read_mapping
+from flashsim.data.shop_tables import read_shop_tables
 from flashsim.errors import InputError
 from flashsim.fidelity.card import ASKED
 from flashsim.models.traffic.latency import LatencyModel
 from flashsim.world import World
-from tests.data.own_folder import (
+from tests.data.made_shop import (
     ELASTICITY,
     level_of,
     make_behavior,
@@ -38,7 +38,7 @@ def learn(
     tables: dict[str, pd.DataFrame] | None = None,
     **more: pd.DataFrame,
 ) -> World:
-    own = read_own_tables(
+    own = read_shop_tables(
         write_tables(folder, **(tables or {}), **more),
         read_mapping(mapping, source="map.yaml"),
         most_quarantined=0.05,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 CELLS: Final = {"gru": nn.GRU, "lstm": nn.LSTM}
 FIRST_WEEK: Final = 4
-"""Weeks before it count only as history."""
+"""Earlier weeks count only as history."""
 
 
 def has_cuda() -> bool:
@@ -65,7 +65,8 @@ class _Network(nn.Module):
 
 
 def _negative_log_likelihood(units: Tensor, mean: Tensor, dispersion: Tensor) -> Tensor:
-    """Of a negative binomial with variance mean + dispersion·mean², without the term that depends on units alone."""
+    """Negative log-likelihood of a negative binomial with variance mean + dispersion·mean², without the term of units
+    alone."""
     size = 1.0 / dispersion
     total = torch.log(size + mean)
     likelihood = torch.lgamma(units + size) - torch.lgamma(size)
