@@ -17,6 +17,7 @@ puts a small server of this machine under a bounded load instead (flashsim/model
 and prints the fit with its residuals; as times are measured, such a World differs a little from run to run.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,13 +31,12 @@ from experiments.launch.outputs import RunFolder
 from experiments.pipeline.compare import score_rows
 from experiments.pipeline.prepare import WorldConfig, call_uncalibrated, obtain_world, say, stage_progress
 from flashsim.errors import InputError
-from flashsim.files import write_json, write_text
+from flashsim.files import write_json, write_table
 from flashsim.models.traffic.loopback import Load
 from flashsim.world import World, shipped_world
 
 if TYPE_CHECKING:
     from flashsim.data.shop_folder import ShopMapping
-    from flashsim.data.shop_tables import CheckedTables
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,9 @@ def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFol
             )
             write_rows(folder, "products", world.provenance["products"])
     call_uncalibrated(world).save(folder.path / "world")
-    write_rows(folder, "rows", own.account.rows())
-    tell_rows(own, quarantine=quarantine)
+    account = world.provenance["updates"][-1] if known else world.provenance
+    write_rows(folder, "rows", account["rows"])
+    tell_rows(account, quarantine=quarantine if own.quarantine.cells else None)
     if known:
         print(levels.round(3).to_string(index=False), flush=True)
     else:
@@ -180,13 +181,13 @@ def mapping_in(path: str | None) -> "ShopMapping":
     return read_mapping(raw, source=str(path))
 
 
-def tell_rows(own: "CheckedTables", *, quarantine: Path) -> None:
-    """Say what became of the rows, a line each."""
-    for row in own.account.rows():
+def tell_rows(account: Mapping[str, Any], *, quarantine: Path | None) -> None:
+    """Say what became of the rows, a line each; ``quarantine`` is the file of those set apart, if any were."""
+    for row in account["rows"]:
         say(f"{row['table']}: {row['rows']} rows {row['what']}")
-    if own.quarantine.cells:
+    if quarantine is not None:
         say(f"the rows set apart, with column, value and reason: {quarantine}")
-    for words in own.notes:
+    for words in account["notes"]:
         say(words)
 
 
@@ -205,7 +206,7 @@ def tell_servers(world: World) -> None:
 
 def write_rows(folder: RunFolder, name: str, rows: list[dict[str, Any]] | pd.DataFrame) -> None:
     """Write records as a CSV file of the run."""
-    write_text(folder.path / f"{name}.csv", pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    write_table(folder.path / f"{name}.csv", pd.DataFrame(rows))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from flashsim.data.clean import RowAccount
 from flashsim.data.schemas import BrokenCell
 from flashsim.data.shop_folder import RawTable
 from flashsim.errors import InputError
-from flashsim.files import write_text
+from flashsim.files import write_table
 
 REASON: Final = "quarantined: breaks the schema"
 LONGEST_VALUE: Final = 200
@@ -77,7 +77,7 @@ class Quarantine:
             [cell._replace(column=harmless(cell.column), value=harmless(cell.value)) for cell in ordered],
             columns=list(QuarantinedCell._fields),
         )
-        write_text(path, table.to_csv(index=False, lineterminator="\n"))
+        write_table(path, table)
 
     def refuse_many(self, raw: RawTable, *, most: float, file: Path) -> None:
         """InputError, with the commonest reason, when more than the share ``most`` of the table's rows is

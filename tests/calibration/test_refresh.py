@@ -1,5 +1,6 @@
 """A World that is refreshed: it follows a level that has changed as fast as theory says, and else stays where it is."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,19 @@ def test_products_that_the_world_does_not_have_are_counted_or_refused(tmp_path: 
     assert rows["dropped: a product that the World does not have: calibrate to learn it"] == 2
     strangers = read(tmp_path / "b", sales_data=days.assign(product_id=days["product_id"] + "x"))
     assert "but of no product of the World (p0, p1, p2, …)" in refusal(BASE, strangers)
+
+
+def test_the_tables_of_the_caller_stay_as_they_are(tmp_path: Path) -> None:
+    """Rows that are left out, or changed, are entered in the World's record: twice the same, not added up."""
+    days = make_days(BASE, 2)
+    more = pd.concat([days.assign(price=days["price"] * 1.2), days.iloc[[0, 3]].assign(product_id="new")])
+    own = read(tmp_path, sales_data=more, traffic_data=make_traffic(1, first=FIRST_DAY).iloc[:100])
+    books, tables = copy.deepcopy((own.account, own.notes, own.quarantine)), copy.deepcopy(own.tables)
+    once, again = (refresh_world(BASE, own, seed=0).world for _ in range(2))
+    assert once.fingerprint() == again.fingerprint()
+    assert (own.account, own.notes, own.quarantine) == books
+    for table, frame in own.tables.items():
+        pd.testing.assert_frame_equal(frame, tables[table])
 
 
 def test_other_units_than_the_worlds_are_refused(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flashsim.data.panel import DAYS_OF_WEEK
+from flashsim.errors import Unavailable
 from flashsim.models.customers.segments import SEGMENTS, SegmentShares, fit_shares, hour_profiles, segment_households
 from flashsim.surface import HOURS_OF_DAY
 
@@ -34,15 +35,15 @@ SEGMENT_BLOCK_WEEKS: Final = 2
 Array = NDArray[np.float64]
 
 
-def visit_profile(traffic: pd.DataFrame) -> Array | str:
+def visit_profile(traffic: pd.DataFrame) -> Array | Unavailable:
     """Share of a day's visits by local hour (hour,), or the reason why the table does not show it."""
     hour = traffic["date"].dt.hour
     rate = traffic.groupby([traffic["date"].dt.normalize(), hour])["visits"].mean()
     by_hour = rate.groupby(level=1).mean().reindex(range(HOURS_OF_DAY)).to_numpy(dtype=np.float64)
     if np.isnan(by_hour).any():
-        return f"traffic_data never tells the hour {int(np.isnan(by_hour).argmax())}"
+        return Unavailable(f"traffic_data never tells the hour {int(np.isnan(by_hour).argmax())}")
     if by_hour.sum() <= 0.0:
-        return "traffic_data tells of no visit"
+        return Unavailable("traffic_data tells of no visit")
     profile: Array = by_hour / by_hour.sum()
     return profile
 
@@ -78,13 +79,13 @@ class ShopSegments(NamedTuple):
 
 def divide_people(
     bought: Purchases, sales: pd.DataFrame, *, product_ids: tuple[str, ...], list_price: Array
-) -> ShopSegments | str:
+) -> ShopSegments | Unavailable:
     """Segments of the people who bought, or the reason why they cannot be divided."""
     users = int(bought.user.max()) + 1 if bought.user.size else 0
     days = int((bought.day.max() - bought.day.min()).days) + 1 if users else 0
     if users < FEWEST_BUYERS or days < FEWEST_SEGMENT_DAYS:
         needed = f"{FEWEST_BUYERS} and {FEWEST_SEGMENT_DAYS} are needed to divide them"
-        return f"{users} people bought over {days} days, {needed}"
+        return Unavailable(f"{users} people bought over {days} days, {needed}")
     place = pd.Series(np.arange(len(product_ids)), index=list(product_ids))
     offers = sales[sales["product_id"].isin(place.index)]
     key = pd.MultiIndex.from_arrays([place.loc[offers["product_id"]].to_numpy(), offers["date"]])
@@ -93,7 +94,7 @@ def divide_people(
     ).reindex(pd.MultiIndex.from_arrays([bought.product, bought.day]))
     priced = depth.notna().to_numpy()
     if priced.mean() < 0.5:
-        return f"{1.0 - priced.mean():.0%} of the purchases are of days that sales_data does not tell"
+        return Unavailable(f"{1.0 - priced.mean():.0%} of the purchases are of days that sales_data does not tell")
     kept = Purchases(bought.product[priced], bought.user[priced], bought.day[priced], bought.hour[priced])
     lines = pd.DataFrame(
         {
@@ -123,10 +124,10 @@ def divide_people(
 
 def purchase_profiles(
     bought: Purchases, *, group_of: NDArray[np.intp], segments: ShopSegments | None, count: int
-) -> Array | str:
+) -> Array | Unavailable:
     """Share of a day's units by hour (group, segment, hour), of ``count`` segments, or the reason why there is none."""
     if bought.user.size < FEWEST_PURCHASES:
-        return f"{bought.user.size} purchases of products that are known, {FEWEST_PURCHASES} are needed"
+        return Unavailable(f"{bought.user.size} purchases of products that are known, {FEWEST_PURCHASES} are needed")
     groups = int(group_of.max()) + 1
     if segments is None:
         by_hour = np.zeros((groups, 1, HOURS_OF_DAY))
@@ -147,10 +148,10 @@ def units_a_visitor(
     behavior: pd.DataFrame | None,
     members: int,
     generator: np.random.Generator,
-) -> tuple[Array, str] | str:
+) -> tuple[Array, str] | Unavailable:
     """Units over visits (member,) at the prices of the table, with weeks redrawn, and the names of the tables used.
 
-    Without usable tables: the reason in words.
+    Without usable tables: the reason.
     """
     if traffic is not None and sales is not None:
         visits = _whole_days(traffic)
@@ -165,9 +166,9 @@ def units_a_visitor(
         bought = (behavior["behavior"] == "buy").groupby(day).sum()
         by_day, tables = pd.concat([bought, came], axis=1, keys=["units", "visits"]), "user_behavior"
     else:
-        return "they need traffic_data beside sales_data, or user_behavior"
+        return Unavailable("they need traffic_data beside sales_data, or user_behavior")
     if by_day["visits"].sum() <= 0.0 or by_day["units"].sum() <= 0.0:
-        return f"{tables} tell no day with visits and units"
+        return Unavailable(f"{tables} tell no day with visits and units")
     week = np.unique((by_day.index - by_day.index.min()).days // DAYS_OF_WEEK, return_inverse=True)[1]
     totals = np.stack([np.bincount(week, by_day[name]) for name in ("units", "visits")])
     drawn = generator.integers(totals.shape[1], size=(members, totals.shape[1]))
@@ -176,7 +177,9 @@ def units_a_visitor(
         (units > 0.0) & (visits > 0.0), units / np.maximum(visits, 1e-12), totals[0].sum() / totals[1].sum()
     )
     if ratio.max() >= 1.0:
-        return f"{tables} tell {ratio.max():.3g} units a visit, more than one, so visits are not of people who shop"
+        return Unavailable(
+            f"{tables} tell {ratio.max():.3g} units a visit, more than one, so visits are not of people who shop"
+        )
     return ratio, tables
 
 

@@ -34,7 +34,7 @@ import pandas as pd
 from safetensors.numpy import save as save_tensors
 
 from flashsim.errors import InputError
-from flashsim.files import read_json, read_tensors, write_bytes, write_json
+from flashsim.files import UNSTATED_FORMAT, check_format, read_json, read_tensors, write_bytes, write_json
 from flashsim.models.price.censored_counts import count_quantiles_of_lognormal_rate
 from flashsim.models.price.price_control import WEAK_F, control_price
 from flashsim.models.price.price_effects import CONFIDENCE, SLOPE, TAU, FittedResponse, explain, fit_response
@@ -43,6 +43,7 @@ from flashsim.models.price.sales_table import QUANTILES, SalesTable, read_sales
 FEWEST_DAYS: Final = 30
 """With fewer distinct dates nothing is learned."""
 EFFECTS_FILE, CARD_FILE = "price_response.safetensors", "price_response.json"
+FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ class PriceResponse:
         data = save_tensors({name: np.ascontiguousarray(values) for name, values in fitted.arrays().items()})
         write_bytes(folder / EFFECTS_FILE, data)
         facts = {
+            "format_version": FORMAT_VERSION,
             "product_ids": list(fitted.product_ids),
             "covariates": list(fitted.covariate_names),
             "basis": fitted.basis,
@@ -139,6 +141,9 @@ class PriceResponse:
     def load(cls, folder: Path) -> Self:
         """Load a model that :meth:`save` wrote. InputError when a file is missing or was changed."""
         card = read_json(folder / CARD_FILE)
+        seen = card.get("format_version", UNSTATED_FORMAT) if isinstance(card, dict) else UNSTATED_FORMAT
+        again = "fit it again and save it: PriceResponse().fit(table).save(folder)"
+        check_format(folder / CARD_FILE, seen, known=FORMAT_VERSION, make_anew=again)
         try:
             arrays = read_tensors(folder / EFFECTS_FILE, sha256=card["sha256"], advice="save the model again")
             fitted = FittedResponse(
