@@ -43,9 +43,10 @@ class OpenConfig(ABC):
         """Lines on what can be set."""
 
 
-def open_parts(config_type: type) -> dict[str, type[OpenConfig]]:
-    """Field -> type of the open parts of a config."""
-    hints = typing.get_type_hints(config_type) if dataclasses.is_dataclass(config_type) else {}
+def open_parts(config_type: Any) -> dict[str, type[OpenConfig]]:
+    """Field -> type of the open parts of a config, which may be a dataclass or one with its values."""
+    kind = config_type if isinstance(config_type, type) else type(config_type)
+    hints = typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
     return {name: hint for name, hint in hints.items() if isinstance(hint, type) and issubclass(hint, OpenConfig)}
 
 
