@@ -14,14 +14,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from experiments.benchmarks import training as benchmark_training
 from experiments.benchmarks.footprint import megabytes_of_sales, start_seconds, state_bytes
 from experiments.benchmarks.sale import PRODUCTS, SEGMENTS, make_sale
 from experiments.benchmarks.stopwatch import measure
@@ -31,6 +29,9 @@ from flashsim.envs.vector import FlashSaleVectorEnv
 from flashsim.errors import InputError
 from flashsim.files import write_json, write_table
 from flashsim.scenarios.compiled import CompiledSale
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SINGLE, QUEUE = "gymnasium.make", "Ciw, customers"
 STEPS_A_TURN = 1_024  # of the clock
@@ -160,8 +161,10 @@ def scaling_table(config: BenchmarkConfig) -> tuple[pd.DataFrame, dict[str, floa
     return table, dict(zip(names, plane.tolist(), strict=True)) | {"r_squared": r_squared}
 
 
-def figure(speed: pd.DataFrame, scaling: pd.DataFrame, plane: dict[str, float], config: BenchmarkConfig) -> Figure:
+def figure(speed: pd.DataFrame, scaling: pd.DataFrame, plane: dict[str, float], config: BenchmarkConfig) -> "Figure":
     """Left: steps a second by sales and threads. Right: cost by products × segments."""
+    from matplotlib.figure import Figure
+
     drawing = Figure(figsize=(10.0, 4.0), layout="constrained")
     left, right = drawing.subplots(1, 2)
     wall = speed.set_index("case")["per_second"]
@@ -222,6 +225,8 @@ def _save(
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["training"]:
+        from experiments.benchmarks import training as benchmark_training
+
         sys.argv.pop(1)
         benchmark_training.main()
     else:

@@ -42,9 +42,6 @@ from flashsim.evaluation.stats import bootstrap_means
 from flashsim.evaluation.tables import profile_table
 from flashsim.files import write_json, write_table, write_text
 from flashsim.policies.bundle import NetworkPolicy, load_policy
-from flashsim.report.english import FIGURES
-from flashsim.report.figures import LEAD, course, render
-from flashsim.report.response_figures import responses
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_seed, check_whole
 
@@ -150,6 +147,8 @@ def kpi_frame(rollout: Rollout, config: PlayConfig) -> pd.DataFrame:
 
 def save(rollout: Rollout, kpis: pd.DataFrame, sale: CompiledSale, *, folder: RunFolder) -> None:
     """Write tables, rollout and picture."""
+    from flashsim.report.figures import LEAD, course, render
+
     sales = pd.DataFrame({"seed": rollout.seeds, "member": rollout.members} | rollout.totals)
     alone = Contest(
         (rollout,),
@@ -180,6 +179,10 @@ def save(rollout: Rollout, kpis: pd.DataFrame, sale: CompiledSale, *, folder: Ru
 
 def save_responses(sale: CompiledSale, policy: NetworkPolicy, config: PlayConfig, *, folder: RunFolder) -> None:
     """Write what the policy decides when: the tables and their picture."""
+    from flashsim.report.english import FIGURES
+    from flashsim.report.figures import render
+    from flashsim.report.response_figures import responses
+
     maps = response_maps(sale, policy, sales=min(config.sales, RESPONSE_SALES), seed=config.seed)
     for name, table in (("response_map", maps.stock_map), ("response_curves", maps.curves)):
         if len(table):

@@ -10,7 +10,6 @@ PPO and DQN learn in processes of their own while the baselines are searched in 
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agents.learners import check_training
 from agents.settings import AgentConfig, DQNConfig, PPOConfig
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
@@ -78,6 +77,8 @@ class RunConfig:
 @entry("run", RunConfig)
 def main(config: RunConfig, folder: RunFolder) -> None:
     """Run all stages, then print the verdict and where the report is."""
+    from agents.learners import check_training
+
     if is_reference(config.scenario):
         raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; use experiments.train for it")
     trained = _trainings(config)

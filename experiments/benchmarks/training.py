@@ -19,39 +19,28 @@ import io
 import os
 import pstats
 import time
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
-from stable_baselines3 import DQN, PPO
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import DummyVecEnv
-from torch.distributions import Distribution
 
-from agents.callbacks import EntropySchedule
-from agents.export import network_policy
-from agents.learners import SEEDS_PER_RUN, check_training, make_model
 from agents.settings import AgentConfig, DQNConfig, PPOConfig, TensorPPOConfig
-from agents.start.reward_scale import reward_scale
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder, machine
 from flashsim.envs.single import FlashSaleEnv
-from flashsim.envs.spaces import ActionConfig
 from flashsim.errors import InputError
-from flashsim.evaluation.rollout import play
 from flashsim.files import write_json, write_table, write_text
 from flashsim.reference import REFERENCE_SALES
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_whole
 
+if TYPE_CHECKING:
+    from stable_baselines3.common.callbacks import BaseCallback
+
 RACERS = {"ppo": PPOConfig, "tensor_ppo": TensorPPOConfig, "dqn": DQNConfig}
 OURS, STOCK = "ours", "stock settings, 8 single envs"
 STOCK_ENVS = 8
-EVALUATION_SEED = 2**61
-_BETWEEN = 4_096
-"""Decisions between two evaluations, at least; PPO is evaluated after each of its rollouts, which are longer."""
 _FOREVER = 10**9
 
 
@@ -82,43 +71,13 @@ class TrainingSpeedConfig:
         check_range("most_cpu_s", self.most_cpu_s, 0.0, 1e6)
 
 
-class TimedGreedy(BaseCallback):
-    """Notes what greedy play earns after how much CPU time of training; ends the training at a return or a time."""
-
-    def __init__(
-        self, sale: CompiledSale, action: ActionConfig, *, sales: int, enough: float, most_cpu_s: float
-    ) -> None:
-        super().__init__()
-        self.sale, self.action, self.sales = sale, asdict(action), sales
-        self.enough, self.most_cpu_s = enough, most_cpu_s
-        self.curve: list[dict[str, float]] = []
-        self._spent = 0.0  # CPU seconds of evaluations
-        self._next = 0  # decisions before the next evaluation
-
-    def _on_training_start(self) -> None:
-        self._started = time.process_time()
-
-    def _on_rollout_start(self) -> None:
-        if self.num_timesteps >= self._next:
-            self.measure()
-            self._next = self.num_timesteps + _BETWEEN
-
-    def _on_step(self) -> bool:
-        last = self.curve[-1]
-        return last["profit"] < self.enough and last["cpu_s"] < self.most_cpu_s
-
-    def measure(self) -> None:
-        """Play greedily, off the clock."""
-        before = time.process_time()
-        policy = network_policy(self.model, self.sale, name="candidate", action=self.action, training={})
-        profit = play(self.sale, policy, sales=self.sales, seed=EVALUATION_SEED).totals["profit"].mean()
-        cpu_s = before - self._started - self._spent
-        self.curve.append({"steps": self.model.num_timesteps, "cpu_s": cpu_s, "profit": float(profit)})
-        self._spent += time.process_time() - before
-
-
 def learn_ours(sale: CompiledSale, config: AgentConfig, *, seed: int, sales: int) -> list[dict[str, float]]:
     """Train to the end; the curve of greedy play. The measuring of the reward's scale is on the clock."""
+    from agents.callbacks import EntropySchedule
+    from agents.learners import SEEDS_PER_RUN, make_model
+    from agents.start.reward_scale import reward_scale
+    from experiments.benchmarks.timed_greedy import TimedGreedy
+
     first = seed * SEEDS_PER_RUN
     before = time.process_time()
     scale = reward_scale(sale, config.action(sale), seed=first)
@@ -137,6 +96,12 @@ def learn_stock(
     sale: CompiledSale, config: AgentConfig, *, seed: int, sales: int, enough: float, most_cpu_s: float
 ) -> list[dict[str, float]]:
     """Train with stock settings until ``enough`` or ``most_cpu_s``; the curve of greedy play."""
+    from stable_baselines3 import DQN, PPO
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    from agents.learners import SEEDS_PER_RUN
+    from experiments.benchmarks.timed_greedy import TimedGreedy
+
     action = config.action(sale)
     env = DummyVecEnv([lambda: FlashSaleEnv(sale, action=action)] * STOCK_ENVS)
     algorithm, steps = (DQN, config.steps) if isinstance(config, DQNConfig) else (PPO, _FOREVER)
@@ -205,6 +170,11 @@ def ratio_of(table: pd.DataFrame) -> tuple[float, bool]:
 @entry("benchmark_training", TrainingSpeedConfig, options={"agent": RACERS})
 def main(config: TrainingSpeedConfig, folder: RunFolder) -> None:
     """Measure, print and save."""
+    import torch
+    from torch.distributions import Distribution
+
+    from agents.learners import check_training
+
     check_training(config.agent, seed=config.seeds)
     torch.set_num_threads(config.agent.torch_threads)
     Distribution.set_default_validate_args(False)
@@ -223,6 +193,8 @@ def main(config: TrainingSpeedConfig, folder: RunFolder) -> None:
 
 def _warm_up(sale: CompiledSale, agent: AgentConfig) -> None:
     """Whatever happens only once: compiled code is loaded, libraries allocate."""
+    from agents.learners import make_model
+
     model = make_model(sale, agent, seed=0, scale=1.0)
     model.learn(1)
     learn_stock(sale, agent, seed=0, sales=2, enough=-np.inf, most_cpu_s=0.0)

@@ -15,12 +15,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from agents.learners import check_training
 from agents.settings import AGENTS, AgentConfig
-from agents.start.imitation import usual_run
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress
@@ -127,6 +124,8 @@ def ablation_table(
 
 def draw_ablation(table: pd.DataFrame, *, currency: str) -> bytes:
     """PNG: what every variant earns above the rule, with its interval; colored where it differs from the whole."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8.0, 0.9 + 0.45 * len(table)), layout="constrained")
     axes = figure.subplots()
     for place, row in enumerate(table.to_dict("records")):
@@ -162,6 +161,9 @@ def train_variants(
 @entry("ablation", AblationConfig, options={"agent": AGENTS})
 def main(config: AblationConfig, folder: RunFolder) -> None:
     """Train all variants, play them beside the rule that all could start at, then print the table."""
+    from agents.learners import check_training
+    from agents.start.imitation import usual_run
+
     if is_reference(config.scenario):
         raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; name a scenario on a World")
     check_training(config.agent, seed=config.seed + config.trainings - 1)

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from agents.start.imitation import usual_run
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress_meter
@@ -106,6 +105,8 @@ def lead_row(found: Resampled, trained: Resampled, *, confidence: float) -> dict
 @entry("generalise", GeneraliseConfig)
 def main(config: GeneraliseConfig, folder: RunFolder) -> None:
     """Play everywhere, then print the table."""
+    from agents.start.imitation import usual_run
+
     if config.bundle is None:
         raise InputError("bundle: expected the folder of an exported policy, got none; set bundle=FOLDER")
     if is_reference(config.scenario):

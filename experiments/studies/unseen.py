@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agents.learners import check_training, train
 from agents.settings import AgentConfig, DQNConfig, PPOConfig, TensorPPOConfig
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
@@ -50,6 +49,8 @@ class UnseenConfig:
 
 def solve_drawn(number: int, config: UnseenConfig, folder: Path) -> dict[str, Any]:
     """Draw sale ``number``, train on it and evaluate exactly; a row of the table."""
+    from agents.learners import train
+
     path = folder / "tables" / f"{number:03d}.json"
     write_json(path, draw_sale(number, seed=config.draw_seed))
     sale = table_file(path)
@@ -79,6 +80,8 @@ def distribution(shares: pd.Series) -> dict[str, float]:
 @entry("unseen", UnseenConfig, options={"agent": {"ppo": PPOConfig, "tensor_ppo": TensorPPOConfig, "dqn": DQNConfig}})
 def main(config: UnseenConfig, folder: RunFolder) -> None:
     """Solve one sale after the other, then print the whole distribution."""
+    from agents.learners import check_training
+
     check_training(config.agent, seed=config.seed)
     folder.record(seeds={"training": config.seed, "draws": config.draw_seed})
     rows: list[dict[str, Any]] = []
