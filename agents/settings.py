@@ -8,7 +8,7 @@ Source: Schulman et al. (2017), arXiv:1707.06347; Mnih et al. (2015), Nature 518
 import enum
 from dataclasses import dataclass, field, replace
 
-from flashsim.envs.feature_groups import feature_set
+from flashsim.envs.features import feature_set
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.spaces import HEADS, ActionConfig
 from flashsim.errors import InputError
@@ -75,7 +75,7 @@ class AgentConfig:
 
     observation: str = "engineered"
     """What its networks see: raw (what is counted), basic (and what is learned during the sale) or engineered (all: and
-    what joins these with the forecast); see ``flashsim.envs.feature_groups``."""
+    what joins these with the forecast); see ``flashsim.envs.features``."""
     max_discount: float = 1.0
     """Guard-rail, share: no deeper discount, neither in training nor of the exported policy."""
     min_servers: int = 0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from experiments.benchmarks.naive_parts import Answers, Outages, Pool, Queue, Shoppers, Stock, Traffic
 from flashsim.envs.features import observation_space
-from flashsim.envs.observation import PACE_MEMORY
+from flashsim.envs.operator_memory import PACE_MEMORY
 from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import CompiledSale
@@ -104,7 +104,7 @@ class NaiveSale(gymnasium.Env[NDArray[Any], Any]):
         requests: list[int],
         opening: NDArray[np.int64],
     ) -> None:
-        """Learn levels of demand, as ``flashsim.envs.observation`` says."""
+        """Learn levels of demand, as ``flashsim.envs.operator_memory`` says."""
         forecast, params, tick = self.sale.forecast, self.tables.traffic, self.tick
         each = np.arange(self.products)
         offer, listed = forecast.units[tick, each, price_index].sum(), forecast.units[tick, :, 0].sum()
@@ -131,7 +131,7 @@ class NaiveSale(gymnasium.Env[NDArray[Any], Any]):
         return (1.0 + variance * self.visitors_seen) / (1.0 + variance * self.visitors_expected)
 
     def _observe(self) -> NDArray[np.float32]:
-        """The columns of ``flashsim.envs.spaces.observation_table``."""
+        """The columns of ``flashsim.envs.features.observation_table``."""
         sale, servers, forecast, level = self.sale, self.tables.servers, self.sale.forecast, self._level()
         budget, lots, most = self.tables.traffic.push_budget, self.tables.stock.lots, max(1, servers.max_servers)
         capacity = servers.service_rate * max(1, self.pool.ordered)

@@ -26,7 +26,7 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
     release the next wave, push (or close); a change in the number of servers. Orders that are not feasible now are
     projected to the nearest feasible one and counted.
 
-    Observation: Box in [0, 1]; ``flashsim.envs.spaces.observation_table(sale)`` lists name, unit and meaning of each
+    Observation: Box in [0, 1]; ``flashsim.envs.features.observation_table(sale)`` lists name, unit and meaning of each
     column.
 
     Reward: profit of the tick in the World's currency (``RewardConfig``): revenue, cost of goods, servers, lost visits;

@@ -9,7 +9,8 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from flashsim.envs.features import observation_space
-from flashsim.envs.observation import forget_tiles, make_memory, make_sight, observe_tiles, pass_tick
+from flashsim.envs.observation import forget_tiles, make_observation_scratch, observe_tiles, pass_tick, view_of
+from flashsim.envs.operator_memory import make_memory
 from flashsim.envs.reward import ConstraintConfig, RateRewards, RewardConfig, RewardConfigArguments, constraint_costs
 from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.errors import InputError
@@ -63,16 +64,17 @@ class SaleBatch:
         (width,) = self.observation_space.shape
         self._observation = np.zeros((batch.tiles * batch.lanes, width), np.float32)
         self._is_reread = self.codec.reads_observation or bool(sale.tables.failures.ticks[FEED_FREEZES] > 0)
-        self._sights = [make_sight(width, batch.lanes) for _ in batch.scratch]
-        self._view = (sale.tables, sale.forecast, np.array(sale.lookahead, np.int64), not sale.is_reference)
+        self._scratch = [make_observation_scratch(width, batch.lanes) for _ in batch.scratch]
+        self._view = view_of(sale)
         self._episodes = np.zeros(sales, np.uint64)
         self._pass: Callable[..., None] | None = None
+        self._observe: Callable[..., None] | None = None
         announce_compiling(pass_tick)
         self.listeners: list[Callable[[SaleBatch, NDArray[np.float64], NDArray[np.bool_]], object]] = []
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy is made of: everything but the compiled function, which is bound anew."""
-        return self.__dict__ | {"_pass": None}
+        """What a copy is made of: everything but the compiled functions, which are bound anew."""
+        return self.__dict__ | {"_pass": None, "_observe": None}
 
     def seed(self, seeds: NDArray[np.uint64], episodes: int = 0) -> None:
         """Open new sales: row i is episode ``episodes`` of seed ``seeds[i]``."""
@@ -96,12 +98,12 @@ class SaleBatch:
 
     def observe(self) -> NDArray[np.float32]:
         """Fresh observations (sale, feature) of the present state."""
-        batch, out = self.batch, self._page()
-        batch.each(
-            lambda part, first, last: observe_tiles(
-                *self._view, batch.state, self.memory, self._sights[part], out, first, last
-            )
-        )
+        batch, seen = self.batch, (self._view, self.batch.state, self.memory)
+        out = self._page()
+        if self._observe is None:
+            self._observe = bound(observe_tiles, (*seen, self._scratch[0], out, 0, batch.tiles))
+        run = self._observe
+        batch.each(lambda part, first, last: run(*seen, self._scratch[part], out, first, last))
         return self.seen()
 
     def seen(self) -> NDArray[np.float32]:
@@ -138,17 +140,17 @@ class SaleBatch:
     def _step(self, orders: Decisions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Let one tick pass; reward and whether the sale ended, (sale,)."""
         batch = self.batch
-        batch.fill(batch.decisions.price_index, orders.price_index)
-        batch.fill(batch.decisions.timing, orders.timing)
-        batch.fill(batch.decisions.change, orders.change)
-        batch.fill(batch.decisions.cap, orders.cap)
+        for decided, ordered in zip(batch.decisions, orders, strict=True):
+            batch.fill(decided, ordered)
         batch.check_open()
-        before = (*self._view, self._weights, batch.decisions, batch.state, batch.ledger, self.memory)
+        before = (self._view, self._weights, batch.decisions, batch.state, batch.ledger, self.memory)
         after = (self._reward, self._page())
         if self._pass is None:
-            self._pass = bound(pass_tick, (*before, batch.scratch[0], self._sights[0], *after, 0, batch.tiles))
+            self._pass = bound(pass_tick, (*before, batch.scratch[0], self._scratch[0], *after, 0, batch.tiles))
         run = self._pass
-        batch.each(lambda part, first, last: run(*before, batch.scratch[part], self._sights[part], *after, first, last))
+        batch.each(
+            lambda part, first, last: run(*before, batch.scratch[part], self._scratch[part], *after, first, last)
+        )
         return batch.rows(self._reward).copy(), batch.rows(batch.ledger.is_closed).copy()
 
     def _bound(self, reward: NDArray[np.float64]) -> None:
