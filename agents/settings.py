@@ -8,9 +8,9 @@ Source: Schulman et al. (2017), arXiv:1707.06347; Mnih et al. (2015), Nature 518
 import enum
 from dataclasses import dataclass, field, replace
 
+from flashsim.envs.actions import HEADS, ActionConfig
 from flashsim.envs.features import feature_set
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
-from flashsim.envs.spaces import HEADS, ActionConfig
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_whole

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.features import observation_table
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.policies.bundle import NetworkPolicy
 from flashsim.policies.guardrails import Rails
 from flashsim.reference import JointPolicy

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.benchmarks.naive_parts import Answers, Outages, Pool, Queue, Shoppers, Stock, Traffic
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.features import observation_space
 from flashsim.envs.operator_memory import PACE_MEMORY
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.failures import FEED_FREEZES

@@ -37,8 +37,8 @@ from agents.settings import AgentConfig, DQNConfig, PPOConfig, TensorPPOConfig
 from agents.start.reward_scale import reward_scale
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder, machine
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.single import FlashSaleEnv
-from flashsim.envs.spaces import ActionConfig
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import play
 from flashsim.files import write_json, write_text

@@ -7,8 +7,8 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
-from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SEED_LIMIT, SaleBatch, as_compiled, checked_seed
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import Compilable, CompiledSale

@@ -8,11 +8,11 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.features import observation_space
 from flashsim.envs.observation import forget_tiles, make_observation_scratch, observe_tiles, pass_tick, view_of
 from flashsim.envs.operator_memory import make_memory
 from flashsim.envs.reward import ConstraintConfig, RateRewards, RewardConfig, RewardConfigArguments, constraint_costs
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.errors import InputError
 from flashsim.scenarios import scenario_named
 from flashsim.scenarios.compiled import Compilable, CompiledSale

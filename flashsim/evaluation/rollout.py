@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.features import observation_table
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
 from flashsim.policies.bundle import Policy

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.envs.spaces import ActionCodec, ActionConfig
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.errors import InputError
 from flashsim.reference import JointPolicy, ReferenceSale, joint_sale, menu_sale, solve
 from flashsim.rules.fluid import Outlook, net_prices, paid_units, units_in_stock, visit_cost

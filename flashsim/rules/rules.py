@@ -24,9 +24,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.calls import PlannedCalls
 from flashsim.envs.dashboard import Dashboard
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.state import Decisions
 

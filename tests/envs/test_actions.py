@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.calls import NEARLY_SOLD_OUT
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.sb3 import make_sb3
 from flashsim.envs.single import FlashSaleEnv
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import FlashSaleVectorEnv, SaleBatch
 from flashsim.errors import InputError
 from flashsim.reference import g1

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.features import observation_columns, observation_space, observation_table
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.reference import g1
 from flashsim.scenarios.compiled import CompiledSale

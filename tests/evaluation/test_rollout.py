@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import optimize
 
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.single import FlashSaleEnv
-from flashsim.envs.spaces import ActionConfig
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import Rollout, Waits, mixture_quantile, play
 from flashsim.policies.bundle import Policy

@@ -14,7 +14,7 @@ from experiments.benchmark import NAIVE, SINGLE, BenchmarkConfig, main
 from experiments.benchmarks.naive_env import NaiveSale
 from experiments.benchmarks.sale import make_world
 from experiments.launch.outputs import start_run
-from flashsim.envs.spaces import ActionCodec, ActionConfig
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.vector import FlashSaleVectorEnv
 from flashsim.errors import InputError
 from flashsim.files import read_json

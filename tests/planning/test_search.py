@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.evaluation.rollout import play
 from flashsim.planning import best_fixed, best_operations, search_fixed

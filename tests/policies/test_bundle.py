@@ -17,7 +17,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 import flashsim
-from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.actions import ActionConfig
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import check_policy
 from flashsim.policies.bundle import (

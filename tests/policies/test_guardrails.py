@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
 from flashsim.evaluation.limits.exact import exact_value

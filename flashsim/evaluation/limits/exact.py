@@ -8,8 +8,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import action_config, check_policy
