@@ -8,8 +8,9 @@ Source: Schulman et al. (2017), arXiv:1707.06347; Mnih et al. (2015), Nature 518
 import enum
 from dataclasses import dataclass, field, replace
 
-from flashsim.envs.actions import HEADS, ActionConfig
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.features import feature_set
+from flashsim.envs.heads import HEADS
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import CompiledSale
@@ -49,7 +50,7 @@ class AgentConfig:
     evaluations: int = 15
     """How often greedy play on separate training sales is measured; the best network is kept."""
     evaluation_sales: int = 512
-    heads: tuple[str, ...] = HEADS
+    heads: tuple[str, ...] = tuple(HEADS)
     """What it decides: any of discount, timing, capacity, admission."""
     per_product: bool = False
     """A discount (or step around the run-out price) for each product; false: one for all."""

@@ -162,14 +162,7 @@ class SaleBatch:
 
     def masks(self) -> NDArray[np.bool_]:
         """Feasible choices now (see ``ActionCodec.masks``)."""
-        state, rows = self.batch.state, self.batch.rows
-        waves = self.sale.tables.wave_tick.shape[0] - rows(state.stock.next_wave)
-        return self.codec.masks(
-            rows(state.servers.ordered),
-            pushes_left=rows(state.traffic.pushes_left),
-            waves_left=waves,
-            lots_left=rows(state.stock.lots_left),
-        )
+        return self.codec.masks(self.batch.state, self.batch.rows)
 
     def costs(self) -> dict[str, NDArray[np.float64]]:
         """Costs of the last tick (see ``reward.constraint_costs``), and ``…_excess`` of each constraint that is asked

@@ -111,7 +111,7 @@ def _differ(one: Operations, other: Operations) -> int:
 
 
 def _things(how: Operations) -> tuple[object, ...]:
-    return (how.scaler, how.target), how.pushes, how.opening_ticks, how.doors, how.lots, how.early_waves
+    return (how.scaler, how.target), how.pushes, how.opening_ticks, how.admission, how.lots, how.early_waves
 
 
 def best_fixed(sale: CompiledSale, found: FixedSearch) -> RulePolicy:

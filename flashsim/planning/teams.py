@@ -58,7 +58,8 @@ def search_teams(
     rule, wanted = max(offers, key=lambda offer: trials.profit(rules[offer[0]](trials.sale, offer[1]), sales=sales))
     given = list(
         dict.fromkeys(
-            replace(wanted, target=how.target, scaler=how.scaler, doors=how.doors) for how in operations_of(sale)
+            replace(wanted, target=how.target, scaler=how.scaler, admission=how.admission)
+            for how in operations_of(sale)
         )
     )
     found = best_operations(sale, rules[rule], seed=seed, sales=sales, operations=given, progress=progress)

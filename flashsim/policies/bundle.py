@@ -6,7 +6,7 @@ the network is evaluated with numpy. At load the checksums are compared and the 
 the trainer chose) are replayed, so a bundle that loads decides as it was exported.
 
 A bundle carries guard-rails: a deepest discount and a least number of servers that its choices keep to, whatever the
-network prefers. :meth:`NetworkPolicy.decide` tells where they changed a choice. (Where a choice is a step around the
+network prefers. :meth:`NetworkPolicy.decide` says where they changed a choice. (Where a choice is a step around the
 run-out price, or a target of a scaler, the codec of the actions cuts what it orders.)
 """
 
@@ -98,7 +98,7 @@ class NetworkPolicy:
     rails: Rails
     """What its choices keep to."""
     choices: Mapping[str, Any]
-    """What the choices of each head stand for: ``ActionCodec.menu``."""
+    """What the choices of each head stand for: ``ActionCodec.meanings``."""
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
@@ -127,10 +127,9 @@ class NetworkPolicy:
         sizes = (math.prod(self.rails.sizes),) if self.action.get("flat", False) else self.rails.sizes
         if sizes != self.head_sizes:
             raise InputError(f"rails: expected heads of {self.head_sizes} choices, got {sizes}; export again")
-        needed = {*self.rails.spent} | ({"servers_ordered"} if self.rails.changes else set())
-        if not needed <= set(self.observation):
-            unseen = sorted(needed - set(self.observation))[0]
-            raise InputError(f"rails: need the feature {unseen!r}, which the policy does not see; export it again")
+        unseen = sorted(self.rails.features - set(self.observation))
+        if unseen:
+            raise InputError(f"rails: need the feature {unseen[0]!r}, which the policy does not see; export it again")
 
     def outputs(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores (sale, output) of every choice of every head.
@@ -285,11 +284,11 @@ def _check_beside(folder: Path) -> None:
     path = folder / BESIDE_FILE
     if not path.exists():
         return
-    told = read_json(path)
-    is_whole = isinstance(told, dict) and set(told) == {"files", "seal"} and isinstance(told["files"], dict)
-    if not is_whole or _seal(told["files"]) != told["seal"] or path.read_bytes() != json_text(told).encode():
+    beside = read_json(path)
+    is_whole = isinstance(beside, dict) and set(beside) == {"files", "seal"} and isinstance(beside["files"], dict)
+    if not is_whole or _seal(beside["files"]) != beside["seal"] or path.read_bytes() != json_text(beside).encode():
         raise InputError(f"{path} was changed after it was written; restore it, remove it or export again")
-    for name, digest in told["files"].items():
+    for name, digest in beside["files"].items():
         other = folder / Path(name).name
         if other.exists() and sha256(other) != digest:
             raise InputError(f"{other} was changed after it was written; restore it, remove it or export again")

@@ -23,7 +23,6 @@ from flashsim.reference import JointPolicy, ReferenceSale, joint_sale, menu_sale
 from flashsim.rules.fluid import Outlook, net_prices, paid_units, units_in_stock, visit_cost
 from flashsim.rules.rules import USUAL, Operations, RulePolicy
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.sim.state import Decisions
 
 LEVELS = (0.67, 1.0, 1.5)
 """Levels of demand over the forecast for which programs are solved."""
@@ -75,10 +74,8 @@ class TablePolicy:
             price_index, change = self.table.price_index[tuple(place)], self.table.change[tuple(place)]
         else:
             price_index, change = self.table[tuple(place)], hold
-        doors = np.full(hold.size, self.sale.admission_caps[0])
-        return ActionCodec(self.sale, ActionConfig(**self.action)).encode(
-            Decisions(price_index[:, None], hold, change, doors)
-        )
+        codec = ActionCodec(self.sale, ActionConfig(**self.action))
+        return codec.encode(codec.defaults(hold.size)._replace(price_index=price_index[:, None], change=change))
 
 
 def optimal(sale: CompiledSale, *, name: str = "fitted DP") -> TablePolicy:

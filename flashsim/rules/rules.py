@@ -28,17 +28,11 @@ from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.calls import PlannedCalls
 from flashsim.envs.dashboard import Dashboard
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.sim.state import Decisions
 
 LADDER = (0.15, 0.30, 0.45)
 HUMAN_TEAM = "human team"
 BUSY, IDLE = 0.7, 0.3
 """Marks of the threshold scaler, utilization: 0.7 is what cloud providers use in their examples."""
-
-
-def dashboard_of(sale: CompiledSale) -> Dashboard:
-    """What reads the observations of ``sale``."""
-    return ActionCodec(sale, ActionConfig()).dashboard
 
 
 Scaler = Literal["tracking", "scheduled", "threshold"]
@@ -57,7 +51,7 @@ class Operations:
     scaler: Scaler = "tracking"
     """Whether servers follow what is seen, a plan made from the forecast, or two marks (``target`` is not used then); a
     reference sale shows nothing to track."""
-    doors: int = 0
+    admission: int = 0
     """Which of the sale's admission caps holds all the time."""
     lots: bool = False
     """Whether all lots are ordered from the supplier at the opening."""
@@ -84,12 +78,12 @@ def operations_of(sale: CompiledSale) -> list[Operations]:
     lag = int(sale.tables.servers.lag)
     budget, lots, waves = sale.tables.traffic.push_budget, sale.tables.stock.lots, sale.tables.wave_tick.shape[0]
     return [
-        Operations(target, pushes, opening, scaler, doors, ordered, early)
+        Operations(target, pushes, opening, scaler, admission, ordered, early)
         for scaler in SEARCHED_SCALERS
         for target in TARGETS
         for pushes in ((False, True) if budget else (False,))
         for opening in sorted({0, lag, lag + 2})
-        for doors in range(len(sale.admission_caps))
+        for admission in range(len(sale.admission_caps))
         for ordered in ((False, True) if lots else (False,))
         for early in ((False, True) if waves > 1 else (False,))
     ]
@@ -105,7 +99,7 @@ class ThresholdScaler:
     """One step of servers up while they are busier than ``BUSY``, one down while less than ``IDLE``; else none."""
 
     def __init__(self, sale: CompiledSale) -> None:
-        self.dashboard = dashboard_of(sale)
+        self.dashboard = Dashboard(sale)
         changes = sale.server_changes
         self.up = min((change for change in changes if change > 0), default=0)
         self.down = max((change for change in changes if change < 0), default=0)
@@ -137,7 +131,7 @@ class RulePolicy:
         self._codec = ActionCodec(sale, config)
         self._by_hand = ThresholdScaler(sale) if by_hand else None
         self._calls = PlannedCalls(self._codec.dashboard, operations.calls)
-        self._cap = sale.admission_caps[operations.doors]
+        self._cap = sale.admission_caps[operations.admission]
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Actions (sale, head)."""
@@ -146,8 +140,9 @@ class RulePolicy:
         price_index = np.where(is_opening[:, None], 0, price_index)
         timing = self._calls.order(observation)
         change = np.zeros_like(timing) if self._by_hand is None else self._by_hand.change(observation)
-        doors = np.full(price_index.shape[0], self._cap)
-        return self._codec.encode(Decisions(price_index, timing, change, doors))
+        cap = np.full_like(timing, self._cap, np.float64)
+        usual = self._codec.defaults(len(observation))
+        return self._codec.encode(usual._replace(price_index=price_index, timing=timing, change=change, cap=cap))
 
 
 Rule = Callable[[CompiledSale, Operations], RulePolicy]
@@ -166,11 +161,11 @@ def list_price(sale: CompiledSale, operations: Operations = USUAL) -> RulePolicy
 
 def ladder(sale: CompiledSale, operations: Operations = USUAL, *, name: str = "ladder 15/30/45") -> RulePolicy:
     """15, 30, 45 % off in the three thirds of the sale, at the nearest depths of the menu."""
-    board = dashboard_of(sale)
+    dashboard = Dashboard(sale)
     steps = np.stack([np.abs(sale.depths - depth).argmin(axis=1) for depth in LADDER])
 
     def price(observation: NDArray[np.float32]) -> NDArray[np.int64]:
-        past = 1.0 - board.share(observation, "time_left")
+        past = 1.0 - dashboard.share(observation, "time_left")
         third = np.minimum((past * len(LADDER) + 1e-6).astype(np.int64), len(LADDER) - 1)
         return steps[third]
 
@@ -184,4 +179,4 @@ def human_team(sale: CompiledSale) -> RulePolicy:
 
 def run_out_price(sale: CompiledSale, operations: Operations = USUAL) -> RulePolicy:
     """Each product at the price index at which its stock runs out just at the end, by forecast and learned level."""
-    return RulePolicy("run-out price", sale, dashboard_of(sale).run_out, operations=operations)
+    return RulePolicy("run-out price", sale, Dashboard(sale).run_out, operations=operations)

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from flashsim.envs.actions import ActionCodec, ActionConfig
+from flashsim.envs.dashboard import Dashboard
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.evaluation.rollout import play
@@ -18,7 +19,6 @@ from flashsim.rules import (
     LADDER,
     Operations,
     RulePolicy,
-    dashboard_of,
     fixed,
     human_team,
     ladder,
@@ -129,7 +129,7 @@ def test_the_human_team_takes_a_step_of_servers_at_its_marks() -> None:
     """Up above, down below, else none; what it ordered is what the server ledger shows after the lag."""
     sale = make_scenario().compile()
     team = human_team(sale)
-    codec, board = ActionCodec(sale, ActionConfig(**team.action)), dashboard_of(sale)
+    codec, board = ActionCodec(sale, ActionConfig(**team.action)), Dashboard(sale)
     batch = SaleBatch(sale, 50, action=ActionConfig(**team.action), reward=RewardConfig(), domain=TRAINING_DOMAIN)
     batch.seed(consecutive_seeds(0, 50))
     seen, met = batch.observe(), set()
@@ -256,12 +256,12 @@ def test_operations_are_all_that_the_sale_allows() -> None:
     assert set(found) == every
     assert len(found) == len(every)
     quiet = make_scenario(traffic=TrafficParams(push_budget=0), waves=((0, 1.0),)).compile()
-    assert {(how.calls, how.doors) for how in operations_of(quiet)} == {((), 0)}
+    assert {(how.calls, how.admission) for how in operations_of(quiet)} == {((), 0)}
 
 
 def test_a_rule_holds_its_doors_and_orders_all_lots_at_the_opening() -> None:
     sale = with_doors_and_lots()
-    seen = ticks_of(sale, ladder(sale, Operations(doors=1, lots=True, pushes=True)))
+    seen = ticks_of(sale, ladder(sale, Operations(admission=1, lots=True, pushes=True)))
     assert (seen["lots_left"][:3] == np.array([1, 0, 0])[:, None]).all()
     assert (seen["cap"] == CAPS[1]).all()
     assert seen["pushes"].sum(axis=0).min() > 0

@@ -244,9 +244,9 @@ def test_a_changed_card_is_refused(bundle: Path, change: Callable[[dict[str, Any
         lambda card: card.update(sha256=5),
         lambda card: card.update(price_index=3),
         lambda card: card.update(rails=None),
-        lambda card: card["rails"].update(sizes="abcd"),
-        lambda card: card["rails"].update(deepest=[None, None]),
-        lambda card: card["rails"].update(spent=None),
+        lambda card: card["rails"].update(columns="abcd"),
+        lambda card: card["rails"]["columns"][0].update(largest=None),
+        lambda card: card["rails"]["columns"][2].update(spent=None),
         lambda card: card["rails"].update(more=1),
     ],
 )
