@@ -28,7 +28,7 @@ class ActionConfig(HeadConfigs):
     """
 
     heads: tuple[str, ...] = tuple(HEADS)
-    """Names of heads."""
+    """Which heads there are, of those in ``flashsim.envs.heads``."""
     every: int = 1
     """Ticks for which a decision stands. Pushes, releases and changes of servers happen in the first of them; prices
     around the run-out price, servers at a target and planned calls follow what is seen each tick."""

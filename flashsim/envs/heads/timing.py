@@ -108,9 +108,10 @@ class Timing(Head):
         """An order is feasible while some of what it uses up is left."""
         if not self._limited:
             return None
-        feasible = np.ones((rows(state.stock.next_wave).size, self._orders.size), np.bool_)
+        next_wave = rows(state.stock.next_wave)
+        feasible = np.ones((next_wave.size, self._orders.size), np.bool_)
         if RELEASE in self._limited:
-            feasible[:, self._limited[RELEASE]] = rows(state.stock.next_wave) < self.sale.tables.wave_tick.shape[0]
+            feasible[:, self._limited[RELEASE]] = next_wave < self.sale.tables.wave_tick.shape[0]
         if PUSH in self._limited:
             feasible[:, self._limited[PUSH]] = rows(state.traffic.pushes_left) > 0
         if REORDER in self._limited:
