@@ -120,14 +120,15 @@ class SaleBatch:
     def step(self, actions: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Let the ticks of one decision pass; returns reward (sale,) and whether the sale ended (sale,).
 
-        Does not restart. ``listeners`` are told of each tick.
+        Does not restart. ``listeners`` are called after each tick.
         """
-        orders = self.codec.check(actions, self.sales)
+        checked = self.codec.check(actions, self.sales)
         total = np.zeros(self.sales)
         closed = np.zeros(self.sales, np.bool_)
         self.decision_excess[:] = 0.0
         for tick in range(self.codec.config.every):
-            reward, closed = self._step(self.codec.decode(orders, self._observation[: self.sales], is_first=tick == 0))
+            decisions = self.codec.decode(checked, self._observation[: self.sales], is_first=tick == 0)
+            reward, closed = self._step(decisions)
             if self.constraints.names:
                 self._bound(reward)
             if self._rates is not None:
@@ -137,11 +138,11 @@ class SaleBatch:
                 listener(self, reward, closed)
         return total, closed
 
-    def _step(self, orders: Decisions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def _step(self, decisions: Decisions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Let one tick pass; reward and whether the sale ended, (sale,)."""
         batch = self.batch
-        for decided, ordered in zip(batch.decisions, orders, strict=True):
-            batch.fill(decided, ordered)
+        for target, decided in zip(batch.decisions, decisions, strict=True):
+            batch.fill(target, decided)
         batch.check_open()
         before = (self._view, self._weights, batch.decisions, batch.state, batch.ledger, self.memory)
         after = (self._reward, self._page())
@@ -165,8 +166,8 @@ class SaleBatch:
         return self.codec.masks(self.batch.state, self.batch.rows)
 
     def costs(self) -> dict[str, NDArray[np.float64]]:
-        """Costs of the last tick (see ``reward.constraint_costs``), and ``…_excess`` of each constraint that is asked
-        for, summed over the ticks of the decision (see ``reward.ConstraintConfig``)."""
+        """Costs of the last tick (see ``reward.constraint_costs``), and ``…_excess`` of each constraint in use,
+        summed over the ticks of the decision (see ``reward.ConstraintConfig``)."""
         excess = zip((f"{name}_excess" for name in self.constraints.names), self.decision_excess.copy(), strict=True)
         return constraint_costs(self.batch.ledger, self.batch.rows) | dict(excess)
 
@@ -200,7 +201,7 @@ def consecutive_seeds(first: int, count: int) -> NDArray[np.uint64]:
 
 
 class FlashSaleVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
-    """Native vector env: ``num_envs`` sales in one engine, SAME_STEP autoreset. ``FlashSaleEnv`` tells the story.
+    """Native vector env: ``num_envs`` sales in one engine, SAME_STEP autoreset. ``FlashSaleEnv`` describes the sale.
 
     ``reset(seed=s)`` gives env i the seed s + i; its path does not depend on ``num_envs``. Observations are fresh
     copies.

@@ -173,9 +173,9 @@ class NetworkPolicy:
                 self._best(scores, np.ones((1, sum(self.rails.sizes)), np.bool_)), np.zeros(len(seen), np.bool_)
             )
         feasible = self.rails.feasible(shown, len(seen))
-        wished = self._best(scores, feasible)
+        preferred = self._best(scores, feasible)
         actions = self._best(scores, feasible & self.rails.within(shown, len(seen)))
-        return Decision(actions, (actions != wished).reshape(len(seen), -1).any(axis=1))
+        return Decision(actions, (actions != preferred).reshape(len(seen), -1).any(axis=1))
 
     def _best(self, scores: NDArray[np.float32], allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The allowed choices of largest score, by head, or the combination if flat."""

@@ -99,7 +99,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Rails:
-    """Which choices a policy may take, told by what it observes; ``ActionCodec.rails`` makes the arguments.
+    """Which choices a policy may take, given what it observes; ``ActionCodec.rails`` makes the arguments.
 
     Places count the choices of all columns of a MultiDiscrete in a row; a flat action is a combination of them.
     """

@@ -222,7 +222,7 @@ def test_heads_that_are_left_out_hold() -> None:
 
 
 def test_the_admission_head_sets_the_cap_and_is_always_feasible() -> None:
-    """The first cap is the rule, so that people wait in the room unless the head opens the doors."""
+    """The first cap is the rule, so that people wait in the room unless the head lets all in."""
     crowd = make_scenario(
         make_world(population=30.0), servers=ServerParams(start_servers=2, max_servers=3), admission_caps=(0.5, OPEN)
     )
@@ -301,7 +301,7 @@ def test_steps_are_from_list_price_until_the_opening_is_over() -> None:
 
 
 def no_calls(sales: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Timing, change of servers and cap of doors of orders that leave all as it is."""
+    """Timing, change of servers and admission cap of orders that leave all as it is."""
     return np.zeros(sales, np.int64), np.zeros(sales, np.int64), np.full(sales, np.inf)
 
 
