@@ -17,9 +17,9 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.features import observation_table
 from flashsim.envs.sb3 import make_sb3
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.errors import InputError
 from flashsim.policies.bundle import NetworkPolicy, save_policy
 from flashsim.policies.guardrails import Rails

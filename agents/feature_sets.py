@@ -11,18 +11,17 @@ import torch
 from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from flashsim.envs.feature_groups import feature_set
-from flashsim.envs.features import observation_table
+from flashsim.envs.features import feature_set, observation_table
 from flashsim.scenarios.compiled import CompiledSale
 
 
 def show_only(model: BaseAlgorithm, sale: CompiledSale, chosen: str) -> None:
-    """Let the networks of ``model``, fresh or not, see the feature set ``chosen`` alone (``feature_groups``)."""
-    names = [feature.name for feature in observation_table(sale)]
-    seen = set(feature_set(names, chosen))
-    if len(seen) == len(names):
+    """Let the networks of ``model``, fresh or not, see the feature set ``chosen`` alone (see ``envs.features``)."""
+    table = observation_table(sale)
+    seen = set(feature_set(table, chosen))
+    if len(seen) == len(table):
         return
-    shown = torch.tensor([float(name in seen) for name in names], device=model.device)
+    shown = torch.tensor([float(feature.name in seen) for feature in table], device=model.device)
     for layer in _first_layers(model):
         with torch.no_grad():
             layer.weight.mul_(shown)

@@ -37,7 +37,7 @@ from flashsim.evaluation.probes.importance import importance_table
 from flashsim.evaluation.probes.response_maps import RESPONSE_SALES, response_maps
 from flashsim.evaluation.records import save_rollouts
 from flashsim.evaluation.resampling import Contest
-from flashsim.evaluation.rollout import Rollout, check_policy, play
+from flashsim.evaluation.rollout import Rollout, action_config, check_policy, play
 from flashsim.evaluation.stats import bootstrap_means
 from flashsim.evaluation.tables import profile_table
 from flashsim.files import write_json, write_table, write_text
@@ -220,10 +220,11 @@ def _tell(policy: NetworkPolicy, sale: CompiledSale, kpis: pd.DataFrame, *, rail
     for kpi, row in zip(KPIS, kpis.to_dict("records"), strict=True):
         mean, low, high = (show(row[key], kpi.unit, currency=sale.currency) for key in ("mean", "low", "high"))
         print(f"{kpi.label:<36}{mean:>16}   [{low}, {high}]")
-    limits = [f"discounts of at most {policy.rails.max_discount:.0%}"] if policy.rails.max_discount < 1.0 else []
-    limits += [f"at least {policy.rails.min_servers} servers"] if policy.rails.min_servers else []
+    action = action_config(policy)
+    limits = [f"discounts of at most {action.max_discount:.0%}"] if action.max_discount < 1.0 else []
+    limits += [f"at least {action.min_servers} servers"] if action.min_servers else []
     told = f"they changed {rails['guarded']:,} of {rails['decisions']:,} choices"
-    if policy.rails.min_servers and policy.rails.capacity_head < 0:
+    if action.min_servers and not any(column.least_level for column in policy.rails.columns):
         told += " (what a scaler orders is cut in every tick, which is not counted)"
     print(f"\nGuard-rails: {' and '.join(limits)}; {told}" if limits else "\nNo guard-rails were set")
 

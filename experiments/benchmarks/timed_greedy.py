@@ -6,7 +6,7 @@ from dataclasses import asdict
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.export import network_policy
-from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.actions import ActionConfig
 from flashsim.evaluation.rollout import play
 from flashsim.scenarios.compiled import CompiledSale
 

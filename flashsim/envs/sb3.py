@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices
 
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
-from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, as_compiled, consecutive_seeds
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import Compilable, CompiledSale

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.actions import ActionConfig
 from flashsim.evaluation.kpis import KPIS
 from flashsim.evaluation.records import load_rollouts
 from flashsim.policies.bundle import CARD_FILE, save_policy

@@ -14,8 +14,8 @@ from agents.export import network_policy
 from agents.learners import make_model, train
 from agents.settings import DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
 from agents.start.imitation import InOwnActions, steering, usual_run
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.planning import SEARCH_SEED, Field, best_operations
 from flashsim.reference import REFERENCE_SALES

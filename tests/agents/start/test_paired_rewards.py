@@ -11,9 +11,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from agents.learners import make_model
 from agents.settings import DQNConfig, PPOConfig
 from agents.start.paired_rewards import PairedSales, usual_limits
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.sb3 import FlashSaleVecEnv
-from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
 from flashsim.reference import REFERENCE_SALES
