@@ -10,8 +10,10 @@ PPO and DQN learn in processes of their own while the baselines are searched in 
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agents.learners import check_training
-from agents.settings import AgentConfig, DQNConfig, PPOConfig
+from agents.dqn.settings import DQNConfig
+from agents.ppo.settings import PPOConfig
+from agents.settings import AgentConfig
+from agents.training import check_training
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.pipeline.compare import (
@@ -148,9 +150,9 @@ def make_policies(sale: CompiledSale, config: RunConfig, folder: RunFolder) -> l
     trainings = _trainings(config)
     with training_pool() as pool, searching_baselines(sale, ticks=config.search_ticks) as rivals:
         is_assisted = any(settings.is_assisted(sale) for settings, _ in trainings)
-        usual = rivals.run_out_price.operations if is_assisted else None
+        operations = rivals.run_out_price.operations if is_assisted else None
         learning = [
-            pool.submit(train_agent, sale, settings, seed=seed, folder=folder.path, usual=usual)
+            pool.submit(train_agent, sale, settings, seed=seed, folder=folder.path, operations=operations)
             for settings, seed in trainings
         ]
         baselines = make_rivals(rivals, config.baselines, folder=folder.path)

@@ -21,8 +21,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from agents.checkpoints import read_checkpoint
-from agents.learners import check_training
-from agents.settings import AGENTS, AgentConfig, PPOConfig
+from agents.learners import SETTINGS, settings_for
+from agents.ppo.settings import PPOConfig
+from agents.settings import AgentConfig
+from agents.training import check_training
 from experiments.launch.config import build, schema
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import CONFIG, RUN, RunFolder
@@ -56,7 +58,7 @@ class TrainConfig:
     output: str = dated("train")
 
 
-@entry("train", TrainConfig, options={"agent": AGENTS})
+@entry("train", TrainConfig, options={"agent": SETTINGS})
 def main(config: TrainConfig, folder: RunFolder) -> None:
     """Train, export, and on a reference sale say how far from the exact optimum the greedy policy is."""
     resume = None if config.resume is None else Path(config.resume)
@@ -93,11 +95,11 @@ def main(config: TrainConfig, folder: RunFolder) -> None:
     if isinstance(sale, MenuSale | JointSale):
         report_exactly(sale, policy, folder=folder.path)
     else:
-        print(_told(policy, sales=config.agent.evaluation_sales))
+        print(_sentence(policy, sales=config.agent.evaluation_sales))
     print(f"Bundle: {folder.path / 'policies' / policy.name.lower()}", flush=True)
 
 
-def _told(policy: NetworkPolicy, *, sales: int) -> str:
+def _sentence(policy: NetworkPolicy, *, sales: int) -> str:
     """One sentence on what the network that was kept earned in greedy play on ``sales`` sales."""
     kept = policy.training["kept"]
     sentence = (
@@ -125,7 +127,7 @@ def stopped_config(stopped: Path, given: TrainConfig) -> TrainConfig:
             raise InputError(f"{stopped} holds no checkpoint: {why}")
         shared = facts.get("shared")
         algorithm = shared.get("algorithm") if isinstance(shared, dict) else None
-        kind = next((kind for kind in AGENTS.values() if kind.__name__ == f"{algorithm}Config"), None)
+        kind = settings_for(str(algorithm))
         if kind is None:
             raise InputError(f"{stopped}: its checkpoint is of {algorithm!r}, which cannot go on here; train it again")
         node = schema(TrainConfig)

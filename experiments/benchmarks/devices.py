@@ -19,8 +19,9 @@ import pandas as pd
 import torch
 from torch.distributions import Distribution
 
-from agents.learners import make_model, torch_device
-from agents.settings import Device, TensorPPOConfig
+from agents.ppo.settings import TensorPPOConfig
+from agents.settings import Device
+from agents.training import make_model, torch_device
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder, machine
 from flashsim.errors import InputError

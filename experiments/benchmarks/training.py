@@ -19,6 +19,7 @@ import io
 import os
 import pstats
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -30,11 +31,15 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch.distributions import Distribution
 
-from agents.callbacks import EntropySchedule
+from agents.dqn.settings import DQNConfig
 from agents.export import network_policy
-from agents.learners import SEEDS_PER_RUN, check_training, make_model
-from agents.settings import AgentConfig, DQNConfig, PPOConfig, TensorPPOConfig
+from agents.learner import GreedyNetwork
+from agents.learners import learner_of
+from agents.ppo.entropy import EntropySchedule
+from agents.ppo.settings import PPOConfig, TensorPPOConfig
+from agents.settings import SEEDS_PER_RUN, AgentConfig
 from agents.start.reward_scale import reward_scale
+from agents.training import check_training, make_model
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder, machine
 from flashsim.envs.single import FlashSaleEnv
@@ -86,10 +91,17 @@ class TimedGreedy(BaseCallback):
     """Notes what greedy play earns after how much CPU time of training; ends the training at a return or a time."""
 
     def __init__(
-        self, sale: CompiledSale, action: ActionConfig, *, sales: int, enough: float, most_cpu_s: float
+        self,
+        sale: CompiledSale,
+        action: ActionConfig,
+        *,
+        network: Callable[[Any], GreedyNetwork],
+        sales: int,
+        enough: float,
+        most_cpu_s: float,
     ) -> None:
         super().__init__()
-        self.sale, self.action, self.sales = sale, asdict(action), sales
+        self.sale, self.action, self.sales, self.network = sale, asdict(action), sales, network
         self.enough, self.most_cpu_s = enough, most_cpu_s
         self.curve: list[dict[str, float]] = []
         self._spent = 0.0  # CPU seconds of evaluations
@@ -110,7 +122,8 @@ class TimedGreedy(BaseCallback):
     def measure(self) -> None:
         """Play greedily, off the clock."""
         before = time.process_time()
-        policy = network_policy(self.model, self.sale, name="candidate", action=self.action, training={})
+        network = self.network(self.model)
+        policy = network_policy(network, self.sale, name="candidate", action=self.action, training={})
         profit = play(self.sale, policy, sales=self.sales, seed=EVALUATION_SEED).totals["profit"].mean()
         cpu_s = before - self._started - self._spent
         self.curve.append({"steps": self.model.num_timesteps, "cpu_s": cpu_s, "profit": float(profit)})
@@ -124,7 +137,14 @@ def learn_ours(sale: CompiledSale, config: AgentConfig, *, seed: int, sales: int
     scale = reward_scale(sale, config.action(sale), seed=first)
     model = make_model(sale, config, seed=first, scale=scale)
     made = time.process_time() - before
-    timed = TimedGreedy(sale, config.action(sale), sales=sales, enough=np.inf, most_cpu_s=np.inf)
+    timed = TimedGreedy(
+        sale,
+        config.action(sale),
+        network=learner_of(config).network,
+        sales=sales,
+        enough=np.inf,
+        most_cpu_s=np.inf,
+    )
     callbacks: list[BaseCallback] = [timed]
     if isinstance(config, PPOConfig):
         callbacks.append(EntropySchedule(config.entropy, until=config.entropy_until))
@@ -142,7 +162,8 @@ def learn_stock(
     algorithm, steps = (DQN, config.steps) if isinstance(config, DQNConfig) else (PPO, _FOREVER)
     model = algorithm("MlpPolicy", env, seed=seed, device="cpu")
     env.seed(seed * SEEDS_PER_RUN)
-    timed = TimedGreedy(sale, action, sales=sales, enough=enough, most_cpu_s=most_cpu_s)
+    network = learner_of(config).network
+    timed = TimedGreedy(sale, action, network=network, sales=sales, enough=enough, most_cpu_s=most_cpu_s)
     model.learn(steps, callback=timed)
     if model.num_timesteps >= steps:
         timed.measure()

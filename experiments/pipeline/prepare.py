@@ -15,8 +15,8 @@ import pandas as pd
 
 from agents.bandits import BANDITS
 from agents.export import export
-from agents.learners import train
 from agents.settings import AgentConfig
+from agents.training import train
 from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress_meter
 from flashsim.calibration.complete_journey import FULL, QUICK, calibrate
@@ -185,14 +185,14 @@ def train_agent(
     *,
     seed: int,
     folder: Path,
-    usual: Operations | None = None,
+    operations: Operations | None = None,
     checkpoint: Path | None = None,
     resume: Path | None = None,
 ) -> NetworkPolicy:
     """Train, and write the bundle to ``policies/``, the curve to ``curves/`` and events to ``tensorboard/``.
 
-    As long as it trains it keeps a ``checkpoint`` of itself, and ``resume`` is one that was left behind. ``usual`` is
-    for :func:`agents.learners.train`.
+    As long as it trains it keeps a ``checkpoint`` of itself, and ``resume`` is one that was left behind. ``operations``
+    is for :func:`agents.training.train`.
     """
     label = config.name.lower()
     with progress_meter(f"training {config.name}", total=config.steps) as advance:
@@ -200,7 +200,7 @@ def train_agent(
             sale,
             config,
             seed=seed,
-            usual=usual,
+            operations=operations,
             log_folder=folder / "tensorboard" / label,
             progress=advance,
             checkpoint=checkpoint,
@@ -216,7 +216,7 @@ def train_agent(
 
 
 def training_row(config: AgentConfig, *, seed: int) -> dict[str, Any]:
-    """What the report tells of one training."""
+    """The row of one training in the report."""
     return {
         "policy": config.name,
         "decisions": config.steps,

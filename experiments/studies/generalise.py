@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from agents.start.imitation import usual_run
+from agents.start.imitation import starting_rule
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress_meter
@@ -116,7 +116,7 @@ def main(config: GeneraliseConfig, folder: RunFolder) -> None:
     where = list(places(world, config))
     for _, sale in where:
         check_policy(sale, policy)
-    how = usual_run(where[0][1]).operations
+    how = starting_rule(where[0][1]).operations
     folder.record(rule=asdict(how))
     found = [played(place, sale, policy, how, config) for place, sale in where]
     rows = [

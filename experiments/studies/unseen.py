@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agents.learners import check_training, train
-from agents.settings import AgentConfig, DQNConfig, PPOConfig, TensorPPOConfig
+from agents.learners import SETTINGS
+from agents.settings import AgentConfig
+from agents.training import check_training, train
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.studies.drawn_sales import draw_sale, sale_kind
@@ -76,7 +77,7 @@ def distribution(shares: pd.Series) -> dict[str, float]:
     return {f"{q:g}": float(np.quantile(shares, q)) for q in QUANTILES}
 
 
-@entry("unseen", UnseenConfig, options={"agent": {"ppo": PPOConfig, "tensor_ppo": TensorPPOConfig, "dqn": DQNConfig}})
+@entry("unseen", UnseenConfig, options={"agent": SETTINGS})
 def main(config: UnseenConfig, folder: RunFolder) -> None:
     """Solve one sale after the other, then print the whole distribution."""
     check_training(config.agent, seed=config.seed)

@@ -116,12 +116,12 @@ def test_another_version_or_file_is_refused(tmp_path: Path) -> None:
 def test_the_memory_of_dqn_goes_on_where_it_was_overwriting_the_oldest(tmp_path: Path) -> None:
     """2 000 transitions fit, so that a kill after 2 600 finds it full, and the next place in its middle."""
     path = left_behind(tmp_path, CONFIGS["dqn"], steps=2_600)
-    tensors, told = read_checkpoint(path)
-    assert told["dqn"]["full"]
+    tensors, content = read_checkpoint(path)
+    assert content["dqn"]["full"]
     rows = len(tensors["memory.rewards"])
     assert rows == 2_000 // 16
-    assert 0 < told["dqn"]["place"] < rows
-    assert told["dqn"]["place"] == told["steps"] // 16 % rows
+    assert 0 < content["dqn"]["place"] < rows
+    assert content["dqn"]["place"] == content["steps"] // 16 % rows
     resumed = train_small(CONFIGS["dqn"], seed=0, resume=path)
     assert resumed.curve == trained("dqn").curve
 

@@ -13,12 +13,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from sb3_contrib import MaskablePPO
-from stable_baselines3 import A2C, PPO
+from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.export import ONNX_FILE, PROBES, ZIP_FILE, collect_probes, export, network_policy, onnx_bytes
-from agents.learners import Trained, train
+from agents.learners import LEARNERS
 from agents.settings import AgentConfig
+from agents.training import Trained, train
 from flashsim.envs.sb3 import make_sb3
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import check_policy, play
@@ -128,8 +129,8 @@ def test_an_exported_folder_holds_everything_and_loads(algorithm: str, tmp_path:
 def test_a_policy_of_every_scenario_is_exported_loaded_and_played(name: str, tmp_path: Path) -> None:
     """Whatever their heads decide on, doors that are open among it."""
     sale = scenario_named(name, shipped_world()).compile()
-    usual = Operations(pushes=True, lots=True, early_waves=True)
-    result = train(sale, ppo(steps=10), seed=0, usual=usual)
+    operations = Operations(pushes=True, lots=True, early_waves=True)
+    result = train(sale, ppo(steps=10), seed=0, operations=operations)
     export(result.policy(), result.model, tmp_path / "bundle", sale=sale, seed=5)
     policy = load_policy(tmp_path / "bundle")
     check_policy(sale, policy)
@@ -189,17 +190,11 @@ def test_probes_of_a_sale_of_few_ticks_are_fewer() -> None:
     assert collect_probes(sale, random_network(sale), seed=0).shape[0] == 8  # four sales of two ticks
 
 
-def test_a_model_that_is_neither_ppo_nor_dqn_is_refused() -> None:
-    model = A2C("MlpPolicy", make_sb3(small_sale(), num_envs=2), device="cpu")
-    with pytest.raises(InputError, match="expected a PPO or DQN model, got A2C"):
-        network_policy(model, small_sale(), name="a2c", action={}, training={})
-
-
 def test_a_network_of_other_layers_is_refused() -> None:
     env = make_sb3(small_sale(), num_envs=2)
     elu = PPO("MlpPolicy", env, n_steps=8, batch_size=16, device="cpu", policy_kwargs={"activation_fn": torch.nn.ELU})
     with pytest.raises(InputError, match="one kind of activation"):
-        network_policy(elu, small_sale(), name="elu", action={}, training={})
+        network_policy(LEARNERS["ppo"].record().network(elu), small_sale(), name="elu", action={}, training={})
 
 
 def test_guard_rails_of_the_config_go_into_the_bundle(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
-from agents.learners import Trained, train
 from agents.ppo.lagrangian import ascend
-from agents.settings import TensorPPOConfig
+from agents.ppo.settings import TensorPPOConfig
 from agents.start.reward_scale import Spread
+from agents.training import Trained, train
 from flashsim.envs.reward import ConstraintConfig
 from flashsim.errors import InputError
 from flashsim.evaluation.kpis import find_kpi

@@ -220,7 +220,7 @@ def test_a_reward_that_is_no_number_ends_the_training(
         return reward, closed
 
     if is_scaled:
-        monkeypatch.setattr("agents.learners.random_spread", lambda *_, **__: Spread(1.0, np.zeros(0)))
+        monkeypatch.setattr("agents.training.random_spread", lambda *_, **__: Spread(1.0, np.zeros(0)))
     monkeypatch.setattr(SaleBatch, "_step", broken)
     with pytest.raises(InputError, match=rf"reward: expected finite numbers, got {value} for sale 3 of the batch"):
         train_small(config, seed=0)
