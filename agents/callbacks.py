@@ -173,7 +173,7 @@ class BestNetwork(BaseCallback):
 
     Where there is a rule to lead, that is the one whose lead less its standard error over world members is largest:
     what one member of many gives, other worlds need not. It is then measured before it learns, too. Under constraints,
-    one that keeps them goes before one that does not, and less excess before more; ``spread`` tells how much is much.
+    one that keeps them goes before one that does not, and less excess before more; each excess is divided by its ``spread``.
 
     Source: the rule of one standard error, Breiman et al. (1984), Classification and Regression Trees, section 3.4.3.
     """

@@ -8,7 +8,7 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agents.dqn.settings import DQNConfig
+from agents.dqn.settings import DQNConfig, QRDQNConfig
 from agents.ppo.settings import MaskablePPOConfig, PPOConfig, TensorPPOConfig
 from agents.settings import AgentConfig
 from flashsim.errors import InputError
@@ -37,6 +37,7 @@ LEARNERS: dict[str, Registered] = {
     "tensor_ppo": Registered(TensorPPOConfig, "agents.ppo.algorithm:TENSOR_PPO_LEARNER"),
     "maskable_ppo": Registered(MaskablePPOConfig, "agents.ppo.algorithm:MASKABLE_PPO_LEARNER"),
     "dqn": Registered(DQNConfig, "agents.dqn.algorithm:DQN_LEARNER"),
+    "qrdqn": Registered(QRDQNConfig, "agents.dqn.quantiles:QRDQN_LEARNER"),
 }
 SETTINGS: dict[str, type[AgentConfig]] = {name: registered.settings for name, registered in LEARNERS.items()}
 """Name -> settings of every learner."""

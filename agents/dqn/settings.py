@@ -86,3 +86,16 @@ class DQNConfig(QLearningConfig):
     summed: bool = True
     """Whether an assisted agent learns a value for each choice of each head, to be added up
     (``agents.dqn.summed_heads``), instead of one for each whole action."""
+
+
+@dataclass(frozen=True)
+class QRDQNConfig(QLearningConfig):
+    """Quantile regression: the distribution of what an action will earn. It acts on the mean."""
+
+    name: str = "QRDQN"
+    quantiles: int = 32
+    """Of the distribution, equally likely; more cost time in proportion."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole("quantiles", self.quantiles, 1, 10_000)

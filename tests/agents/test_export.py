@@ -31,7 +31,7 @@ from flashsim.world import shipped_world
 from tests.agents.tiny import dqn, ppo, small_sale, train_small, trained
 from tests.made_policies import random_network, random_observations
 
-ALGORITHMS = {"ppo": "PPO", "tensor_ppo": "TensorPPO", "maskable_ppo": "MaskablePPO", "dqn": "DQN"}
+ALGORITHMS = {"ppo": "PPO", "tensor_ppo": "TensorPPO", "maskable_ppo": "MaskablePPO", "dqn": "DQN", "qrdqn": "QRDQN"}
 
 
 def observations() -> NDArray[np.float32]:
@@ -50,7 +50,7 @@ def clear(policy: NetworkPolicy, seen: NDArray[np.float32]) -> NDArray[np.bool_]
 
 
 def chosen_by(model: BaseAlgorithm, policy: NetworkPolicy, seen: NDArray[np.float32]) -> NDArray[np.int64]:
-    """What the model itself decides; a masked one is told what is feasible."""
+    """What the model itself decides; a masked one receives what is feasible."""
     if not isinstance(model, MaskablePPO):
         return np.asarray(model.predict(seen, deterministic=True)[0])
     columns = {name: place for place, name in enumerate(policy.observation)}
@@ -84,7 +84,7 @@ def test_the_exported_policy_decides_as_the_model_does(algorithm: str) -> None:
     assert len(np.unique(chosen, axis=0)) > 1
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn", "qrdqn"])
 def test_onnx_gives_the_same_scores(algorithm: str) -> None:
     policy = trained(algorithm).policy()
     session = onnxruntime.InferenceSession(onnx_bytes(policy), providers=["CPUExecutionProvider"])
@@ -94,7 +94,7 @@ def test_onnx_gives_the_same_scores(algorithm: str) -> None:
 
 
 def test_a_masked_policy_decides_as_its_model_does_along_sales() -> None:
-    """The model is told the masks of the sale, the policy sees its observations alone."""
+    """The model receives the masks of the sale, the policy its observations alone."""
     result = trained("maskable_ppo")
     assert isinstance(result.model, MaskablePPO)
     policy = result.policy()
@@ -127,7 +127,7 @@ def test_an_exported_folder_holds_everything_and_loads(algorithm: str, tmp_path:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_policy_of_every_scenario_is_exported_loaded_and_played(name: str, tmp_path: Path) -> None:
-    """Whatever their heads decide on, doors that are open among it."""
+    """Whatever their heads decide on, also without a cap of admission."""
     sale = scenario_named(name, shipped_world()).compile()
     operations = Operations(pushes=True, lots=True, early_waves=True)
     result = train(sale, ppo(steps=10), seed=0, operations=operations)
@@ -148,9 +148,9 @@ def test_the_zips_can_be_trained_on_in_a_process_without_agents(tmp_path: Path) 
     code = (
         "import sys, numpy\n"
         "sys.modules['agents'] = sys.modules['experiments'] = None\n"
-        "from sb3_contrib import MaskablePPO\n"
+        "from sb3_contrib import QRDQN, MaskablePPO\n"
         "from stable_baselines3 import DQN, PPO\n"
-        "kinds = {'ppo': PPO, 'tensor_ppo': PPO, 'maskable_ppo': MaskablePPO, 'dqn': DQN}\n"
+        "kinds = {'ppo': PPO, 'tensor_ppo': PPO, 'maskable_ppo': MaskablePPO, 'dqn': DQN, 'qrdqn': QRDQN}\n"
         "for name, algorithm in kinds.items():\n"
         f"    model = algorithm.load(f'{{name}}/{ZIP_FILE}', device='cpu')\n"
         "    model.lr_schedule(0.5)\n"

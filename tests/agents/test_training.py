@@ -165,9 +165,9 @@ def _events(folder: Path) -> EventAccumulator:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_tensorboard_shows_return_and_business_quantities(algorithm: str, tmp_path: Path) -> None:
-    told: list[int] = []
-    result = train_small(CONFIGS[algorithm], seed=0, log_folder=tmp_path, progress=told.append)
-    assert sum(told) == result.model.num_timesteps
+    counted: list[int] = []
+    result = train_small(CONFIGS[algorithm], seed=0, log_folder=tmp_path, progress=counted.append)
+    assert sum(counted) == result.model.num_timesteps
     events = _events(tmp_path)
     scalars = {tag: np.array([event.value for event in events.Scalars(tag)]) for tag in events.Tags()["scalars"]}
     wanted = {"rollout/ep_rew_mean", "greedy/profit", "sale/profit", "sale/revenue", "sale/sell_through"}

@@ -3,7 +3,7 @@
 import functools
 from typing import Any
 
-from agents.dqn.settings import DQNConfig
+from agents.dqn.settings import DQNConfig, QRDQNConfig
 from agents.ppo.settings import MaskablePPOConfig, PPOConfig, TensorPPOConfig
 from agents.settings import AgentConfig, Device
 from agents.start.imitation import starting_rule
@@ -39,10 +39,18 @@ def maskable_ppo(**changes: Any) -> MaskablePPOConfig:
     return MaskablePPOConfig(**({**CHECKED, **ON_POLICY} | changes))
 
 
+OFF_POLICY: dict[str, Any] = {"steps": 3_000, "sales": 16, "buffer": 2_000, "learning_starts": 200}
+OFF_POLICY |= {"batch_size": 64, "gradient_steps": 1}
+
+
 def dqn(**changes: Any) -> DQNConfig:
     """Some hundred vector steps."""
-    small: dict[str, Any] = {"steps": 3_000, "sales": 16, "buffer": 2_000, "learning_starts": 200, "batch_size": 64}
-    return DQNConfig(**({**CHECKED, **small, "gradient_steps": 1} | changes))
+    return DQNConfig(**({**CHECKED, **OFF_POLICY} | changes))
+
+
+def qrdqn(**changes: Any) -> QRDQNConfig:
+    """The same with a few quantiles."""
+    return QRDQNConfig(**({**CHECKED, **OFF_POLICY, "quantiles": 6} | changes))
 
 
 CONFIGS: dict[str, AgentConfig] = {
@@ -50,6 +58,7 @@ CONFIGS: dict[str, AgentConfig] = {
     "tensor_ppo": tensor_ppo(),
     "maskable_ppo": maskable_ppo(),
     "dqn": dqn(),
+    "qrdqn": qrdqn(),
 }
 
 

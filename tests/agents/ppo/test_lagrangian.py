@@ -89,10 +89,10 @@ def test_with_the_constraint_the_mark_is_kept_and_without_it_is_not(
     }
     events = EventAccumulator(str(tmp_path), size_guidance={"scalars": 0})
     events.Reload()
-    told = [event.value for event in events.Scalars(f"constraints/{constraint}_multiplier")]
-    assert len(told) >= 10
-    assert min(told) >= 0.0
-    assert max(told) > 0.0
+    logged = [event.value for event in events.Scalars(f"constraints/{constraint}_multiplier")]
+    assert len(logged) >= 10
+    assert min(logged) >= 0.0
+    assert max(logged) > 0.0
     assert events.Scalars(f"constraints/{constraint}_excess")
 
 
