@@ -3,15 +3,20 @@
     python -m experiments.run        # quick calibration, default scenario; minutes, see the README
     python -m experiments.run world.folder=WORLD scenario.stock_cover=1.2 evaluation.sales=2000
     python -m experiments.run scenario=seckill trainings=3
+    python -m experiments.run 'learners=[ppo,maskable_ppo,dqn]' learners.dqn.steps=500000
+    python -m experiments.run 'learners={ppo: {layers: [128, 128]}}'
+    python -m experiments.run +learners@learners.wide=ppo learners.wide.name=wide 'learners.wide.layers=[256,256]'
 
-PPO and DQN learn in processes of their own while the baselines are searched in this one.
+``learners`` are any number of learners by name, PPO and DQN by default: in brackets by name alone, in braces with what
+differs from their settings. The last line adds one more PPO under another name. Learners train in processes of their
+own while the baselines are searched in this one.
 """
 
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agents.dqn.settings import DQNConfig
-from agents.ppo.settings import PPOConfig
+from agents.learners import SETTINGS
 from agents.settings import AgentConfig
 from agents.training import check_training
 from experiments.launch.entry import dated, entry
@@ -48,6 +53,8 @@ from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_whole
 
 CLOSURE_FAILS = "Closure fails: the simulated sale does not sell what the World says."
+# DQN learns from as many decisions as PPO here: in the seckill it leads its rule after 700 000.
+LEARNERS = {**SETTINGS, "dqn": DQNConfig(steps=1_500_000, buffer=300_000)}
 
 
 @dataclass(frozen=True)
@@ -60,8 +67,8 @@ class RunConfig:
     """Of each learner, with this seed and those that follow; what holds over them goes to ``trainings.csv``."""
     world: WorldConfig = field(default_factory=WorldConfig)
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
-    ppo: PPOConfig = field(default_factory=PPOConfig)
-    dqn: DQNConfig = field(default_factory=DQNConfig)
+    learners: dict[str, Any] = field(default_factory=dict)
+    """Settings (an AgentConfig) of each by its name; conf/run.yaml chooses PPO and DQN."""
     baselines: tuple[str, ...] = DEFAULT_FIELD
     """Rivals by name; scheduled scaler, LinUCB and Thompson sampling play on request."""
     search_ticks: int = 15_000_000
@@ -75,9 +82,14 @@ class RunConfig:
         check_whole("trainings", self.trainings, 1, 1_000)
         check_whole("closure_sales", self.closure_sales, 2, 10**9)
         check_field(self.baselines, RIVALS)
+        if not self.learners:
+            raise InputError(f"learners: expected at least one of {', '.join(LEARNERS)}, as in learners=[ppo,dqn]")
+        for name, settings in self.learners.items():
+            if not isinstance(settings, AgentConfig):
+                raise InputError(f"learners.{name}: nobody knows this learner; choose from {', '.join(LEARNERS)}")
 
 
-@entry("run", RunConfig)
+@entry("run", RunConfig, options={"learners": LEARNERS})
 def main(config: RunConfig, folder: RunFolder) -> None:
     """Run all stages, then print the verdict and where the report is."""
     if is_reference(config.scenario):
@@ -89,7 +101,7 @@ def main(config: RunConfig, folder: RunFolder) -> None:
     world = obtain_world(config.world, folder)
     scenario = make_scenario(config.scenario, world)
     sale = scenario.compile()
-    most = max(config.ppo.simulated_ticks(sale), config.dqn.simulated_ticks(sale))
+    most = max(settings.simulated_ticks(sale) for settings in config.learners.values())
     if config.search_ticks < most:
         raise InputError(
             f"search_ticks must be at least what a learner trains on, {most}, got {config.search_ticks}; "
@@ -140,7 +152,7 @@ def _trainings(config: RunConfig) -> list[tuple[AgentConfig, int]]:
     several = config.trainings > 1
     return [
         (replace(settings, name=f"{settings.name}-{number + 1}") if several else settings, config.seed + number)
-        for settings in (config.ppo, config.dqn)
+        for settings in config.learners.values()
         for number in range(config.trainings)
     ]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import (
@@ -28,8 +29,8 @@ from omegaconf.errors import (
 from flashsim.errors import InputError
 
 
-def schema(config_type: type) -> DictConfig:
-    """The dataclass as OmegaConf sees it, open to overrides even where the dataclass is frozen."""
+def schema(config_type: Any) -> DictConfig:
+    """The dataclass, or one with its values, as OmegaConf sees it, open to overrides even where it is frozen."""
     node = OmegaConf.structured(config_type)
     assert isinstance(node, DictConfig)
     _open(node)
@@ -53,7 +54,7 @@ def build(node: DictConfig, path: str = "") -> Any:
     """
     kind = OmegaConf.get_type(node)
     if not dataclasses.is_dataclass(kind):
-        return OmegaConf.to_container(node, resolve=True)
+        return {key: _value(node[key], Any, path=f"{path}{key}.") for key in map(str, node)}
     hints = typing.get_type_hints(kind)
     values = {}
     for key in map(str, node):
@@ -171,9 +172,10 @@ def _no_such_option(file: str, options: Sequence[str], *, conf: Path) -> str:
         return f"there is no {option}.yaml in {conf}; choose another --config-name"
     group, _, inner = group.partition("/")
     option = f"{inner}/{option}".lstrip("/")
-    if not options:  # Hydra does not name those in folders of a group
-        files = (path.relative_to(conf / group).with_suffix("") for path in (conf / group).rglob("*.yaml"))
-        options = sorted(path.as_posix() for path in files)
+    if not options:  # Hydra names neither those in folders of a group nor those of which several are chosen
+        files = [path.relative_to(conf / group).as_posix() for path in (conf / group).rglob("*.yaml")]
+        stored = ConfigStore.instance().repo.get(group, {})
+        options = sorted(name.removesuffix(".yaml") for name in {*files, *stored})
     near = nearest(option, options)
     hint = f"did you mean {group}={near}?" if near else f"choose from {', '.join(options)}"
     return f"there is no option {group}={option}; {hint}"

@@ -20,7 +20,8 @@ A program is a frozen dataclass, the one place where its default values are writ
 and ``conf/train.yaml``, which holds only what differs from the dataclass and begins with
 ``defaults: [program, agent: ppo, _self_]``. An option of a group is a file (``conf/scenario/evening.yaml`` with keys of
 the field ``scenario``) or, through ``options``, a dataclass that extends the field's type; a file may start from such a
-one (``defaults: [ppo, _self_]``).
+one (``defaults: [ppo, _self_]``). Of a group whose field is a dict, several options are chosen by name
+(``experiments.launch.several``), and an option may be a dataclass with values of its own.
 
 What cannot be used (an unknown key, an ill-typed value, an InputError from anywhere) ends as one sentence on standard
 error and exit code 2, and leaves no folder behind that holds no results; Ctrl-C ends with 130; any other exception is a
@@ -45,6 +46,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.launch.config import build, explain, schema
 from experiments.launch.outputs import RunFolder, start_run
+from experiments.launch.several import groups_of_several, spelled_out
 from flashsim.errors import InputError
 
 Config = TypeVar("Config")
@@ -62,7 +64,7 @@ def entry(
     name: str,
     config_type: type[Config],
     *,
-    options: Mapping[str, Mapping[str, type]] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     conf: Path = CONF,
 ) -> Callable[[Callable[[Config, RunFolder], None]], Callable[[], None]]:
     """Make a program of a function; see the module's docstring. The function itself stays at ``main.__wrapped__``."""
@@ -76,6 +78,7 @@ def entry(
             story = help_text(name, docstring, module=module, options=groups, conf=conf)
             store_schemas(name, config_type, options=groups, story=story)
             try:
+                sys.argv = [sys.argv[0], *spelled_out(sys.argv[1:], groups_of_several(config_type))]  # Hydra reads it
                 run_with_hydra(name, function, module=module, conf=conf)
             except InputError as error:
                 print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -89,13 +92,15 @@ def entry(
     return decorate
 
 
-def help_text(name: str, docstring: str, *, module: str, options: Mapping[str, Mapping[str, type]], conf: Path) -> str:
+def help_text(name: str, docstring: str, *, module: str, options: Mapping[str, Mapping[str, Any]], conf: Path) -> str:
     """What ``--help`` prints before all settings: the docstring of the program, and the groups that it takes."""
     defaults = OmegaConf.select(OmegaConf.load(conf / f"{name}.yaml"), "defaults") or []
     lines = [inspect.cleandoc(docstring), ""]
-    for group in (group for item in defaults if isinstance(item, DictConfig) for group in map(str, item)):
+    groups = [(str(group), item[group]) for item in defaults if isinstance(item, DictConfig) for group in item]
+    for group, chosen in groups:
         files = {path.relative_to(conf / group).with_suffix("").as_posix() for path in (conf / group).rglob("*.yaml")}
-        lines.append(f"{group}=NAME: {', '.join(sorted(files | options.get(group, {}).keys()))}")
+        value = "[NAME,…]" if OmegaConf.is_list(chosen) else "NAME"
+        lines.append(f"{group}={value}: {', '.join(sorted(files | options.get(group, {}).keys()))}")
     lines += [
         "",
         f"All settings, KEY=VALUE, and what they are by default (explained in {module.replace('.', '/')}.py):",
@@ -104,7 +109,7 @@ def help_text(name: str, docstring: str, *, module: str, options: Mapping[str, M
     return "\n".join(lines).replace("$", "$$")
 
 
-def store_schemas(name: str, config_type: type, *, options: Mapping[str, Mapping[str, type]], story: str) -> None:
+def store_schemas(name: str, config_type: type, *, options: Mapping[str, Mapping[str, Any]], story: str) -> None:
     """Tell Hydra the types and defaults of the program that is about to start, and to write and log nothing itself.
 
     ``story`` is what ``--help`` prints before the settings.
@@ -124,7 +129,8 @@ def store_schemas(name: str, config_type: type, *, options: Mapping[str, Mapping
     store.store(name="program", node={"defaults": ["schema", *no_logging, "_self_"], "hydra": quiet})
     for group, types in options.items():
         for option, option_type in types.items():
-            store.store(group=group, name=option, node=schema(option_type))
+            package = f"{group}.{option}" if group in groups_of_several(config_type) else None
+            store.store(group=group, name=option, node=schema(option_type), package=package)
 
 
 def run_with_hydra(name: str, function: Callable[[Any, RunFolder], None], *, module: str, conf: Path) -> None:
