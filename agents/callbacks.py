@@ -171,9 +171,10 @@ def lead_over(twins: Rollout, rollout: Rollout, *, kpi: str) -> tuple[float, flo
 class BestNetwork(BaseCallback):
     """Measures greedy play on separate training sales now and then, and keeps the network that earned most.
 
-    Where there is a rule to lead, that is the one whose lead less its standard error over world members is largest:
-    what one member of many gives, other worlds need not. It is then measured before it learns, too. Under constraints,
-    one that keeps them goes before one that does not, and less excess before more; each excess is divided by its ``spread``.
+    An agent that starts at a rule is measured before it learns, too, and by its lead over the rule: the network is kept
+    whose lead less its standard error over world members is largest, for what one member gives, other worlds need not.
+    Under constraints, a network that meets them goes before one that does not, and less excess before more, each
+    divided by its ``spread``.
 
     Source: the rule of one standard error, Breiman et al. (1984), Classification and Regression Trees, section 3.4.3.
     """
