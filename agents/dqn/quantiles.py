@@ -11,14 +11,14 @@ Source: Dabney et al. (2018), "Distributional reinforcement learning with quanti
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from sb3_contrib import QRDQN
 from torch.nn import functional
 
-from agents.dqn.algorithm import DQN_LEARNER, q_learning_arguments
+from agents.dqn.algorithm import q_learning_arguments
+from agents.dqn.replay_memory import REPLAY_MEMORY
 from agents.dqn.settings import QRDQNConfig
 from agents.learner import GreedyNetwork, Learner
 from agents.start.imitation import Demonstration, first_values, fit
@@ -40,7 +40,9 @@ def _network(model: QRDQN) -> GreedyNetwork:
     assert isinstance(last, torch.nn.Linear)
     actions = last.out_features // model.n_quantiles
     # Not initialized: that would draw random numbers.
-    mean = torch.nn.utils.skip_init(torch.nn.Linear, last.in_features, actions, device=str(last.weight.device))
+    mean: torch.nn.Linear = torch.nn.utils.skip_init(  # type: ignore[no-untyped-call]
+        torch.nn.Linear, last.in_features, actions, device=str(last.weight.device)
+    )
     with torch.no_grad():
         mean.weight.copy_(last.weight.view(model.n_quantiles, actions, -1).mean(dim=0))
         mean.bias.copy_(last.bias.view(model.n_quantiles, actions).mean(dim=0))
@@ -63,13 +65,15 @@ def _finish(model: QRDQN) -> None:
     model.replay_buffer_class = None
 
 
-QRDQN_LEARNER: Learner[Any, Any] = replace(
-    DQN_LEARNER,
+QRDQN_LEARNER: Learner[QRDQNConfig, QRDQN] = Learner(
     algorithm=QRDQN,
     arguments=_arguments,
+    sales_at_once=lambda config, _sale: config.sales,
     first_layers=_first_layers,
     network=_network,
     start=_start,
-    prepare=lambda _model, _config: None,
     finish=_finish,
+    scales_by_lead=True,
+    log_interval=lambda config: config.sales,
+    extras=REPLAY_MEMORY,
 )
