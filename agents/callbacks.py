@@ -13,10 +13,10 @@ from agents.export import network_policy
 from agents.learner import GreedyNetwork
 from agents.start.paired_rewards import PairedSales
 from agents.start.reward_scale import Spread
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.quantities import ERROR_SHARE, MONEY_TERMS
 from flashsim.envs.reward import ConstraintConfig, RewardConfig, check_rewards
 from flashsim.envs.sb3 import FlashSaleVecEnv
-from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.evaluation.rollout import Rollout, play
 from flashsim.policies.bundle import Policy

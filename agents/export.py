@@ -16,9 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.learner import GreedyNetwork
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.features import observation_table
 from flashsim.envs.sb3 import make_sb3
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.errors import InputError
 from flashsim.policies.bundle import NetworkPolicy, save_policy
 from flashsim.policies.guardrails import Rails

@@ -11,18 +11,17 @@ from collections.abc import Sequence
 
 import torch
 
-from flashsim.envs.feature_groups import feature_set
-from flashsim.envs.features import observation_table
+from flashsim.envs.features import feature_set, observation_table
 from flashsim.scenarios.compiled import CompiledSale
 
 
 def show_only(first_layers: Sequence[torch.nn.Linear], sale: CompiledSale, chosen: str) -> None:
     """Let networks, fresh or not, that begin with ``first_layers`` see the feature set ``chosen`` alone."""
-    names = [feature.name for feature in observation_table(sale)]
-    seen = set(feature_set(names, chosen))
-    if len(seen) == len(names):
+    table = observation_table(sale)
+    seen = set(feature_set(table, chosen))
+    if len(seen) == len(table):
         return
-    shown = torch.tensor([float(name in seen) for name in names], device=first_layers[0].weight.device)
+    shown = torch.tensor([float(feature.name in seen) for feature in table], device=first_layers[0].weight.device)
     for layer in first_layers:
         with torch.no_grad():
             layer.weight.mul_(shown)

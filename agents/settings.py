@@ -14,9 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from flashsim.envs.feature_groups import feature_set
+from flashsim.envs.actions import ActionConfig
+from flashsim.envs.features import feature_set
+from flashsim.envs.heads import HEADS
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import HEADS, ActionConfig
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_whole
@@ -62,7 +63,7 @@ class AgentConfig:
     evaluations: int = 15
     """How often greedy play on separate training sales is measured; the best network is kept."""
     evaluation_sales: int = 512
-    heads: tuple[str, ...] = HEADS
+    heads: tuple[str, ...] = tuple(HEADS)
     """What it decides: any of discount, timing, capacity, admission."""
     per_product: bool = False
     """A discount (or step around the run-out price) for each product; false: one for all."""
@@ -88,7 +89,7 @@ class AgentConfig:
 
     observation: str = "engineered"
     """What its networks see: raw (what is counted), basic (and what is learned during the sale) or engineered (all: and
-    what joins these with the forecast); see ``flashsim.envs.feature_groups``."""
+    what joins these with the forecast); see ``flashsim.envs.features``."""
     max_discount: float = 1.0
     """Guard-rail, share: no deeper discount, neither in training nor of the exported policy."""
     min_servers: int = 0

@@ -33,7 +33,7 @@ from flashsim.errors import InputError
 from flashsim.policies.bundle import NetworkPolicy
 from flashsim.rules import Operations, RulePolicy, run_out_price
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.sim.parameters import check_whole
+from flashsim.sim.parameters import check_seed
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 _SELECTION = 2**31  # sales that choose the network to keep
@@ -157,7 +157,7 @@ def _rule_of(sale: CompiledSale, config: AgentConfig, operations: Operations | N
 def check_training(config: AgentConfig, *, seed: int) -> None:
     """InputError unless :func:`train` can train with ``config`` here."""
     learner_of(config)
-    check_whole("seed", seed, 0, 2**30 - 1)
+    check_seed(seed, bits=30)
     torch_device(config.device)
 
 

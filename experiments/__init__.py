@@ -1,4 +1,4 @@
-"""Programs: ``python -m experiments.{run,calibrate,train,play,evaluate,report,benchmark,price_truth,scoreboard}``."""
+"""Programs, of which ``python -m experiments`` lists all, a line each."""
 
 import sys
 from importlib import metadata

@@ -1,4 +1,4 @@
-"""Measure speed, memory and starts, beside the same sale written naively and a library of queues.
+"""Measure speed, memory and starts, beside a library of queues. (``python -m tests.naive_ratio``: beside a naive sale.)
 
 python -m experiments.benchmark
 python -m experiments.benchmark training     # see experiments.benchmarks.training
@@ -14,16 +14,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from experiments.benchmarks import training as benchmark_training
 from experiments.benchmarks.footprint import megabytes_of_sales, start_seconds, state_bytes
-from experiments.benchmarks.naive_env import NaiveSale
 from experiments.benchmarks.sale import PRODUCTS, SEGMENTS, make_sale
 from experiments.benchmarks.stopwatch import measure
 from experiments.launch.entry import dated, entry
@@ -33,7 +30,10 @@ from flashsim.errors import InputError
 from flashsim.files import write_json, write_table
 from flashsim.scenarios.compiled import CompiledSale
 
-NAIVE, SINGLE, QUEUE = "naive numpy env", "gymnasium.make", "Ciw, customers"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SINGLE, QUEUE = "gymnasium.make", "Ciw, customers"
 STEPS_A_TURN = 1_024  # of the clock
 
 
@@ -122,7 +122,7 @@ def queue_case() -> Callable[[], int]:
 
 
 def speed_table(config: BenchmarkConfig) -> pd.DataFrame:
-    """Speed of every case: one row each, with its ratio of CPU time to the naive env."""
+    """Speed of every case, one row each."""
     sale = make_sale()
     cases = {
         f"sales: {sales:,}, threads: {threads}": vector_case(sale, sales=sales, threads=threads)
@@ -130,17 +130,12 @@ def speed_table(config: BenchmarkConfig) -> pd.DataFrame:
         for threads in config.threads
     }
     cases[SINGLE] = single_case(gymnasium.make("flashsim/FlashSale-v0", scenario=sale))
-    cases[NAIVE] = single_case(NaiveSale(sale))
     if importlib.util.find_spec("ciw") is None:
         print("Ciw is not installed: its row is left out; install flashsim[dev] to see it.", flush=True)
     else:
         cases[QUEUE] = queue_case()
     speeds = measure(cases, seconds=config.seconds, repeats=config.repeats)
-    table = pd.DataFrame([{"case": name, **asdict(speed)} for name, speed in speeds.items()])
-    table["times_naive_cpu"] = table["per_cpu_second"] / speeds[NAIVE].per_cpu_second
-    table["times_naive_wall"] = table["per_second"] / speeds[NAIVE].per_second
-    table.loc[table["case"] == QUEUE, ["times_naive_cpu", "times_naive_wall"]] = np.nan  # another unit of work
-    return table
+    return pd.DataFrame([{"case": name, **asdict(speed)} for name, speed in speeds.items()])
 
 
 def scaling_table(config: BenchmarkConfig) -> tuple[pd.DataFrame, dict[str, float]]:
@@ -166,16 +161,17 @@ def scaling_table(config: BenchmarkConfig) -> tuple[pd.DataFrame, dict[str, floa
     return table, dict(zip(names, plane.tolist(), strict=True)) | {"r_squared": r_squared}
 
 
-def figure(speed: pd.DataFrame, scaling: pd.DataFrame, plane: dict[str, float], config: BenchmarkConfig) -> Figure:
+def figure(speed: pd.DataFrame, scaling: pd.DataFrame, plane: dict[str, float], config: BenchmarkConfig) -> "Figure":
     """Left: steps a second by sales and threads. Right: cost by products × segments."""
+    from matplotlib.figure import Figure
+
     drawing = Figure(figsize=(10.0, 4.0), layout="constrained")
     left, right = drawing.subplots(1, 2)
     wall = speed.set_index("case")["per_second"]
     batches = wall.to_numpy()[: len(config.sales) * len(config.threads)].reshape(len(config.sales), -1)
     for column, threads in enumerate(config.threads):
         left.plot(config.sales, batches[:, column], "o-", label=f"batch, threads: {threads}")
-    for name, style in ((SINGLE, "--"), (NAIVE, ":")):
-        left.axhline(wall[name], linestyle=style, color="0.4", label=name)
+    left.axhline(wall[SINGLE], linestyle="--", color="0.4", label=SINGLE)
     left.set(xscale="log", yscale="log", xlabel="sales in the batch", ylabel="steps a second")
     left.legend(frameon=False)
     right.plot(scaling["cells"], scaling["microseconds_cpu"], "o", label="measured")
@@ -216,14 +212,21 @@ def _save(
 ) -> None:
     write_table(path / "speed.csv", speed)
     write_table(path / "scaling.csv", scaling)
-    rows = [row.dropna().to_dict() for _, row in speed.iterrows()]
-    results = {"machine": machine(), "speed": rows, "scaling": scaling.to_dict("records"), "plane": plane, **facts}
+    results = {
+        "machine": machine(),
+        "speed": speed.to_dict("records"),
+        "scaling": scaling.to_dict("records"),
+        "plane": plane,
+        **facts,
+    }
     write_json(path / "benchmark.json", results)
     figure(speed, scaling, plane, config).savefig(path / "benchmark.png", dpi=120)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["training"]:
+        from experiments.benchmarks import training as benchmark_training
+
         sys.argv.pop(1)
         benchmark_training.main()
     else:

@@ -20,7 +20,7 @@ and prints the fit with its residuals; as times are measured, such a World diffe
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import yaml
@@ -30,15 +30,13 @@ from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.pipeline.compare import score_rows
 from experiments.pipeline.prepare import WorldConfig, call_uncalibrated, obtain_world, say, stage_progress
-from flashsim.calibration.refresh import refresh_world
-from flashsim.calibration.shop_tables import learn_world
-from flashsim.calibration.site import SiteRecords
-from flashsim.data.shop_folder import ShopMapping, read_mapping
-from flashsim.data.shop_tables import read_shop_tables
 from flashsim.errors import InputError
 from flashsim.files import write_json, write_table
 from flashsim.models.traffic.loopback import Load
 from flashsim.world import World, shipped_world
+
+if TYPE_CHECKING:
+    from flashsim.data.shop_folder import ShopMapping
 
 
 @dataclass(frozen=True)
@@ -103,6 +101,8 @@ def main(config: CalibrateConfig, folder: RunFolder) -> None:
 
 def world_of_complete_journey(config: CalibrateConfig, folder: RunFolder) -> World:
     """The full calibration, with its scores."""
+    from flashsim.calibration.site import SiteRecords
+
     if config.from_world is not None:
         raise InputError(
             f"from_world={config.from_world} needs new days: give them as data=csv data.folder=FOLDER, or leave it out"
@@ -118,6 +118,10 @@ def world_of_complete_journey(config: CalibrateConfig, folder: RunFolder) -> Wor
 
 def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFolder) -> World:
     """A World of a shop's own tables, or one refreshed with them."""
+    from flashsim.calibration.refresh import refresh_world
+    from flashsim.calibration.shop_tables import learn_world
+    from flashsim.data.shop_tables import read_shop_tables
+
     if config.from_world is not None and config.world.folder is not None:
         raise InputError(
             "from_world is the World to refresh, world.folder the one that a calibration rests on; give one"
@@ -162,8 +166,10 @@ def load_of(config: CalibrateConfig) -> Load | None:
     return config.latency if isinstance(config.latency, LoopbackConfig) else None
 
 
-def mapping_in(path: str | None) -> ShopMapping:
+def mapping_in(path: str | None) -> "ShopMapping":
     """The mapping in a YAML file; InputError when it cannot be read."""
+    from flashsim.data.shop_folder import ShopMapping, read_mapping
+
     if path is None:
         return ShopMapping()
     try:

@@ -37,16 +37,13 @@ from flashsim.evaluation.probes.importance import importance_table
 from flashsim.evaluation.probes.response_maps import RESPONSE_SALES, response_maps
 from flashsim.evaluation.records import save_rollouts
 from flashsim.evaluation.resampling import Contest
-from flashsim.evaluation.rollout import Rollout, check_policy, play
+from flashsim.evaluation.rollout import Rollout, action_config, check_policy, play
 from flashsim.evaluation.stats import bootstrap_means
 from flashsim.evaluation.tables import profile_table
 from flashsim.files import write_json, write_table, write_text
 from flashsim.policies.bundle import NetworkPolicy, load_policy
-from flashsim.report.english import FIGURES
-from flashsim.report.figures import LEAD, course, render
-from flashsim.report.response_figures import responses
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.sim.parameters import check_range, check_whole
+from flashsim.sim.parameters import check_range, check_seed, check_whole
 
 SHOWN = {
     "depth": "Discount",
@@ -78,7 +75,7 @@ class PlayConfig:
 
     def __post_init__(self) -> None:
         check_whole("sales", self.sales, 2, 10**9)
-        check_whole("seed", self.seed, 0, 2**62)
+        check_seed(self.seed, bits=62)
         check_whole("resamples", self.resamples, 100, 10**9)
         check_range("confidence", self.confidence, 0.01, 0.9999)
 
@@ -150,6 +147,8 @@ def kpi_frame(rollout: Rollout, config: PlayConfig) -> pd.DataFrame:
 
 def save(rollout: Rollout, kpis: pd.DataFrame, sale: CompiledSale, *, folder: RunFolder) -> None:
     """Write tables, rollout and picture."""
+    from flashsim.report.figures import LEAD, course, render
+
     sales = pd.DataFrame({"seed": rollout.seeds, "member": rollout.members} | rollout.totals)
     alone = Contest(
         (rollout,),
@@ -180,6 +179,10 @@ def save(rollout: Rollout, kpis: pd.DataFrame, sale: CompiledSale, *, folder: Ru
 
 def save_responses(sale: CompiledSale, policy: NetworkPolicy, config: PlayConfig, *, folder: RunFolder) -> None:
     """Write what the policy decides when: the tables and their picture."""
+    from flashsim.report.english import FIGURES
+    from flashsim.report.figures import render
+    from flashsim.report.response_figures import responses
+
     maps = response_maps(sale, policy, sales=min(config.sales, RESPONSE_SALES), seed=config.seed)
     for name, table in (("response_map", maps.stock_map), ("response_curves", maps.curves)):
         if len(table):
@@ -217,10 +220,11 @@ def _tell(policy: NetworkPolicy, sale: CompiledSale, kpis: pd.DataFrame, *, rail
     for kpi, row in zip(KPIS, kpis.to_dict("records"), strict=True):
         mean, low, high = (show(row[key], kpi.unit, currency=sale.currency) for key in ("mean", "low", "high"))
         print(f"{kpi.label:<36}{mean:>16}   [{low}, {high}]")
-    limits = [f"discounts of at most {policy.rails.max_discount:.0%}"] if policy.rails.max_discount < 1.0 else []
-    limits += [f"at least {policy.rails.min_servers} servers"] if policy.rails.min_servers else []
+    action = action_config(policy)
+    limits = [f"discounts of at most {action.max_discount:.0%}"] if action.max_discount < 1.0 else []
+    limits += [f"at least {action.min_servers} servers"] if action.min_servers else []
     told = f"they changed {rails['guarded']:,} of {rails['decisions']:,} choices"
-    if policy.rails.min_servers and policy.rails.capacity_head < 0:
+    if action.min_servers and not any(column.least_level for column in policy.rails.columns):
         told += " (what a scaler orders is cut in every tick, which is not counted)"
     print(f"\nGuard-rails: {' and '.join(limits)}; {told}" if limits else "\nNo guard-rails were set")
 

@@ -18,7 +18,6 @@ from typing import Any
 from agents.dqn.settings import DQNConfig
 from agents.learners import SETTINGS
 from agents.settings import AgentConfig
-from agents.training import check_training
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.pipeline.compare import (
@@ -92,6 +91,8 @@ class RunConfig:
 @entry("run", RunConfig, options={"learners": LEARNERS})
 def main(config: RunConfig, folder: RunFolder) -> None:
     """Run all stages, then print the verdict and where the report is."""
+    from agents.training import check_training
+
     if is_reference(config.scenario):
         raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; use experiments.train for it")
     trained = _trainings(config)

@@ -20,11 +20,9 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from agents.checkpoints import read_checkpoint
 from agents.learners import SETTINGS, settings_for
 from agents.ppo.settings import PPOConfig
 from agents.settings import AgentConfig
-from agents.training import check_training
 from experiments.launch.config import build, schema
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import CONFIG, RunFolder, read_run
@@ -61,6 +59,8 @@ class TrainConfig:
 @entry("train", TrainConfig, options={"agent": SETTINGS})
 def main(config: TrainConfig, folder: RunFolder) -> None:
     """Train, export, and on a reference sale say how far from the exact optimum the greedy policy is."""
+    from agents.training import check_training
+
     resume = None if config.resume is None else Path(config.resume)
     if resume is not None:
         config = stopped_config(resume, config)
@@ -114,6 +114,8 @@ def _sentence(policy: NetworkPolicy, *, sales: int) -> str:
 
 def stopped_config(stopped: Path, given: TrainConfig) -> TrainConfig:
     """The config of the training in ``stopped``; InputError when it left no checkpoint, or ``given`` says more."""
+    from agents.checkpoints import read_checkpoint
+
     if replace(given, resume=None, output="") != TrainConfig(agent=PPOConfig(), output=""):
         raise InputError(f"resume={stopped} takes the settings of that folder; leave all others but output away")
     try:

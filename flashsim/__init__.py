@@ -28,10 +28,10 @@ if TYPE_CHECKING:  # what type checkers and editors read; at run time the table 
     from flashsim.calibration.complete_journey import calibrate as calibrate
     from flashsim.calibration.refresh import refresh_world as refresh_world
     from flashsim.calibration.shop_tables import learn_world as learn_world
+    from flashsim.envs.actions import ActionConfig as ActionConfig
     from flashsim.envs.features import observation_table as observation_table
     from flashsim.envs.reward import RewardConfig as RewardConfig
     from flashsim.envs.sb3 import make_sb3 as make_sb3
-    from flashsim.envs.spaces import ActionConfig as ActionConfig
     from flashsim.evaluation.comparison import compare as compare
     from flashsim.evaluation.kpis import KPIS as KPIS
     from flashsim.evaluation.rollout import play as play
@@ -46,7 +46,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; at run time the table 
     from flashsim.world import shipped_world as shipped_world
 
 _MODULE_OF = {
-    "ActionConfig": "flashsim.envs.spaces",
+    "ActionConfig": "flashsim.envs.actions",
     "CompiledSale": "flashsim.scenarios.compiled",
     "KPIS": "flashsim.evaluation.kpis",
     "Policy": "flashsim.policies.bundle",

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.features import observation_table
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.policies.bundle import NetworkPolicy
 from flashsim.policies.guardrails import Rails
 from flashsim.reference import JointPolicy
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.sim.state import Decisions
 
 DISCOUNT = {"heads": ("discount",)}
 
@@ -89,9 +88,8 @@ class JointTablePolicy:
         left, *place = (np.rint(observation[:, columns[n]] * float(s)).astype(np.int64) for n, s in scales.items())
         state = (self.sale.ticks - left, *place)
         price_index, change = self.table.price_index[state], self.table.change[state]
-        return ActionCodec(self.sale, ActionConfig(**self.action)).encode(
-            Decisions(price_index[:, None], 0 * price_index, change, np.full(price_index.size, np.inf))
-        )
+        codec = ActionCodec(self.sale, ActionConfig(**self.action))
+        return codec.encode(codec.defaults(price_index.size)._replace(price_index=price_index[:, None], change=change))
 
 
 @dataclass(frozen=True)

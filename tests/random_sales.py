@@ -1,5 +1,6 @@
 """Random sales for tests of laws: any World, scenario and orders that the borders let through; one with all parts."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,12 +8,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from flashsim.scenarios import Calendar, Failures, Outage, Rush, Scenario
-from flashsim.sim.choice import ChoiceParams
+from flashsim.sim.choice import ChoiceArguments, ChoiceParams
 from flashsim.sim.engine import Batch
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.ledger import Ledger
+from flashsim.sim.parameters import as_arguments
 from flashsim.sim.servers import ServerParams
-from flashsim.sim.state import PUSH, RELEASE, REORDER, Decisions
+from flashsim.sim.state import PUSH, RELEASE, REORDER, Decisions, make_decisions
 from flashsim.sim.traffic import TrafficParams
 from flashsim.sim.waiting_room import OPEN, WaitingRoomParams
 from tests.worlds import make_scenario, make_world
@@ -172,21 +174,22 @@ def busy_orders() -> Decisions:
     draw, shape = np.random.default_rng(0), (TICKS, SALES)
     timing = draw.choice([0, 0, RELEASE, PUSH, REORDER], shape)
     cap = draw.choice([OPEN, 1.0, 0.6], shape)
-    return Decisions(draw.integers(0, 6, (*shape, PRODUCTS)), timing, draw.integers(-1, 2, shape), cap)
+    price_index, change = draw.integers(0, 6, (*shape, PRODUCTS)), draw.integers(-1, 2, shape)
+    return make_decisions(PRODUCTS, *shape)._replace(price_index=price_index, timing=timing, change=change, cap=cap)
 
 
 def quiet_orders() -> Decisions:
-    """Each sale at depths of its own throughout, doors open, nothing ordered."""
-    draw, shape = np.random.default_rng(1), (TICKS, SALES)
+    """Each sale at depths of its own throughout, all people let in, nothing ordered."""
+    draw = np.random.default_rng(1)
     price_index = np.tile(draw.integers(0, 6, (SALES, PRODUCTS)), (TICKS, 1, 1))
-    return Decisions(price_index, np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full(shape, OPEN))
+    return make_decisions(PRODUCTS, TICKS, SALES)._replace(price_index=price_index)
 
 
 def run(scenario: Scenario, orders: Decisions, *, one_unit: bool = False) -> dict[str, NDArray[Any]]:
     """The ledger, (tick, sale, …); with ``one_unit`` buyers want one unit, and as many come as before."""
     tables = scenario.compile().tables
     if one_unit:
-        tables = tables._replace(choice=tables.choice._replace(another_unit=0.0))
+        tables = tables._replace(choice=as_arguments(replace(scenario.choice, another_unit=0.0), ChoiceArguments))
     batch = Batch(tables, SALES, domain=0)
     batch.fill(batch.seed, np.arange(SALES, dtype=np.uint64))
     batch.open(np.ones(SALES, np.bool_))

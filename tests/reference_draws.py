@@ -1,4 +1,4 @@
-"""What a slow sale draws when it opens: how much its goods are liked, and when things fail."""
+"""What a slow sale draws when it opens: the frailties of its demand, and when things fail."""
 
 import math
 from random import Random

@@ -106,7 +106,7 @@ class Events(NamedTuple):
     waits: Waits
     answered: list[Person]
     refused: list[Person]
-    left: list[Person]
+    abandoned: list[Person]
     queue: list[Person]  # in order of arrival, those at servers first
 
 
@@ -127,14 +127,14 @@ class EventQueue:
         self.ahead: list[int] = []  # services that each visit that had to wait waited for
         self.answered: list[Person] = []
         self.refused: list[Person] = []
-        self.left: list[Person] = []
+        self.abandoned: list[Person] = []
         for place, person in enumerate(self.system):
             if place < self.servers:
                 self._start(person, 0.0)
             else:
                 self._wait(person, self._patience() if person.is_served else person.patience)
         for person in entering:
-            self._sale(self.random.random(), ARRIVES, person)
+            self._schedule(self.random.random(), ARRIVES, person)
         while self.heap and self.heap[0][0] < 1.0:
             time, _, kind, person = heapq.heappop(self.heap)
             (self._arrive, self._complete, self._leave)[kind](person, time)
@@ -142,21 +142,21 @@ class EventQueue:
             person.work = (person.completion - 1.0) * self.speed if person.is_served else person.work
             person.patience -= 1.0
         waits = self._waits(len(entering) - len(self.refused))
-        return Events(waits, self.answered, self.refused, self.left, self.system)
+        return Events(waits, self.answered, self.refused, self.abandoned, self.system)
 
     def _patience(self) -> float:
         return self.random.expovariate(1.0) * float(self.params.patience_ticks)
 
-    def _sale(self, time: float, kind: int, person: Person) -> None:
+    def _schedule(self, time: float, kind: int, person: Person) -> None:
         heapq.heappush(self.heap, (time, next(self.number), kind, person))
 
     def _start(self, person: Person, time: float) -> None:
         person.is_served, person.completion = True, time + person.work / self.speed
-        self._sale(person.completion, COMPLETES, person)
+        self._schedule(person.completion, COMPLETES, person)
 
     def _wait(self, person: Person, until: float) -> None:
         person.is_served, person.patience = False, until
-        self._sale(until, LEAVES, person)
+        self._schedule(until, LEAVES, person)
 
     def _arrive(self, person: Person, time: float) -> None:
         waiting = len(self.system) - self.servers
@@ -180,7 +180,7 @@ class EventQueue:
     def _leave(self, person: Person, _: float) -> None:
         if not person.is_served:
             self.system.remove(person)
-            self.left.append(person)
+            self.abandoned.append(person)
 
     def _waits(self, admitted: int) -> Waits:
         """The law that has the mean of the waits of this tick and, where all wait, their spread."""

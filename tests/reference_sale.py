@@ -1,7 +1,7 @@
 """The slow reference: a sale in plain Python, one person and one unit at a time.
 
 Written from the equations that the parts of ``flashsim/sim`` state, not from their code, to be compared with them in
-distribution. Everybody is a :class:`Person` who arrives, tells others, waits, is answered or fails, tries again,
+distribution. Everybody is a :class:`Person` who arrives, brings others, waits, is answered or fails, tries again,
 chooses, watches and comes back; every unit asked for is a :class:`Cart`. Where the simulator draws a count, here each
 person draws; where it sums rates (sharing), here each person has offspring of their own. What is a law of the tick (the
 services of a tick, the law of its waits) is a law of the tick here too. ``is_event_by_event`` is an ordinary
@@ -51,7 +51,7 @@ class ReferenceSale:
     tables: SaleTables
     random: Random
     now: int = 0
-    coming: dict[tuple[int, int, int], int] = field(default_factory=dict)  # tick, family, segment: friends told
+    coming: dict[tuple[int, int, int], int] = field(default_factory=dict)  # tick, family, segment: friends to come
     usual: dict[tuple[int, int], float] = field(default_factory=dict)  # family, segment: ȳ
     debt: dict[tuple[int, int], float] = field(default_factory=dict)  # family, segment
     friends: dict[tuple[int, int], float] = field(default_factory=dict)  # family, segment: y
@@ -132,34 +132,34 @@ class ReferenceSale:
         released = [0] * self.products
         if is_due or is_early:
             released = [int(units) for units in tables.wave_units[self.next_wave]]
-            self.unreleased = [left - units for left, units in zip(self.unreleased, released, strict=True)]
+            self.unreleased = [held - units for held, units in zip(self.unreleased, released, strict=True)]
             self.next_wave += 1
         facts["ordered"] = [0] * self.products
         if timing == REORDER and len(self.lots) < budget:
             self.lots.append(self.now + tables.stock.lead_time)
             facts["ordered"] = [int(units) for units in tables.lot_units]
-        come = self.lots.count(self.now)
-        facts["released"] = [units + come * int(lot) for units, lot in zip(released, tables.lot_units, strict=True)]
-        self.available = [left + units for left, units in zip(self.available, facts["released"], strict=True)]
+        arrived = self.lots.count(self.now)
+        facts["released"] = [units + arrived * int(lot) for units, lot in zip(released, tables.lot_units, strict=True)]
+        self.available = [on_sale + units for on_sale, units in zip(self.available, facts["released"], strict=True)]
         is_sent = timing == PUSH and self.pushes_left > 0
         self.pushes_left -= is_sent
-        left = self.push_goodwill * 0.5 ** (1.0 / tables.traffic.push_half_life)
-        self.push_goodwill = left + (1.0 - left) * is_sent
+        faded = self.push_goodwill * 0.5 ** (1.0 / tables.traffic.push_half_life)
+        self.push_goodwill = faded + (1.0 - faded) * is_sent
         facts["pushes"], facts["early_releases"] = float(is_sent), float(is_early)
         wanted = self.levels[-1] + orders.change
         self.levels.append(min(max(wanted, params.min_servers), params.max_servers))
         facts["projected"] += float(self.levels[-1] != wanted)
         first = max(0, len(self.levels) - 1 - params.lag - params.drain_ticks)
         last = max(0, len(self.levels) - 1 - params.lag)
-        there = max(self.levels[first : last + 1])  # working or not
-        self.in_force = math.floor(tables.failures.pool_left * there) if self.now in self.fails["pool"] else there
+        present = max(self.levels[first : last + 1])  # working or not
+        self.in_force = math.floor(tables.failures.pool_left * present) if self.now in self.fails["pool"] else present
         self.capacity = params.service_rate * self.in_force * self.health
         facts["servers"] = self.in_force
-        facts["servers_billed"] = max(self.levels[first:]) if params.pays_while_booting else there
+        facts["servers_billed"] = max(self.levels[first:]) if params.pays_while_booting else present
         facts["server_cost"] = params.cost * facts["servers_billed"]
 
     def _arrive(self, orders: Decision, facts: dict[str, Any]) -> list[Person]:
-        """Everybody new: who come anyway, who come for the offer, and the friends that earlier ones told."""
+        """Everybody new: who comes anyway, who comes for the offer, and the friends whom earlier visitors bring."""
         params, conversion = self.tables.traffic, float(self.tables.conversion[self.member])
         surge = self.tables.failures.traffic_factor if self.now in self.fails["traffic"] else 1.0
         rates = surge * self.tables.rate[self.now, :, :, :, self.member].astype(np.float64)
@@ -190,14 +190,14 @@ class ReferenceSale:
         return people
 
     def _come(self, family: int, segment: int, mean: float) -> int:
-        """People of a family who come now; each tells others, who come after a geometric delay."""
+        """People of a family who come now; each brings others, who come after a geometric delay."""
         params = self.tables.traffic
         stays, ratio = math.exp(-1.0 / params.sharing_delay), params.sharing_ratio
         usual = self.usual.get((family, segment), 0.0)
-        told = self.coming.pop((self.now, family, segment), 0)
+        brought = self.coming.pop((self.now, family, segment), 0)
         open_mean = mean - usual - self.debt.get((family, segment), 0.0)
         self.debt[family, segment], immigrants = max(0.0, -open_mean), max(0.0, open_mean)
-        count = told + poisson(self.random, immigrants)
+        count = brought + poisson(self.random, immigrants)
         friends = self.friends.get((family, segment), 0.0)
         self.expected += immigrants + friends
         self.friends[family, segment] = stays * friends + ratio * (1.0 - stays) * count
@@ -232,8 +232,8 @@ class ReferenceSale:
             self.expected = min(places, self.expected)
         entering, waiting = evenly(self.random, self.room, places)
         more, new = evenly(self.random, people, places - len(entering))
-        left, waiting = self.split(waiting, -math.expm1(-1.0 / self.tables.room.room_patience))
-        facts["abandoned"] += len(left)
+        abandoned, waiting = self.split(waiting, -math.expm1(-1.0 / self.tables.room.room_patience))
+        facts["abandoned"] += len(abandoned)
         self.room = waiting + new
         return entering + more
 
@@ -254,14 +254,14 @@ class ReferenceSale:
         if params.is_event_by_event:
             speed = params.service_rate * self.health
             queue = EventQueue(self.random, params, self.in_force, speed, self.queue)
-            waits, answered, refused, left, self.queue = queue.play(entering)
+            waits, answered, refused, abandoned, self.queue = queue.play(entering)
         else:
             answered, waiting = evenly(self.random, self.queue + entering, poisson(self.random, self.capacity))
             most = params.queue_limit * self.in_force if params.queue_limit else len(waiting)
             after, use = min(len(waiting), most) if self.in_force else len(waiting), self.expected
             waits = waits_of_tick(params, self.in_force, self.capacity, before=before, expected=use, after=after)
             waiting, refused = evenly(self.random, waiting, most)
-            left, self.queue = self.split(waiting, -math.expm1(-1.0 / params.patience_ticks))
+            abandoned, self.queue = self.split(waiting, -math.expm1(-1.0 / params.patience_ticks))
         longest = params.timeout_s - params.unloaded_latency_s
         served: list[Person] = []
         failed = list(refused)
@@ -271,7 +271,7 @@ class ReferenceSale:
         self.retrying += again
         facts["errors"] = len(failed)
         facts["given_up"] += len(lost)
-        facts["abandoned"] += len(left)
+        facts["abandoned"] += len(abandoned)
         endured = self._note_waits(waits, facts)
         return served, math.exp(-params.latency_sensitivity * endured)
 
@@ -341,7 +341,7 @@ class ReferenceSale:
         for cart in self.carts:
             back[cart.product] += math.isnan(cart.price) and cart.due <= self.now
         self.carts = [cart for cart in self.carts if not (math.isnan(cart.price) and cart.due <= self.now)]
-        self.available = [left + units for left, units in zip(self.available, back, strict=True)]
+        self.available = [on_sale + units for on_sale, units in zip(self.available, back, strict=True)]
         return back
 
     def _collect(self, is_due: Callable[[Cart], bool]) -> list[Cart]:

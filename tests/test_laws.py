@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.scenarios import Scenario
 from flashsim.sim.choice import ChoiceParams
@@ -62,7 +62,7 @@ def assert_units_are_conserved(batch: Batch, ledger: Ledger, ordered: NDArray[np
 def outside(batch: Batch) -> NDArray[np.int64]:
     """People who left without a purchase and of whom some may come back (sale,)."""
     choice = batch.state.choice
-    return np.asarray(batch.rows(choice.left + choice.watching).sum(axis=1))
+    return np.asarray(batch.rows(choice.departed + choice.watching).sum(axis=1))
 
 
 def assert_people_are_conserved(before: Ledger | None, ledger: Ledger, *, limit: int) -> None:
@@ -101,8 +101,8 @@ def assert_possible(batch: Batch, ledger: Ledger) -> None:
         if name != "salvage":
             assert (field >= -1e-9).all(), name
     servers, failures = batch.tables.servers, batch.tables.failures
-    works = failures.pool_left if failures.ticks[POOL_FAILS] else 1.0
-    assert (ledger.servers >= np.floor(works * servers.min_servers)).all()
+    availability = failures.pool_left if failures.ticks[POOL_FAILS] else 1.0
+    assert (ledger.servers >= np.floor(availability * servers.min_servers)).all()
     assert (ledger.servers <= servers.max_servers).all()
     assert (ledger.servers_billed >= ledger.servers).all()
     assert ((ledger.health > 0.0) & (ledger.health <= 1.0)).all()
@@ -198,7 +198,7 @@ def started(scenario: Scenario, seed: int, ticks: int) -> Batch:
 def test_more_servers_never_raise_latency(
     seed: int, ticks: int, more: int, service_rate: float, population: float, queue_limit: int, collapse_load: float
 ) -> None:
-    """In one tick, from the same state and arrivals, with open doors: caps follow the servers."""
+    """In one tick, from the same state and arrivals, without caps, for they follow the servers."""
     servers = ServerParams(
         service_rate=service_rate,
         start_servers=3,

@@ -131,7 +131,7 @@ def everything(*, has_frailty: bool) -> Scenario:
 
 
 def no_frills(**changes: Any) -> Scenario:
-    """Open doors, no retries, no collapse; ``changes`` replace fields."""
+    """No queue limit, no retries, no collapse; ``changes`` replace fields."""
     servers = replace(
         CROWDED, queue_limit=0, retry_share=0.0, collapse_load=0.0, drain_ticks=0, pays_while_booting=False
     )
@@ -159,7 +159,7 @@ def talk_of_the_town() -> Scenario:
 
 
 def fading_news() -> Scenario:
-    """Offers become worse, so that more friends come than are usual; the pool and the doors fail altogether."""
+    """Offers become worse, so that more friends come than are usual; the whole pool fails, so caps let nobody in."""
     return no_frills(
         traffic=TrafficParams(sharing_ratio=0.8, sharing_delay=2.0, goodwill_share=0.5, goodwill_half_life=1.0),
         failures=Failures(pool=Outage(5, 2), pool_lost=1.0, traffic=Outage(2, 2), traffic_factor=3.0),
@@ -201,7 +201,7 @@ def solvable() -> CompiledSale:
 
 
 def one_product(orders: list[Decision]) -> list[Decision]:
-    """The same for the first product alone, with open doors."""
+    """The same for the first product alone, without caps."""
     return [each._replace(price_index=each.price_index[:1], cap=OPEN) for each in orders]
 
 
@@ -372,7 +372,7 @@ def test_where_nobody_comes_both_are_equal(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("scenario", [everything(has_frailty=True), talk_of_the_town(), fading_news()], ids=range(3))
 def test_health_and_waits_follow_from_the_people_of_the_tick(scenario: Scenario) -> None:
-    """Exactly, with open doors and no limit of the queue: the mean of long waits tells what the tick expected."""
+    """Exactly, without caps and queue limit: the mean of long waits shows what the tick expected."""
     servers = replace(scenario.servers, queue_limit=0)
     tables = replace(scenario, servers=servers).compile().tables
     fast = played_fast(tables, schedule(has_caps=False), sales=100)

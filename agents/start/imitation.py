@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from agents.settings import AgentConfig
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.scalers import MOST_UTILIZATION
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.planning import SEARCH_SEED, Field
 from flashsim.rules import RulePolicy

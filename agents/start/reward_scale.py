@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from agents.start.imitation import InOwnActions
 from agents.start.paired_rewards import PairedSales
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.reward import ConstraintConfig, RewardConfig, check_rewards
 from flashsim.envs.sb3 import make_sb3
-from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import consecutive_seeds
 from flashsim.rules import RulePolicy
 from flashsim.scenarios.compiled import CompiledSale

@@ -16,12 +16,9 @@ from dataclasses import dataclass, field
 from statistics import median
 
 import pandas as pd
-import torch
-from torch.distributions import Distribution
 
 from agents.ppo.settings import TensorPPOConfig
 from agents.settings import Device
-from agents.training import make_model, torch_device
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder, machine
 from flashsim.errors import InputError
@@ -65,6 +62,10 @@ class DevicesConfig:
 
 def decisions_a_second(sale: CompiledSale, agent: TensorPPOConfig, *, iterations: int) -> float:
     """Decisions trained on in a second of wall time, after a first rollout and its update."""
+    import torch
+
+    from agents.training import make_model
+
     model = make_model(sale, agent, seed=0, scale=1.0)
     model.learn(1)
     started, before = time.perf_counter(), model.num_timesteps
@@ -110,6 +111,11 @@ def break_even(table: pd.DataFrame) -> dict[int, int | None]:
 @entry("benchmark_devices", DevicesConfig)
 def main(config: DevicesConfig, folder: RunFolder) -> None:
     """Measure, print and save."""
+    import torch
+    from torch.distributions import Distribution
+
+    from agents.training import torch_device
+
     torch_device(Device.cuda)  # refuses where there is none
     torch.set_num_threads(config.agent.torch_threads)
     Distribution.set_default_validate_args(False)

@@ -50,7 +50,7 @@ def make_world(products: int = PRODUCTS, segments: int = SEGMENTS) -> World:
 
 
 def make_sale(products: int = PRODUCTS, segments: int = SEGMENTS) -> CompiledSale:
-    """The evening sale of two hours on that World, with every part on: doors, lots, several units, limits, collapse."""
+    """The evening sale of two hours on that World, with every part on: caps, lots, several units, limits, collapse."""
     sale = grocery_evening(make_world(products, segments))
     return replace(
         sale,

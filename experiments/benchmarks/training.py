@@ -6,7 +6,7 @@
 
 *As it comes*: ``PPO("MlpPolicy", DummyVecEnv([…] * 8))``, or DQN, with every setting at its default, on eight single
 envs. DQN's exploration falls with the length of its training, so it is given as many decisions as ours.
-*Ours*: ``TensorPPO``, ``PPO`` or ``DQN`` with the settings of ``agents.settings`` on the native batch. The return to
+*Ours*: ``TensorPPO``, ``PPO`` or ``DQN`` with the settings of ``agents.learners`` on the native batch. The return to
 reach is a share of what ours has converged to (greedy play at the end, median over the seeds). One greedy evaluator
 serves both, on the same sales; its time counts for neither. CPU time of all threads is compared, for wall time depends
 on what else the machine does; the load average stands beside it. A stock training that does not get there in
@@ -19,44 +19,31 @@ import io
 import os
 import pstats
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
-from stable_baselines3 import DQN, PPO
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import DummyVecEnv
-from torch.distributions import Distribution
 
 from agents.dqn.settings import DQNConfig
-from agents.export import network_policy
-from agents.learner import GreedyNetwork
 from agents.learners import learner_of
-from agents.ppo.entropy import EntropySchedule
 from agents.ppo.settings import PPOConfig, TensorPPOConfig
 from agents.settings import SEEDS_PER_RUN, AgentConfig
-from agents.start.reward_scale import reward_scale
-from agents.training import check_training, make_model
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder, machine
 from flashsim.envs.single import FlashSaleEnv
-from flashsim.envs.spaces import ActionConfig
 from flashsim.errors import InputError
-from flashsim.evaluation.rollout import play
 from flashsim.files import write_json, write_table, write_text
 from flashsim.reference import REFERENCE_SALES
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_whole
 
+if TYPE_CHECKING:
+    from stable_baselines3.common.callbacks import BaseCallback
+
 RACERS = {"ppo": PPOConfig, "tensor_ppo": TensorPPOConfig, "dqn": DQNConfig}
 OURS, STOCK = "ours", "stock settings, 8 single envs"
 STOCK_ENVS = 8
-EVALUATION_SEED = 2**61
-_BETWEEN = 4_096
-"""Decisions between two evaluations, at least; PPO is evaluated after each of its rollouts, which are longer."""
 _FOREVER = 10**9
 
 
@@ -87,64 +74,20 @@ class TrainingSpeedConfig:
         check_range("most_cpu_s", self.most_cpu_s, 0.0, 1e6)
 
 
-class TimedGreedy(BaseCallback):
-    """Notes what greedy play earns after how much CPU time of training; ends the training at a return or a time."""
-
-    def __init__(
-        self,
-        sale: CompiledSale,
-        action: ActionConfig,
-        *,
-        network: Callable[[Any], GreedyNetwork],
-        sales: int,
-        enough: float,
-        most_cpu_s: float,
-    ) -> None:
-        super().__init__()
-        self.sale, self.action, self.sales, self.network = sale, asdict(action), sales, network
-        self.enough, self.most_cpu_s = enough, most_cpu_s
-        self.curve: list[dict[str, float]] = []
-        self._spent = 0.0  # CPU seconds of evaluations
-        self._next = 0  # decisions before the next evaluation
-
-    def _on_training_start(self) -> None:
-        self._started = time.process_time()
-
-    def _on_rollout_start(self) -> None:
-        if self.num_timesteps >= self._next:
-            self.measure()
-            self._next = self.num_timesteps + _BETWEEN
-
-    def _on_step(self) -> bool:
-        last = self.curve[-1]
-        return last["profit"] < self.enough and last["cpu_s"] < self.most_cpu_s
-
-    def measure(self) -> None:
-        """Play greedily, off the clock."""
-        before = time.process_time()
-        network = self.network(self.model)
-        policy = network_policy(network, self.sale, name="candidate", action=self.action, training={})
-        profit = play(self.sale, policy, sales=self.sales, seed=EVALUATION_SEED).totals["profit"].mean()
-        cpu_s = before - self._started - self._spent
-        self.curve.append({"steps": self.model.num_timesteps, "cpu_s": cpu_s, "profit": float(profit)})
-        self._spent += time.process_time() - before
-
-
 def learn_ours(sale: CompiledSale, config: AgentConfig, *, seed: int, sales: int) -> list[dict[str, float]]:
     """Train to the end; the curve of greedy play. The measuring of the reward's scale is on the clock."""
+    from agents.ppo.entropy import EntropySchedule
+    from agents.start.reward_scale import reward_scale
+    from agents.training import make_model
+    from experiments.benchmarks.timed_greedy import TimedGreedy
+
     first = seed * SEEDS_PER_RUN
     before = time.process_time()
     scale = reward_scale(sale, config.action(sale), seed=first)
     model = make_model(sale, config, seed=first, scale=scale)
     made = time.process_time() - before
-    timed = TimedGreedy(
-        sale,
-        config.action(sale),
-        network=learner_of(config).network,
-        sales=sales,
-        enough=np.inf,
-        most_cpu_s=np.inf,
-    )
+    network = learner_of(config).network
+    timed = TimedGreedy(sale, config.action(sale), network=network, sales=sales, enough=np.inf, most_cpu_s=np.inf)
     callbacks: list[BaseCallback] = [timed]
     if isinstance(config, PPOConfig):
         callbacks.append(EntropySchedule(config.entropy, until=config.entropy_until))
@@ -157,6 +100,11 @@ def learn_stock(
     sale: CompiledSale, config: AgentConfig, *, seed: int, sales: int, enough: float, most_cpu_s: float
 ) -> list[dict[str, float]]:
     """Train with stock settings until ``enough`` or ``most_cpu_s``; the curve of greedy play."""
+    from stable_baselines3 import DQN, PPO
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    from experiments.benchmarks.timed_greedy import TimedGreedy
+
     action = config.action(sale)
     env = DummyVecEnv([lambda: FlashSaleEnv(sale, action=action)] * STOCK_ENVS)
     algorithm, steps = (DQN, config.steps) if isinstance(config, DQNConfig) else (PPO, _FOREVER)
@@ -226,6 +174,11 @@ def ratio_of(table: pd.DataFrame) -> tuple[float, bool]:
 @entry("benchmark_training", TrainingSpeedConfig, options={"agent": RACERS})
 def main(config: TrainingSpeedConfig, folder: RunFolder) -> None:
     """Measure, print and save."""
+    import torch
+    from torch.distributions import Distribution
+
+    from agents.training import check_training
+
     check_training(config.agent, seed=config.seeds)
     torch.set_num_threads(config.agent.torch_threads)
     Distribution.set_default_validate_args(False)
@@ -244,6 +197,8 @@ def main(config: TrainingSpeedConfig, folder: RunFolder) -> None:
 
 def _warm_up(sale: CompiledSale, agent: AgentConfig) -> None:
     """Whatever happens only once: compiled code is loaded, libraries allocate."""
+    from agents.training import make_model
+
     model = make_model(sale, agent, seed=0, scale=1.0)
     model.learn(1)
     learn_stock(sale, agent, seed=0, sales=2, enough=-np.inf, most_cpu_s=0.0)

@@ -18,10 +18,14 @@ A program is a frozen dataclass, the one place where its default values are writ
         main()
 
 and ``conf/train.yaml``, which holds only what differs from the dataclass and begins with
-``defaults: [program, agent: ppo, _self_]``. An option of a group is a file (``conf/scenario/evening.yaml`` with keys of
-the field ``scenario``) or, through ``options``, a dataclass that extends the field's type; a file may start from such a
-one (``defaults: [ppo, _self_]``). Of a group whose field is a dict, several options are chosen by name
+``defaults: [program, agent: ppo, _self_]``. An option of a group is a file (``conf/reward/revenue.yaml``) or, through
+``options``, a dataclass that extends the field's type; a file may start from such a one (``defaults: [ppo, _self_]``).
+A field of an ``OpenConfig`` (``scenario``) checks its own keys, at any depth; ``scenario=NAME`` sets the key that it
+calls its choice. Of a group whose field is a dict, several options are chosen by name
 (``experiments.launch.several``), and an option may be a dataclass with values of its own.
+
+The file of a program is quick to import, so that ``--help`` is: what is heavy (torch, scipy.stats, matplotlib) is
+imported inside the functions that work with it.
 
 What cannot be used (an unknown key, an ill-typed value, an InputError from anywhere) ends as one sentence on standard
 error and exit code 2, and leaves no folder behind that holds no results; Ctrl-C ends with 130; any other exception is a
@@ -33,7 +37,9 @@ import inspect
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -44,8 +50,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.launch.config import build, explain, schema
+from experiments.launch.config import OpenConfig, build, open_parts, schema, whole_text
 from experiments.launch.outputs import RunFolder, start_run
+from experiments.launch.refusals import Given, explain
 from experiments.launch.several import groups_of_several, spelled_out
 from flashsim.errors import InputError
 
@@ -75,11 +82,11 @@ def entry(
             groups = options or {}
             module = function.__globals__["__spec__"].name
             docstring = function.__globals__["__doc__"] or name
-            story = help_text(name, docstring, module=module, options=groups, conf=conf)
+            story = help_text(name, config_type, docstring, module=module, options=groups, conf=conf)
             store_schemas(name, config_type, options=groups, story=story)
             try:
-                sys.argv = [sys.argv[0], *spelled_out(sys.argv[1:], groups_of_several(config_type))]  # Hydra reads it
-                run_with_hydra(name, function, module=module, conf=conf)
+                with choices_written_out(config_type):
+                    run_with_hydra(name, function, module=module, conf=conf)
             except InputError as error:
                 print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
                 sys.exit(2)
@@ -92,15 +99,44 @@ def entry(
     return decorate
 
 
-def help_text(name: str, docstring: str, *, module: str, options: Mapping[str, Mapping[str, Any]], conf: Path) -> str:
-    """What ``--help`` prints before all settings: the docstring of the program, and the groups that it takes."""
+@contextmanager
+def choices_written_out(config_type: type) -> Iterator[None]:
+    """Within the block ``PART=VALUE`` on the command line reads ``PART.choice=VALUE``, for each open part.
+
+    Groups of several options are written as Hydra knows them. It reads the command line from ``sys.argv`` alone.
+    """
+    given, parts = sys.argv, open_parts(config_type)
+    arguments = spelled_out(given[1:], groups_of_several(config_type))
+    sys.argv = [given[0], *(_written_out(argument, parts) for argument in arguments)]
+    try:
+        yield
+    finally:
+        sys.argv = given
+
+
+def _written_out(argument: str, parts: Mapping[str, type[OpenConfig]]) -> str:
+    name, is_setting, value = argument.partition("=")
+    if name in parts and is_setting and not value.startswith("{"):
+        return f"{name}.{parts[name].choice}={value}"
+    return argument
+
+
+def help_text(
+    name: str, config_type: type, docstring: str, *, module: str, options: Mapping[str, Mapping[str, Any]], conf: Path
+) -> str:
+    """What ``--help`` prints before all settings: the docstring of the program, its groups and its open parts."""
     defaults = OmegaConf.select(OmegaConf.load(conf / f"{name}.yaml"), "defaults") or []
-    lines = [inspect.cleandoc(docstring), ""]
-    groups = [(str(group), item[group]) for item in defaults if isinstance(item, DictConfig) for group in item]
-    for group, chosen in groups:
+    lines, parts = [inspect.cleandoc(docstring), ""], open_parts(config_type)
+    groups = [group for item in defaults if isinstance(item, DictConfig) for group in map(str, item)]
+    several = groups_of_several(config_type)
+    for group in (group for group in groups if group not in parts):
         files = {path.relative_to(conf / group).with_suffix("").as_posix() for path in (conf / group).rglob("*.yaml")}
-        value = "[NAME,…]" if OmegaConf.is_list(chosen) else "NAME"
+        value = "[NAME,…]" if group in several else "NAME"
         lines.append(f"{group}={value}: {', '.join(sorted(files | options.get(group, {}).keys()))}")
+    for part, kind in parts.items():
+        lines += [
+            textwrap.fill(line, 120, subsequent_indent="    ", break_on_hyphens=False) for line in kind.help(part)
+        ]
     lines += [
         "",
         f"All settings, KEY=VALUE, and what they are by default (explained in {module.replace('.', '/')}.py):",
@@ -136,10 +172,11 @@ def store_schemas(name: str, config_type: type, *, options: Mapping[str, Mapping
 def run_with_hydra(name: str, function: Callable[[Any, RunFolder], None], *, module: str, conf: Path) -> None:
     """Run ``function`` once, or for each job of a sweep; config errors are raised as InputError."""
     failures: list[Exception] = []
+    given = Given(sys.argv[1:], conf, name)
 
     def job(config: DictConfig) -> None:
         try:
-            run_job(function, config, module=module, conf=conf)
+            run_job(function, config, module=module, given=given)
         except Exception as error:
             job = HydraConfig.get()
             if job.mode == RunMode.MULTIRUN:
@@ -154,18 +191,18 @@ def run_with_hydra(name: str, function: Callable[[Any, RunFolder], None], *, mod
     except Exception as error:
         if any(note.startswith(FROM_JOB) for note in getattr(error, "__notes__", ())):
             raise
-        _raise_as_input_error(error, conf)
+        _raise_as_input_error(error, given)
     if failures:
         raise failures[0]
 
 
-def run_job(function: Callable[[Any, RunFolder], None], config: DictConfig, *, module: str, conf: Path) -> None:
+def run_job(function: Callable[[Any, RunFolder], None], config: DictConfig, *, module: str, given: Given) -> None:
     """Build the typed config, open the run's folder, run, and close the folder."""
     try:
         typed = build(config)
-        text = OmegaConf.to_yaml(config, resolve=True)
+        text = whole_text(config, typed)
     except OmegaConfBaseException as error:
-        _raise_as_input_error(error, conf)
+        _raise_as_input_error(error, given)
     job = HydraConfig.get()
     target = Path(config.output)
     if job.mode == RunMode.MULTIRUN:
@@ -180,8 +217,8 @@ def run_job(function: Callable[[Any, RunFolder], None], config: DictConfig, *, m
     folder.finish()
 
 
-def _raise_as_input_error(error: Exception, conf: Path) -> NoReturn:
-    sentence = explain(error, arguments=sys.argv[1:], conf=conf)
+def _raise_as_input_error(error: Exception, given: Given) -> NoReturn:
+    sentence = explain(error, given)
     if sentence is None:
         raise error
     raise InputError(sentence) from error

@@ -25,11 +25,9 @@ from flashsim.evaluation.rollout import Rollout, play
 from flashsim.evaluation.trainings import trainings_rows, trainings_table
 from flashsim.files import UNSTATED_FORMAT, check_format, read_json, write_json, write_table
 from flashsim.policies.bundle import Policy
-from flashsim.report import write_report
-from flashsim.report.fidelity import uncalibrated_passage
 from flashsim.rules import HUMAN_TEAM
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.sim.parameters import check_range, check_whole
+from flashsim.sim.parameters import check_range, check_seed, check_whole
 from flashsim.world import World
 
 EVALUATION_FILE = "evaluation.json"
@@ -57,7 +55,7 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         check_whole("sales", self.sales, 2, 10**9)
-        check_whole("seed", self.seed, 0, 2**62)
+        check_seed(self.seed, bits=62)
         check_whole("threads", self.threads, 1, 10_000)
         check_whole("resamples", self.resamples, 100, 10**9)
         check_range("confidence", self.confidence, 0.01, 0.9999)
@@ -198,6 +196,9 @@ def _compare_with_team(
 
 def report(evaluation: Path, folder: Path) -> Comparison:
     """Compare the policies of the evaluation in ``evaluation`` and write the report to ``folder``."""
+    from flashsim.report import write_report
+    from flashsim.report.fidelity import uncalibrated_passage
+
     settings, context = _read_evaluation(evaluation / EVALUATION_FILE)
     rollouts = load_rollouts(evaluation / ROLLOUTS)
     try:

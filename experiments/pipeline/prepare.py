@@ -1,28 +1,26 @@
-"""The stages before an evaluation: World, sale, trained policies, baselines; and their configs."""
+"""The stages before an evaluation: World, sale, trained policies, baselines; and their configs.
+
+Quick to import, for the file of every program imports it: what learns or calibrates is imported where it is called.
+"""
 
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
 from agents.bandits import BANDITS
-from agents.export import export
 from agents.settings import AgentConfig
-from agents.training import train
+from experiments.launch.config import OpenConfig
 from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress_meter
-from flashsim.calibration.complete_journey import FULL, QUICK, calibrate
-from flashsim.calibration.site import SiteRecords
-from flashsim.data.sources import complete_journey
-from flashsim.data.subsets import HALF_YEARS, view_of
 from flashsim.errors import InputError
 from flashsim.evaluation.limits.exact import exact_value
 from flashsim.evaluation.probes.closure import closure_table
@@ -31,9 +29,15 @@ from flashsim.planning import BASELINES, SEARCH_SEED, Field
 from flashsim.policies.bundle import NetworkPolicy, Policy
 from flashsim.reference import REFERENCE_SALES, ReferenceSale, solve, table_file
 from flashsim.rules import Operations
-from flashsim.scenarios import Scenario, check_scenario_name, scenario_named
+from flashsim.scenarios import SCENARIOS, Scenario
+from flashsim.scenarios.changes import typed_changes
 from flashsim.scenarios.compiled import CompiledSale
+from flashsim.scenarios.files import SUFFIXES, read_scenario_file, scenario_on
+from flashsim.settings import admits_null, group_type, hints_of, keys, nearest, overlaid, parts, plain
 from flashsim.world import World
+
+if TYPE_CHECKING:
+    from flashsim.calibration.site import SiteRecords
 
 RIVALS = BASELINES | BANDITS
 """Every baseline by name, bandits among them."""
@@ -59,24 +63,83 @@ class WorldConfig:
 
 
 @dataclass(frozen=True)
-class ScenarioConfig:
-    """Which sale, and what shall differ from the sale of that name (null: nothing)."""
+class ScenarioConfig(OpenConfig):
+    """Which sale, and what shall differ from it: any field of a Scenario and of its parts, by its name.
 
-    name: str = "grocery_evening"
-    """A named scenario, a reference sale (g0, g1, g3, j1, j1_lag1, j1_lag2), or reference for that in ``table``."""
+    ``scenario=NAME`` (or ``scenario.name=NAME``) is a named scenario, a reference sale, or ``reference`` for that in
+    ``scenario.table``; ``scenario=FILE.yaml`` is a scenario file (flashsim/scenarios/files.py). What reports call the
+    sale is ``scenario.name`` beside ``scenario.base=NAME``. ``null`` is what the named sale has, wherever null is not
+    itself a value of the field.
+    """
+
+    choice = "name"
+
+    name: str | None = "grocery_evening"
+    """The sale that was chosen; None: a scenario file that is complete."""
     table: str | None = None
     """JSON file with the arguments of a menu sale or a joint sale (``flashsim.reference.table_file``)."""
-    ticks: int | None = None
-    start_minute: int | None = None
-    weekday: int | None = None
-    stock_cover: float | None = None
-    salvage_share: float | None = None
-    depths: tuple[float, ...] | None = None
-    allow_extrapolation: bool | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Typed values that differ from the sale called ``name``; a tree of settings (flashsim/settings.py)."""
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any], *, key: str) -> Self:
+        """Check keys and types, and read the scenario file if there is one."""
+        hints = {"table": str | None, **hints_of(Scenario)}
+        is_complete = settings.get("base", "") is None
+        tree = {
+            name: value
+            for name, value in settings.items()
+            if value is not None or (name in hints and admits_null(hints[name]))
+        }
+        table, base = tree.pop("table", None), tree.pop("base", None)
+        if not is_complete and base is None:
+            base = tree.pop("name", cls.name)
+        for name, value in (("table", table), ("name", base)):
+            if not isinstance(value, str | None):
+                raise InputError(f"{key}{name} must be text, got {value!r}")
+        changes = typed_changes(tree, key=key, known=cls.known(key))
+        if base is not None and base.endswith(SUFFIXES):
+            file = read_scenario_file(base)
+            base, changes = file.base, overlaid(file.changes, changes)
+        shown = changes.get("name", base)
+        if base is not None and shown != base and shown in _known_names():
+            raise InputError(f"{key}name={shown} is another sale than {key}base={base}; give one of them")
+        return cls(base, table, changes)
+
+    def settings(self) -> dict[str, Any]:
+        """Every key that it needs, what a scenario file said among them."""
+        choice = {"base": self.name} if self.name is None or "name" in self.changes else {"name": self.name}
+        table = {} if self.table is None else {"table": self.table}
+        return choice | table | plain(self.changes)
+
+    @classmethod
+    def known(cls, key: str) -> list[str]:
+        """Every dotted key."""
+        return [f"{key}base", f"{key}table", *keys(Scenario, key)]
+
+    @classmethod
+    def help(cls, key: str) -> list[str]:
+        """A line for what can be chosen, and one for the keys of each part."""
+        lines = [
+            f"{key}=NAME: {', '.join(sorted(_known_names()))} (default {cls.name})",
+            f"{key}=FILE.yaml: a scenario of your own, with the keys below (flashsim/scenarios/files.py)",
+        ]
+        for part, kind in [(key, Scenario), *parts(Scenario, f"{key}.")]:
+            names = [name for name, hint in hints_of(kind).items() if group_type(hint) is None]
+            lines.append(f"{part}.KEY=VALUE: {', '.join(names)} ({kind.__module__.replace('.', '/')}.py)")
+        return lines
 
 
-def obtain_world(config: WorldConfig, folder: RunFolder, *, site: SiteRecords | None = None) -> World:
+def _known_names() -> list[str]:
+    return [*SCENARIOS, *REFERENCE_SALES, FROM_TABLE]
+
+
+def obtain_world(config: WorldConfig, folder: RunFolder, *, site: "SiteRecords | None" = None) -> World:
     """The saved World, or one calibrated now, with what ``site`` tells, and saved to ``world`` in the run's folder."""
+    from flashsim.calibration.complete_journey import FULL, QUICK, calibrate
+    from flashsim.data.sources import complete_journey
+    from flashsim.data.subsets import HALF_YEARS, view_of
+
     if config.folder is not None:
         return call_uncalibrated(World.load(Path(config.folder)))
     tables = view_of(complete_journey(None if config.data is None else Path(config.data)), config.view)
@@ -112,25 +175,27 @@ def say(what: str) -> None:
 
 def make_scenario(config: ScenarioConfig, world: World) -> Scenario:
     """The scenario that ``config`` names, with its changes."""
-    return replace(scenario_named(config.name, world), **_changes(config))
+    return scenario_on(world, config.name, config.changes)
 
 
 def is_reference(config: ScenarioConfig) -> bool:
     """Whether ``config`` names a reference sale; InputError for an unknown name or a table too many."""
     if config.table is not None and config.name != FROM_TABLE:
         raise InputError(f"scenario.table needs scenario.name={FROM_TABLE}, got scenario.name={config.name}")
-    if config.name == FROM_TABLE or config.name in REFERENCE_SALES:
-        return True
-    check_scenario_name(config.name)
-    return False
+    if config.name is not None and config.name not in _known_names():
+        near = nearest(config.name, _known_names())
+        raise InputError(
+            f"scenario: unknown name {config.name!r}; {f'did you mean {near!r}? ' if near else ''}Known: "
+            f"{', '.join(sorted(_known_names()))}; a file of your own ends in {SUFFIXES[0]}"
+        )
+    return config.name == FROM_TABLE or config.name in REFERENCE_SALES
 
 
 def make_reference(config: ScenarioConfig) -> ReferenceSale:
     """The reference sale that ``config`` names or whose file it gives; they take no changes."""
-    changes = _changes(config)
-    if changes:
-        raise InputError(f"scenario: the reference sale {config.name!r} takes no changes, got {changes}")
-    if config.name != FROM_TABLE:
+    if config.changes:
+        raise InputError(f"scenario: the reference sale {config.name!r} takes no changes, got {plain(config.changes)}")
+    if config.name in REFERENCE_SALES:
         return REFERENCE_SALES[config.name]()
     if config.table is None:
         raise InputError(f"scenario.name={FROM_TABLE} needs a file: give it as scenario.table=FILE")
@@ -144,11 +209,6 @@ def report_exactly(sale: ReferenceSale, policy: Policy, *, folder: Path) -> None
     write_json(folder / "exact.json", {"optimum": optimum, "value": value, "share": share})
     told = f" ({share:.2%})" if share is not None else ""
     print(f"{policy.name} earns {value:.4f}, exactly; the optimum is {optimum:.4f}{told}")
-
-
-def _changes(config: ScenarioConfig) -> dict[str, Any]:
-    fixed = ("name", "table")
-    return {key: value for key, value in asdict(config).items() if key not in fixed and value is not None}
 
 
 def check_closure(scenario: Scenario, *, sales: int, folder: Path) -> bool:
@@ -194,6 +254,9 @@ def train_agent(
     As long as it trains it keeps a ``checkpoint`` of itself, and ``resume`` is one that was left behind. ``operations``
     is for :func:`agents.training.train`.
     """
+    from agents.export import export
+    from agents.training import train
+
     label = config.name.lower()
     with progress_meter(f"training {config.name}", total=config.steps) as advance:
         trained = train(
@@ -216,7 +279,7 @@ def train_agent(
 
 
 def training_row(config: AgentConfig, *, seed: int) -> dict[str, Any]:
-    """The row of one training in the report."""
+    """What the report tells of one training."""
     return {
         "policy": config.name,
         "decisions": config.steps,

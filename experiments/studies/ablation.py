@@ -15,13 +15,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from agents.learners import SETTINGS
 from agents.settings import AgentConfig
-from agents.start.imitation import starting_rule
-from agents.training import check_training
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress
@@ -42,7 +39,7 @@ from flashsim.files import write_bytes, write_table
 from flashsim.policies.bundle import Policy
 from flashsim.rules import Operations
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.sim.parameters import check_range, check_whole
+from flashsim.sim.parameters import check_range, check_seed, check_whole
 
 WHOLE = "whole"
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -84,7 +81,7 @@ class AblationConfig:
             raise InputError(f"variants: expected different names, at least one, got {list(self.variants)!r}")
         check_whole("trainings", self.trainings, 1, 1_000)
         check_whole("sales", self.sales, 2, 10**9)
-        check_whole("sales_seed", self.sales_seed, 0, 2**62)
+        check_seed(self.sales_seed, name="sales_seed", bits=62)
         check_whole("resamples", self.resamples, 100, 10**9)
         check_range("confidence", self.confidence, 0.01, 0.9999)
 
@@ -128,6 +125,8 @@ def ablation_table(
 
 def draw_ablation(table: pd.DataFrame, *, currency: str) -> bytes:
     """PNG: what every variant earns above the rule, with its interval; colored where it differs from the whole."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8.0, 0.9 + 0.45 * len(table)), layout="constrained")
     axes = figure.subplots()
     for place, row in enumerate(table.to_dict("records")):
@@ -165,6 +164,9 @@ def train_variants(
 @entry("ablation", AblationConfig, options={"agent": SETTINGS})
 def main(config: AblationConfig, folder: RunFolder) -> None:
     """Train all variants, play them beside the rule that all could start at, then print the table."""
+    from agents.start.imitation import starting_rule
+    from agents.training import check_training
+
     if is_reference(config.scenario):
         raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; name a scenario on a World")
     check_training(config.agent, seed=config.seed + config.trainings - 1)

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from agents.start.imitation import starting_rule
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress_meter
@@ -38,7 +37,7 @@ from flashsim.files import write_table
 from flashsim.policies.bundle import Policy, load_policy
 from flashsim.rules import Operations, run_out_price
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.sim.parameters import check_range, check_whole
+from flashsim.sim.parameters import check_range, check_seed, check_whole
 from flashsim.world import World
 
 
@@ -62,7 +61,7 @@ class GeneraliseConfig:
 
     def __post_init__(self) -> None:
         check_whole("sales", self.sales, 2, 10**9)
-        check_whole("seed", self.seed, 0, 2**62)
+        check_seed(self.seed, bits=62)
         check_whole("resamples", self.resamples, 100, 10**9)
         check_range("confidence", self.confidence, 0.01, 0.9999)
 
@@ -106,6 +105,8 @@ def lead_row(found: Resampled, trained: Resampled, *, confidence: float) -> dict
 @entry("generalise", GeneraliseConfig)
 def main(config: GeneraliseConfig, folder: RunFolder) -> None:
     """Play everywhere, then print the table."""
+    from agents.start.imitation import starting_rule
+
     if config.bundle is None:
         raise InputError("bundle: expected the folder of an exported policy, got none; set bundle=FOLDER")
     if is_reference(config.scenario):

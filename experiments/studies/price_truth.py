@@ -22,7 +22,6 @@ from experiments.launch.progress import progress_meter
 from flashsim.data.synthetic import PricedSales, draw_sales
 from flashsim.errors import InputError
 from flashsim.files import write_table
-from flashsim.models.price.price_response import PriceResponse
 
 REQUESTS: Final = 2_000
 MENU: Final = np.exp(np.linspace(-0.65, 1.6, 400))
@@ -137,6 +136,8 @@ def _regret(truth: PricedSales, mean: Mean, *, product: int) -> float:
 
 
 def _by_response(table: pd.DataFrame) -> tuple[NDArray[np.float64], Mean, dict[str, Any]]:
+    from flashsim.models.price.price_response import PriceResponse
+
     model = PriceResponse().fit(table)
     found = model.elasticities().astype({"product_id": int}).sort_values("product_id")
     facts = {

@@ -11,6 +11,7 @@ weeks, after each of four origins; reductions are against training from scratch,
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,9 @@ from flashsim.data.sources import complete_journey
 from flashsim.data.subsets import deal_stores, shared_panels, some_stores
 from flashsim.errors import InputError
 from flashsim.files import write_table
-from flashsim.models.forecasting.transfer import TransferRow, compare_transfer
-from flashsim.models.forecasting.validation import Interval
+
+if TYPE_CHECKING:
+    from flashsim.models.forecasting.transfer import TransferRow
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class TransferConfig:
 @entry("transfer", TransferConfig)
 def main(config: TransferConfig, folder: RunFolder) -> None:
     """Deal the stores, compare, print and write."""
+    from flashsim.models.forecasting.transfer import compare_transfer
+
     tables = complete_journey(None if config.data is None else Path(config.data))
     folder.record(seeds=[config.seed], data=tables.checksums(), notice=tables.notice)
     with folder.timed("reading"):
@@ -82,8 +86,10 @@ def main(config: TransferConfig, folder: RunFolder) -> None:
     print(f"{tables.notice}\nTable: {folder.path / 'transfer.csv'}", flush=True)
 
 
-def flat_row(row: TransferRow) -> dict[str, object]:
+def flat_row(row: "TransferRow") -> dict[str, object]:
     """A row whose intervals are columns."""
+    from flashsim.models.forecasting.validation import Interval
+
     flat: dict[str, object] = {}
     for name, value in row._asdict().items():
         if isinstance(value, Interval):

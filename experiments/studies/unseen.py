@@ -17,7 +17,6 @@ import pandas as pd
 
 from agents.learners import SETTINGS
 from agents.settings import AgentConfig
-from agents.training import check_training, train
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.studies.drawn_sales import draw_sale, sale_kind
@@ -25,7 +24,7 @@ from flashsim.errors import InputError
 from flashsim.evaluation.limits.exact import exact_value
 from flashsim.files import write_json, write_table
 from flashsim.reference import JointSale, solve, table_file
-from flashsim.sim.parameters import check_whole
+from flashsim.sim.parameters import check_seed, check_whole
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 1.0)
 
@@ -46,11 +45,13 @@ class UnseenConfig:
     def __post_init__(self) -> None:
         check_whole("sales", self.sales, 1, 10_000)
         check_whole("first", self.first, 0, 10**9)
-        check_whole("draw_seed", self.draw_seed, 0, 2**62)
+        check_seed(self.draw_seed, name="draw_seed", bits=62)
 
 
 def solve_drawn(number: int, config: UnseenConfig, folder: Path) -> dict[str, Any]:
     """Draw sale ``number``, train on it and evaluate exactly; a row of the table."""
+    from agents.training import train
+
     path = folder / "tables" / f"{number:03d}.json"
     write_json(path, draw_sale(number, seed=config.draw_seed))
     sale = table_file(path)
@@ -80,6 +81,8 @@ def distribution(shares: pd.Series) -> dict[str, float]:
 @entry("unseen", UnseenConfig, options={"agent": SETTINGS})
 def main(config: UnseenConfig, folder: RunFolder) -> None:
     """Solve one sale after the other, then print the whole distribution."""
+    from agents.training import check_training
+
     check_training(config.agent, seed=config.seed)
     folder.record(seeds={"training": config.seed, "draws": config.draw_seed})
     rows: list[dict[str, Any]] = []

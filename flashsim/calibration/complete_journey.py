@@ -44,6 +44,7 @@ from flashsim.models.demand.negative_binomial import DISPLAY, MAILER, DemandMode
 from flashsim.models.demand.pull_forward import estimate_pull_forward
 from flashsim.models.demand.response import respond
 from flashsim.models.forecasting.backtest import Backtest, demand_table, run_backtest
+from flashsim.sim.parameters import check_seed
 from flashsim.surface import tabulate
 from flashsim.world import World
 
@@ -116,8 +117,7 @@ def calibrate(
     ``settings`` overrides the choice that ``quick`` makes between QUICK and FULL. InputError when a table is missing or
     broken, or too short for the weeks that are to be held out.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InputError(f"seed must be an integer >= 0, got {seed!r}")
+    check_seed(seed)
     chosen = settings if settings is not None else (QUICK if quick else FULL)
     report = progress if progress is not None else _silent
     seen = _observe(tables, settings=chosen, seed=seed, progress=report)

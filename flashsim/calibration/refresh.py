@@ -43,6 +43,7 @@ from flashsim.data.shop_tables import CheckedTables
 from flashsim.errors import InputError
 from flashsim.fidelity import updates_sentence
 from flashsim.models.forecasting.forecast_view import LEVEL_MEMORY
+from flashsim.sim.parameters import check_seed
 from flashsim.surface import read_depths
 from flashsim.world import HOURS_OF_DAY, World
 
@@ -72,8 +73,7 @@ def refresh_world(world: World, own: CheckedTables, *, seed: int) -> Refreshed:
 
     InputError when the tables tell nothing of this World, or days that it holds already.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InputError(f"seed must be an integer >= 0, got {seed!r}")
+    check_seed(seed)
     if own.sales is None and own.traffic is None:
         raise InputError(
             f"an update needs sales_data or traffic_data, the folder holds {', '.join(own.tables)} alone; add one"

@@ -46,6 +46,7 @@ from flashsim.models.demand.daily_totals import ShopDemand, learn_demand
 from flashsim.models.demand.response import MemberResponse, rising_parts
 from flashsim.models.price.price_response import FEWEST_DAYS
 from flashsim.models.traffic.loopback import Load
+from flashsim.sim.parameters import check_seed
 from flashsim.surface import FINE_STEP, FLOOR, read_depths, tabulate
 from flashsim.world import HOURS_OF_DAY, World
 
@@ -94,8 +95,7 @@ def learn_world(
     differ by what was measured. InputError when a table covers fewer than ``FEWEST_DAYS`` days, or none of them tells
     anything.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InputError(f"seed must be an integer >= 0, got {seed!r}")
+    check_seed(seed)
     _check_extent(own)
     own = with_own_books(own)
     report = progress if progress is not None else _silent

@@ -1,25 +1,24 @@
-"""Named features read back from observations, and the run-out price, a rule that an agent may steer around.
+"""Reads features back from observations by their names, and the run-out price, a rule around which an agent may steer.
 
     run-out index   the price index at which a product's stock lasts just to the end, by forecast and learned level
 
 Source: Gallego & van Ryzin (1994), Management Science 40(8), for the run-out price.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.features import observation_table
 from flashsim.scenarios.compiled import CompiledSale
 
 
 class Dashboard:
-    """Reads named features back from observations."""
+    """Reads features back from the observations of a sale."""
 
-    def __init__(self, sale: CompiledSale, columns: Mapping[str, int]) -> None:
-        """``columns`` tells where each feature stands."""
-        self.sale, self.columns = sale, columns
-        self._run_out = [columns[f"product_{product}_run_out"] for product in range(sale.products)]
+    def __init__(self, sale: CompiledSale) -> None:
+        self.sale = sale
+        self.columns = {feature.name: column for column, feature in enumerate(observation_table(sale))}
+        self._run_out = [self.columns[f"product_{product}_run_out"] for product in range(sale.products)]
 
     def share(self, observation: NDArray[np.float32], name: str) -> NDArray[np.float64]:
         """A feature that is a share, (sale,)."""
@@ -34,6 +33,11 @@ class Dashboard:
         """Price index (sale, product) nearest to that at which the stock lasts just to the end."""
         place = observation[:, self._run_out].astype(np.float64)
         return np.rint(place * (self.sale.price_levels - 1)).astype(np.int64)
+
+    def servers_ordered(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Servers last ordered, (sale,)."""
+        share = self.share(observation, "servers_ordered")
+        return np.rint(share * self.sale.tables.servers.max_servers).astype(np.int64)
 
     def tick(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """The tick about to pass, (sale,)."""

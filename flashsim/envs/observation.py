@@ -1,14 +1,10 @@
 """What an operator sees: features from the public state, the ledger and the forecast, never from the drawn world.
 
-The level of demand is learned as a gamma-Poisson update: with prior variance v, n people seen and m expected,
+What is learned during the sale stands in the operator's memory (``flashsim.envs.operator_memory``). Ratios without a
+bound are shown as x/(1+x). The table of ``flashsim.envs.features`` gives the columns their names and numbers.
 
-    level = (1/v + n) / (1/v + m)
-
-first for all products from visitors, then for each product from its requests. Ratios without a bound are shown as
-x/(1+x). The columns are named by ``spaces.observation_table``; a test holds the two together.
-
-Source: conjugate gamma-Poisson learning as in Aviv & Pazgal (2005), Management Science 51(9). The features follow the
-finding that stock against future demand matters more than the algorithm (see the table in the README).
+The features follow the finding that stock against future demand matters more than the algorithm (see the table in the
+README).
 """
 
 from typing import Any, NamedTuple
@@ -16,164 +12,74 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.features import ObservationColumns, observation_columns
+from flashsim.envs.operator_memory import (
+    LearningScratch,
+    OperatorMemory,
+    forget,
+    learned_level,
+    make_learning_scratch,
+    memory_tile,
+    remember,
+)
 from flashsim.envs.reward import write_reward
-from flashsim.scenarios.compiled import Forecast
-from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
+from flashsim.scenarios.compiled import CompiledSale, Forecast
+from flashsim.sim.cache import compiled, compiled_inline
 from flashsim.sim.failures import FEED_FREEZES, is_failing
 from flashsim.sim.ledger import Ledger, ledger_tile
 from flashsim.sim.sale import step_sale
-from flashsim.sim.samplers import Workspace, write_exp, write_log
 from flashsim.sim.servers import level_at
 from flashsim.sim.state import Decisions, SaleState, SaleTables, Scratch, decisions_tile, sale_tile
 
 _LINE = 16  # float32 in a line of the cache
-PACE_MEMORY = 0.8  # weight of the past in the smoothed rate of requests
 
 
-class OperatorMemory(NamedTuple):
-    """What the operator has learned during the sale."""
+class OperatorView(NamedTuple):
+    """What an operator knows of a sale before it begins, and where each feature of it is shown."""
 
-    visitors_seen: NDArray[np.float64]  # lane
-    visitors_expected: NDArray[np.float64]  # lane
-    requests_seen: NDArray[np.float64]  # product, lane
-    requests_expected: NDArray[np.float64]  # product, lane
-    pace: NDArray[np.float64]  # product, lane; smoothed units a tick
-    goodwill: NDArray[np.float64]  # lane; forecast of the goodwill of offers, log uplift of visitors
-    load: NDArray[np.float64]  # lane; visits last tick over what the servers ordered can do
-    utilization: NDArray[np.float64]  # lane
-    latency_s: NDArray[np.float64]  # lane
-    price_index: NDArray[np.int64]  # product, lane; last price index
+    tables: SaleTables
+    forecast: Forecast
+    lookahead: NDArray[np.int64]  # ticks
+    has_past: bool  # whether the operator remembers; a reference sale shows its state alone
+    columns: ObservationColumns
 
 
-class Sight(NamedTuple):
+class ObservationScratch(NamedTuple):
     """What one thread needs to observe a tile."""
 
     columns: NDArray[np.float32]  # column, lane and padding; the observation
-    level: NDArray[np.float64]  # lane; scratch: learned level of demand over the forecast, all products
-    own: NDArray[np.float64]  # lane; scratch: that of one product
-    stock: NDArray[np.float64]  # lane; scratch: units
-    before: NDArray[np.float64]  # lane; scratch: demand at the price index before
-    run_out: NDArray[np.float64]  # lane; scratch
-    ahead: NDArray[np.float64]  # lane; scratch: what the forecast says of units or visitors
-    place: NDArray[np.int64]  # lane; scratch: where that stands in the flat forecast
+    level: NDArray[np.float64]  # lane; learned level of demand over the forecast, all products
+    product_level: NDArray[np.float64]  # lane; that of one product
+    capacity: NDArray[np.float64]  # lane; visits that servers in force some ticks ahead can do in a tick
+    stock: NDArray[np.float64]  # lane; units
+    demand_before: NDArray[np.float64]  # lane; demand at the price index before
+    run_out: NDArray[np.float64]  # lane; price index
+    ahead: NDArray[np.float64]  # lane; what the forecast says of units or visitors
+    place: NDArray[np.int64]  # lane; where that stands in the flat forecast
+    learning: LearningScratch
 
 
-def make_sight(columns: int, lanes: int) -> Sight:
-    """Allocate the sight of a tile."""
+def view_of(sale: CompiledSale) -> OperatorView:
+    """What an operator knows of ``sale``."""
+    lookahead = np.array(sale.lookahead, np.int64)
+    return OperatorView(sale.tables, sale.forecast, lookahead, not sale.is_reference, observation_columns(sale))
+
+
+def make_observation_scratch(columns: int, lanes: int) -> ObservationScratch:
+    """Allocate what observing a tile needs."""
     lines = -(-lanes // _LINE) // 2 * 2 + 1  # odd: a power of two apart, all columns would share few sets of the cache
-    arrays: list[Any] = [np.zeros((columns, lines * _LINE), np.float32), *(np.zeros(lanes) for _ in range(6))]
-    return Sight(*(arrays + [np.zeros(lanes, np.int64)]))  # noqa: RUF005  (mypy counts starred arguments)
-
-
-def make_memory(tiles: int, products: int, lanes: int) -> OperatorMemory:
-    """Allocate the memory of ``tiles`` tiles (first axis)."""
-    shapes = dict.fromkeys(("requests_seen", "requests_expected", "pace", "price_index"), (tiles, products, lanes))
-    arrays: list[NDArray[Any]] = [
-        np.zeros(shapes.get(name, (tiles, lanes)), np.int64 if name == "price_index" else np.float64)
-        for name in OperatorMemory._fields
-    ]
-    return OperatorMemory(*arrays)
-
-
-@compiled_inside
-def memory_tile(memory: OperatorMemory, tile: int) -> OperatorMemory:
-    """View of one tile."""
-    return OperatorMemory(
-        memory.visitors_seen[tile],
-        memory.visitors_expected[tile],
-        memory.requests_seen[tile],
-        memory.requests_expected[tile],
-        memory.pace[tile],
-        memory.goodwill[tile],
-        memory.load[tile],
-        memory.utilization[tile],
-        memory.latency_s[tile],
-        memory.price_index[tile],
+    return ObservationScratch(
+        columns=np.zeros((columns, lines * _LINE), np.float32),
+        level=np.zeros(lanes),
+        product_level=np.zeros(lanes),
+        capacity=np.zeros(lanes),
+        stock=np.zeros(lanes),
+        demand_before=np.zeros(lanes),
+        run_out=np.zeros(lanes),
+        ahead=np.zeros(lanes),
+        place=np.zeros(lanes, np.int64),
+        learning=make_learning_scratch(lanes),
     )
-
-
-@compiled_inside
-def forget(memory: OperatorMemory, opening: NDArray[np.bool_], unloaded_latency_s: float) -> None:
-    """Start afresh in every lane of ``opening``."""
-    products, lanes = memory.pace.shape
-    for lane in range(lanes):
-        if opening[lane]:
-            memory.visitors_seen[lane] = 0.0
-            memory.visitors_expected[lane] = 0.0
-            memory.load[lane] = 0.0
-            memory.utilization[lane] = 0.0
-            memory.latency_s[lane] = unloaded_latency_s
-            for product in range(products):
-                memory.requests_seen[product, lane] = 0.0
-                memory.requests_expected[product, lane] = 0.0
-                memory.pace[product, lane] = 0.0
-                memory.price_index[product, lane] = 0
-
-
-@compiled_inside
-def remember(
-    tables: SaleTables, forecast: Forecast, state: SaleState, ledger: Ledger, memory: OperatorMemory, work: Workspace
-) -> None:
-    """Learn from the ledger of the tick just past (state.tick has moved on); writes ``memory``."""
-    products, lanes = memory.pace.shape
-    for lane in range(lanes):
-        tick = state.tick[lane] - 1
-        offer, listed = 0.0, 0.0
-        for product in range(products):
-            offer += forecast.units[tick, product, ledger.price_index[product, lane]]
-            listed += forecast.units[tick, product, 0]
-        work.mean[lane] = offer / listed if (listed > 0.0) & (offer > 0.0) else 1.0
-    write_log(work.mean, work.cumulative)
-    _follow_goodwill(tables, forecast.traffic_share, state.tick, memory.goodwill, work.cumulative)
-    write_exp(work.cumulative, work.mean)
-    for lane in range(lanes):
-        tick = state.tick[lane] - 1
-        came = np.float64(ledger.exogenous_visitors[lane] + ledger.attracted_visitors[lane])
-        visits = came + np.float64(ledger.returning_visitors[lane] + ledger.retries[lane])
-        pushed = 1.0 + tables.traffic.push_uplift * state.traffic.push_goodwill[lane]
-        memory.visitors_seen[lane] += came
-        memory.visitors_expected[lane] += forecast.visitors[tick, 0] * work.mean[lane] * pushed
-        level = _level(forecast.common_variance, memory.visitors_seen[lane], memory.visitors_expected[lane])
-        capacity = tables.servers.service_rate * np.float64(max(1, state.servers.ordered[lane]))
-        memory.load[lane] = visits / capacity
-        memory.utilization[lane] = ledger.utilization[lane]
-        memory.latency_s[lane] = ledger.latency_mean_s[lane]
-        work.probability[lane], work.odds[lane] = level, pushed
-        work.chance[lane] = min(1.0, np.float64(ledger.served[lane]) / max(visits, 1.0))
-    for product in range(products):
-        for lane in range(lanes):
-            work.mean[lane] = forecast.units[state.tick[lane] - 1, product, ledger.price_index[product, lane]]
-        for lane in range(lanes):
-            memory.price_index[product, lane] = ledger.price_index[product, lane]
-            asked = np.float64(ledger.requests[product, lane])
-            memory.pace[product, lane] = PACE_MEMORY * memory.pace[product, lane] + (1.0 - PACE_MEMORY) * asked
-            is_seen = ledger.opening[product, lane] > ledger.requests[product, lane]
-            expected = work.mean[lane] * work.probability[lane] * work.chance[lane] * work.odds[lane]
-            memory.requests_seen[product, lane] += asked if is_seen else 0.0
-            memory.requests_expected[product, lane] += expected if is_seen else 0.0
-
-
-@compiled_inline
-def _follow_goodwill(
-    tables: SaleTables,
-    traffic_share: float,
-    tick: NDArray[np.int64],
-    goodwill: NDArray[np.float64],
-    uplift: NDArray[np.float64],
-) -> None:
-    """Turn ``uplift`` (lane; log uplift of units) into that of visitors; ``goodwill`` goes on as in sim/traffic.py."""
-    decay = 0.5 ** (1.0 / tables.traffic.goodwill_half_life)
-    for lane in range(uplift.shape[0]):
-        attraction = traffic_share * uplift[lane]
-        known = attraction if tick[lane] == 1 else goodwill[lane]
-        uplift[lane] = attraction + tables.traffic.goodwill_share * (known - attraction)
-        goodwill[lane] = decay * known + (1.0 - decay) * attraction
-
-
-@compiled_inline
-def _level(variance: float, seen: float, expected: float) -> float:
-    """Posterior mean of a gamma level with prior mean 1."""
-    return (1.0 + variance * seen) / (1.0 + variance * expected)
 
 
 @compiled_inline
@@ -183,64 +89,36 @@ def _bounded(x: float) -> float:
 
 
 @compiled_inline
-def observe(
-    tables: SaleTables,
-    forecast: Forecast,
-    lookahead: NDArray[np.int64],
-    has_past: bool,
-    state: SaleState,
-    memory: OperatorMemory,
-    sight: Sight,
-) -> None:
-    """Write sight.columns (column, lane), in the order of ``spaces.observation_table``."""
-    ticks, products, price_levels = tables.rate.shape[0], tables.rate.shape[2], tables.rate.shape[3]
-    level, own, stock, out = sight.level, sight.own, sight.stock, sight.columns
-    for lane in range(level.shape[0]):
-        level[lane] = _level(forecast.common_variance, memory.visitors_seen[lane], memory.visitors_expected[lane])
-    column = _observe_sale(tables, state, memory, has_past, level, out)
-    column = _observe_ahead(tables, forecast, lookahead, state, column, sight)
-    for product in range(products):
-        planned = np.float64(max(1, tables.planned[product] + tables.stock.lots * tables.lot_units[product]))
-        variance = forecast.product_variance[product]
-        for lane in range(level.shape[0]):
-            own[lane] = level[lane] * _level(
-                variance, memory.requests_seen[product, lane], memory.requests_expected[product, lane]
-            )
-            units = state.stock.available[product, lane] + state.stock.unreleased[product, lane]
-            stock[lane] = np.float64(units)
-        column = _observe_cover(forecast.future_units, state.tick, product, column, sight)
-        for lane in range(level.shape[0]):
-            out[column, lane] = np.float32(stock[lane] / planned)
-            out[column + 1, lane] = np.float32(np.float64(state.stock.available[product, lane]) / planned)
-        column += 2
-        if has_past:
-            for lane in range(level.shape[0]):
-                ahead = memory.pace[product, lane] * np.float64(ticks - min(state.tick[lane], ticks))
-                out[column, lane] = np.float32(_bounded(own[lane]))
-                out[column + 1, lane] = np.float32(_bounded(stock[lane] / max(ahead, 1e-3)))
-                out[column + 2, lane] = np.float32(
-                    np.float64(memory.price_index[product, lane]) / np.float64(max(1, price_levels - 1))
-                )
-            column += 3
+def observe(view: OperatorView, state: SaleState, memory: OperatorMemory, scratch: ObservationScratch) -> None:
+    """Write scratch.columns (column, lane)."""
+    for lane in range(scratch.level.shape[0]):
+        scratch.level[lane] = learned_level(
+            view.forecast.common_variance, memory.visitors_seen[lane], memory.visitors_expected[lane]
+        )
+    _observe_sale(view.tables, state, view.columns.sale, scratch.columns)
+    if view.has_past:
+        _observe_past(view.tables, state, memory, view.columns.sale, scratch)
+    for place in range(view.lookahead.shape[0]):
+        _observe_ahead(view, state, place, scratch)
+    for product in range(view.tables.rate.shape[2]):
+        _observe_product(view, state, memory, product, scratch)
 
 
 @compiled_inline
-def _observe_sale(
-    tables: SaleTables,
-    state: SaleState,
-    memory: OperatorMemory,
-    has_past: bool,
-    level: NDArray[np.float64],
-    out: NDArray[np.float32],
-) -> int:
-    """Time, servers, visitors; returns the next column."""
-    ticks = tables.rate.shape[0]
-    most = np.float64(max(1, tables.servers.max_servers))
-    for lane in range(level.shape[0]):
-        out[0, lane] = np.float32(1.0 - np.float64(state.tick[lane]) / np.float64(ticks))
-        out[1, lane] = np.float32(np.float64(state.servers.ordered[lane]) / most)
-    if not has_past:
-        return 2
+def _observe_sale(tables: SaleTables, state: SaleState, columns: Any, out: NDArray[np.float32]) -> None:
+    """Time and servers; ``columns``: SaleColumns."""
+    ticks, most = tables.rate.shape[0], np.float64(max(1, tables.servers.max_servers))
+    for lane in range(state.tick.shape[0]):
+        out[columns.time_left, lane] = np.float32(1.0 - np.float64(state.tick[lane]) / np.float64(ticks))
+        out[columns.servers_ordered, lane] = np.float32(np.float64(state.servers.ordered[lane]) / most)
+
+
+@compiled_inline
+def _observe_past(
+    tables: SaleTables, state: SaleState, memory: OperatorMemory, columns: Any, scratch: ObservationScratch
+) -> None:
+    """Level, load of the last tick, pushes and supply; ``columns``: SaleColumns."""
+    level, out = scratch.level, scratch.columns
     budget = np.float64(max(1, tables.traffic.push_budget))
     waves = np.float64(tables.wave_tick.shape[0])
     lots = np.float64(max(1, tables.stock.lots))
@@ -252,94 +130,114 @@ def _observe_sale(
         for slot in range(state.stock.coming.shape[0]):
             coming += state.stock.coming[slot, lane]
         capacity = tables.servers.service_rate * np.float64(max(1, state.servers.ordered[lane]))
-        out[2, lane] = np.float32(_bounded(level[lane]))
-        out[3, lane] = np.float32(_bounded(memory.load[lane]))
-        out[4, lane] = np.float32(memory.utilization[lane])
-        out[5, lane] = np.float32(min(1.0, memory.latency_s[lane] / tables.servers.timeout_s))
-        out[6, lane] = np.float32(_bounded(np.float64(waiting) / capacity))
-        out[7, lane] = np.float32(_bounded(np.float64(in_room) / capacity))
-        out[8, lane] = np.float32(np.float64(state.traffic.pushes_left[lane]) / budget)
-        out[9, lane] = np.float32(state.traffic.push_goodwill[lane])
-        out[10, lane] = np.float32(1.0 - np.float64(state.stock.next_wave[lane]) / waves)
-        out[11, lane] = np.float32(np.float64(state.stock.lots_left[lane]) / lots)
-        out[12, lane] = np.float32(np.float64(coming) / lots)
-    return 13
+        out[columns.level, lane] = np.float32(_bounded(level[lane]))
+        out[columns.load, lane] = np.float32(_bounded(memory.load[lane]))
+        out[columns.utilization, lane] = np.float32(memory.utilization[lane])
+        out[columns.latency, lane] = np.float32(min(1.0, memory.latency_s[lane] / tables.servers.timeout_s))
+        out[columns.backlog, lane] = np.float32(_bounded(np.float64(waiting) / capacity))
+        out[columns.room, lane] = np.float32(_bounded(np.float64(in_room) / capacity))
+        out[columns.pushes_left, lane] = np.float32(np.float64(state.traffic.pushes_left[lane]) / budget)
+        out[columns.goodwill, lane] = np.float32(state.traffic.push_goodwill[lane])
+        out[columns.waves_left, lane] = np.float32(1.0 - np.float64(state.stock.next_wave[lane]) / waves)
+        out[columns.lots_left, lane] = np.float32(np.float64(state.stock.lots_left[lane]) / lots)
+        out[columns.lots_coming, lane] = np.float32(np.float64(coming) / lots)
 
 
 @compiled_inline
-def _observe_ahead(
-    tables: SaleTables,
-    forecast: Forecast,
-    lookahead: NDArray[np.int64],
-    state: SaleState,
-    column: int,
-    sight: Sight,
-) -> int:
-    """Servers, demand and load some ticks ahead, demand and load for each price index; returns the next column."""
-    level, out = sight.level, sight.columns
-    ticks, price_levels = tables.rate.shape[0], tables.rate.shape[3]
-    most = np.float64(max(1, tables.servers.max_servers))
-    usual = max(forecast.visitors[0, 0], 1e-9)
-    visitors_ahead = forecast.visitors.flat
-    for ahead in lookahead:
+def _observe_ahead(view: OperatorView, state: SaleState, place: int, scratch: ObservationScratch) -> None:
+    """Servers, load and visitors at lookahead ``place``, load and visitors for each price index."""
+    level, capacity, out = scratch.level, scratch.capacity, scratch.columns
+    servers, columns, ahead = view.tables.servers, view.columns.ahead, view.lookahead[place]
+    ticks, price_levels = view.tables.rate.shape[0], view.tables.rate.shape[3]
+    most = np.float64(max(1, servers.max_servers))
+    usual = max(view.forecast.visitors[0, 0], 1e-9)
+    visitors_ahead = view.forecast.visitors.flat
+    first = place * columns.repeat
+    for lane in range(level.shape[0]):
+        now = state.tick[lane]
+        in_force = np.float64(
+            level_at(state.servers.orders, state.servers.ordered[lane], lane, now, now + ahead, servers.lag)
+        )
+        scratch.place[lane] = min(now + ahead, ticks) * price_levels
+        capacity[lane] = max(servers.service_rate * in_force, 1e-9)
+        out[first + columns.servers, lane] = np.float32(in_force / most)
+    for index in range(price_levels):
+        at_price = first + index * columns.next_price
         for lane in range(level.shape[0]):
-            now = state.tick[lane]
-            in_force = np.float64(
-                level_at(state.servers.orders, state.servers.ordered[lane], lane, now, now + ahead, tables.servers.lag)
-            )
-            sight.place[lane] = min(now + ahead, ticks) * price_levels
-            sight.own[lane] = max(tables.servers.service_rate * in_force, 1e-9)
-            out[column, lane] = np.float32(in_force / most)
-        for index in range(price_levels):
-            for lane in range(level.shape[0]):
-                sight.ahead[lane] = visitors_ahead[sight.place[lane] + index]
-            for lane in range(level.shape[0]):
-                visitors = sight.ahead[lane] * level[lane]
-                out[column + 1 + 2 * index, lane] = np.float32(visitors / (sight.own[lane] + visitors))
-                out[column + 2 + 2 * index, lane] = np.float32(visitors / (usual + visitors))
-        column += 1 + 2 * price_levels
-    return column
+            scratch.ahead[lane] = visitors_ahead[scratch.place[lane] + index]
+        for lane in range(level.shape[0]):
+            visitors = scratch.ahead[lane] * level[lane]
+            out[at_price + columns.load, lane] = np.float32(visitors / (capacity[lane] + visitors))
+            out[at_price + columns.visitors, lane] = np.float32(visitors / (usual + visitors))
+
+
+@compiled_inline
+def _observe_product(
+    view: OperatorView, state: SaleState, memory: OperatorMemory, product: int, scratch: ObservationScratch
+) -> None:
+    """Cover and run-out price, stock, and what was learned of a product."""
+    tables, columns, stock, out = view.tables, view.columns.product, scratch.stock, scratch.columns
+    ticks, price_levels = tables.rate.shape[0], tables.rate.shape[3]
+    planned = np.float64(max(1, tables.planned[product] + tables.stock.lots * tables.lot_units[product]))
+    first = product * columns.repeat
+    for lane in range(stock.shape[0]):
+        scratch.product_level[lane] = scratch.level[lane] * learned_level(
+            view.forecast.product_variance[product],
+            memory.requests_seen[product, lane],
+            memory.requests_expected[product, lane],
+        )
+        units = state.stock.available[product, lane] + state.stock.unreleased[product, lane]
+        stock[lane] = np.float64(units)
+    _observe_cover(view.forecast.future_units, state.tick, product, columns, scratch)
+    for lane in range(stock.shape[0]):
+        available = np.float64(state.stock.available[product, lane])
+        out[first + columns.stock, lane] = np.float32(stock[lane] / planned)
+        out[first + columns.available, lane] = np.float32(available / planned)
+    if view.has_past:
+        most = np.float64(max(1, price_levels - 1))
+        for lane in range(stock.shape[0]):
+            ahead = memory.pace[product, lane] * np.float64(ticks - min(state.tick[lane], ticks))
+            out[first + columns.level, lane] = np.float32(_bounded(scratch.product_level[lane]))
+            out[first + columns.pace, lane] = np.float32(_bounded(stock[lane] / max(ahead, 1e-3)))
+            out[first + columns.price, lane] = np.float32(np.float64(memory.price_index[product, lane]) / most)
 
 
 @compiled_inline
 def _observe_cover(
-    future: NDArray[np.float64], tick: NDArray[np.int64], product: int, column: int, sight: Sight
-) -> int:
-    """Stock over future demand for each price index, and the index at which it runs out just at the end; next column.
+    future: NDArray[np.float64], tick: NDArray[np.int64], product: int, columns: Any, scratch: ObservationScratch
+) -> None:
+    """Stock over future demand for each price index, and the index at which it runs out just at the end.
 
-    ``future`` (tick, product, price).
+    ``future`` (tick, product, price); ``columns``: ProductColumns.
     """
     ticks, products, price_levels = future.shape
-    before, run_out, stock, own, out = sight.before, sight.run_out, sight.stock, sight.own, sight.columns
-    flat = future.flat
+    before, run_out, stock, out = scratch.demand_before, scratch.run_out, scratch.stock, scratch.columns
+    flat, first = future.flat, product * columns.repeat
     for lane in range(stock.shape[0]):
         before[lane], run_out[lane] = -1.0, np.float64(price_levels - 1)
-        sight.place[lane] = (min(tick[lane], ticks - 1) * products + product) * price_levels
+        scratch.place[lane] = (min(tick[lane], ticks - 1) * products + product) * price_levels
     for index in range(price_levels):
+        cover = first + columns.cover + index * columns.next_price
         for lane in range(stock.shape[0]):
-            sight.ahead[lane] = flat[sight.place[lane] + index]
+            scratch.ahead[lane] = flat[scratch.place[lane] + index]
         for lane in range(stock.shape[0]):
-            demand = max(sight.ahead[lane] * own[lane], 1e-9)
-            out[column + index, lane] = np.float32(stock[lane] / (demand + stock[lane]))
+            demand = max(scratch.ahead[lane] * scratch.product_level[lane], 1e-9)
+            out[cover, lane] = np.float32(stock[lane] / (demand + stock[lane]))
             step = 0.0 if index == 0 else (stock[lane] - before[lane]) / max(demand - before[lane], 1e-9)
             is_met = (demand >= stock[lane]) & (before[lane] < stock[lane])
             met = min(run_out[lane], np.float64(max(0, index - 1)) + step)
             run_out[lane] = met if is_met else run_out[lane]
             before[lane] = demand
     for lane in range(stock.shape[0]):
-        out[column + price_levels, lane] = np.float32(run_out[lane] / np.float64(max(1, price_levels - 1)))
-    return column + price_levels + 1
+        out[first + columns.run_out, lane] = np.float32(run_out[lane] / np.float64(max(1, price_levels - 1)))
 
 
 @compiled
 def observe_tiles(
-    tables: SaleTables,
-    forecast: Forecast,
-    lookahead: NDArray[np.int64],
-    has_past: bool,
+    view: OperatorView,
     state: SaleState,
     memory: OperatorMemory,
-    sight: Sight,
+    scratch: ObservationScratch,
     out: NDArray[np.float32],
     first: int,
     last: int,
@@ -350,9 +248,9 @@ def observe_tiles(
     """
     lanes = state.tick.shape[1]
     for tile in range(first, last):
-        sale = sale_tile(state, tile)
-        observe(tables, forecast, lookahead, has_past, sale, memory_tile(memory, tile), sight)
-        _show(tables, sale, sight.columns, out[tile * lanes : (tile + 1) * lanes])
+        tile_state = sale_tile(state, tile)
+        observe(view, tile_state, memory_tile(memory, tile), scratch)
+        _show(view.tables, tile_state, scratch.columns, out[tile * lanes : (tile + 1) * lanes])
 
 
 @compiled_inline
@@ -366,17 +264,14 @@ def _show(tables: SaleTables, state: SaleState, columns: NDArray[np.float32], ou
 
 @compiled
 def pass_tick(
-    tables: SaleTables,
-    forecast: Forecast,
-    lookahead: NDArray[np.int64],
-    has_past: bool,
+    view: OperatorView,
     weights: Any,
     decisions: Decisions,
     state: SaleState,
     ledger: Ledger,
     memory: OperatorMemory,
     scratch: Scratch,
-    sight: Sight,
+    observation_scratch: ObservationScratch,
     reward: NDArray[np.float64],
     out: NDArray[np.float32],
     first: int,
@@ -384,13 +279,19 @@ def pass_tick(
 ) -> None:
     """Step the tiles first .. last - 1, then learn from their ledgers; writes ``reward`` (tile, lane) and ``out``."""
     for tile in range(first, last):
-        orders = decisions_tile(decisions, tile)
-        sale, facts = sale_tile(state, tile), ledger_tile(ledger, tile)
-        step_sale(tables, sale, orders, facts, scratch)
-        if has_past:
-            remember(tables, forecast, sale, facts, memory_tile(memory, tile), scratch.work)
-        write_reward(weights, facts, reward[tile])
-        observe_tiles(tables, forecast, lookahead, has_past, state, memory, sight, out, tile, tile + 1)
+        tile_state, tile_ledger = sale_tile(state, tile), ledger_tile(ledger, tile)
+        step_sale(view.tables, tile_state, decisions_tile(decisions, tile), tile_ledger, scratch)
+        if view.has_past:
+            remember(
+                view.tables,
+                view.forecast,
+                tile_state,
+                tile_ledger,
+                memory_tile(memory, tile),
+                observation_scratch.learning,
+            )
+        write_reward(weights, tile_ledger, reward[tile])
+        observe_tiles(view, state, memory, observation_scratch, out, tile, tile + 1)
 
 
 @compiled

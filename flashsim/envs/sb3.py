@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices
 
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
-from flashsim.envs.spaces import ActionConfig
-from flashsim.envs.vector import SaleBatch, as_compiled, checked_seed, consecutive_seeds
+from flashsim.envs.vector import SaleBatch, as_compiled, consecutive_seeds
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import Compilable, CompiledSale
+from flashsim.sim.parameters import check_seed
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 
@@ -30,7 +31,7 @@ class FlashSaleVecEnv(VecEnv):
         self.sales, self.reward_scale = sales, reward_scale
         self.render_mode = None  # SB3 asks for it
         self._actions: NDArray[Any] = np.zeros(0)
-        self._first_seed: int | None = checked_seed(seed)
+        self._first_seed: int | None = check_seed(seed)
         self._returns = np.zeros(sales.sales)
         self._lengths = np.zeros(sales.sales, np.int64)
         super().__init__(sales.sales, sales.observation_space, sales.codec.space)
@@ -74,7 +75,7 @@ class FlashSaleVecEnv(VecEnv):
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Seed of the next reset: env i gets ``seed + i``."""
         if seed is not None:
-            self._first_seed = checked_seed(seed)
+            self._first_seed = check_seed(seed)
         return [None if seed is None else seed + row for row in range(self.num_envs)]
 
     def action_masks(self) -> NDArray[np.bool_]:

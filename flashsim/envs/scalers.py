@@ -1,8 +1,8 @@
-"""Rules that order servers for a target utilization; an agent may steer them by naming the target.
+"""Scalers: rules that order servers for a target utilization. An agent may steer them by choosing the target.
 
-    tracking    servers = ⌈max(visits now, visits forecast when an order comes into force) / (μ · target)⌉
-    scheduled   servers = ⌈visits that the forecast, at the level learned so far, has in the tick in which an order
-                comes into force / (μ · target)⌉, whatever comes now
+    tracking    servers = ⌈max(visits now, visits forecast for the tick in which an order takes effect) / (μ · target)⌉
+    scheduled   servers = ⌈visits that the forecast, times the level learned so far, has in the tick in which an order
+                takes effect / (μ · target)⌉, whatever comes now
 
 Both read the observation only. Source: target tracking and scheduled scaling are what cloud providers offer.
 """
@@ -14,11 +14,11 @@ from flashsim.envs.dashboard import Dashboard
 from flashsim.errors import InputError
 
 MOST_UTILIZATION = 2.0
-"""That a scaler can aim at; above 1, part of a rush is never served."""
+"""The largest target of a scaler; above 1, part of a rush is never served."""
 
 
 class TargetTracking:
-    """Orders servers for visits at a target utilization, as far ahead as they take to boot."""
+    """Orders servers for the visits now, or those forecast for the tick in which an order takes effect, if more."""
 
     def __init__(self, dashboard: Dashboard) -> None:
         self.sale, self.dashboard = dashboard.sale, dashboard
@@ -35,22 +35,19 @@ class TargetTracking:
         self, observation: NDArray[np.float32], price_index: NDArray[np.int64], target: NDArray[np.float64]
     ) -> NDArray[np.int64]:
         """Servers more or fewer (sale,), at the price indices (sale, product) about to be set and targets (sale,)."""
-        board, servers = self.dashboard, self.sale.tables.servers
-        ordered = np.rint(board.share(observation, "servers_ordered") * servers.max_servers)
-        now = board.ratio(observation, "load") * np.maximum(1.0, ordered)
-        level = np.rint(price_index.mean(axis=1)).astype(np.int64)
-        loads = np.stack([board.ratio(observation, name) for name in self._loads], axis=1)
-        ahead = np.take_along_axis(loads, level[:, None], axis=1)[:, 0] * self._in_force(observation, self.ahead)
-        wanted = np.ceil(np.maximum(now, ahead) / target)
-        wanted = np.clip(wanted, servers.min_servers, servers.max_servers)
-        return (wanted - ordered).astype(np.int64)
-
-    def _in_force(self, observation: NDArray[np.float32], ahead: int) -> NDArray[np.float64]:
-        return self.dashboard.share(observation, f"servers_in_{ahead}") * self.sale.tables.servers.max_servers
+        dashboard, servers = self.dashboard, self.sale.tables.servers
+        ordered = dashboard.servers_ordered(observation)
+        visits_now = dashboard.ratio(observation, "load") * np.maximum(1.0, ordered)
+        mean_index = np.rint(price_index.mean(axis=1)).astype(np.int64)
+        loads = np.stack([dashboard.ratio(observation, name) for name in self._loads], axis=1)
+        in_force = dashboard.share(observation, f"servers_in_{self.ahead}") * servers.max_servers
+        visits_ahead = np.take_along_axis(loads, mean_index[:, None], axis=1)[:, 0] * in_force
+        wanted = np.ceil(np.maximum(visits_now, visits_ahead) / target)
+        return (np.clip(wanted, servers.min_servers, servers.max_servers) - ordered).astype(np.int64)
 
 
 class Scheduled:
-    """Orders servers for the visits of one tick of the forecast: that in which an order comes into force."""
+    """Orders servers for the visits that the forecast has in the tick in which an order takes effect."""
 
     def __init__(self, dashboard: Dashboard) -> None:
         self.sale, self.dashboard = dashboard.sale, dashboard
@@ -65,7 +62,7 @@ class Scheduled:
         if not sale.is_reference:
             visitors = visitors * self.dashboard.ratio(observation, "level")
         wanted = np.ceil(visitors / (servers.service_rate * target) - 1e-9)
-        ordered = np.rint(self.dashboard.share(observation, "servers_ordered") * servers.max_servers)
+        ordered = self.dashboard.servers_ordered(observation)
         return (np.clip(wanted, servers.min_servers, servers.max_servers) - ordered).astype(np.int64)
 
 

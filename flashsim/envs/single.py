@@ -7,26 +7,28 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
-from flashsim.envs.spaces import ActionConfig
-from flashsim.envs.vector import SEED_LIMIT, SaleBatch, as_compiled, checked_seed
+from flashsim.envs.vector import SaleBatch, as_compiled
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import Compilable, CompiledSale
+from flashsim.sim.parameters import SEED_LIMIT, check_seed
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 
 class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
     """A timed sale, minute by minute.
 
-    Story: goods were bought for a sale of some hours. A deeper discount brings more buyers and more visitors; visitors
+    Story: stock was bought for a sale of some hours. A deeper discount brings more buyers and more visitors; visitors
     need servers, which take minutes to boot; slow answers lose buyers. Nobody knows beforehand how strong the demand
     will be.
 
-    Action: MultiDiscrete of the chosen heads: a price index of the discount for each product (or one for all); hold,
-    release the next wave, push (or close); a change in the number of servers. Orders that are not feasible now are
-    projected to the nearest feasible one and counted.
+    Action: MultiDiscrete of the chosen heads (``flashsim.envs.heads``): discount, a price index for each product (or
+    one for all); timing, hold, release the next wave, push, order a lot (or close); capacity, a change in the number of
+    servers; admission, a cap on the people let in from the waiting room. What is not feasible now is projected to the
+    nearest that is, and counted.
 
-    Observation: Box in [0, 1]; ``flashsim.envs.spaces.observation_table(sale)`` lists name, unit and meaning of each
+    Observation: Box in [0, 1]; ``flashsim.envs.features.observation_table(sale)`` lists name, unit and meaning of each
     column.
 
     Reward: profit of the tick in the World's currency (``RewardConfig``): revenue, cost of goods, servers, lost visits;
@@ -37,10 +39,10 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
 
     End: terminated when the last tick has passed or the sale was closed; never truncated.
 
-    Arguments: scenario (a Scenario, a reference sale, or a compiled Plan; a name such as "seckill", or none for the
+    Arguments: scenario (a Scenario, a reference sale, or a CompiledSale; a name such as "seckill", or none for the
     grocery evening: on the World that comes with the package), action (ActionConfig), reward (RewardConfig), members
     ("training", "heldout" or numbers), domain (training or evaluation streams), constraints (ConstraintConfig, whose
-    excess ``info["cost"]`` then tells).
+    excess is then in ``info["cost"]``).
 
     Versions: v0.
     """
@@ -77,7 +79,7 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
         super().reset(seed=seed)
         if seed is not None or not self._has_seed:
             first = seed if seed is not None else int(self.np_random.integers(SEED_LIMIT // 2))
-            self.sales.seed(np.array([checked_seed(first)], np.uint64))
+            self.sales.seed(np.array([check_seed(first)], np.uint64))
             self._has_seed = True
         else:
             self.sales.open(np.ones(1, np.bool_))

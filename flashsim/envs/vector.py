@@ -8,22 +8,21 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.features import observation_space
-from flashsim.envs.observation import forget_tiles, make_memory, make_sight, observe_tiles, pass_tick
+from flashsim.envs.observation import forget_tiles, make_observation_scratch, observe_tiles, pass_tick, view_of
+from flashsim.envs.operator_memory import make_memory
 from flashsim.envs.reward import ConstraintConfig, RateRewards, RewardConfig, RewardConfigArguments, constraint_costs
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.errors import InputError
 from flashsim.scenarios import scenario_named
 from flashsim.scenarios.compiled import Compilable, CompiledSale
 from flashsim.sim.cache import announce_compiling, bound
 from flashsim.sim.engine import Batch
 from flashsim.sim.failures import FEED_FREEZES
-from flashsim.sim.parameters import as_arguments
+from flashsim.sim.parameters import SEED_LIMIT, as_arguments, check_seed
 from flashsim.sim.state import Decisions
 from flashsim.sim.streams import TRAINING_DOMAIN
 from flashsim.world import shipped_world
-
-SEED_LIMIT = 2**63
 
 
 class SaleBatch:
@@ -63,16 +62,17 @@ class SaleBatch:
         (width,) = self.observation_space.shape
         self._observation = np.zeros((batch.tiles * batch.lanes, width), np.float32)
         self._is_reread = self.codec.reads_observation or bool(sale.tables.failures.ticks[FEED_FREEZES] > 0)
-        self._sights = [make_sight(width, batch.lanes) for _ in batch.scratch]
-        self._view = (sale.tables, sale.forecast, np.array(sale.lookahead, np.int64), not sale.is_reference)
+        self._scratch = [make_observation_scratch(width, batch.lanes) for _ in batch.scratch]
+        self._view = view_of(sale)
         self._episodes = np.zeros(sales, np.uint64)
         self._pass: Callable[..., None] | None = None
+        self._observe: Callable[..., None] | None = None
         announce_compiling(pass_tick)
         self.listeners: list[Callable[[SaleBatch, NDArray[np.float64], NDArray[np.bool_]], object]] = []
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy is made of: everything but the compiled function, which is bound anew."""
-        return self.__dict__ | {"_pass": None}
+        """What a copy is made of: everything but the compiled functions, which are bound anew."""
+        return self.__dict__ | {"_pass": None, "_observe": None}
 
     def seed(self, seeds: NDArray[np.uint64], episodes: int = 0) -> None:
         """Open new sales: row i is episode ``episodes`` of seed ``seeds[i]``."""
@@ -96,12 +96,12 @@ class SaleBatch:
 
     def observe(self) -> NDArray[np.float32]:
         """Fresh observations (sale, feature) of the present state."""
-        batch, out = self.batch, self._page()
-        batch.each(
-            lambda part, first, last: observe_tiles(
-                *self._view, batch.state, self.memory, self._sights[part], out, first, last
-            )
-        )
+        batch, seen = self.batch, (self._view, self.batch.state, self.memory)
+        out = self._page()
+        if self._observe is None:
+            self._observe = bound(observe_tiles, (*seen, self._scratch[0], out, 0, batch.tiles))
+        run = self._observe
+        batch.each(lambda part, first, last: run(*seen, self._scratch[part], out, first, last))
         return self.seen()
 
     def seen(self) -> NDArray[np.float32]:
@@ -118,14 +118,15 @@ class SaleBatch:
     def step(self, actions: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Let the ticks of one decision pass; returns reward (sale,) and whether the sale ended (sale,).
 
-        Does not restart. ``listeners`` are told of each tick.
+        Does not restart. ``listeners`` are called after each tick.
         """
-        orders = self.codec.check(actions, self.sales)
+        checked = self.codec.check(actions, self.sales)
         total = np.zeros(self.sales)
         closed = np.zeros(self.sales, np.bool_)
         self.decision_excess[:] = 0.0
         for tick in range(self.codec.config.every):
-            reward, closed = self._step(self.codec.decode(orders, self._observation[: self.sales], is_first=tick == 0))
+            decisions = self.codec.decode(checked, self._observation[: self.sales], is_first=tick == 0)
+            reward, closed = self._step(decisions)
             if self.constraints.names:
                 self._bound(reward)
             if self._rates is not None:
@@ -135,20 +136,20 @@ class SaleBatch:
                 listener(self, reward, closed)
         return total, closed
 
-    def _step(self, orders: Decisions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def _step(self, decisions: Decisions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Let one tick pass; reward and whether the sale ended, (sale,)."""
         batch = self.batch
-        batch.fill(batch.decisions.price_index, orders.price_index)
-        batch.fill(batch.decisions.timing, orders.timing)
-        batch.fill(batch.decisions.change, orders.change)
-        batch.fill(batch.decisions.cap, orders.cap)
+        for target, decided in zip(batch.decisions, decisions, strict=True):
+            batch.fill(target, decided)
         batch.check_open()
-        before = (*self._view, self._weights, batch.decisions, batch.state, batch.ledger, self.memory)
+        before = (self._view, self._weights, batch.decisions, batch.state, batch.ledger, self.memory)
         after = (self._reward, self._page())
         if self._pass is None:
-            self._pass = bound(pass_tick, (*before, batch.scratch[0], self._sights[0], *after, 0, batch.tiles))
+            self._pass = bound(pass_tick, (*before, batch.scratch[0], self._scratch[0], *after, 0, batch.tiles))
         run = self._pass
-        batch.each(lambda part, first, last: run(*before, batch.scratch[part], self._sights[part], *after, first, last))
+        batch.each(
+            lambda part, first, last: run(*before, batch.scratch[part], self._scratch[part], *after, first, last)
+        )
         return batch.rows(self._reward).copy(), batch.rows(batch.ledger.is_closed).copy()
 
     def _bound(self, reward: NDArray[np.float64]) -> None:
@@ -160,18 +161,11 @@ class SaleBatch:
 
     def masks(self) -> NDArray[np.bool_]:
         """Feasible choices now (see ``ActionCodec.masks``)."""
-        state, rows = self.batch.state, self.batch.rows
-        waves = self.sale.tables.wave_tick.shape[0] - rows(state.stock.next_wave)
-        return self.codec.masks(
-            rows(state.servers.ordered),
-            pushes_left=rows(state.traffic.pushes_left),
-            waves_left=waves,
-            lots_left=rows(state.stock.lots_left),
-        )
+        return self.codec.masks(self.batch.state, self.batch.rows)
 
     def costs(self) -> dict[str, NDArray[np.float64]]:
-        """Costs of the last tick (see ``reward.constraint_costs``), and ``…_excess`` of each constraint that is asked
-        for, summed over the ticks of the decision (see ``reward.ConstraintConfig``)."""
+        """Costs of the last tick (see ``reward.constraint_costs``), and ``…_excess`` of each constraint in use,
+        summed over the ticks of the decision (see ``reward.ConstraintConfig``)."""
         excess = zip((f"{name}_excess" for name in self.constraints.names), self.decision_excess.copy(), strict=True)
         return constraint_costs(self.batch.ledger, self.batch.rows) | dict(excess)
 
@@ -192,20 +186,13 @@ def as_compiled(scenario: Compilable | CompiledSale | str | None, members: str |
     return sale.with_members(tuple(members))
 
 
-def checked_seed(seed: int | None) -> int:
-    """``seed`` if it can start a sale; InputError otherwise."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < SEED_LIMIT:
-        raise InputError(f"seed must be a whole number from 0 to 2^63 - 1, got {seed!r}")
-    return int(seed)
-
-
 def consecutive_seeds(first: int, count: int) -> NDArray[np.uint64]:
     """Seeds first … first + count - 1: env i has seed first + i."""
-    return np.uint64(checked_seed(first)) + np.arange(count, dtype=np.uint64)
+    return np.uint64(check_seed(first)) + np.arange(count, dtype=np.uint64)
 
 
 class FlashSaleVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
-    """Native vector env: ``num_envs`` sales in one engine, SAME_STEP autoreset. ``FlashSaleEnv`` tells the story.
+    """Native vector env: ``num_envs`` sales in one engine, SAME_STEP autoreset. ``FlashSaleEnv`` describes the sale.
 
     ``reset(seed=s)`` gives env i the seed s + i; its path does not depend on ``num_envs``. Observations are fresh
     copies.
@@ -246,12 +233,12 @@ class FlashSaleVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[An
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Open new sales: with a seed its first episode, without one the next episode of the present seed."""
         if isinstance(seed, list):
-            seeds = np.array([checked_seed(s) for s in seed], np.uint64)
+            seeds = np.array([check_seed(s) for s in seed], np.uint64)
             if seeds.size != self.num_envs:
                 raise InputError(f"seed: expected {self.num_envs} numbers, got {seeds.size}")
             self.sales.seed(seeds)
         elif seed is not None or self._first_seed is None:
-            first = checked_seed(seed if seed is not None else int(self.np_random.integers(SEED_LIMIT // 2)))
+            first = check_seed(seed if seed is not None else int(self.np_random.integers(SEED_LIMIT // 2)))
             self.sales.seed(consecutive_seeds(first, self.num_envs))
             self._first_seed = first
         else:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.features import observation_table
 from flashsim.envs.quantities import (
     SLOWEST_SHARE,
@@ -22,10 +23,10 @@ from flashsim.envs.quantities import (
     wait_percentile,
 )
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
 from flashsim.policies.bundle import Policy
+from flashsim.policies.guardrails import Rails
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.streams import EVALUATION_DOMAIN
 
@@ -133,13 +134,12 @@ def check_policy(sale: CompiledSale, policy: Policy) -> None:
             )
     rails = getattr(policy, "rails", None)
     if rails is not None and rails.can_act:
-        for rail, needed in codec.rails(is_masked=rails.is_masked).items():
-            then = getattr(rails, rail)
-            if then != (tuple(needed) if isinstance(needed, list) else needed):
-                raise InputError(
-                    f"policy {policy.name!r} has guard-rails with {rail} {then}, the sale {sale.name!r} needs "
-                    f"{needed}; train it on this sale"
-                )
+        difference = rails.difference(Rails(**codec.rails(is_masked=rails.is_masked)))
+        if difference is not None:
+            raise InputError(
+                f"policy {policy.name!r} has guard-rails with {difference.name} {difference.own}, the sale "
+                f"{sale.name!r} needs {difference.other}; train it on this sale"
+            )
 
 
 _SUMMED = (

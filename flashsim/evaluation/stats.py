@@ -30,7 +30,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats as distributions
+from scipy.special import ndtri, poch, stdtrit
 
 from flashsim.errors import InputError
 
@@ -129,7 +129,7 @@ def difference_of_means(one: Resampled, other: Resampled, *, confidence: float) 
     total = variances.sum(axis=0)
     parts = (variances**2 / freedom[:, None]).sum(axis=0)
     degrees = np.divide(total**2, parts, out=np.full_like(total, freedom.sum()), where=parts > 0.0)
-    reach = distributions.t.ppf(0.5 + _share("confidence", confidence) / 2.0, degrees) * np.sqrt(total)
+    reach = stdtrit(degrees, 0.5 + _share("confidence", confidence) / 2.0) * np.sqrt(total)
     difference = one.mean - other.mean
     return difference, difference - reach, difference + reach
 
@@ -178,7 +178,7 @@ def within_member_intervals(scores: ArrayLike, members: ArrayLike, *, confidence
     columns, design = _checked(scores, members), member_design(members)
     means = design.means(columns[design.order])
     error = np.sqrt(_variance_of_means(columns[design.order], design, means))
-    quantile = distributions.t.ppf(0.5 + _share("confidence", confidence) / 2.0, np.maximum(design.counts - 1, 1))
+    quantile = stdtrit(np.maximum(design.counts - 1, 1), 0.5 + _share("confidence", confidence) / 2.0)
     return means - quantile[:, None] * error, means + quantile[:, None] * error
 
 
@@ -205,9 +205,7 @@ def minimum_detectable_effect(
     Source: Bloom (1995), Evaluation Review 19, 547-556: (t[1 - alpha/2] + t[power]) standard errors.
     """
     alpha, power = _share("alpha", alpha), _share("power", power)
-    multiple = distributions.t.ppf(1.0 - alpha / 2.0, degrees_of_freedom) + distributions.t.ppf(
-        power, degrees_of_freedom
-    )
+    multiple = stdtrit(degrees_of_freedom, 1.0 - alpha / 2.0) + stdtrit(degrees_of_freedom, power)
     return np.asarray(multiple * np.asarray(standard_error, dtype=np.float64))
 
 
@@ -280,9 +278,10 @@ def _draw(generator: np.random.Generator, design: MemberDesign, resamples: int) 
 def _stretched(draws: Array, degrees_of_freedom: int) -> Array:
     """Sort each column and push every quantile out by Student's over the normal quantile of the same level."""
     levels = (np.arange(draws.shape[0]) + 0.5) / draws.shape[0]
-    normal = distributions.norm.ppf(levels)
-    student = distributions.t.ppf(levels, degrees_of_freedom)
-    at_median = distributions.norm.pdf(0.0) / distributions.t.pdf(0.0, degrees_of_freedom)
+    normal = ndtri(levels)
+    student = stdtrit(degrees_of_freedom, levels)
+    log_density = np.log(poch(0.5 * degrees_of_freedom, 0.5)) - 0.5 * (np.log(degrees_of_freedom) + np.log(np.pi))
+    at_median = 1.0 / np.sqrt(2.0 * np.pi) / np.exp(log_density)  # of the normal density over Student's
     away = np.abs(normal) > 1e-6
     ratio = np.where(away, student / np.where(away, normal, 1.0), at_median)
     return np.asarray(np.maximum.accumulate(np.sort(draws, axis=0) * ratio[:, None], axis=0))

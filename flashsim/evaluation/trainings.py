@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats as distributions
+from scipy.special import stdtrit
 
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import Rollout
@@ -53,8 +53,8 @@ def over_trainings(
     level = (1.0 + confidence) / 2.0
     reach = float(
         np.hypot(
-            distributions.t.ppf(level, sales.degrees_of_freedom) * within,
-            distributions.t.ppf(level, len(table) - 1) * between,
+            stdtrit(sales.degrees_of_freedom, level) * within,
+            stdtrit(len(table) - 1, level) * between,
         )
     )
     mean = float(sales.mean[0])

@@ -13,7 +13,7 @@ the World's rates. Leaving those parts out keeps them from blurring what is judg
 With that a_p, the sale's ``another_unit``, the units q of a purchase have E[q²]/E[q] = clumping_p, as in the data. A
 period is a day, or an hour where hours matter: given the frailties, hours are independent and add up to the day.
 
-Source: streams, samplers and laws of flashsim/sim (streams.py, samplers.py, sale.open_sales, choice.py).
+Source: streams, samplers and laws of flashsim/sim (streams.py, samplers.py, frailties.py, choice.py).
 """
 
 import numpy as np

@@ -6,7 +6,7 @@ the network is evaluated with numpy. At load the checksums are compared and the 
 the trainer chose) are replayed, so a bundle that loads decides as it was exported.
 
 A bundle carries guard-rails: a deepest discount and a least number of servers that its choices keep to, whatever the
-network prefers. :meth:`NetworkPolicy.decide` tells where they changed a choice. (Where a choice is a step around the
+network prefers. :meth:`NetworkPolicy.decide` says where they changed a choice. (Where a choice is a step around the
 run-out price, or a target of a scaler, the codec of the actions cuts what it orders.)
 """
 
@@ -109,7 +109,7 @@ class NetworkPolicy:
     rails: Rails
     """What its choices keep to."""
     choices: Mapping[str, Any]
-    """What the choices of each head stand for: ``ActionCodec.menu``."""
+    """What the choices of each head stand for: ``ActionCodec.meanings``."""
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
@@ -138,10 +138,9 @@ class NetworkPolicy:
         sizes = (math.prod(self.rails.sizes),) if self.action.get("flat", False) else self.rails.sizes
         if sizes != self.head_sizes:
             raise InputError(f"rails: expected heads of {self.head_sizes} choices, got {sizes}; export again")
-        needed = {*self.rails.spent} | ({"servers_ordered"} if self.rails.changes else set())
-        if not needed <= set(self.observation):
-            unseen = sorted(needed - set(self.observation))[0]
-            raise InputError(f"rails: need the feature {unseen!r}, which the policy does not see; export it again")
+        unseen = sorted(self.rails.features - set(self.observation))
+        if unseen:
+            raise InputError(f"rails: need the feature {unseen[0]!r}, which the policy does not see; export it again")
 
     def outputs(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores (sale, output) of every choice of every head.
@@ -185,9 +184,9 @@ class NetworkPolicy:
                 self._best(scores, np.ones((1, sum(self.rails.sizes)), np.bool_)), np.zeros(len(seen), np.bool_)
             )
         feasible = self.rails.feasible(shown, len(seen))
-        wished = self._best(scores, feasible)
+        preferred = self._best(scores, feasible)
         actions = self._best(scores, feasible & self.rails.within(shown, len(seen)))
-        return Decision(actions, (actions != wished).reshape(len(seen), -1).any(axis=1))
+        return Decision(actions, (actions != preferred).reshape(len(seen), -1).any(axis=1))
 
     def _best(self, scores: NDArray[np.float32], allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The allowed choices of largest score, by head, or the combination if flat."""

@@ -1,13 +1,16 @@
 """Guard-rails: which choices of a policy are ruled out by what it observes, whatever its network prefers.
 
 A discount deeper than the guard-rail and an order that would leave fewer servers than it asks for are never chosen
-where another choice keeps to both; where none does, the nearest is taken. Steps around the run-out price and targets of
-a scaler are not ruled out: ``ActionCodec``, which knows the same guard-rails, cuts what they order, each product for
-itself, in training as in play. The rails of a masked policy also rule out what is not feasible at the moment.
+where another choice keeps to both; where none does, the nearest is taken. Choices that steer a rule (steps around the
+run-out price, targets of a scaler) are not ruled out: ``ActionCodec``, which knows the same guard-rails, cuts what they
+decide, in training as in play. The rails of a masked policy also rule out what is not feasible at the moment.
+
+No head is named here: each says in the same few words what rules its choices out (``flashsim.envs.heads``).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,94 +22,129 @@ Shown = Callable[[str], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class Rails:
-    """Which choices a policy may take, told by what it observes; ``ActionCodec.rails`` makes the arguments.
+class HeadRails:
+    """What rules out choices of one column of an action; InputError where that does not fit its choices."""
 
-    Places count the choices of all heads of a MultiDiscrete in a row; a flat action is a combination of them.
-    """
-
-    sizes: tuple[int, ...]
-    """Choices of each head."""
-    max_discount: float
-    """Share, of which ``deepest`` follows."""
-    deepest: tuple[int, ...]
-    """Largest price index, by product."""
-    discount_heads: tuple[int, ...]
-    """One a product or one for all products, whose choice k is price index k; none where choices are steps."""
-    price_levels: int
-    """Prices of a product."""
-    min_servers: int
-    """0: no guard-rail."""
-    capacity_head: int
-    """Head that changes the servers; -1: none."""
-    changes: tuple[int, ...]
-    """Servers more or fewer, by choice of that head."""
-    server_range: tuple[int, int]
-    """Fewest and most servers of the sale; zeros without that head."""
-    is_masked: bool
-    """Whether choices that are not feasible now are ruled out, too, as they were in training."""
-    spent: Mapping[str, int]
-    """Feature -> place that is not feasible where the feature is 0; if masked."""
+    choices: int
+    """How many there are."""
+    largest: int
+    """Guard-rail: the largest choice that is allowed."""
+    spent: Mapping[str, int] = field(default_factory=dict)
+    """Feature -> choice that is not feasible where the feature is 0."""
+    level: str = ""
+    """Feature that shows a level which choices change, as a share of the most there can be; "": they change none."""
+    changes: tuple[int, ...] = ()
+    """How far each choice moves the level."""
+    level_range: tuple[int, int] = (0, 0)
+    """Least and most that are feasible; zeros without a level."""
+    least_level: int = 0
+    """Guard-rail: the least level after a choice; 0: none."""
 
     def __post_init__(self) -> None:
-        for name in ("sizes", "deepest", "discount_heads", "changes", "server_range"):
+        for name in ("changes", "level_range"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        numbers = (*self.sizes, *self.deepest, *self.discount_heads, *self.changes, *self.server_range)
-        numbers += (self.price_levels, self.min_servers, self.capacity_head, *self.spent.values())
+        numbers = (self.choices, self.largest, self.least_level, *self.changes, *self.level_range, *self.spent.values())
         if not all(type(number) is int for number in numbers):
             raise InputError(f"rails: expected whole numbers, got {numbers}; export the policy again")
-        places, heads = sum(self.sizes), len(self.sizes)
         fits = (
-            all(size >= 1 for size in self.sizes)
-            and all(0 <= head < heads for head in self.discount_heads)
-            and len(self.discount_heads) in (0, 1, len(self.deepest))
-            and -1 <= self.capacity_head < heads
-            and (self.capacity_head < 0 or len(self.changes) == self.sizes[self.capacity_head])
-            and all(0 <= place < places for place in self.spent.values())
-            and len(self.server_range) == 2
+            0 <= self.largest < self.choices
+            and all(0 <= choice < self.choices for choice in self.spent.values())
+            and len(self.changes) == (self.choices if self.level else 0)
+            and len(self.level_range) == 2
         )
         if not fits:
             raise InputError("rails: do not fit the heads of the action; export the policy again")
 
     @property
+    def features(self) -> set[str]:
+        """Features that it reads."""
+        return {*self.spent} | ({self.level} if self.level else set())
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a guard-rail can rule out one of its choices."""
+        return self.largest < self.choices - 1 or (self.least_level > 0 and bool(self.level))
+
+    def feasible(self, shown: Shown, sales: int) -> NDArray[np.bool_]:
+        """Where a choice is not ruled out by what is feasible now, (sale, choice)."""
+        feasible = np.ones((sales, self.choices), np.bool_)
+        for feature, choice in self.spent.items():
+            feasible[:, choice] = shown(feature) > 0.0
+        if self.level:
+            after, (least, most) = self._levels(shown), self.level_range
+            feasible &= (after >= least) & (after <= most)
+        return feasible
+
+    def within(self, shown: Shown, sales: int) -> NDArray[np.bool_]:
+        """Where a choice keeps to the guard-rails, (sale, choice); at least one: that nearest to them."""
+        within = np.tile(np.arange(self.choices) <= self.largest, (sales, 1))
+        if self.least_level and self.level:
+            after = self._levels(shown)
+            within &= after >= np.minimum(self.least_level, after.max(axis=1, keepdims=True))
+        return within
+
+    def _levels(self, shown: Shown) -> NDArray[np.int64]:
+        """Level after each choice, (sale, choice)."""
+        level = np.rint(shown(self.level) * self.level_range[1]).astype(np.int64)
+        return level[:, None] + np.array(self.changes, np.int64)
+
+
+class Difference(NamedTuple):
+    """One thing in which the rails of a policy differ from others."""
+
+    name: str
+    own: Any
+    other: Any
+
+
+@dataclass(frozen=True)
+class Rails:
+    """Which choices a policy may take, given what it observes; ``ActionCodec.rails`` makes the arguments.
+
+    Places count the choices of all columns of a MultiDiscrete in a row; a flat action is a combination of them.
+    """
+
+    columns: tuple[HeadRails, ...]
+    """Of each column of the action."""
+    is_masked: bool
+    """Whether choices that are not feasible now are ruled out, too, as they were in training."""
+
+    def __post_init__(self) -> None:
+        made = (column if isinstance(column, HeadRails) else HeadRails(**column) for column in self.columns)
+        object.__setattr__(self, "columns", tuple(made))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Choices of each column."""
+        return tuple(column.choices for column in self.columns)
+
+    @property
+    def features(self) -> set[str]:
+        """Features that they read."""
+        return set[str]().union(*(column.features for column in self.columns))
+
+    @property
     def can_act(self) -> bool:
         """Whether there are observations for which a choice is ruled out."""
-        is_cut = any(deepest < self.price_levels - 1 for deepest in self.deepest) and bool(self.discount_heads)
-        return self.is_masked or is_cut or (self.min_servers > 0 and self.capacity_head >= 0)
+        return self.is_masked or any(column.is_limited for column in self.columns)
 
     def feasible(self, shown: Shown, sales: int) -> NDArray[np.bool_]:
         """Where a choice is not ruled out by what is feasible now, (sale, place)."""
-        allowed = np.ones((sales, sum(self.sizes)), np.bool_)
-        if self.is_masked:
-            for feature, place in self.spent.items():
-                allowed[:, place] = shown(feature) > 0.0
-            if self.capacity_head >= 0:
-                level = self._levels(shown)
-                fewest, most = self.server_range
-                allowed[:, self._part(self.capacity_head)] = (level >= fewest) & (level <= most)
-        return allowed
+        if not self.is_masked:
+            return np.ones((sales, sum(self.sizes)), np.bool_)
+        return np.concatenate([column.feasible(shown, sales) for column in self.columns], axis=1)
 
     def within(self, shown: Shown, sales: int) -> NDArray[np.bool_]:
-        """Where a choice keeps to the guard-rails, (sale, place); in each head at least one: that nearest to them."""
-        allowed = np.ones((sales, sum(self.sizes)), np.bool_)
-        for head in self.discount_heads:
-            deepest = min(self.deepest[product] for product in self._products(head))
-            allowed[:, self._part(head)] = np.arange(self.sizes[head]) <= deepest
-        if self.min_servers and self.capacity_head >= 0:
-            level = self._levels(shown)
-            least = np.minimum(self.min_servers, level.max(axis=1, keepdims=True))
-            allowed[:, self._part(self.capacity_head)] = level >= least
-        return allowed
+        """Where a choice keeps to the guard-rails, (sale, place); in each column at least one: that nearest to them."""
+        return np.concatenate([column.within(shown, sales) for column in self.columns], axis=1)
 
-    def _part(self, head: int) -> slice:
-        first = sum(self.sizes[:head])
-        return slice(first, first + self.sizes[head])
-
-    def _products(self, head: int) -> range | tuple[int, ...]:
-        everything = len(self.discount_heads) == 1
-        return range(len(self.deepest)) if everything else (self.discount_heads.index(head),)
-
-    def _levels(self, shown: Shown) -> NDArray[np.int64]:
-        """Servers ordered after each choice of the capacity head, (sale, choice)."""
-        ordered = np.rint(shown("servers_ordered") * self.server_range[1]).astype(np.int64)
-        return ordered[:, None] + np.array(self.changes, np.int64)
+    def difference(self, other: "Rails") -> Difference | None:
+        """The first thing in which ``other`` differs, whether masked aside; None: nothing."""
+        if len(self.columns) != len(other.columns):
+            return Difference("choices", self.sizes, other.sizes)
+        for own, its in zip(self.columns, other.columns, strict=True):
+            for rail in fields(HeadRails):
+                values = getattr(own, rail.name), getattr(its, rail.name)
+                if values[0] != values[1]:
+                    return Difference(rail.name, *values)
+        return None

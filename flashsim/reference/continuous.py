@@ -10,7 +10,7 @@ Ryzin (1994), Management Science 40(8), section 2.3.
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from flashsim.errors import InputError
 
@@ -54,7 +54,7 @@ def best_fixed_price(stock: int, *, horizon: float, scale: float) -> FixedPrice:
     units = np.arange(stock)
 
     def loss(price: float) -> float:
-        return -price * float(stats.poisson.sf(units, scale * horizon * np.exp(-price)).sum())
+        return -price * float(special.pdtrc(units, scale * horizon * np.exp(-price)).sum())
 
     grid = np.linspace(0.0, 5.0 + max(1.0, float(np.log(scale * horizon))), 500)
     start = int(np.argmin([loss(price) for price in grid]))

@@ -23,7 +23,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.rules.rules import DEFAULT_OPERATIONS, Operations, RulePolicy, dashboard_of
+from flashsim.envs.dashboard import Dashboard
+from flashsim.rules.rules import DEFAULT_OPERATIONS, Operations, RulePolicy
 from flashsim.scenarios.compiled import CompiledSale
 
 _SAME = 1e-9  # slopes that differ by less, relative to the largest, count as equal
@@ -61,7 +62,7 @@ class Outlook:
     """Reads the stock and the learned level of each product from observations."""
 
     def __init__(self, sale: CompiledSale) -> None:
-        self.sale, self.dashboard = sale, dashboard_of(sale)
+        self.sale, self.dashboard = sale, Dashboard(sale)
 
     def tick(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """(sale,)."""

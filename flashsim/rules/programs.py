@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.envs.spaces import ActionCodec, ActionConfig
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.errors import InputError
 from flashsim.reference import JointPolicy, ReferenceSale, joint_sale, menu_sale, solve
 from flashsim.rules.fluid import Outlook, net_prices, paid_units, units_in_stock, visit_cost
 from flashsim.rules.rules import DEFAULT_OPERATIONS, Operations, RulePolicy
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.sim.state import Decisions
 
 LEVELS = (0.67, 1.0, 1.5)
 """Levels of demand, relative to the forecast, for which programs are solved."""
@@ -76,10 +75,8 @@ class TablePolicy:
             price_index, change = self.table.price_index[tuple(place)], self.table.change[tuple(place)]
         else:
             price_index, change = self.table[tuple(place)], hold
-        caps = np.full(hold.size, self.sale.admission_caps[0])
-        return ActionCodec(self.sale, ActionConfig(**self.action)).encode(
-            Decisions(price_index[:, None], hold, change, caps)
-        )
+        codec = ActionCodec(self.sale, ActionConfig(**self.action))
+        return codec.encode(codec.defaults(hold.size)._replace(price_index=price_index[:, None], change=change))
 
 
 def optimal(sale: CompiledSale, *, name: str = "fitted DP") -> TablePolicy:

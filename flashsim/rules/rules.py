@@ -24,21 +24,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.calls import PlannedCalls
 from flashsim.envs.dashboard import Dashboard
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.sim.state import Decisions
 
 LADDER = (0.15, 0.30, 0.45)
 HUMAN_TEAM = "human team"
 BUSY, IDLE = 0.7, 0.3
 """Marks of the threshold scaler, utilization; cloud providers use 0.7 in their examples."""
-
-
-def dashboard_of(sale: CompiledSale) -> Dashboard:
-    """The reader of the observations of ``sale``."""
-    return ActionCodec(sale, ActionConfig()).dashboard
 
 
 Scaler = Literal["tracking", "scheduled", "threshold"]
@@ -106,7 +100,7 @@ class ThresholdScaler:
     change."""
 
     def __init__(self, sale: CompiledSale) -> None:
-        self.dashboard = dashboard_of(sale)
+        self.dashboard = Dashboard(sale)
         changes = sale.server_changes
         self.up = min((change for change in changes if change > 0), default=0)
         self.down = max((change for change in changes if change < 0), default=0)
@@ -147,8 +141,9 @@ class RulePolicy:
         price_index = np.where(is_opening[:, None], 0, price_index)
         timing = self._calls.order(observation)
         change = np.zeros_like(timing) if self._by_hand is None else self._by_hand.change(observation)
-        caps = np.full(price_index.shape[0], self._cap)
-        return self._codec.encode(Decisions(price_index, timing, change, caps))
+        cap = np.full_like(timing, self._cap, np.float64)
+        usual = self._codec.defaults(len(observation))
+        return self._codec.encode(usual._replace(price_index=price_index, timing=timing, change=change, cap=cap))
 
 
 Rule = Callable[[CompiledSale, Operations], RulePolicy]
@@ -168,12 +163,12 @@ def list_price(sale: CompiledSale, operations: Operations = DEFAULT_OPERATIONS) 
 def ladder(
     sale: CompiledSale, operations: Operations = DEFAULT_OPERATIONS, *, name: str = "ladder 15/30/45"
 ) -> RulePolicy:
-    """15, 30, 45 % off in the three thirds of the sale, at the nearest depths of the sale's menu."""
-    board = dashboard_of(sale)
+    """15, 30, 45 % off in the three thirds of the sale, at the nearest depths of the menu."""
+    dashboard = Dashboard(sale)
     steps = np.stack([np.abs(sale.depths - depth).argmin(axis=1) for depth in LADDER])
 
     def price(observation: NDArray[np.float32]) -> NDArray[np.int64]:
-        past = 1.0 - board.share(observation, "time_left")
+        past = 1.0 - dashboard.share(observation, "time_left")
         third = np.minimum((past * len(LADDER) + 1e-6).astype(np.int64), len(LADDER) - 1)
         return steps[third]
 
@@ -187,4 +182,4 @@ def human_team(sale: CompiledSale) -> RulePolicy:
 
 def run_out_price(sale: CompiledSale, operations: Operations = DEFAULT_OPERATIONS) -> RulePolicy:
     """Each product at the price index at which its stock runs out just at the end, by forecast and learned level."""
-    return RulePolicy("run-out price", sale, dashboard_of(sale).run_out, operations=operations)
+    return RulePolicy("run-out price", sale, Dashboard(sale).run_out, operations=operations)

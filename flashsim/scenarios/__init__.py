@@ -1,10 +1,12 @@
-"""Planned sales on a World. Vary a named one with ``dataclasses.replace``.
+"""Planned sales on a World. Vary a named one, or read one from a YAML file.
 
 world = shipped_world()  # or World.load("…/world")
-sale = replace(grocery_evening(world), stock_cover=1.5)
+sale = grocery_evening(world, stock_cover=1.5, servers={"lag": 5})
+sale = read_scenario("mine.yaml", world)
 env = gymnasium.make("flashsim/FlashSale-v0", scenario=sale)
 """
 
+from flashsim.scenarios.files import read_scenario, write_scenario
 from flashsim.scenarios.named import (
     SCENARIOS,
     check_scenario_name,
@@ -31,7 +33,9 @@ __all__ = [
     "flaky_platform",
     "grocery_evening",
     "learned_rush",
+    "read_scenario",
     "scenario_named",
     "seckill",
     "shopping_festival",
+    "write_scenario",
 ]

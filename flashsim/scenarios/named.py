@@ -1,14 +1,16 @@
 """Five sales with stories. Demand, the speed of servers and the shape of an announced rush are the World's.
 
-What else the occasion adds is an assumption, said beside each number.
+What else the occasion adds is an assumption, said beside each number. Each is a function of the World and of what shall
+differ: ``grocery_evening(world, stock_cover=1.2, servers={"lag": 5})``.
 """
 
 import difflib
+import functools
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from flashsim.errors import InputError
+from flashsim.scenarios.changes import planned
 from flashsim.scenarios.occasion import Calendar, Rush, learned_rush
 from flashsim.scenarios.scenario import Scenario
 from flashsim.sim.choice import ChoiceParams
@@ -25,26 +27,53 @@ SECKILL_PEOPLE = 30_000
 """People whom the one-product sale expects at list price; such sales draw 10^4 to 10^5 people for 100 units."""
 
 
-def grocery_evening(world: World) -> Scenario:
+class NamedScenario(Protocol):
+    """A scenario that every World can have."""
+
+    def __call__(self, world: World, /, **changes: Any) -> Scenario:
+        """The scenario on ``world`` with ``changes`` put over its fields before they are checked."""
+        ...
+
+
+SCENARIOS: dict[str, NamedScenario] = {}
+"""Every named scenario by its name."""
+
+
+def named(fields_on: Callable[[World], dict[str, Any]]) -> NamedScenario:
+    """Make a named scenario of a function that gives its fields on a World; it has the name of the function."""
+    name = fields_on.__name__
+
+    @functools.wraps(fields_on)
+    def scenario(world: World, /, **changes: Any) -> Scenario:
+        return planned(world, {"name": name} | fields_on(world), changes)
+
+    SCENARIOS[name] = scenario
+    return scenario
+
+
+@named
+def grocery_evening(world: World) -> dict[str, Any]:
     """A two-hour evening sale of goods that a grocer has bought for the occasion; the default scenario.
 
     Stock is half as much again as the sale would sell without a discount, so that neither no discount nor a deep one
     is right; the menu holds the steps of the usual 15/30/45 ladder. The second delivery is due at seven. Servers are
     few when the sale opens, cost about $3 an hour each with all that stands behind them, and boot in three minutes.
     """
-    return Scenario(
-        world=world,
-        name="grocery_evening",
-        story=(
+    return _evening(world)
+
+
+def _evening(world: World) -> dict[str, Any]:
+    return {
+        "story": (
             "A grocer with an online shop sells eight everyday products in a two-hour sale on a Friday evening. "
             "The goods were bought for it, what is left is worth little, and nobody knows how strong the evening "
             "will be."
         ),
-        depths=_STEPS,
-        stock_cover=1.5,
-        waves=((0, 0.6), (60, 0.4)),
-        servers=_servers(world, start_servers=12, cost=0.05, retry_share=0.4, collapse_load=3.0),
-    )
+        "depths": _STEPS,
+        "stock_cover": 1.5,
+        "waves": ((0, 0.6), (60, 0.4)),
+        "servers": _servers(world, start_servers=12, cost=0.05, retry_share=0.4, collapse_load=3.0),
+    }
 
 
 def _servers(world: World, *, seconds_per_tick: float = 60.0, **changes: Any) -> ServerParams:
@@ -57,7 +86,8 @@ def _servers(world: World, *, seconds_per_tick: float = 60.0, **changes: Any) ->
     )
 
 
-def seckill(world: World) -> Scenario:
+@named
+def seckill(world: World) -> dict[str, Any]:
     """秒杀: one product, 100 units, ten minutes, some 10^4 to 10^5 people, in ticks of five seconds.
 
     People come at once, for a button and not for an evening: the rush halves every minute (an assumption), where the
@@ -65,21 +95,19 @@ def seckill(world: World) -> Scenario:
     fail try again within seconds, and a pool that is offered four times what it can do collapses (Bronson et al. 2021
     tell such stories). The waiting room is the team's best tool. One unit a person, ten minutes to pay.
     """
-    one = Scenario(
-        world=world,
-        name="seckill",
-        story=(
+    fields: dict[str, Any] = {
+        "story": (
             "One product, one hundred units, ten minutes: a shop has announced a seckill at noon, and tens of "
             "thousands of people wait for the button. Most will leave with nothing; the question is whether the "
             "platform stands."
         ),
-        start_minute=12 * 60,
-        ticks=120,
-        products=world.product_ids[:1],
-        depths=(0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
-        stock_units=100,
-        traffic=TrafficParams(push_budget=0, sharing_ratio=0.5, sharing_delay=6.0, goodwill_half_life=24.0),
-        servers=_servers(
+        "start_minute": 12 * 60,
+        "ticks": 120,
+        "products": world.product_ids[:1],
+        "depths": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
+        "stock_units": 100,
+        "traffic": TrafficParams(push_budget=0, sharing_ratio=0.5, sharing_delay=6.0, goodwill_half_life=24.0),
+        "servers": _servers(
             world,
             seconds_per_tick=5.0,
             start_servers=60,
@@ -94,22 +122,24 @@ def seckill(world: World) -> Scenario:
             retry_delay=2.0,
             collapse_load=4.0,
         ),
-        carts=StockParams(payment_delay=12, cart_timeout=120),
-        server_changes=(-20, 0, 20, 60),
-        admission_caps=_DOORS,
-        lookahead=(0, 12, 36),
-    )
-    return replace(one, calendar=_rush_of(one, SECKILL_PEOPLE, half_life=12.0))
+        "carts": StockParams(payment_delay=12, cart_timeout=120),
+        "server_changes": (-20, 0, 20, 60),
+        "admission_caps": _DOORS,
+        "lookahead": (0, 12, 36),
+    }
+    return fields | {"calendar": _rush_of(world, fields, SECKILL_PEOPLE, half_life=12.0)}
 
 
-def _rush_of(sale: Scenario, people: float, *, half_life: float) -> Calendar:
+def _rush_of(world: World, fields: dict[str, Any], people: float, *, half_life: float) -> Calendar:
     """The calendar whose rush, at the opening, brings ``people`` at list price over the sale, ordinary demand aside."""
+    sale = planned(world, fields, {"name": "at list price", "depths": (0.0,)})
     visitors = sale.compile().forecast.visitors[:-1, 0]  # of an ordinary day
     shape = Calendar(level=0.0, rushes=(Rush(0, 1.0, half_life),)).multiple(sale.ticks)
     return Calendar(rushes=(Rush(0, people / max(float(visitors @ shape), 1e-9), half_life),))
 
 
-def shopping_festival(world: World) -> Scenario:
+@named
+def shopping_festival(world: World) -> dict[str, Any]:
     """618 or 双11: four hours of the festival night, three waves of stock with a rush at each, and a supplier.
 
     Ordinary demand is trebled all night (an assumption; shops report several times an ordinary day), and each wave was
@@ -117,22 +147,20 @@ def shopping_festival(world: World) -> Scenario:
     lots can be ordered and arrive after half an hour; buyers may take three units. The team may ask people to wait at
     the door.
     """
-    return Scenario(
-        world=world,
-        name="shopping_festival",
-        story=(
+    return {
+        "story": (
             "Festival night: eight products, four hours, stock in three waves, a rush at each. The supplier holds two "
             "more lots, half an hour away. Discounts, deliveries, doors and servers must be ready before the wave."
         ),
-        start_minute=20 * 60,
-        ticks=240,
-        weekday=2,
-        calendar=Calendar(level=3.0, rushes=tuple(learned_rush(world, start, level=3.0) for start in (0, 90, 180))),
-        depths=_STEPS,
-        stock_cover=1.2,
-        waves=((0, 0.4), (90, 0.3), (180, 0.3)),
-        traffic=TrafficParams(push_budget=3, sharing_ratio=0.3),
-        servers=_servers(
+        "start_minute": 20 * 60,
+        "ticks": 240,
+        "weekday": 2,
+        "calendar": Calendar(level=3.0, rushes=tuple(learned_rush(world, start, level=3.0) for start in (0, 90, 180))),
+        "depths": _STEPS,
+        "stock_cover": 1.2,
+        "waves": ((0, 0.4), (90, 0.3), (180, 0.3)),
+        "traffic": TrafficParams(push_budget=3, sharing_ratio=0.3),
+        "servers": _servers(
             world,
             start_servers=30,
             max_servers=200,
@@ -142,40 +170,40 @@ def shopping_festival(world: World) -> Scenario:
             retry_share=0.4,
             collapse_load=3.0,
         ),
-        choice=ChoiceParams(another_unit=0.2, limit=3),
-        carts=StockParams(lots=2, lot_share=0.2, lead_time=30),
-        server_changes=(-20, -5, 0, 5, 20),
-        admission_caps=_DOORS,
-        lookahead=(0, 5, 15, 30),
-    )
+        "choice": ChoiceParams(another_unit=0.2, limit=3),
+        "carts": StockParams(lots=2, lot_share=0.2, lead_time=30),
+        "server_changes": (-20, -5, 0, 5, 20),
+        "admission_caps": _DOORS,
+        "lookahead": (0, 5, 15, 30),
+    }
 
 
-def clearance(world: World) -> Scenario:
+@named
+def clearance(world: World) -> dict[str, Any]:
     """A clearance: three times what would sell at list price must go in three hours, and what is left costs money.
 
     Disposal costs a tenth of the goods' cost. Nobody comes for the shop's sake: no push, ordinary demand. Deep steps
     are on the menu, up to half price. Bulk buyers may take five units.
     """
-    return Scenario(
-        world=world,
-        name="clearance",
-        story=(
+    return {
+        "story": (
             "Stock of a season's end: three times what three hours would sell at list price. What is left tonight is "
             "carted away at the shop's expense, so the question is how early and how deep to go."
         ),
-        start_minute=16 * 60,
-        ticks=180,
-        weekday=6,
-        depths=(0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
-        stock_cover=3.0,
-        salvage_share=-0.1,
-        traffic=TrafficParams(push_budget=1),
-        servers=_servers(world, start_servers=10, cost=0.05, retry_share=0.4, collapse_load=3.0),
-        choice=ChoiceParams(another_unit=0.3, limit=5, scarcity_cue=0.0),
-    )
+        "start_minute": 16 * 60,
+        "ticks": 180,
+        "weekday": 6,
+        "depths": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
+        "stock_cover": 3.0,
+        "salvage_share": -0.1,
+        "traffic": TrafficParams(push_budget=1),
+        "servers": _servers(world, start_servers=10, cost=0.05, retry_share=0.4, collapse_load=3.0),
+        "choice": ChoiceParams(another_unit=0.3, limit=5, scarcity_cue=0.0),
+    }
 
 
-def flaky_platform(world: World) -> Scenario:
+@named
+def flaky_platform(world: World) -> dict[str, Any]:
     """The grocery evening on a bad day: each thing that can fail does, and nobody has planned for it.
 
     The screen freezes for five minutes, half the servers are lost for a quarter of an hour, payment is down for eight
@@ -183,41 +211,29 @@ def flaky_platform(world: World) -> Scenario:
     every sale: an agent can learn what to do when things fail, but not when they will. Durations are those of common
     post-mortems (Gunawi et al. 2016, SoCC, "Why does the cloud stop computing?": most outages last minutes to hours).
     """
-    return replace(
-        grocery_evening(world),
-        name="flaky_platform",
-        story=(
+    return _evening(world) | {
+        "story": (
             "The grocery evening on a day on which the platform fails: the screen freezes, servers are lost, payments "
             "stop, and a link in a popular channel brings ten times the people for three minutes. Nobody can know "
             "when."
         ),
-        servers=_servers(
+        "servers": _servers(
             world, start_servers=12, cost=0.05, drain_ticks=2, queue_limit=40, retry_share=0.6, collapse_load=2.0
         ),
-        failures=Failures(
+        "failures": Failures(
             feed=Outage(None, 5),
             pool=Outage(None, 15),
             payment=Outage(None, 8),
             traffic=Outage(None, 3),
         ),
-        admission_caps=_DOORS,
-    )
+        "admission_caps": _DOORS,
+    }
 
 
-SCENARIOS: dict[str, Callable[[World], Scenario]] = {
-    "grocery_evening": grocery_evening,
-    "seckill": seckill,
-    "shopping_festival": shopping_festival,
-    "clearance": clearance,
-    "flaky_platform": flaky_platform,
-}
-"""Every named scenario: a function of the World."""
-
-
-def scenario_named(name: str, world: World) -> Scenario:
-    """The scenario ``name`` on ``world``; InputError names the nearest one when there is none."""
+def scenario_named(name: str, world: World, /, **changes: Any) -> Scenario:
+    """The scenario ``name`` on ``world`` with ``changes``; InputError names the nearest one when there is none."""
     check_scenario_name(name)
-    return SCENARIOS[name](world)
+    return SCENARIOS[name](world, **changes)
 
 
 def check_scenario_name(name: str) -> None:

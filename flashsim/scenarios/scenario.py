@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import CompiledSale, make_forecast
 from flashsim.scenarios.occasion import Calendar
+from flashsim.settings import NO_SETTING
 from flashsim.sim.choice import ChoiceArguments, ChoiceParams
 from flashsim.sim.failures import Failures
 from flashsim.sim.inventory import StockArguments, StockParams
@@ -26,7 +27,7 @@ MINUTES_A_DAY = 24 * 60
 class Scenario:
     """One planned sale on a World. Raises InputError when a value is outside its range."""
 
-    world: World
+    world: World = field(metadata=NO_SETTING)
     """Where demand, prices and their uncertainty come from."""
     name: str
     """What reports call it."""

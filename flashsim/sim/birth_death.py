@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from flashsim.sim.cache import compiled_inside
+from flashsim.sim.queue_flow import QueueFlow
 from flashsim.sim.streams import QUEUE_EVENTS, uniform_at
 
 LONGEST_WAIT = 1e4  # ticks; where no server is in force
@@ -21,14 +22,14 @@ _NO_LIMIT = 1 << 60
 
 
 @compiled_inside
-def play_events(params: Any, lane: int, servers: int, capacity: float, key: np.uint64, flow: Any) -> None:
-    """One lane's tick: flow.services and limit hold the potential completions and departures, then the real ones.
+def play_events(params: Any, lane: int, servers: int, capacity: float, key: np.uint64, flow: QueueFlow) -> None:
+    """One lane's tick: reads carried, visits, and the potential completions and departures.
 
-    Writes services (completions), limit (visits refused), abandoned, wait_chance, wait_floor_s and wait_tail_s.
+    Writes services (those that happen), abandoned, refused, wait_chance, wait_floor_s and wait_tail_s.
     """
     present = flow.carried[lane]
-    arrivals, completions, departures = flow.people[lane] - present, flow.services[lane], flow.limit[lane]
-    most, queue_bound = params.service_rate * np.float64(params.max_servers), np.float64(flow.people[lane])
+    arrivals, completions, departures = flow.visits[lane] - present, flow.completions[lane], flow.departures[lane]
+    most, queue_bound = params.service_rate * np.float64(params.max_servers), np.float64(flow.visits[lane])
     each = capacity / np.float64(max(servers, 1))
     room = servers * (1 + params.queue_limit) if params.queue_limit > 0 else _NO_LIMIT
     accepted, done, gone, refused, delayed = 0, 0, 0, 0, 0
@@ -58,7 +59,7 @@ def play_events(params: Any, lane: int, servers: int, capacity: float, key: np.u
             if mark * queue_bound < np.float64(max(0, present - servers)):
                 present -= 1
                 gone += 1
-    flow.services[lane], flow.abandoned[lane], flow.limit[lane] = done, gone, refused
+    flow.services[lane], flow.abandoned[lane], flow.refused[lane] = done, gone, refused
     count = np.float64(max(delayed, 1))
     rate = max(capacity, _TINY)
     mean = ahead / count / rate

@@ -1,24 +1,25 @@
-"""What those served ask for: a multinomial logit among the products in view and leaving.
+"""What the visitors who were served ask for: a multinomial logit among the products on sale and leaving.
 
     P(product p) = w_p / (w_0 + Σ_q w_q)
     w_p = units_p · a · r_p · c_p for products in stock, else 0             w_0 = visitors - Σ_q units_q
 
-Weights are the learned expected units themselves (the exponentials of the utilities), and the outside weight is solved
-so that with everything in stock and all factors 1 a visitor buys p with probability units_p / visitors: the simulated
-units match the learned ones. A sold-out product leaves the set, its buyers turn to the others or leave. Factors:
+The weights are the learned expected units themselves (the exponentials of the utilities). The outside weight w_0 is
+solved so that, with everything in stock and all factors 1, a visitor buys p with probability units_p / visitors: the
+simulated units match the learned ones. A sold-out product leaves the set; its buyers turn to the others or leave. The
+factors are:
 
-    a    latency penalty of the queue
+    a    latency: people who wait buy less (see queueing)
     r_p  reference price: people compare with what they have seen. With x the depth less the reference depth,
          r = e^(gain·x) for x >= 0, e^(loss·x) below; the reference follows the depths shown and starts at the first
-    c_p  scarcity: 1 + cue·max(0, 1 - left/threshold), left the share of the planned units that is still available
+    c_p  scarcity: 1 + cue·max(0, 1 - share/threshold), with the share of the planned units that is still available
 
-At a constant depth and with ample stock all of them are 1, as the learned response requires. Of each segment those who
-leave are drawn first, then, among the buyers, one product after another, all by conditional binomials: so a deeper
+At a constant depth and with ample stock all factors are 1, as the learned response requires. For each segment, those
+who leave are drawn first; then, among the buyers, one product after another, all by conditional binomials. So a deeper
 discount on a product, all else equal, never lowers its own requests.
 
-Of those who leave without buying a share ``watch_share`` waits for a deeper discount: when the mean depth D rises above
-the deepest seen so far, each of them returns with probability 1 - e^(-watch_response·rise) and is a visitor once more.
-(Who watches is drawn when it begins to matter, at a rise: the same law.)
+Of those who leave without buying, a share ``watch_share`` waits for a deeper discount: when the mean depth rises above
+the deepest so far, each of them returns with probability 1 - e^(-watch_response·rise) and is a visitor once more. (Who
+watches is drawn only when it begins to matter, at a rise: the law is the same.)
 
 One buyer may want several units: with probability ``another_unit`` one more, and again, up to ``limit`` a person.
 
@@ -29,12 +30,13 @@ people who wait. Left out: the order in which products are shown, and memory fro
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
+from flashsim.sim.arrays import allocate
 from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
 from flashsim.sim.parameters import arguments_type, check_range, check_whole
 from flashsim.sim.samplers import Workspace, write_binomial, write_exp
@@ -58,7 +60,7 @@ class ChoiceParams:
     watch_share: float = 0.05
     """Share of those leaving without a purchase who watch for a deeper discount."""
     watch_response: float = 10.0
-    """How surely they return, per unit of depth: at 10, ten points deeper bring 63 % of them back."""
+    """Rate at which they return, per unit of depth: at 10, ten points deeper bring 63 % of them back."""
     another_unit: float = 0.0
     """Probability that a buyer wants one more unit, after each."""
     limit: int = 1
@@ -94,7 +96,7 @@ class ChoiceState(NamedTuple):
 
     reference: NDArray[np.float64]  # product, lane; reference depth, share
     deepest: NDArray[np.float64]  # lane; deepest mean depth so far, share
-    left: NDArray[np.int64]  # segment, lane; people who left since the last rise: some of them watch
+    departed: NDArray[np.int64]  # segment, lane; people who left without buying since the last rise: some of them watch
     watching: NDArray[np.int64]  # segment, lane; people who watch, of those who left before
 
 
@@ -104,124 +106,138 @@ class ChoiceFlow(NamedTuple):
     returning: NDArray[np.int64]  # segment, lane; people who watched and come back
     buyers: NDArray[np.int64]  # product, lane; people who ask for it
     requests: NDArray[np.int64]  # product, lane; units asked for
-    factor: NDArray[np.float64]  # product, lane; scratch: a·r·c, 0 where sold out
-    depth: NDArray[np.float64]  # lane; scratch
-    outside: NDArray[np.float64]  # lane; scratch: weight of leaving
-    left: NDArray[np.int64]  # lane; scratch: people of a segment who have not chosen yet
-    drawn: NDArray[np.int64]  # lane; scratch
-    weight: NDArray[np.float64]  # lane; scratch: weight of what is still to be considered
-    chance: NDArray[np.float64]  # lane; scratch
+    shown_depth: NDArray[np.float64]  # product, lane; discount depth that people see, share
+    # Scratch of those who watch and return
+    depth_sum: NDArray[np.float64]  # lane; of all products
+    watch_chance: NDArray[np.float64]  # lane; that somebody who left watches
+    log_stay_chance: NDArray[np.float64]  # lane
+    stay_chance: NDArray[np.float64]  # lane; that somebody who watches does not return
+    return_chance: NDArray[np.float64]  # lane; that somebody who watches returns
+    new_watchers: NDArray[np.int64]  # lane
+    # Scratch of the choice
+    log_reference_factor: NDArray[np.float64]  # lane; ln r
+    reference_factor: NDArray[np.float64]  # lane; r
+    factor: NDArray[np.float64]  # product, lane; a·r·c, 0 where sold out
+    outside_weight: NDArray[np.float64]  # lane; weight of leaving
+    remaining_weight: NDArray[np.float64]  # lane; weight of all products that are still to be considered
+    leave_chance: NDArray[np.float64]  # lane
+    leavers: NDArray[np.int64]  # lane; people of a segment who leave without buying
+    undecided: NDArray[np.int64]  # lane; people of a segment who have not chosen yet
+    take_chance: NDArray[np.float64]  # lane; that one of the undecided takes the present product
+    takers: NDArray[np.int64]  # lane; people of a segment who take it
+    # Scratch of further units
+    more_chance: NDArray[np.float64]  # lane; that a buyer wants one more
+    may_want_more: NDArray[np.int64]  # lane; buyers who have wanted every unit so far
+    want_more: NDArray[np.int64]  # lane; those of them who want one more
 
 
 def make_choice_state(tiles: int, lanes: int, *, segments: int, products: int) -> ChoiceState:
     """Allocate the state of ``tiles`` tiles (first axis)."""
-    return ChoiceState(
-        np.zeros((tiles, products, lanes)),
-        np.zeros((tiles, lanes)),
-        np.zeros((tiles, segments, lanes), np.int64),
-        np.zeros((tiles, segments, lanes), np.int64),
+    by_segment = (tiles, segments, lanes)
+    return allocate(
+        ChoiceState, (tiles, lanes), reference=(tiles, products, lanes), departed=by_segment, watching=by_segment
     )
 
 
 def make_choice_flow(segments: int, products: int, lanes: int) -> ChoiceFlow:
     """Allocate the flow of one tile."""
-    shapes = {"returning": (segments, lanes), "buyers": (products, lanes), "requests": (products, lanes)}
-    shapes["factor"] = (products, lanes)
-    reals = ("factor", "depth", "outside", "weight", "chance")
-    arrays: list[NDArray[Any]] = [
-        np.zeros(shapes.get(name, (lanes,)), np.float64 if name in reals else np.int64) for name in ChoiceFlow._fields
-    ]
-    return ChoiceFlow(*arrays)
+    by_product = dict.fromkeys(("buyers", "requests", "shown_depth", "factor"), (products, lanes))
+    return allocate(ChoiceFlow, (lanes,), returning=(segments, lanes), **by_product)
 
 
 @compiled_inside
 def choice_tile(state: ChoiceState, tile: int) -> ChoiceState:
     """View of one tile."""
-    return ChoiceState(state.reference[tile], state.deepest[tile], state.left[tile], state.watching[tile])
+    return ChoiceState(state.reference[tile], state.deepest[tile], state.departed[tile], state.watching[tile])
 
 
 @compiled
 def clear_choice(state: ChoiceState, opening: NDArray[np.bool_]) -> None:
-    """Nobody watches in any lane of ``opening``; references start with the first offer."""
+    """Forget everybody in every lane of ``opening``; reference depths start with the first offer."""
     segments, lanes = state.watching.shape
     for segment in range(segments):
         for lane in range(lanes):
             if opening[lane]:
-                state.left[segment, lane] = 0
+                state.departed[segment, lane] = 0
                 state.watching[segment, lane] = 0
 
 
 @compiled
+def show_offer(depth: NDArray[np.float64], price_index: NDArray[np.int64], flow: ChoiceFlow) -> None:
+    """Write flow.shown_depth, from ``depth`` (product, price)."""
+    products, lanes = flow.shown_depth.shape
+    for product in range(products):
+        for lane in range(lanes):
+            flow.shown_depth[product, lane] = depth[product, price_index[product, lane]]
+
+
+@compiled
 def come_back(
-    params: Any,
-    depth: NDArray[np.float64],
-    price_index: NDArray[np.int64],
-    tick: NDArray[np.int64],
+    params: ChoiceParams,
     state: ChoiceState,
+    tick: NDArray[np.int64],
     keys: NDArray[np.uint64],
     flow: ChoiceFlow,
     work: Workspace,
 ) -> None:
-    """Draw who returns for a deeper discount; writes flow.returning and, but for the reference, ``state``.
+    """Draw who returns for a deeper discount, from flow.shown_depth.
 
-    ``depth`` (product, price).
+    Writes flow.returning and all of ``state`` but the reference depths.
     """
     segments, lanes = state.watching.shape
-    products = depth.shape[0]
+    products = flow.shown_depth.shape[0]
     for lane in range(lanes):
-        flow.depth[lane] = 0.0
+        flow.depth_sum[lane] = 0.0
     for product in range(products):
         for lane in range(lanes):
-            flow.depth[lane] += depth[product, price_index[product, lane]]
+            flow.depth_sum[lane] += flow.shown_depth[product, lane]
     any_rise = 0.0
     for lane in range(lanes):
-        mean = flow.depth[lane] / np.float64(products)
+        mean = flow.depth_sum[lane] / np.float64(products)
         before = mean if tick[lane] == 0 else state.deepest[lane]
-        work.odds[lane] = -params.watch_response * max(0.0, mean - before)
+        flow.log_stay_chance[lane] = -params.watch_response * max(0.0, mean - before)
         any_rise = max(any_rise, mean - before)
         state.deepest[lane] = max(mean, before)
     for segment in range(segments):
         for lane in range(lanes):
             flow.returning[segment, lane] = 0
     if any_rise > 0.0 and params.watch_share > 0.0:
-        _draw_watchers(params, keys, state, flow, work)
+        _draw_watchers(params, state, keys, flow, work)
 
 
 @compiled_inline
 def _draw_watchers(
-    params: Any, keys: NDArray[np.uint64], state: ChoiceState, flow: ChoiceFlow, work: Workspace
+    params: ChoiceParams, state: ChoiceState, keys: NDArray[np.uint64], flow: ChoiceFlow, work: Workspace
 ) -> None:
-    """Where the depth rises, -work.odds > 0, draw who of state.left watches, and who of all watching returns."""
+    """Where the depth rises (flow.log_stay_chance is below 0), draw who of state.departed watches, and who of all who
+    watch returns."""
     segments, lanes = state.watching.shape
     for lane in range(lanes):
-        flow.weight[lane] = params.watch_share if work.odds[lane] < 0.0 else 0.0
-    write_exp(work.odds, flow.chance)
+        flow.watch_chance[lane] = params.watch_share if flow.log_stay_chance[lane] < 0.0 else 0.0
+    write_exp(flow.log_stay_chance, flow.stay_chance)
     for lane in range(lanes):
-        flow.chance[lane] = 1.0 - flow.chance[lane]
+        flow.return_chance[lane] = 1.0 - flow.stay_chance[lane]
     for segment in range(segments):
         write_uniforms(keys, WATCHING, segment, work.uniform)
-        write_binomial(state.left[segment], flow.weight, work.uniform, flow.drawn, work)
+        write_binomial(state.departed[segment], flow.watch_chance, work.uniform, flow.new_watchers, work)
         for lane in range(lanes):
-            state.watching[segment, lane] += flow.drawn[lane]
-            state.left[segment, lane] = 0 if flow.weight[lane] > 0.0 else state.left[segment, lane]
+            state.watching[segment, lane] += flow.new_watchers[lane]
+            state.departed[segment, lane] = 0 if flow.watch_chance[lane] > 0.0 else state.departed[segment, lane]
         write_uniforms(keys, WATCH_RETURN, segment, work.uniform)
-        write_binomial(state.watching[segment], flow.chance, work.uniform, flow.returning[segment], work)
+        write_binomial(state.watching[segment], flow.return_chance, work.uniform, flow.returning[segment], work)
         for lane in range(lanes):
             state.watching[segment, lane] -= flow.returning[segment, lane]
 
 
 @compiled_inside
 def _write_factors(
-    params: Any,
-    depth: NDArray[np.float64],
-    price_index: NDArray[np.int64],
+    params: ChoiceParams,
+    state: ChoiceState,
     tick: NDArray[np.int64],
     planned: NDArray[np.int64],
     available: NDArray[np.int64],
-    attraction: NDArray[np.float64],
-    state: ChoiceState,
+    latency_factor: NDArray[np.float64],
     flow: ChoiceFlow,
-    work: Workspace,
 ) -> None:
     """Write flow.factor, then let the reference depths follow those shown."""
     products, lanes = available.shape
@@ -229,67 +245,65 @@ def _write_factors(
     for product in range(products):
         few = max(params.scarcity_threshold * np.float64(planned[product]), 1e-9)
         for lane in range(lanes):
-            flow.depth[lane] = depth[product, price_index[product, lane]]
-        for lane in range(lanes):
-            shown = flow.depth[lane]
+            shown = flow.shown_depth[product, lane]
             known = shown if tick[lane] == 0 else state.reference[product, lane]
             better = shown - known
-            work.odds[lane] = (params.reference_gain if better >= 0.0 else params.reference_loss) * better
+            weight = params.reference_gain if better >= 0.0 else params.reference_loss
+            flow.log_reference_factor[lane] = weight * better
             state.reference[product, lane] = memory * known + (1.0 - memory) * shown
-        write_exp(work.odds, flow.factor[product])
+        write_exp(flow.log_reference_factor, flow.reference_factor)
         for lane in range(lanes):
-            left = np.float64(available[product, lane])
-            cue = 1.0 + params.scarcity_cue * max(0.0, 1.0 - left / few)
-            factor = attraction[lane] * flow.factor[product, lane] * cue
+            units = np.float64(available[product, lane])
+            cue = 1.0 + params.scarcity_cue * max(0.0, 1.0 - units / few)
+            factor = latency_factor[lane] * flow.reference_factor[lane] * cue
             flow.factor[product, lane] = factor if available[product, lane] > 0 else 0.0
 
 
 @compiled
 def choose(
-    params: Any,
-    depth: NDArray[np.float64],
-    price_index: NDArray[np.int64],
+    params: ChoiceParams,
+    state: ChoiceState,
     tick: NDArray[np.int64],
     planned: NDArray[np.int64],
     units: NDArray[np.float64],
     visitors_mean: NDArray[np.float64],
     served: NDArray[np.int64],
+    latency_factor: NDArray[np.float64],
     available: NDArray[np.int64],
-    attraction: NDArray[np.float64],
     keys: NDArray[np.uint64],
-    state: ChoiceState,
     flow: ChoiceFlow,
     work: Workspace,
 ) -> None:
-    """Write flow.buyers and flow.requests; those who leave join state.left, reference depths follow.
+    """Draw what those ``served`` ask for, from flow.shown_depth; writes flow.buyers, flow.requests and ``state``.
 
-    ``depth`` (product, price), ``planned`` (product; units), ``units`` (segment, product, lane), ``visitors_mean`` and
-    ``served`` (segment, lane).
+    ``planned`` (product; units), ``units`` (segment, product, lane) and ``visitors_mean`` (segment, lane), both
+    expected, ``served`` (segment, lane), ``latency_factor`` (lane), ``available`` (product, lane; units).
     """
     segments, products, lanes = units.shape
-    _write_factors(params, depth, price_index, tick, planned, available, attraction, state, flow, work)
+    _write_factors(params, state, tick, planned, available, latency_factor, flow)
     for product in range(products):
         for lane in range(lanes):
             flow.buyers[product, lane] = 0
     for segment in range(segments):
         for lane in range(lanes):
-            flow.left[lane] = served[segment, lane]
+            flow.undecided[lane] = served[segment, lane]
         _leave(segment, units[segment], visitors_mean[segment], keys, flow, work)
         for lane in range(lanes):
-            state.left[segment, lane] += served[segment, lane] - flow.left[lane]
+            state.departed[segment, lane] += flow.leavers[lane]
+            flow.undecided[lane] -= flow.leavers[lane]
         for product in range(products):
             for lane in range(lanes):
-                seen = units[segment, product, lane] * flow.factor[product, lane]
-                is_left = (seen > 0.0) & (flow.weight[lane] > 0.0)
-                flow.chance[lane] = min(1.0, seen / flow.weight[lane]) if is_left else 0.0
-                flow.weight[lane] -= seen
+                weight = units[segment, product, lane] * flow.factor[product, lane]
+                can_be_taken = (weight > 0.0) & (flow.remaining_weight[lane] > 0.0)
+                flow.take_chance[lane] = min(1.0, weight / flow.remaining_weight[lane]) if can_be_taken else 0.0
+                flow.remaining_weight[lane] -= weight
             write_uniforms(keys, CHOICE, segment * (products + 1) + 1 + product, work.uniform)
-            write_binomial(flow.left, flow.chance, work.uniform, flow.drawn, work)
+            write_binomial(flow.undecided, flow.take_chance, work.uniform, flow.takers, work)
             for lane in range(lanes):
-                flow.left[lane] -= flow.drawn[lane]
-                flow.buyers[product, lane] += flow.drawn[lane]
+                flow.undecided[lane] -= flow.takers[lane]
+                flow.buyers[product, lane] += flow.takers[lane]
         for lane in range(lanes):
-            state.left[segment, lane] += flow.left[lane]
+            state.departed[segment, lane] += flow.undecided[lane]
     _want_more(params, keys, flow, work)
 
 
@@ -302,39 +316,37 @@ def _leave(
     flow: ChoiceFlow,
     work: Workspace,
 ) -> None:
-    """Take those who leave from flow.left; writes flow.weight, of all products. ``units`` (product, lane)."""
+    """Draw flow.leavers of flow.undecided; writes flow.remaining_weight, of all products. ``units`` (product, lane)."""
     products, lanes = units.shape
     for lane in range(lanes):
-        flow.weight[lane] = 0.0
-        flow.outside[lane] = visitors_mean[lane]
+        flow.remaining_weight[lane] = 0.0
+        flow.outside_weight[lane] = visitors_mean[lane]
     for product in range(products):
         for lane in range(lanes):
-            flow.weight[lane] += units[product, lane] * flow.factor[product, lane]
-            flow.outside[lane] -= units[product, lane]
+            flow.remaining_weight[lane] += units[product, lane] * flow.factor[product, lane]
+            flow.outside_weight[lane] -= units[product, lane]
     for lane in range(lanes):
-        outside = max(0.0, flow.outside[lane])
-        flow.chance[lane] = outside / (outside + flow.weight[lane]) if flow.weight[lane] > 0.0 else 1.0
+        outside, inside = max(0.0, flow.outside_weight[lane]), flow.remaining_weight[lane]
+        flow.leave_chance[lane] = outside / (outside + inside) if inside > 0.0 else 1.0
     write_uniforms(keys, CHOICE, segment * (products + 1), work.uniform)
-    write_binomial(flow.left, flow.chance, work.uniform, flow.drawn, work)
-    for lane in range(lanes):
-        flow.left[lane] -= flow.drawn[lane]
+    write_binomial(flow.undecided, flow.leave_chance, work.uniform, flow.leavers, work)
 
 
 @compiled_inline
-def _want_more(params: Any, keys: NDArray[np.uint64], flow: ChoiceFlow, work: Workspace) -> None:
+def _want_more(params: ChoiceParams, keys: NDArray[np.uint64], flow: ChoiceFlow, work: Workspace) -> None:
     """Write flow.requests from flow.buyers: each may want further units, up to the limit."""
     products, lanes = flow.buyers.shape
     for lane in range(lanes):
-        flow.chance[lane] = params.another_unit
+        flow.more_chance[lane] = params.another_unit
     for product in range(products):
         for lane in range(lanes):
             flow.requests[product, lane] = flow.buyers[product, lane]
         if params.another_unit > 0.0:
             for lane in range(lanes):
-                flow.left[lane] = flow.buyers[product, lane]
+                flow.may_want_more[lane] = flow.buyers[product, lane]
             for unit in range(1, params.limit):
                 write_uniforms(keys, ANOTHER_UNIT, unit * products + product, work.uniform)
-                write_binomial(flow.left, flow.chance, work.uniform, flow.drawn, work)
+                write_binomial(flow.may_want_more, flow.more_chance, work.uniform, flow.want_more, work)
                 for lane in range(lanes):
-                    flow.left[lane] = flow.drawn[lane]
-                    flow.requests[product, lane] += flow.drawn[lane]
+                    flow.may_want_more[lane] = flow.want_more[lane]
+                    flow.requests[product, lane] += flow.want_more[lane]

@@ -44,8 +44,9 @@ def step_tiles(
 ) -> None:
     """Step the tiles first .. last - 1."""
     for tile in range(first, last):
-        orders = decisions_tile(decisions, tile)
-        sale.step_sale(tables, sale_tile(state, tile), orders, ledger_tile(ledger, tile), scratch)
+        sale.step_sale(
+            tables, sale_tile(state, tile), decisions_tile(decisions, tile), ledger_tile(ledger, tile), scratch
+        )
 
 
 @compiled

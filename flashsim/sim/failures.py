@@ -1,12 +1,12 @@
-"""What goes wrong on purpose, and nobody has forecast: servers, payments, a surge of people, a frozen screen.
+"""What goes wrong in a sale, without a forecast: servers fail, payments fail, people surge, the screen freezes.
 
-A failure begins at its start and lasts for its ticks. One without a start comes at any time that leaves it whole, each
-as likely, drawn anew for every sale when it opens:
+A failure begins at its start and lasts for its ticks. A failure without a start begins at a random tick at which it
+still fits into the sale, each tick as likely; every sale draws its own when it opens:
 
     start = ⌊U·(T - ticks + 1)⌋,    U uniform in (0, 1), from a stream of its own, one cell a kind
 
-so nobody can learn from some sales when it will come in others. While it lasts, a share of the pool does not work, no
-payment can be made, demand is a multiple of the calendar's, or the operator sees what the screen showed before.
+so some sales do not teach when it will come in others. While it lasts, a share of the servers does not work, no payment
+can be made, demand is a multiple of the calendar's, or the operator's screen shows what it showed before.
 
 Source: Gunawi et al. (2016), SoCC, "Why does the cloud stop computing?", for what fails and how long it lasts. Left
 out: failures that come in consequence of another one (collapse is a law of the pool, see servers), or come twice.
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
+from flashsim.sim.arrays import allocate
 from flashsim.sim.cache import compiled_inline, compiled_inside
 from flashsim.sim.parameters import check_range, check_whole
 from flashsim.sim.streams import FAILURE_TIME, uniform_at
@@ -35,7 +36,7 @@ class Outage:
     """Something fails from one tick on, for some ticks."""
 
     start: int | None
-    """First tick of it; None: any time that leaves it whole, drawn for each sale."""
+    """Its first tick; None: a random tick at which it fits into the sale, drawn for each sale."""
     ticks: int
     """How long it lasts."""
 
@@ -47,18 +48,18 @@ class Outage:
 
 @dataclass(frozen=True)
 class Failures:
-    """What goes wrong in a sale; nobody has forecast it. None: it does not happen."""
+    """What goes wrong in a sale without a forecast. None: it does not happen."""
 
     pool: Outage | None = None
     """A share of the servers is lost."""
     pool_lost: float = 0.5
-    """That share; 1 is the whole pool."""
+    """The share that is lost; 1 is the whole pool."""
     payment: Outage | None = None
     """Nothing can be paid: carts that open will expire."""
     traffic: Outage | None = None
     """Demand is a multiple of the calendar's."""
     traffic_factor: float = 10.0
-    """That multiple."""
+    """Factor on demand during the surge."""
     feed: Outage | None = None
     """The operator's screen shows what it showed before."""
 
@@ -107,21 +108,21 @@ class FailureState(NamedTuple):
 
 
 class FailureFlow(NamedTuple):
-    """What works in a tick."""
+    """What works in a tick, and what demand is against the forecast."""
 
-    servers_up: NDArray[np.float64]  # lane; share of the pool that works
-    payments_up: NDArray[np.float64]  # lane; share of payments that can be made
+    pool_availability: NDArray[np.float64]  # lane; share of the servers that work
+    payment_availability: NDArray[np.float64]  # lane; share of payments that can be made
     demand_factor: NDArray[np.float64]  # lane; on expected demand
 
 
 def make_failure_state(tiles: int, lanes: int) -> FailureState:
     """Allocate the state of ``tiles`` tiles (first axis)."""
-    return FailureState(np.zeros((tiles, len(KINDS), lanes), np.int64))
+    return allocate(FailureState, (tiles, len(KINDS), lanes))
 
 
 def make_failure_flow(lanes: int) -> FailureFlow:
     """Allocate the flow of one tile."""
-    return FailureFlow(np.ones(lanes), np.ones(lanes), np.ones(lanes))
+    return allocate(FailureFlow, (lanes,))
 
 
 @compiled_inside
@@ -153,13 +154,17 @@ def is_failing(params: FailureArguments, state: FailureState, kind: int, lane: i
 
 
 @compiled_inline
-def write_what_works(params: FailureArguments, state: FailureState, tick: NDArray[np.int64], flow: FailureFlow) -> None:
+def write_availability(
+    params: FailureArguments, state: FailureState, tick: NDArray[np.int64], flow: FailureFlow
+) -> None:
     """Write ``flow`` of the present ``tick`` (lane)."""
     for lane in range(tick.shape[0]):
         now = tick[lane]
-        flow.servers_up[lane] = params.pool_left if is_failing(params, state, POOL_FAILS, lane, now) else 1.0
-        flow.payments_up[lane] = 0.0 if is_failing(params, state, PAYMENT_FAILS, lane, now) else 1.0
+        pool_fails = is_failing(params, state, POOL_FAILS, lane, now)
+        payment_fails = is_failing(params, state, PAYMENT_FAILS, lane, now)
         surges = is_failing(params, state, TRAFFIC_SURGES, lane, now)
+        flow.pool_availability[lane] = params.pool_left if pool_fails else 1.0
+        flow.payment_availability[lane] = 0.0 if payment_fails else 1.0
         flow.demand_factor[lane] = params.traffic_factor if surges else 1.0
 
 

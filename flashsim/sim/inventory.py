@@ -3,21 +3,22 @@
 Every planned unit is in exactly one place: not yet released, available, in a cart, or sold. Requests are filled in
 order of arrival while units are available; a filled request is a cart. With probability 1 - ``payment_failure`` it is
 paid ``payment_delay`` ticks later at the price it was opened at, else its unit comes back after ``cart_timeout`` ticks.
-In an outage of the payment service no cart that opens will be paid. When the sale closes, carts that would be paid are
-paid, the others come back.
+No cart that opens in an outage of the payment service will be paid. When the sale closes, carts that would be paid are
+paid at once, and the units of the others come back.
 
 A supplier may hold further lots: each, when ordered, adds ``lot_units`` to what is planned and puts them on sale
-``lead_time`` ticks later; a lot that has not come when the sale closes is left over like any unit.
+``lead_time`` ticks later; a lot that has not arrived when the sale closes is left over, like any other unit.
 
 Source: conservation of units; outcomes are drawn when a cart opens, which is the same law as drawing them later.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.sim.arrays import allocate
 from flashsim.sim.cache import compiled, compiled_inside
 from flashsim.sim.parameters import arguments_type, check_range, check_whole
 from flashsim.sim.samplers import Workspace, write_binomial
@@ -79,34 +80,39 @@ class StockFlow(NamedTuple):
     paid: NDArray[np.int64]  # product, lane; units
     revenue: NDArray[np.float64]  # product, lane; currency received
     leftover: NDArray[np.int64]  # product, lane; units unsold at the close, else 0
-    chance: NDArray[np.float64]  # lane; scratch
-    drawn: NDArray[np.int64]  # lane; scratch
-    lots: NDArray[np.int64]  # lane; scratch: lots ordered
-    come: NDArray[np.int64]  # lane; scratch: lots that have come
-    back_now: NDArray[np.int64]  # lane; scratch: place in StockState.expiring of this tick
-    pays_now: NDArray[np.int64]  # lane; scratch: place in StockState.paying of this tick
-    pays_then: NDArray[np.int64]  # lane; scratch: that of carts that open now
-    back_then: NDArray[np.int64]  # lane; scratch: place in StockState.expiring of carts that open now
+    early_releases: NDArray[np.int64]  # lane; waves released before they were due
+    infeasible: NDArray[np.int64]  # lane; releases ordered when no wave is left, lots beyond the supplier's
+    # Scratch of lots
+    lots_ordered: NDArray[np.int64]  # lane
+    lots_arrived: NDArray[np.int64]  # lane
+    # Scratch of carts: places in StockState.paying and expiring, by tick
+    paid_now: NDArray[np.int64]  # lane; of carts that are paid in this tick
+    paid_later: NDArray[np.int64]  # lane; of carts that open in this tick and will be paid
+    expired_now: NDArray[np.int64]  # lane; of carts whose time is out in this tick
+    expired_later: NDArray[np.int64]  # lane; of carts that open in this tick and will not be paid
+    pay_chance: NDArray[np.float64]  # lane; that a cart that opens will be paid
+    will_pay: NDArray[np.int64]  # lane; units of a product into carts that will be paid
 
 
 def make_stock_state(tiles: int, lanes: int, params: StockParams, products: int) -> StockState:
     """Allocate the state of ``tiles`` tiles (first axis)."""
-    cell = (products, lanes)
-    pays, back = (tiles, params.payment_delay + 1, *cell), (tiles, params.cart_timeout + 1, *cell)
-    arrays: list[NDArray[Any]] = [np.zeros((tiles, *cell), np.int64) for _ in range(4)]
-    arrays += [np.zeros((tiles, lanes), np.int64) for _ in range(2)]
-    arrays += [np.zeros((tiles, params.lead_time + 1, lanes), np.int64)]
-    arrays += [np.zeros(pays, np.int64), np.zeros(pays), np.zeros(back, np.int64)]
-    return StockState(*arrays)
+    by_product = dict.fromkeys(("unreleased", "available", "in_carts", "sold"), (tiles, products, lanes))
+    paying = (tiles, params.payment_delay + 1, products, lanes)
+    return allocate(
+        StockState,
+        (tiles, lanes),
+        coming=(tiles, params.lead_time + 1, lanes),
+        paying=paying,
+        paying_value=paying,
+        expiring=(tiles, params.cart_timeout + 1, products, lanes),
+        **by_product,
+    )
 
 
 def make_stock_flow(products: int, lanes: int) -> StockFlow:
     """Allocate the flow of one tile."""
-    cell = (products, lanes)
-    arrays: list[NDArray[Any]] = [np.zeros(cell, np.int64) for _ in range(6)]
-    arrays += [np.zeros(cell), np.zeros(cell, np.int64), np.zeros(lanes)]
-    arrays += [np.zeros(lanes, np.int64) for _ in range(7)]
-    return StockFlow(*arrays)
+    names = ("released", "ordered", "expired", "opening", "reserved", "paid", "revenue", "leftover")
+    return allocate(StockFlow, (lanes,), **dict.fromkeys(names, (products, lanes)))
 
 
 @compiled_inside
@@ -127,7 +133,7 @@ def stock_tile(state: StockState, tile: int) -> StockState:
 
 
 @compiled_inside
-def clear_stock(params: Any, state: StockState, planned: NDArray[np.int64], opening: NDArray[np.bool_]) -> None:
+def clear_stock(params: StockParams, state: StockState, planned: NDArray[np.int64], opening: NDArray[np.bool_]) -> None:
     """Put ``planned`` (product; units) into stock, unreleased, in every lane of ``opening``."""
     products, lanes = state.available.shape
     for lane in range(lanes):
@@ -146,42 +152,6 @@ def clear_stock(params: Any, state: StockState, planned: NDArray[np.int64], open
 
 
 @compiled
-def replenish(
-    params: Any,
-    state: StockState,
-    tick: NDArray[np.int64],
-    lot_units: NDArray[np.int64],
-    wanted: NDArray[np.bool_],
-    flow: StockFlow,
-) -> None:
-    """Order a lot where ``wanted`` and one is left, put those on sale that have come; ``lot_units`` (product).
-
-    Comes after ``release``: adds to flow.released, writes flow.ordered and ``state``.
-    """
-    products, lanes = state.available.shape
-    ring = state.coming.shape[0]
-    if params.lots == 0:
-        for product in range(products):
-            for lane in range(lanes):
-                flow.ordered[product, lane] = 0
-        return
-    for lane in range(lanes):
-        lots = 1 if wanted[lane] and state.lots_left[lane] > 0 else 0
-        state.lots_left[lane] -= lots
-        state.coming[(tick[lane] + params.lead_time) % ring, lane] += lots
-        flow.lots[lane] = lots
-        flow.come[lane] = state.coming[tick[lane] % ring, lane]
-        state.coming[tick[lane] % ring, lane] = 0
-    for product in range(products):
-        for lane in range(lanes):
-            ordered, arrived = flow.lots[lane] * lot_units[product], flow.come[lane] * lot_units[product]
-            flow.ordered[product, lane] = ordered
-            state.unreleased[product, lane] += ordered - arrived
-            state.available[product, lane] += arrived
-            flow.released[product, lane] += arrived
-
-
-@compiled
 def release(
     state: StockState,
     tick: NDArray[np.int64],
@@ -189,23 +159,23 @@ def release(
     wave_units: NDArray[np.int64],
     wanted: NDArray[np.bool_],
     flow: StockFlow,
-    released_early: NDArray[np.float64],
 ) -> None:
-    """Put the next wave on sale where it is due (wave_tick) or wanted; wave_units (wave, product).
+    """Put the next wave on sale where it is due (``wave_tick``) or ``wanted`` (lane); ``wave_units`` (wave, product).
 
-    Writes state.unreleased, available, next_wave, flow.released, and released_early (1 where the wish made it happen).
+    Writes state.unreleased, available and next_wave; flow.released, early_releases and infeasible.
     """
     products, lanes = state.available.shape
     waves = wave_tick.shape[0]
     for lane in range(lanes):
-        released_early[lane] = 0.0
+        flow.early_releases[lane] = 0
         for product in range(products):
             flow.released[product, lane] = 0
         wave = state.next_wave[lane]
+        flow.infeasible[lane] = np.int64(wanted[lane] and wave >= waves)
         if wave < waves:
             is_due = tick[lane] >= wave_tick[wave]
             if is_due or wanted[lane]:
-                released_early[lane] = 0.0 if is_due else 1.0
+                flow.early_releases[lane] = 0 if is_due else 1
                 state.next_wave[lane] = wave + 1
                 for product in range(products):
                     units = wave_units[wave, product]
@@ -215,41 +185,100 @@ def release(
 
 
 @compiled
+def replenish(
+    params: StockParams,
+    state: StockState,
+    tick: NDArray[np.int64],
+    lot_units: NDArray[np.int64],
+    wanted: NDArray[np.bool_],
+    flow: StockFlow,
+) -> None:
+    """Order a lot where ``wanted`` (lane) and one is left; put lots that arrive on sale. ``lot_units`` (product).
+
+    Comes after :func:`release`: adds to flow.released and infeasible, writes flow.ordered and ``state``.
+    """
+    products, lanes = state.available.shape
+    ring = state.coming.shape[0]
+    for lane in range(lanes):
+        flow.infeasible[lane] += np.int64(wanted[lane] and state.lots_left[lane] <= 0)
+    if params.lots == 0:
+        for product in range(products):
+            for lane in range(lanes):
+                flow.ordered[product, lane] = 0
+        return
+    for lane in range(lanes):
+        lots = 1 if wanted[lane] and state.lots_left[lane] > 0 else 0
+        state.lots_left[lane] -= lots
+        state.coming[(tick[lane] + params.lead_time) % ring, lane] += lots
+        flow.lots_ordered[lane] = lots
+        flow.lots_arrived[lane] = state.coming[tick[lane] % ring, lane]
+        state.coming[tick[lane] % ring, lane] = 0
+    for product in range(products):
+        for lane in range(lanes):
+            ordered = flow.lots_ordered[lane] * lot_units[product]
+            arrived = flow.lots_arrived[lane] * lot_units[product]
+            flow.ordered[product, lane] = ordered
+            state.unreleased[product, lane] += ordered - arrived
+            state.available[product, lane] += arrived
+            flow.released[product, lane] += arrived
+
+
+@compiled
+def return_expired(state: StockState, tick: NDArray[np.int64], flow: StockFlow) -> None:
+    """Put the units of carts whose time is out on sale again; writes ``state``, flow.expired and flow.opening."""
+    products, lanes = state.available.shape
+    ring = state.expiring.shape[0]
+    for lane in range(lanes):
+        flow.expired_now[lane] = tick[lane] % ring
+    for product in range(products):
+        for lane in range(lanes):
+            flow.expired[product, lane] = state.expiring[flow.expired_now[lane], product, lane]
+            state.expiring[flow.expired_now[lane], product, lane] = 0
+        for lane in range(lanes):
+            expired = flow.expired[product, lane]
+            state.in_carts[product, lane] -= expired
+            state.available[product, lane] += expired
+            flow.opening[product, lane] = state.available[product, lane]
+
+
+@compiled
 def fulfill(
-    params: Any,
-    payments_up: NDArray[np.float64],
+    params: StockParams,
     state: StockState,
     tick: NDArray[np.int64],
     requests: NDArray[np.int64],
     price: NDArray[np.float64],
     price_index: NDArray[np.int64],
+    payment_availability: NDArray[np.float64],
     keys: NDArray[np.uint64],
     flow: StockFlow,
     work: Workspace,
 ) -> None:
-    """Fill requests, draw their payment, book what is due.
+    """Fill ``requests`` (product, lane; units), draw which of them will be paid, book what is due.
 
-    ``payments_up`` (lane; share of payments that can be made), ``price`` (product, price).
+    ``price`` (product, price), ``payment_availability`` (lane; share of payments that can be made). Writes
+    state.available, in_carts, sold, paying, paying_value and expiring; flow.reserved, paid, revenue and leftover.
     """
     products, lanes = requests.shape
-    pays, back = state.paying.shape[0], state.expiring.shape[0]
+    payment_ring, expiry_ring = state.paying.shape[0], state.expiring.shape[0]
     for lane in range(lanes):
-        flow.chance[lane] = (1.0 - params.payment_failure) * payments_up[lane]
-        flow.pays_now[lane] = tick[lane] % pays
-        flow.pays_then[lane] = (tick[lane] + params.payment_delay) % pays
-        flow.back_then[lane] = (tick[lane] + params.cart_timeout) % back
+        flow.pay_chance[lane] = (1.0 - params.payment_failure) * payment_availability[lane]
+        flow.paid_now[lane] = tick[lane] % payment_ring
+        flow.paid_later[lane] = (tick[lane] + params.payment_delay) % payment_ring
+        flow.expired_later[lane] = (tick[lane] + params.cart_timeout) % expiry_ring
     for product in range(products):
         for lane in range(lanes):
             reserved = min(requests[product, lane], state.available[product, lane])
             flow.reserved[product, lane] = reserved
             state.available[product, lane] -= reserved
         write_uniforms(keys, PAYMENT, product, work.uniform)
-        write_binomial(flow.reserved[product], flow.chance, work.uniform, flow.drawn, work)
+        write_binomial(flow.reserved[product], flow.pay_chance, work.uniform, flow.will_pay, work)
         for lane in range(lanes):
-            will_pay, then, now = flow.drawn[lane], flow.pays_then[lane], flow.pays_now[lane]
-            state.paying[then, product, lane] = will_pay
-            state.paying_value[then, product, lane] = np.float64(will_pay) * price[product, price_index[product, lane]]
-            state.expiring[flow.back_then[lane], product, lane] = flow.reserved[product, lane] - will_pay
+            will_pay, now, later = flow.will_pay[lane], flow.paid_now[lane], flow.paid_later[lane]
+            value = np.float64(will_pay) * price[product, price_index[product, lane]]
+            state.paying[later, product, lane] = will_pay
+            state.paying_value[later, product, lane] = value
+            state.expiring[flow.expired_later[lane], product, lane] = flow.reserved[product, lane] - will_pay
             flow.paid[product, lane] = state.paying[now, product, lane]
             flow.revenue[product, lane] = state.paying_value[now, product, lane]
             state.paying[now, product, lane] = 0
@@ -262,26 +291,8 @@ def fulfill(
 
 
 @compiled
-def return_expired(state: StockState, tick: NDArray[np.int64], flow: StockFlow) -> None:
-    """Put the units of carts whose time is out on sale again; writes flow.expired and flow.opening."""
-    products, lanes = state.available.shape
-    back = state.expiring.shape[0]
-    for lane in range(lanes):
-        flow.back_now[lane] = tick[lane] % back
-    for product in range(products):
-        for lane in range(lanes):
-            flow.expired[product, lane] = state.expiring[flow.back_now[lane], product, lane]
-            state.expiring[flow.back_now[lane], product, lane] = 0
-        for lane in range(lanes):
-            expired = flow.expired[product, lane]
-            state.in_carts[product, lane] -= expired
-            state.available[product, lane] += expired
-            flow.opening[product, lane] = state.available[product, lane]
-
-
-@compiled
 def settle(state: StockState, closing: NDArray[np.bool_], flow: StockFlow) -> None:
-    """Where the sale closes: carts that would be paid are paid, all other units are left over."""
+    """Where the sale closes: pay the carts that would be paid later; all other units are left over."""
     products, lanes = state.available.shape
     for product in range(products):
         for lane in range(lanes):

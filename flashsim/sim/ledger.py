@@ -1,12 +1,14 @@
 """The ledger: the facts of one tick. Nothing else leaves the simulated sale; rewards and reports are opinions of it."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.sim import choice, inventory, queueing, servers, traffic, waiting_room
+from flashsim.sim import choice, inventory, servers, traffic, waiting_room
+from flashsim.sim.arrays import allocate
 from flashsim.sim.cache import compiled_inside
+from flashsim.sim.queue_flow import QueueFlow, QueueState
 
 
 class Ledger(NamedTuple):
@@ -65,18 +67,12 @@ class Ledger(NamedTuple):
 
 FIRST_OF_PRODUCTS = "price_index"
 PRODUCT_FIELDS = Ledger._fields[Ledger._fields.index(FIRST_OF_PRODUCTS) :]
-_REALS = Ledger._fields[Ledger._fields.index("load") : Ledger._fields.index("is_closed")]
-_REAL_FIELDS = (*_REALS, "revenue", "discount_given", "goods_cost")
+_LN_2, _LN_20, _LN_100 = 0.6931471805599453, 2.995732273553991, 4.605170185988092
 
 
 def make_ledger(tiles: int, lanes: int, *, products: int) -> Ledger:
     """Allocate the ledger of ``tiles`` tiles (first axis)."""
-    kinds: dict[str, Any] = dict.fromkeys(_REAL_FIELDS, np.float64) | {"is_closed": np.bool_}
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(PRODUCT_FIELDS, (tiles, products, lanes))
-    arrays: list[NDArray[Any]] = [
-        np.zeros(shapes.get(name, (tiles, lanes)), kinds.get(name, np.int64)) for name in Ledger._fields
-    ]
-    return Ledger(*arrays)
+    return allocate(Ledger, (tiles, lanes), **dict.fromkeys(PRODUCT_FIELDS, (tiles, products, lanes)))
 
 
 @compiled_inside
@@ -132,7 +128,7 @@ def ledger_tile(ledger: Ledger, tile: int) -> Ledger:
 
 
 @compiled_inside
-def book_people(counts: NDArray[np.int64], out: NDArray[np.int64]) -> None:
+def _book_people(counts: NDArray[np.int64], out: NDArray[np.int64]) -> None:
     """Write the sum over segments of ``counts`` (segment, lane) to ``out`` (lane)."""
     for lane in range(out.shape[0]):
         out[lane] = 0
@@ -142,50 +138,62 @@ def book_people(counts: NDArray[np.int64], out: NDArray[np.int64]) -> None:
 
 
 @compiled_inside
-def book_visits(
-    params: Any,
-    queue_state: queueing.QueueState,
-    room_state: waiting_room.RoomState,
-    health: NDArray[np.float64],
-    flow: traffic.TrafficFlow,
-    doors: waiting_room.RoomFlow,
-    pool: servers.ServerFlow,
-    queue: queueing.QueueFlow,
-    returning: NDArray[np.int64],
-    ledger: Ledger,
+def book_orders(
+    traffic_flow: traffic.TrafficFlow, server_flow: servers.ServerFlow, stock_flow: inventory.StockFlow, ledger: Ledger
 ) -> None:
-    """Write what the ledger says of people and servers; ``params`` are ServerArguments, counts (segment, lane)."""
-    book_people(flow.exogenous, ledger.exogenous_visitors)
-    book_people(flow.attracted, ledger.attracted_visitors)
-    book_people(returning, ledger.returning_visitors)
-    book_people(queue.retries, ledger.retries)
-    book_people(queue.served, ledger.served)
-    book_people(room_state.room, ledger.room)
-    book_people(queue_state.backlog, ledger.backlog)
-    book_people(queue_state.retrying, ledger.retrying)
-    for lane in range(ledger.served.shape[0]):
-        ledger.errors[lane] = queue.errors[lane]
-        ledger.abandoned[lane] = queue.abandoned[lane] + doors.left[lane]
-        ledger.given_up[lane] = queue.given_up[lane]
-        ledger.servers[lane], ledger.servers_billed[lane] = pool.in_force[lane], pool.billed[lane]
-        ledger.load[lane] = queue.load[lane]
-        ledger.utilization[lane] = min(1.0, queue.load[lane])
-        ledger.health[lane] = health[lane]
-        ledger.server_cost[lane] = params.cost * np.float64(pool.billed[lane])
+    """Write what was ordered: pushes and early releases that took place, and how many orders were not feasible."""
+    for lane in range(ledger.projected.shape[0]):
+        ledger.pushes[lane] = np.float64(traffic_flow.pushes[lane])
+        ledger.early_releases[lane] = np.float64(stock_flow.early_releases[lane])
+        infeasible = stock_flow.infeasible[lane] + traffic_flow.infeasible[lane] + server_flow.infeasible[lane]
+        ledger.projected[lane] = np.float64(infeasible)
 
 
 @compiled_inside
-def book_latency(params: Any, queue: queueing.QueueFlow, ledger: Ledger) -> None:
+def book_visits(
+    params: servers.ServerParams,
+    traffic_flow: traffic.TrafficFlow,
+    choice_flow: choice.ChoiceFlow,
+    room_state: waiting_room.RoomState,
+    room_flow: waiting_room.RoomFlow,
+    server_state: servers.ServerState,
+    server_flow: servers.ServerFlow,
+    queue_state: QueueState,
+    queue_flow: QueueFlow,
+    ledger: Ledger,
+) -> None:
+    """Write who came, who was served, who left and who still waits, and what the servers did and cost."""
+    _book_people(traffic_flow.exogenous, ledger.exogenous_visitors)
+    _book_people(traffic_flow.attracted, ledger.attracted_visitors)
+    _book_people(choice_flow.returning, ledger.returning_visitors)
+    _book_people(queue_flow.retries, ledger.retries)
+    _book_people(queue_flow.served, ledger.served)
+    _book_people(room_state.room, ledger.room)
+    _book_people(queue_state.backlog, ledger.backlog)
+    _book_people(queue_state.retrying, ledger.retrying)
+    for lane in range(ledger.served.shape[0]):
+        ledger.errors[lane] = queue_flow.errors[lane]
+        ledger.abandoned[lane] = queue_flow.abandoned[lane] + room_flow.abandoned[lane]
+        ledger.given_up[lane] = queue_flow.given_up[lane]
+        ledger.servers[lane], ledger.servers_billed[lane] = server_flow.in_force[lane], server_flow.billed[lane]
+        ledger.load[lane] = queue_flow.load[lane]
+        ledger.utilization[lane] = min(1.0, queue_flow.load[lane])
+        ledger.health[lane] = server_state.health[lane]
+        ledger.server_cost[lane] = params.cost * np.float64(server_flow.billed[lane])
+
+
+@compiled_inside
+def book_latency(params: servers.ServerParams, flow: QueueFlow, ledger: Ledger) -> None:
     """Write how long visits took: mean and percentiles, cut at the time-out."""
     unloaded, longest = params.unloaded_latency_s, params.timeout_s
     for lane in range(ledger.served.shape[0]):
-        floor, tail, chance = queue.wait_floor_s[lane], queue.wait_tail_s[lane], queue.log_chance[lane]
-        ledger.wait_chance[lane] = queue.wait_chance[lane]
+        floor, tail, log_chance = flow.wait_floor_s[lane], flow.wait_tail_s[lane], flow.log_wait_chance[lane]
+        ledger.wait_chance[lane] = flow.wait_chance[lane]
         ledger.wait_floor_s[lane], ledger.wait_tail_s[lane] = floor, tail
-        ledger.latency_mean_s[lane] = unloaded + queue.endured_s[lane]
-        ledger.latency_p50_s[lane] = min(longest, unloaded + floor + tail * max(0.0, chance + queueing.LN_2))
-        ledger.latency_p95_s[lane] = min(longest, unloaded + floor + tail * max(0.0, chance + queueing.LN_20))
-        ledger.latency_p99_s[lane] = min(longest, unloaded + floor + tail * max(0.0, chance + queueing.LN_100))
+        ledger.latency_mean_s[lane] = unloaded + flow.endured_s[lane]
+        ledger.latency_p50_s[lane] = min(longest, unloaded + floor + tail * max(0.0, log_chance + _LN_2))
+        ledger.latency_p95_s[lane] = min(longest, unloaded + floor + tail * max(0.0, log_chance + _LN_20))
+        ledger.latency_p99_s[lane] = min(longest, unloaded + floor + tail * max(0.0, log_chance + _LN_100))
 
 
 @compiled_inside
@@ -202,31 +210,46 @@ def book_units(
     unit_cost: NDArray[np.float64],
     salvage_value: NDArray[np.float64],
     price_index: NDArray[np.int64],
-    in_carts: NDArray[np.int64],
-    asked: choice.ChoiceFlow,
-    units: inventory.StockFlow,
+    choice_flow: choice.ChoiceFlow,
+    stock_state: inventory.StockState,
+    stock_flow: inventory.StockFlow,
     ledger: Ledger,
 ) -> None:
-    """Write what the ledger says of units and the money they bring; prices (product), counts (product, lane)."""
+    """Write what was asked for, where the units are, and the money that they bring; prices and values (product)."""
     _book_counts(price_index, ledger.price_index)
-    _book_counts(asked.buyers, ledger.buyers)
-    _book_counts(asked.requests, ledger.requests)
-    _book_counts(units.opening, ledger.opening)
-    _book_counts(units.reserved, ledger.reserved)
-    _book_counts(units.paid, ledger.paid)
-    _book_counts(units.expired, ledger.expired)
-    _book_counts(units.released, ledger.released)
-    _book_counts(units.ordered, ledger.ordered)
-    _book_counts(in_carts, ledger.in_carts)
-    _book_counts(units.leftover, ledger.leftover)
-    products, lanes = asked.requests.shape
+    _book_counts(choice_flow.buyers, ledger.buyers)
+    _book_counts(choice_flow.requests, ledger.requests)
+    _book_counts(stock_flow.opening, ledger.opening)
+    _book_counts(stock_flow.reserved, ledger.reserved)
+    _book_counts(stock_flow.paid, ledger.paid)
+    _book_counts(stock_flow.expired, ledger.expired)
+    _book_counts(stock_flow.released, ledger.released)
+    _book_counts(stock_flow.ordered, ledger.ordered)
+    _book_counts(stock_state.in_carts, ledger.in_carts)
+    _book_counts(stock_flow.leftover, ledger.leftover)
+    products, lanes = ledger.requests.shape
     for lane in range(lanes):
         ledger.salvage[lane] = 0.0
     for product in range(products):
         for lane in range(lanes):
-            paid, revenue = units.paid[product, lane], units.revenue[product, lane]
+            paid, revenue = stock_flow.paid[product, lane], stock_flow.revenue[product, lane]
             ledger.revenue[product, lane] = revenue
             ledger.discount_given[product, lane] = np.float64(paid) * list_price[product] - revenue
-            bought = np.float64(paid + units.leftover[product, lane])
+            bought = np.float64(paid + stock_flow.leftover[product, lane])
             ledger.goods_cost[product, lane] = bought * unit_cost[product]
-            ledger.salvage[lane] += np.float64(units.leftover[product, lane]) * salvage_value[product]
+            ledger.salvage[lane] += np.float64(stock_flow.leftover[product, lane]) * salvage_value[product]
+
+
+@compiled_inside
+def book_losses(params: servers.ServerParams, ledger: Ledger) -> None:
+    """Write what was lost to capacity: people who gave up, in hard_cap mode units (one product, all visitors buy).
+
+    Comes after visits and units are booked.
+    """
+    for lane in range(ledger.penalty.shape[0]):
+        lost = ledger.given_up[lane] + ledger.abandoned[lane]
+        if params.hard_cap:
+            came = ledger.exogenous_visitors[lane] + ledger.attracted_visitors[lane]
+            lost = min(came, ledger.opening[0, lane]) - ledger.reserved[0, lane]
+        ledger.lost_to_capacity[lane] = lost
+        ledger.penalty[lane] = params.penalty * np.float64(lost)

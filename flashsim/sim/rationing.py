@@ -22,24 +22,25 @@ def ration(
 
     People of the segments arrive interleaved, so that each stretch of the queue holds all of them in proportion:
     systematic sampling with one uniform start. The counts add up to ``limit`` and each has its proportional mean.
-    Uses people, before and upto of ``work``. Source: Madow & Madow (1944), Ann. Math. Stat. 15(1).
+    Uses people, people_before and taken_before of ``work``. Source: Madow & Madow (1944), Ann. Math. Stat. 15(1).
     """
     segments, lanes = waiting.shape
     for lane in range(lanes):
-        work.people[lane], work.before[lane], work.upto[lane] = 0, 0, 0
+        work.people[lane], work.people_before[lane], work.taken_before[lane] = 0, 0, 0
     for segment in range(segments):
         for lane in range(lanes):
             work.people[lane] += waiting[segment, lane]
     for segment in range(segments):
         for lane in range(lanes):
-            before, people, upto = work.before[lane] + waiting[segment, lane], work.people[lane], work.upto[lane]
+            people, before = work.people[lane], work.people_before[lane] + waiting[segment, lane]
+            taken_before = work.taken_before[lane]
             take = min(people, limit[lane])
             share = np.float64(before) * np.float64(take) / np.float64(max(people, 1))
             goal = take if before == people else min(take, np.int64(np.floor(share + uniform[lane])))
-            goal = max(upto, min(goal, upto + waiting[segment, lane]))
-            taken[segment, lane] = goal - upto
-            waiting[segment, lane] -= goal - upto
-            work.before[lane], work.upto[lane] = before, goal
+            goal = max(taken_before, min(goal, taken_before + waiting[segment, lane]))
+            taken[segment, lane] = goal - taken_before
+            waiting[segment, lane] -= goal - taken_before
+            work.people_before[lane], work.taken_before[lane] = before, goal
 
 
 @compiled_inline
@@ -75,9 +76,9 @@ def draw_some(
             taken[segment, lane] = 0
     if has_any(total):
         write_uniforms(keys, stream, _HOW_MANY, work.uniform)
-        write_binomial(total, chance, work.uniform, work.number, work)
+        write_binomial(total, chance, work.uniform, work.drawn, work)
         for lane in range(lanes):
-            total[lane] = work.number[lane]
+            total[lane] = work.drawn[lane]
         if has_any(total):
             write_uniforms(keys, stream, _ORDER, work.uniform)
             ration(waiting, total, work.uniform, taken, work)

@@ -1,17 +1,31 @@
-"""One tick of a tile of sales, as a story. The only place where the parts of the simulator meet.
+"""The story of a simulated sale: how it opens, and what happens in one tick. The only place where the parts meet.
 
-Parts still to come have their place here: automated buyers between traffic and servers, support after stock, memory
-over several sales at the end.
+Read :func:`step_sale` from top to bottom: each numbered comment says what the phase reads and what it makes; the
+functions below it, in the same order, call the parts. All arithmetic is in the parts, a file each. ``tables`` holds the
+numbers of the sale, ``state`` what it remembers from tick to tick, ``scratch`` what the parts make for each other
+within a tick; each part finds its own under its name. Every function works on a tile: many sales side by side, a lane
+each.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.sim import choice, failures, inventory, queueing, servers, streams, traffic, waiting_room
+from flashsim.sim import (
+    choice,
+    clock,
+    failures,
+    frailties,
+    inventory,
+    queue_flow,
+    queueing,
+    servers,
+    streams,
+    traffic,
+    waiting_room,
+)
 from flashsim.sim.cache import compiled_inline, compiled_inside
-from flashsim.sim.ledger import Ledger, book_latency, book_units, book_visits
-from flashsim.sim.samplers import gamma_factor, write_normal
-from flashsim.sim.state import CLOSE, PUSH, RELEASE, REORDER, Decisions, SaleState, SaleTables, Scratch
+from flashsim.sim.ledger import Ledger, book_latency, book_losses, book_orders, book_units, book_visits
+from flashsim.sim.state import Decisions, SaleState, SaleTables, Scratch, read_timing
 
 
 @compiled_inside
@@ -24,45 +38,26 @@ def open_sales(
     episode: NDArray[np.uint64],
     scratch: Scratch,
 ) -> None:
-    """Start a sale in every lane of ``opening``: its key, what it draws (world member, frailties, when things fail),
-    full stock."""
-    work = scratch.work
-    products, lanes = state.frailty.shape
-    for lane in range(lanes):
-        if opening[lane]:
-            state.key[lane] = streams.sale_key(seed[lane], domain, episode[lane])
-            state.tick[lane] = 0
+    """Start a sale in every lane of ``opening``: its key, what it draws (member, frailties, when things fail), and
+    every part as it is before the first tick."""
+    streams.write_sale_keys(seed, domain, episode, opening, state.key)
+    clock.start_clock(opening, state.tick)
     streams.write_tick_keys(state.key, state.tick, scratch.keys)
-    streams.write_uniforms(scratch.keys, streams.MEMBER, streams.ONLY, work.uniform)
-    for lane in range(lanes):
-        if opening[lane]:
-            place = np.int64(work.uniform[lane] * np.float64(tables.members.shape[0]))
-            state.member[lane] = tables.members[place]
-    for product in range(-1, products):
-        stream = streams.COMMON_FRAILTY if product < 0 else streams.PRODUCT_FRAILTY
-        streams.write_uniforms(scratch.keys, stream, max(product, 0), work.uniform)
-        write_normal(work.uniform, work.normal, work)
-        for lane in range(lanes):
-            member = state.member[lane]
-            if opening[lane] and product < 0:
-                common = gamma_factor(work.normal[lane], tables.common_variance[member])
-                for other in range(products):
-                    state.frailty[other, lane] = common
-            elif opening[lane]:
-                state.frailty[product, lane] *= gamma_factor(
-                    work.normal[lane], tables.product_variance[member, product]
-                )
+    frailties.draw_member(tables.members, opening, scratch.keys, state.member, scratch.work)
+    frailties.draw_frailties(
+        tables.common_variance,
+        tables.product_variance,
+        opening,
+        state.member,
+        scratch.keys,
+        state.frailty,
+        scratch.work,
+    )
     failures.draw_failures(tables.failures, state.failures, opening, tables.rate.shape[0], scratch.keys)
-    _clear(tables, state, opening)
-
-
-@compiled_inline
-def _clear(tables: SaleTables, state: SaleState, opening: NDArray[np.bool_]) -> None:
-    """Set every part to the start of a sale in every lane of ``opening``."""
     traffic.clear_traffic(tables.traffic, state.traffic, opening)
     waiting_room.clear_room(state.room, opening)
     servers.clear_servers(tables.servers, state.servers, opening)
-    queueing.clear_queue(state.queue, opening)
+    queue_flow.clear_queue(state.queue, opening)
     choice.clear_choice(state.choice, opening)
     inventory.clear_stock(tables.stock, state.stock, tables.planned, opening)
 
@@ -73,148 +68,207 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
 
     Writes ``state`` and ``ledger``. A lane must not be stepped beyond the tick in which its ledger says is_closed.
     """
-    flow, doors, pool, queue, works = scratch.traffic, scratch.room, scratch.servers, scratch.queue, scratch.failures
-    asked, units, keys, work = scratch.choice, scratch.stock, scratch.keys, scratch.work
-    tick, price_index, stock, rules = state.tick, decisions.price_index, state.stock, tables.servers
-    depth, planned, member = tables.depth, tables.planned, state.member
-    streams.write_tick_keys(state.key, tick, keys)
+    streams.write_tick_keys(state.key, state.tick, scratch.keys)
 
-    # 0 failures: what works in this tick, and by what factor demand is another than forecast
-    failures.write_what_works(tables.failures, state.failures, tick, works)
+    # 1 Failures. Reads when things fail in this sale; makes what works in this tick, and the factor on demand.
+    failures.write_availability(tables.failures, state.failures, state.tick, scratch.failures)
 
-    # 1 offer: stock is released, pushes are sent, servers are ordered; the prices of this tick are decisions.menu
-    _count_infeasible(decisions.timing, state, tables.wave_tick.shape[0], ledger.projected)
-    _carry_out(tables, state, decisions, ledger, scratch)
+    # 2 Offer. Reads the decisions; makes units on sale, pushes, servers in force, and the discounts that people see.
+    _make_offer(tables, state, decisions, scratch)
 
-    # 2 traffic: expected units of the offer, then the people who come, by segment; some come back for a better offer
-    rates, shares = tables.conversion, tables.traffic_share
-    traffic.write_expected_units(tables.rate, tick, price_index, member, state.frailty, works.demand_factor, flow)
-    traffic.arrive(tables.traffic, rates, shares, member, tick, state.traffic, keys, flow, work)
-    choice.come_back(tables.choice, depth, price_index, tick, state.choice, keys, asked, work)
+    # 3 Demand. Reads the prices; makes the expected units of the offer, and the people who come, new and again.
+    _draw_demand(tables, state, decisions, scratch)
 
-    # 4 waiting room (3, automated buyers, is to come before it): who of those at the doors, old and new, is let in
-    queueing.return_retries(rules, state.queue, keys, queue, work)
-    _gather(flow, asked.returning, queue.retries, doors)
-    waiting_room.admit(tables.room, state.room, decisions.cap, pool.capacity, keys, doors, work)
+    # 4 Waiting room. Reads who comes and the cap; makes who is let in, and who abandons in the room.
+    _admit(tables, state, decisions, scratch)
 
-    # 5 servers: who is answered, how fast, who fails, gives up or will try again
-    inside, expected = doors.entering, doors.expected
-    if rules.hard_cap:
-        queueing.serve_hard_cap(rules, pool.in_force, inside, queue)
-    else:
-        queueing.serve(rules, state.queue, pool.in_force, pool.capacity, inside, expected, keys, queue, work)
+    # 5 Servers. Reads who is let in and the capacity; makes who is served, how fast, who fails, abandons, tries again.
+    _serve(tables, state, scratch)
 
-    # 6 choice: what those served ask for, of the units on sale
-    mean, served, fit, people = flow.visitors_mean, queue.served, queue.attraction, state.choice
-    inventory.return_expired(stock, tick, units)
-    left, likes, goods = stock.available, tables.choice, flow.units
-    choice.choose(likes, depth, price_index, tick, planned, goods, mean, served, left, fit, keys, people, asked, work)
+    # 6 Choice. Reads who is served and the units that are on sale; makes what these people ask for.
+    _choose(tables, state, scratch)
 
-    # 7 stock: carts and payments
-    wanted, price = asked.requests, tables.price
-    inventory.fulfill(tables.stock, works.payments_up, stock, tick, wanted, price, price_index, keys, units, work)
+    # 7 Stock. Reads what is asked for; makes carts, which hold the units, and payments.
+    _fulfill(tables, state, decisions, scratch)
 
-    # 8 support and 9 memory over several sales: their places are here
+    # 8 Close. At the last tick or when ordered: carts are settled, and those who wait leave.
+    _close(tables, state, ledger, scratch)
 
-    # Close: at the last tick or on order, carts are settled and those who wait leave
-    _write_closed(tables.rate.shape[0], tick, decisions.timing, ledger.is_closed)
-    if np.any(ledger.is_closed):
-        inventory.settle(stock, ledger.is_closed, units)
-        waiting_room.close_room(state.room, ledger.is_closed, doors)
-        queueing.dismiss(state.queue, ledger.is_closed, queue)
-
-    # Ledger: the facts of this tick; then the pool wears and time goes on
-    _book(tables, state, price_index, ledger, scratch)
-    servers.wear(rules, state.servers, queue.load)
-    for lane in range(tick.shape[0]):
-        tick[lane] += 1
+    # 9 Ledger. Reads all that was made; makes the facts of this tick. Then the pool wears and the clock goes on.
+    _book(tables, state, decisions, ledger, scratch)
+    servers.wear(tables.servers, state.servers, scratch.queue.load)
+    clock.advance_clock(state.tick)
 
 
 @compiled_inline
-def _book(
-    tables: SaleTables, state: SaleState, price_index: NDArray[np.int64], ledger: Ledger, scratch: Scratch
-) -> None:
-    """Write the ledger."""
-    rules, queue, health, come = tables.servers, scratch.queue, state.servers.health, scratch.choice.returning
-    flow, doors, pool = scratch.traffic, scratch.room, scratch.servers
-    book_visits(rules, state.queue, state.room, health, flow, doors, pool, queue, come, ledger)
-    book_latency(rules, queue, ledger)
-    prices, costs, salvage, carts = tables.list_price, tables.unit_cost, tables.salvage_value, state.stock.in_carts
-    book_units(prices, costs, salvage, price_index, carts, scratch.choice, scratch.stock, ledger)
-    _book_losses(tables, ledger)
-
-
-@compiled_inline
-def _book_losses(tables: SaleTables, ledger: Ledger) -> None:
-    """Write what was lost to capacity: people who gave up, in hard_cap mode units (one product, all visitors buy)."""
-    for lane in range(ledger.penalty.shape[0]):
-        lost = ledger.given_up[lane] + ledger.abandoned[lane]
-        if tables.servers.hard_cap:
-            came = ledger.exogenous_visitors[lane] + ledger.attracted_visitors[lane]
-            lost = min(came, ledger.opening[0, lane]) - ledger.reserved[0, lane]
-        ledger.lost_to_capacity[lane] = lost
-        ledger.penalty[lane] = tables.servers.penalty * np.float64(lost)
-
-
-@compiled_inside
-def _gather(
-    flow: traffic.TrafficFlow,
-    returning: NDArray[np.int64],
-    retries: NDArray[np.int64],
-    doors: waiting_room.RoomFlow,
-) -> None:
-    """Write doors.arriving, everybody who comes to the doors, and doors.expected, how many were to be expected."""
-    segments, lanes = returning.shape
-    for lane in range(lanes):
-        doors.expected[lane] = flow.expected[lane]
-    for segment in range(segments):
-        for lane in range(lanes):
-            again = returning[segment, lane] + retries[segment, lane]
-            new = flow.exogenous[segment, lane] + flow.attracted[segment, lane]
-            doors.arriving[segment, lane] = new + again
-            doors.expected[lane] += np.float64(again)
-
-
-@compiled_inline
-def _carry_out(tables: SaleTables, state: SaleState, decisions: Decisions, ledger: Ledger, scratch: Scratch) -> None:
-    """Release and order stock, send pushes and order servers as far as that is feasible."""
-    wanted = scratch.is_wanted
-    _write_wanted(decisions.timing, RELEASE, wanted)
+def _make_offer(tables: SaleTables, state: SaleState, decisions: Decisions, scratch: Scratch) -> None:
+    """Phase 2: waves and lots go on sale, pushes and servers are ordered, as far as that is feasible."""
+    read_timing(decisions.timing, scratch.timing)
     inventory.release(
-        state.stock, state.tick, tables.wave_tick, tables.wave_units, wanted, scratch.stock, ledger.early_releases
+        state.stock,
+        state.tick,
+        tables.wave_tick,
+        tables.wave_units,
+        scratch.timing.releases,
+        scratch.stock,
     )
-    _write_wanted(decisions.timing, REORDER, wanted)
-    inventory.replenish(tables.stock, state.stock, state.tick, tables.lot_units, wanted, scratch.stock)
-    _write_wanted(decisions.timing, PUSH, wanted)
-    traffic.push(tables.traffic, state.traffic, wanted, ledger.pushes)
+    inventory.replenish(
+        tables.stock,
+        state.stock,
+        state.tick,
+        tables.lot_units,
+        scratch.timing.reorders,
+        scratch.stock,
+    )
+    traffic.push(tables.traffic, state.traffic, scratch.timing.pushes, scratch.traffic)
     servers.order(
         tables.servers,
         state.servers,
-        scratch.failures.servers_up,
+        scratch.failures.pool_availability,
         state.tick,
         decisions.change,
         scratch.servers,
-        ledger.projected,
     )
-
-
-@compiled_inside
-def _write_wanted(timing: NDArray[np.int64], order: int, out: NDArray[np.bool_]) -> None:
-    for lane in range(out.shape[0]):
-        out[lane] = timing[lane] == order
+    choice.show_offer(tables.depth, decisions.price_index, scratch.choice)
 
 
 @compiled_inline
-def _count_infeasible(timing: NDArray[np.int64], state: SaleState, waves: int, projected: NDArray[np.float64]) -> None:
-    """Start ``projected`` with releases ordered when no wave is left, and pushes and lots beyond their budget."""
-    for lane in range(timing.shape[0]):
-        no_release = timing[lane] == RELEASE and state.stock.next_wave[lane] >= waves
-        no_push = timing[lane] == PUSH and state.traffic.pushes_left[lane] <= 0
-        no_lot = timing[lane] == REORDER and state.stock.lots_left[lane] <= 0
-        projected[lane] = 1.0 if no_release or no_push or no_lot else 0.0
+def _draw_demand(tables: SaleTables, state: SaleState, decisions: Decisions, scratch: Scratch) -> None:
+    """Phase 3: expected units by price, frailty and surge; visitors who are new, come back or try again."""
+    traffic.write_expected_units(
+        tables.rate,
+        state.tick,
+        decisions.price_index,
+        state.member,
+        state.frailty,
+        scratch.failures.demand_factor,
+        scratch.traffic,
+    )
+    traffic.arrive(
+        tables.traffic,
+        state.traffic,
+        tables.conversion,
+        tables.traffic_share,
+        state.member,
+        state.tick,
+        scratch.keys,
+        scratch.traffic,
+        scratch.work,
+    )
+    choice.come_back(tables.choice, state.choice, state.tick, scratch.keys, scratch.choice, scratch.work)
+    queueing.return_retries(tables.servers, state.queue, scratch.keys, scratch.queue, scratch.work)
 
 
-@compiled_inside
-def _write_closed(ticks: int, tick: NDArray[np.int64], timing: NDArray[np.int64], out: NDArray[np.bool_]) -> None:
-    for lane in range(out.shape[0]):
-        out[lane] = tick[lane] + 1 >= ticks or timing[lane] == CLOSE
+@compiled_inline
+def _admit(tables: SaleTables, state: SaleState, decisions: Decisions, scratch: Scratch) -> None:
+    """Phase 4: everybody comes to the waiting room, and as many as the cap allows go on to the servers."""
+    waiting_room.gather(
+        scratch.traffic.exogenous,
+        scratch.traffic.attracted,
+        scratch.choice.returning,
+        scratch.queue.retries,
+        scratch.traffic.expected,
+        scratch.room,
+    )
+    waiting_room.admit(
+        tables.room,
+        state.room,
+        decisions.cap,
+        scratch.servers.capacity,
+        scratch.keys,
+        scratch.room,
+        scratch.work,
+    )
+
+
+@compiled_inline
+def _serve(tables: SaleTables, state: SaleState, scratch: Scratch) -> None:
+    """Phase 5: the servers answer the backlog and those let in."""
+    queueing.serve(
+        tables.servers,
+        state.queue,
+        scratch.servers.in_force,
+        scratch.servers.capacity,
+        scratch.room.entering,
+        scratch.room.expected_entries,
+        scratch.keys,
+        scratch.queue,
+        scratch.work,
+    )
+
+
+@compiled_inline
+def _choose(tables: SaleTables, state: SaleState, scratch: Scratch) -> None:
+    """Phase 6: units come back from carts whose time is out; then those served choose a product, or leave."""
+    inventory.return_expired(state.stock, state.tick, scratch.stock)
+    choice.choose(
+        tables.choice,
+        state.choice,
+        state.tick,
+        tables.planned,
+        scratch.traffic.units,
+        scratch.traffic.visitors_mean,
+        scratch.queue.served,
+        scratch.queue.latency_factor,
+        state.stock.available,
+        scratch.keys,
+        scratch.choice,
+        scratch.work,
+    )
+
+
+@compiled_inline
+def _fulfill(tables: SaleTables, state: SaleState, decisions: Decisions, scratch: Scratch) -> None:
+    """Phase 7: units go into carts while there are any, and carts that are due are paid."""
+    inventory.fulfill(
+        tables.stock,
+        state.stock,
+        state.tick,
+        scratch.choice.requests,
+        tables.price,
+        decisions.price_index,
+        scratch.failures.payment_availability,
+        scratch.keys,
+        scratch.stock,
+        scratch.work,
+    )
+
+
+@compiled_inline
+def _close(tables: SaleTables, state: SaleState, ledger: Ledger, scratch: Scratch) -> None:
+    """Phase 8: in the sales that end with this tick."""
+    clock.write_closed(tables.rate.shape[0], state.tick, scratch.timing.closes, ledger.is_closed)
+    if np.any(ledger.is_closed):
+        inventory.settle(state.stock, ledger.is_closed, scratch.stock)
+        waiting_room.close_room(state.room, ledger.is_closed, scratch.room)
+        queue_flow.dismiss(state.queue, ledger.is_closed, scratch.queue)
+
+
+@compiled_inline
+def _book(tables: SaleTables, state: SaleState, decisions: Decisions, ledger: Ledger, scratch: Scratch) -> None:
+    """Phase 9: write the ledger."""
+    book_orders(scratch.traffic, scratch.servers, scratch.stock, ledger)
+    book_visits(
+        tables.servers,
+        scratch.traffic,
+        scratch.choice,
+        state.room,
+        scratch.room,
+        state.servers,
+        scratch.servers,
+        state.queue,
+        scratch.queue,
+        ledger,
+    )
+    book_latency(tables.servers, scratch.queue, ledger)
+    book_units(
+        tables.list_price,
+        tables.unit_cost,
+        tables.salvage_value,
+        decisions.price_index,
+        scratch.choice,
+        state.stock,
+        scratch.stock,
+        ledger,
+    )
+    book_losses(tables.servers, ledger)

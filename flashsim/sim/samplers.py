@@ -8,10 +8,10 @@ whose quantile is a Cornish-Fisher expansion:
     Y = m + s·(w + g1·(w²-1)/6 + g2·(w³-3w)/24 - g1²·(2w³-5w)/36 + third order),    count = floor(Y + ½)
 
 with w the normal quantile and g1, g2, g3 the standardized cumulants after Sheppard's corrections (s² is the variance
-less 1/12, the fourth cumulant gains 1/120): rounding adds to the spread of Y just that. The largest error of a
-probability is below 10^-5. Just above the switch the larger of both branches is taken, so that monotonicity in the rate
-survives it. What is left of its breaches: with one trial more a binomial count falls by one with probability below
-2·10^-8 where its mean passes 20, and any count may where the uniform is within 10^-12 of 0 or 1.
+less 1/12, the fourth cumulant gains 1/120): rounding adds exactly that to the spread of Y. The largest error of a
+probability is below 10^-5. Just above the switch the larger of both branches is taken, so that counts stay monotone in
+the rate. Two exceptions remain: with one trial more a binomial count falls by one with probability below 2·10^-8 where
+its mean passes 20, and any count may fall where the uniform is within 10^-12 of 0 or 1.
 (tests/sim/test_samplers.py measures all this against scipy.)
 
 Own ``exp``, ``log`` and normal quantile: library calls do not vectorize and differ between machines.
@@ -21,11 +21,12 @@ Stat. 39(4); Giles (2016), ACM TOMS 42(1), Algorithm 955, for the principle; Wic
 Algorithm AS 241, for the normal quantile; Wilson & Hilferty (1931), PNAS 17(12), for the gamma quantile.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.sim.arrays import allocate
 from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
 
 EXACT_MEAN = 20.0  # up to here counts are inverted exactly
@@ -43,27 +44,28 @@ _SQRT_2 = 1.4142135623730951
 
 
 class Workspace(NamedTuple):
-    """Scratch of one tile; every array has one entry a lane. Samplers leave ``uniform`` and ``number`` alone."""
+    """Scratch of one tile; every array has one entry a lane. Samplers read ``uniform`` where it is passed to them, and
+    leave it and ``drawn`` alone."""
 
-    uniform: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    odds: NDArray[np.float64]
-    probability: NDArray[np.float64]
-    cumulative: NDArray[np.float64]
-    normal: NDArray[np.float64]
-    logarithm: NDArray[np.float64]
-    chance: NDArray[np.float64]
-    number: NDArray[np.int64]
-    people: NDArray[np.int64]
-    before: NDArray[np.int64]
-    upto: NDArray[np.int64]
+    uniform: NDArray[np.float64]  # those of the next draw, from streams
+    drawn: NDArray[np.int64]  # counts that a draw has given
+    mean: NDArray[np.float64]  # Poisson: mean of the exact walk
+    trials: NDArray[np.float64]  # binomial: trials
+    rare_chance: NDArray[np.float64]  # binomial: chance of the rarer outcome; of the exact walk
+    rare_uniform: NDArray[np.float64]  # binomial: uniform of the count of the rarer outcome
+    odds: NDArray[np.float64]  # binomial: chance of the rarer outcome over that of the other
+    probability: NDArray[np.float64]  # walk: probability of the present count
+    cumulative: NDArray[np.float64]  # walk: probability of it or less
+    normal: NDArray[np.float64]  # standard normal quantile of a uniform
+    logarithm: NDArray[np.float64]  # of a probability
+    people: NDArray[np.int64]  # ration: in the queue
+    people_before: NDArray[np.int64]  # ration: of those, in the segments up to the present one
+    taken_before: NDArray[np.int64]  # ration: taken from the segments up to the present one
 
 
 def make_workspace(lanes: int) -> Workspace:
     """Allocate the scratch of a tile of ``lanes`` lanes."""
-    whole = ("number", "people", "before", "upto")
-    arrays: list[Any] = [np.zeros(lanes, np.int64 if name in whole else np.float64) for name in Workspace._fields]
-    return Workspace(*arrays)
+    return allocate(Workspace, (lanes,))
 
 
 @compiled_inline
@@ -266,33 +268,33 @@ def write_binomial(
         p = 1.0 - p if p > 0.5 else p
         n = np.float64(trials[lane])
         any_large += np.int64(n * p > EXACT_MEAN)
-        work.mean[lane] = n
-        work.odds[lane] = p
+        work.trials[lane] = n
+        work.rare_chance[lane] = p
     if any_large > 0:
         for lane in range(lanes):
-            mean = work.mean[lane] * work.odds[lane]
-            work.odds[lane] = work.odds[lane] if mean <= EXACT_MEAN else _exact_part(mean) / work.mean[lane]
+            n, p = work.trials[lane], work.rare_chance[lane]
+            work.rare_chance[lane] = p if n * p <= EXACT_MEAN else _exact_part(n * p) / n
     for lane in range(lanes):
-        p = work.odds[lane]
+        p = work.rare_chance[lane]
         inverse = 1.0 / ((2.0 - p) * (1.0 - p))
         work.odds[lane] = p * (2.0 - p) * inverse
-        work.cumulative[lane] = work.mean[lane] * _log_complement(p * (1.0 - p) * inverse)
+        work.logarithm[lane] = work.trials[lane] * _log_complement(p * (1.0 - p) * inverse)  # of P(0)
     for lane in range(lanes):  # apart from the loop before: the processor runs ahead of one such chain, not of two
-        none = _exp(work.cumulative[lane])
+        none = _exp(work.logarithm[lane])
         work.probability[lane] = none
         work.cumulative[lane] = none
-        work.chance[lane] = uniform[lane] if chance[lane] <= 0.5 else 1.0 - uniform[lane]
+        work.rare_uniform[lane] = uniform[lane] if chance[lane] <= 0.5 else 1.0 - uniform[lane]
         out[lane] = 0
     for count in range(1, _LARGEST_WALK):
         inverse = 1.0 / count
         waiting = np.int64(0)
         for lane in range(lanes):
-            left = work.mean[lane] - np.float64(count - 1)
-            needs = (work.chance[lane] > work.cumulative[lane]) & (work.probability[lane] > _NEGLIGIBLE)
-            more = np.int64(needs & (left >= 1.0))
+            trials_left = work.trials[lane] - np.float64(count - 1)
+            needs = (work.rare_uniform[lane] > work.cumulative[lane]) & (work.probability[lane] > _NEGLIGIBLE)
+            more = np.int64(needs & (trials_left >= 1.0))
             out[lane] += more
             waiting += more
-            work.probability[lane] *= work.odds[lane] * (left * inverse)
+            work.probability[lane] *= work.odds[lane] * (trials_left * inverse)
             work.cumulative[lane] += work.probability[lane]
         if waiting == 0:
             break
@@ -311,7 +313,7 @@ def _write_large_binomial(
     trials: NDArray[np.int64], chance: NDArray[np.float64], out: NDArray[np.int64], work: Workspace
 ) -> None:
     """Raise ``out`` to the expansion where the mean of the rarer outcome is above EXACT_MEAN."""
-    write_normal(work.chance, out=work.normal, work=work)
+    write_normal(work.rare_uniform, out=work.normal, work=work)
     for lane in range(out.shape[0]):
         p = min(max(chance[lane], 0.0), 1.0)
         p = 1.0 - p if p > 0.5 else p

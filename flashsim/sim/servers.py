@@ -1,10 +1,10 @@
 """The pool of servers: what is ordered, what is in force, what it costs, and when it collapses.
 
-    in force   c = ⌊up · max(orders of the ticks t - lag - drain … t - lag)⌋         capacity = μ·c·h  visits a tick
+    in force   c = ⌊a · max(orders of the ticks t - lag - drain … t - lag)⌋          capacity = μ·c·h  visits a tick
 
-A level that is ordered comes into force after ``lag`` ticks, and servers go ``drain_ticks`` later than they would come.
-``up`` is the share of the pool that has not failed (1 unless a scenario lets it fail). Real scenarios pay servers from
-their order to their going, failed ones too; reference sales pay those in force.
+A level that is ordered comes into force after ``lag`` ticks; servers leave ``drain_ticks`` later than new ones come.
+The availability a is the share of the pool that has not failed (1 unless a scenario lets it fail). Real scenarios pay
+servers from their order to their going, failed ones too; reference sales pay those in force.
 
 A pool that is offered more than ``collapse_load`` times its capacity collapses: memory, connections and retries
 thrash, and from the next tick its health h, a factor on the capacity, is ``collapsed_health``. While the load stays
@@ -16,12 +16,13 @@ Source: Gandhi et al. (2012), ACM TOCS 30(4), "AutoScale", for delays of provisi
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
+from flashsim.sim.arrays import allocate
 from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
 from flashsim.sim.parameters import arguments_type, check_range, check_whole
 
@@ -129,19 +130,19 @@ class ServerFlow(NamedTuple):
     in_force: NDArray[np.int64]  # lane; servers
     billed: NDArray[np.int64]  # lane; servers
     capacity: NDArray[np.float64]  # lane; mean visits that can be completed, a tick
+    infeasible: NDArray[np.int64]  # lane; orders that had to be brought within the limits
 
 
-def make_server_state(tiles: int, lanes: int, params: Any) -> ServerState:
-    """Allocate the state of ``tiles`` tiles (first axis); ``params`` are ServerParams or ServerArguments."""
-    ring = params.lag + params.drain_ticks + 1
-    return ServerState(
-        np.zeros((tiles, lanes), np.int64), np.zeros((tiles, ring, lanes), np.int64), np.ones((tiles, lanes))
-    )
+def make_server_state(tiles: int, lanes: int, params: ServerParams) -> ServerState:
+    """Allocate the state of ``tiles`` tiles (first axis)."""
+    state = allocate(ServerState, (tiles, lanes), orders=(tiles, params.lag + params.drain_ticks + 1, lanes))
+    state.health.fill(1.0)
+    return state
 
 
 def make_server_flow(lanes: int) -> ServerFlow:
     """Allocate the flow of one tile."""
-    return ServerFlow(np.zeros(lanes, np.int64), np.zeros(lanes, np.int64), np.zeros(lanes))
+    return allocate(ServerFlow, (lanes,))
 
 
 @compiled_inside
@@ -151,7 +152,7 @@ def server_tile(state: ServerState, tile: int) -> ServerState:
 
 
 @compiled
-def clear_servers(params: Any, state: ServerState, opening: NDArray[np.bool_]) -> None:
+def clear_servers(params: ServerParams, state: ServerState, opening: NDArray[np.bool_]) -> None:
     """Set the state to the start of a sale in every lane of ``opening``."""
     for lane in range(opening.shape[0]):
         if opening[lane]:
@@ -162,7 +163,7 @@ def clear_servers(params: Any, state: ServerState, opening: NDArray[np.bool_]) -
 
 @compiled_inline
 def level_at(orders: NDArray[np.int64], ordered: int, lane: int, now: int, tick: int, lag: int) -> int:
-    """Servers in force in ``tick``, failures aside, if after the orders of the ticks before ``now`` nothing is ordered.
+    """Servers in force in ``tick``, failures aside, if nothing is ordered from the tick ``now`` on.
 
     ``orders`` (tick modulo ring, lane), ``ordered`` the level last ordered.
     """
@@ -175,28 +176,28 @@ def level_at(orders: NDArray[np.int64], ordered: int, lane: int, now: int, tick:
 
 @compiled
 def order(
-    params: Any,
+    params: ServerParams,
     state: ServerState,
-    up: NDArray[np.float64],
+    availability: NDArray[np.float64],
     tick: NDArray[np.int64],
     change: NDArray[np.int64],
     flow: ServerFlow,
-    projected: NDArray[np.float64],
 ) -> None:
-    """Order ``change`` servers more, within limits; adds to ``projected`` the orders that were not feasible.
+    """Order ``change`` servers more (lane), within limits; ``availability`` (lane) is the share of the pool that works.
 
-    ``up`` (lane) is the share of the pool that works. Writes state.ordered, state.orders and ``flow``.
+    Writes state.ordered, state.orders and ``flow``.
     """
     ring = state.orders.shape[0]
     for lane in range(tick.shape[0]):
         wanted = state.ordered[lane] + change[lane]
         level = min(max(wanted, params.min_servers), params.max_servers)
-        projected[lane] += 1.0 if level != wanted else 0.0
+        flow.infeasible[lane] = np.int64(level != wanted)
         state.ordered[lane] = level
         state.orders[tick[lane] % ring, lane] = level
-        in_force = level_at(state.orders, level, lane, tick[lane] + 1, tick[lane], params.lag)
-        flow.billed[lane] = in_force
-        flow.in_force[lane] = in_force if up[lane] == 1.0 else np.int64(np.floor(up[lane] * np.float64(in_force)))
+        present = level_at(state.orders, level, lane, tick[lane] + 1, tick[lane], params.lag)
+        share = availability[lane]
+        flow.billed[lane] = present
+        flow.in_force[lane] = present if share == 1.0 else np.int64(np.floor(share * np.float64(present)))
         flow.capacity[lane] = params.service_rate * np.float64(flow.in_force[lane]) * state.health[lane]
     if params.pays_while_booting:
         for slot in range(ring):
@@ -205,7 +206,7 @@ def order(
 
 
 @compiled
-def wear(params: Any, state: ServerState, load: NDArray[np.float64]) -> None:
+def wear(params: ServerParams, state: ServerState, load: NDArray[np.float64]) -> None:
     """Let the pool collapse where ``load`` (lane; a multiple of the capacity) was too high, else recover."""
     if params.collapse_load > 0.0:
         for lane in range(load.shape[0]):

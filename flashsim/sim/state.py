@@ -1,11 +1,12 @@
 """What a tile of planned sales is made of: tables, state, decisions and scratch, each part's in its place."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.sim import choice, failures, inventory, queueing, servers, traffic, waiting_room
+from flashsim.sim import choice, failures, inventory, queue_flow, servers, traffic, waiting_room
+from flashsim.sim.arrays import allocate
 from flashsim.sim.cache import compiled_inside
 from flashsim.sim.samplers import Workspace, make_workspace
 
@@ -31,11 +32,11 @@ class SaleTables(NamedTuple):
     planned: NDArray[np.int64]  # product; units of all waves
     lot_units: NDArray[np.int64]  # product; units of a lot that can be ordered
     failures: failures.FailureArguments
-    traffic: Any  # TrafficArguments
-    room: Any  # WaitingRoomArguments
-    servers: Any  # ServerArguments
-    choice: Any  # ChoiceArguments
-    stock: Any  # StockArguments
+    traffic: traffic.TrafficParams  # this and those below as arguments: tuples of plain numbers, see parameters
+    room: waiting_room.WaitingRoomParams
+    servers: servers.ServerParams
+    choice: choice.ChoiceParams
+    stock: inventory.StockParams
 
 
 class SaleState(NamedTuple):
@@ -49,7 +50,7 @@ class SaleState(NamedTuple):
     traffic: traffic.TrafficState
     room: waiting_room.RoomState
     servers: servers.ServerState
-    queue: queueing.QueueState
+    queue: queue_flow.QueueState
     choice: choice.ChoiceState
     stock: inventory.StockState
 
@@ -64,6 +65,15 @@ class Decisions(NamedTuple):
     cap: NDArray[np.float64]  # lane; visits let in, as a multiple of what servers in force can do; infinite: all
 
 
+class TimingOrders(NamedTuple):
+    """What the timing head orders in a tick, at most one of these."""
+
+    releases: NDArray[np.bool_]  # lane; the next wave before it is due
+    pushes: NDArray[np.bool_]  # lane; a push notification
+    closes: NDArray[np.bool_]  # lane; the end of the sale
+    reorders: NDArray[np.bool_]  # lane; a lot from the supplier
+
+
 class Scratch(NamedTuple):
     """Flows of the parts and workspace; one a thread, for no memory lasts beyond a tick."""
 
@@ -71,11 +81,11 @@ class Scratch(NamedTuple):
     traffic: traffic.TrafficFlow
     room: waiting_room.RoomFlow
     servers: servers.ServerFlow
-    queue: queueing.QueueFlow
+    queue: queue_flow.QueueFlow
     choice: choice.ChoiceFlow
     stock: inventory.StockFlow
+    timing: TimingOrders
     keys: NDArray[np.uint64]  # lane; key of the tick
-    is_wanted: NDArray[np.bool_]  # lane
     work: Workspace
 
 
@@ -91,14 +101,14 @@ def make_state(tables: SaleTables, tiles: int, lanes: int) -> SaleState:
         traffic.make_traffic_state(tiles, lanes, segments=segments),
         waiting_room.make_room_state(tiles, lanes, segments=segments),
         servers.make_server_state(tiles, lanes, tables.servers),
-        queueing.make_queue_state(tiles, lanes, segments=segments),
+        queue_flow.make_queue_state(tiles, lanes, segments=segments),
         choice.make_choice_state(tiles, lanes, segments=segments, products=products),
         inventory.make_stock_state(tiles, lanes, tables.stock, products),
     )
 
 
 def make_decisions(products: int, tiles: int, lanes: int) -> Decisions:
-    """Allocate decisions (list price, hold, no change, open doors) of ``tiles`` tiles (first axis)."""
+    """Allocate decisions (list price, hold, no change, no cap) of ``tiles`` tiles (first axis)."""
     lane = (tiles, lanes)
     price_index = np.zeros((tiles, products, lanes), np.int64)
     return Decisions(price_index, np.zeros(lane, np.int64), np.zeros(lane, np.int64), np.full(lane, waiting_room.OPEN))
@@ -110,6 +120,16 @@ def decisions_tile(decisions: Decisions, tile: int) -> Decisions:
     return Decisions(decisions.price_index[tile], decisions.timing[tile], decisions.change[tile], decisions.cap[tile])
 
 
+@compiled_inside
+def read_timing(timing: NDArray[np.int64], orders: TimingOrders) -> None:
+    """Write ``orders`` from ``timing`` (lane)."""
+    for lane in range(timing.shape[0]):
+        orders.releases[lane] = timing[lane] == RELEASE
+        orders.pushes[lane] = timing[lane] == PUSH
+        orders.closes[lane] = timing[lane] == CLOSE
+        orders.reorders[lane] = timing[lane] == REORDER
+
+
 def make_scratch(tables: SaleTables, lanes: int) -> Scratch:
     """Allocate what one thread needs beside state and ledger."""
     segments, products = tables.rate.shape[1:3]
@@ -118,11 +138,11 @@ def make_scratch(tables: SaleTables, lanes: int) -> Scratch:
         traffic.make_traffic_flow(segments, products, lanes),
         waiting_room.make_room_flow(segments, lanes),
         servers.make_server_flow(lanes),
-        queueing.make_queue_flow(segments, lanes),
+        queue_flow.make_queue_flow(segments, lanes),
         choice.make_choice_flow(segments, products, lanes),
         inventory.make_stock_flow(products, lanes),
+        allocate(TimingOrders, (lanes,)),
         np.zeros(lanes, np.uint64),
-        np.zeros(lanes, np.bool_),
         make_workspace(lanes),
     )
 
@@ -137,9 +157,9 @@ def sale_tile(state: SaleState, tile: int) -> SaleState:
         state.frailty[tile],
         failures.failure_tile(state.failures, tile),
         traffic.traffic_tile(state.traffic, tile),
-        waiting_room.RoomState(state.room.room[tile]),
+        waiting_room.room_tile(state.room, tile),
         servers.server_tile(state.servers, tile),
-        queueing.queue_tile(state.queue, tile),
+        queue_flow.queue_tile(state.queue, tile),
         choice.choice_tile(state.choice, tile),
         inventory.stock_tile(state.stock, tile),
     )

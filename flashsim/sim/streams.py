@@ -17,7 +17,7 @@ Left out: cryptographic strength; independence is tested (tests/sim/test_streams
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.sim.cache import compiled, compiled_inline
+from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
 
 # One name per use. A number, once given, is never used for anything else. (Plain ints would be literal types to numba,
 # and every function that takes a stream compiled once for each.)
@@ -71,6 +71,20 @@ def mix(x: np.uint64) -> np.uint64:
 def sale_key(seed: np.uint64, domain: np.uint64, episode: np.uint64) -> np.uint64:
     """Key of one sale; ``domain`` keeps training and evaluation apart."""
     return mix(mix(seed ^ domain) + episode)
+
+
+@compiled_inside
+def write_sale_keys(
+    seed: NDArray[np.uint64],
+    domain: np.uint64,
+    episode: NDArray[np.uint64],
+    opening: NDArray[np.bool_],
+    keys: NDArray[np.uint64],
+) -> None:
+    """Write the key of the sale that opens to ``keys`` (lane), in every lane of ``opening``."""
+    for lane in range(keys.shape[0]):
+        if opening[lane]:
+            keys[lane] = sale_key(seed[lane], domain, episode[lane])
 
 
 @compiled

@@ -18,18 +18,19 @@ lost:
     exogenous mean   e = l / c_0                     attracted mean   max(0, V - e) + b·g·V
 
 Sharing. Each visitor brings n further ones on average, after exponential delays of mean τ ticks: a Hawkes process with
-branching ratio n < 1. Its share too is split off: with y the offspring expected in this tick from those who came, and ȳ
-the same had exactly as many come as were to be expected, there are i immigrants on average, and
+branching ratio n < 1. Learned demand holds the people who come by sharing, so they are split off, not added. Let y be
+the offspring expected in this tick from those who came, and ȳ the same if exactly the expected number had come; then i
+immigrants come on average, and
 
     people ~ Poisson(i + y)      i = max(0, mean - ȳ - debt)      debt ← max(0, ȳ + debt - mean)
     y ← e^(-1/τ)·y + n·(1 - e^(-1/τ))·people              ȳ ← e^(-1/τ)·ȳ + n·(1 - e^(-1/τ))·(i + ȳ)
 
-so that sharing makes traffic bursty (Fano factor up to 1/(1-n)²) and leaves its mean: where the mean falls faster than
-what was shared fades, the surplus is owed and taken from later immigrants. With ``sharing_is_learned`` off ȳ = 0:
-sharing comes on top. Any tick keeps the branching ratio exactly; correlations within a tick are lost.
+so that sharing makes traffic bursty (Fano factor up to 1/(1-n)²) and leaves its mean. Where the mean falls faster than
+sharing fades, the surplus is a debt, which later immigrants pay. With ``sharing_is_learned`` off ȳ = 0: sharing comes
+on top. Any length of a tick keeps the branching ratio exactly; correlations within a tick are lost.
 
-People who would come anyway, and those they tell, have their own stream and an exogenous rate, so they are the same
-under every policy; those an offer attracts are the other family.
+People who would come anyway, and those whom they bring, have their own stream and an exogenous rate, so they are the
+same under every policy. Those whom an offer attracts are the other family.
 
 Source: non-homogeneous Poisson arrivals; Nerlove & Arrow (1962), Economica 29, for goodwill that decays; Koyck (1954),
 for a stock that adjusts geometrically; Hawkes (1971), Biometrika 58(1), for self-excitation; Vaupel, Manton & Stallard
@@ -38,12 +39,13 @@ for a stock that adjusts geometrically; Hawkes (1971), Biometrika 58(1), for sel
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
+from flashsim.sim.arrays import allocate
 from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
 from flashsim.sim.parameters import arguments_type, check_range, check_whole
 from flashsim.sim.samplers import Workspace, write_exp, write_log, write_poisson
@@ -107,43 +109,46 @@ class TrafficFlow(NamedTuple):
     """What this part makes in a tick."""
 
     units: NDArray[np.float64]  # segment, product, lane; expected units of the offer in this tick
-    list_units: NDArray[np.float64]  # segment, lane; expected units at list price
-    offer_units: NDArray[np.float64]  # segment, lane; expected units at the present depths
-    visitors_mean: NDArray[np.float64]  # segment, lane; expected visitors of the offer, goodwill and pushes aside
+    list_units: NDArray[np.float64]  # segment, lane; expected units at list price, l
+    offer_units: NDArray[np.float64]  # segment, lane; expected units at the present depths, o
+    visitors_mean: NDArray[np.float64]  # segment, lane; expected visitors of the offer, goodwill and pushes aside, v
     exogenous: NDArray[np.int64]  # segment, lane; people
     attracted: NDArray[np.int64]  # segment, lane; people
-    expected: NDArray[np.float64]  # lane; mean of all who come, given what came before
-    conversion: NDArray[np.float64]  # lane; scratch: conversion at list price
-    share: NDArray[np.float64]  # lane; scratch: share of the uplift that comes as visitors
-    headroom: NDArray[np.float64]  # lane; scratch: ln(highest conversion / conversion at list price)
-    uplift: NDArray[np.float64]  # lane; scratch: L
-    attraction: NDArray[np.float64]  # lane; scratch: a
-    factor: NDArray[np.float64]  # lane; scratch
-    people_mean: NDArray[np.float64]  # lane; scratch
-    listed_at: NDArray[np.int64]  # lane; scratch: place of a product's rate at list price in the flat table
-    offered_at: NDArray[np.int64]  # lane; scratch: that at the price offered
+    expected: NDArray[np.float64]  # lane; mean of all who come, given who came before
+    pushes: NDArray[np.int64]  # lane; notifications sent
+    infeasible: NDArray[np.int64]  # lane; pushes ordered beyond the budget
+    # Scratch of the expected units: places in the flat table of rates
+    listed_at: NDArray[np.int64]  # lane; of a product's rate at list price
+    offered_at: NDArray[np.int64]  # lane; of its rate at the price offered
+    # Scratch of the visitors of a segment
+    conversion: NDArray[np.float64]  # lane; at list price, c_0
+    traffic_share: NDArray[np.float64]  # lane; share of the uplift that comes as visitors, s
+    conversion_ratio: NDArray[np.float64]  # lane; c_max/c_0
+    headroom: NDArray[np.float64]  # lane; its logarithm
+    uplift_ratio: NDArray[np.float64]  # lane; o/l
+    uplift: NDArray[np.float64]  # lane; its logarithm, L
+    visitor_uplift: NDArray[np.float64]  # lane; what of it comes as visitors, a
+    log_visit_ratio: NDArray[np.float64]  # lane; a - L
+    visit_ratio: NDArray[np.float64]  # lane; visitors of the offer over those that its units need at c_0, e^(a - L)
+    goodwill_shift: NDArray[np.float64]  # lane; γ(G - a)
+    goodwill_factor: NDArray[np.float64]  # lane; e^(γ(G - a))
+    exogenous_mean: NDArray[np.float64]  # lane; e, those who come by sharing included
+    attracted_mean: NDArray[np.float64]  # lane; likewise
+    immigrants_mean: NDArray[np.float64]  # lane; of a family, i
+    people_mean: NDArray[np.float64]  # lane; of a family, i + y
 
 
 def make_traffic_state(tiles: int, lanes: int, *, segments: int) -> TrafficState:
     """Allocate the state of ``tiles`` tiles (first axis)."""
-    family = (tiles, 2, segments, lanes)
-    return TrafficState(
-        np.zeros((tiles, lanes)),
-        np.zeros((tiles, lanes), np.int64),
-        np.zeros((tiles, segments, lanes)),
-        np.zeros(family),
-        np.zeros(family),
-        np.zeros(family),
-    )
+    by_family = dict.fromkeys(("offspring", "usual_offspring", "debt"), (tiles, 2, segments, lanes))
+    return allocate(TrafficState, (tiles, lanes), goodwill=(tiles, segments, lanes), **by_family)
 
 
 def make_traffic_flow(segments: int, products: int, lanes: int) -> TrafficFlow:
     """Allocate the flow of one tile."""
-    means: list[NDArray[Any]] = [np.zeros((segments, lanes)) for _ in range(3)]
-    counts: list[NDArray[Any]] = [np.zeros((segments, lanes), np.int64) for _ in range(2)]
-    scratch: list[NDArray[Any]] = [np.zeros(lanes) for _ in range(8)]
-    scratch += [np.zeros(lanes, np.int64) for _ in range(2)]
-    return TrafficFlow(np.zeros((segments, products, lanes)), *(means + counts + scratch))
+    names = ("list_units", "offer_units", "visitors_mean", "exogenous", "attracted")
+    by_segment = dict.fromkeys(names, (segments, lanes))
+    return allocate(TrafficFlow, (lanes,), units=(segments, products, lanes), **by_segment)
 
 
 @compiled_inside
@@ -160,7 +165,7 @@ def traffic_tile(state: TrafficState, tile: int) -> TrafficState:
 
 
 @compiled
-def clear_traffic(params: Any, state: TrafficState, opening: NDArray[np.bool_]) -> None:
+def clear_traffic(params: TrafficParams, state: TrafficState, opening: NDArray[np.bool_]) -> None:
     """Set the state to the start of a sale in every lane of ``opening``; goodwill starts with the first offer."""
     segments, lanes = state.goodwill.shape
     for lane in range(lanes):
@@ -176,14 +181,18 @@ def clear_traffic(params: Any, state: TrafficState, opening: NDArray[np.bool_]) 
 
 
 @compiled
-def push(params: Any, state: TrafficState, wanted: NDArray[np.bool_], sent: NDArray[np.float64]) -> None:
-    """Let goodwill of pushes decay, send the wanted ones that the budget allows; writes ``state``, ``sent`` (0, 1)."""
+def push(params: TrafficParams, state: TrafficState, wanted: NDArray[np.bool_], flow: TrafficFlow) -> None:
+    """Let goodwill of pushes decay, send the ``wanted`` ones (lane) that the budget allows.
+
+    Writes ``state``, flow.pushes and flow.infeasible.
+    """
     decay = 0.5 ** (1.0 / params.push_half_life)
-    for lane in range(sent.shape[0]):
+    for lane in range(wanted.shape[0]):
         sends = wanted[lane] and state.pushes_left[lane] > 0
+        flow.infeasible[lane] = np.int64(wanted[lane] and not sends)
         state.push_goodwill[lane] = 1.0 if sends else state.push_goodwill[lane] * decay
         state.pushes_left[lane] -= np.int64(sends)
-        sent[lane] = 1.0 if sends else 0.0
+        flow.pushes[lane] = np.int64(sends)
 
 
 @compiled
@@ -224,111 +233,119 @@ def write_expected_units(
 
 @compiled
 def arrive(
-    params: Any,
+    params: TrafficParams,
+    state: TrafficState,
     conversion: NDArray[np.float64],
     traffic_share: NDArray[np.float64],
     member: NDArray[np.int64],
     tick: NDArray[np.int64],
-    state: TrafficState,
     keys: NDArray[np.uint64],
     flow: TrafficFlow,
     work: Workspace,
 ) -> None:
-    """Draw the visitors of each segment, and let goodwill and sharing go on.
+    """Draw the visitors of each segment from the units of ``flow``, and let goodwill and sharing go on.
 
-    Reads the units of ``flow``; writes goodwill, both offspring and the debt of ``state``, visitors_mean, exogenous,
-    attracted and expected of ``flow``.
+    ``conversion`` and ``traffic_share`` (member). Writes goodwill, both offspring and the debt of ``state``;
+    visitors_mean, exogenous, attracted and expected of ``flow``.
     """
     segments, lanes = flow.exogenous.shape
     for lane in range(lanes):
         flow.conversion[lane] = conversion[member[lane]]
-        flow.share[lane] = traffic_share[member[lane]]
+        flow.traffic_share[lane] = traffic_share[member[lane]]
     for lane in range(lanes):
         flow.expected[lane] = 0.0
-        work.mean[lane] = params.highest_conversion / flow.conversion[lane]
-    write_log(work.mean, flow.headroom)
+        flow.conversion_ratio[lane] = params.highest_conversion / flow.conversion[lane]
+    write_log(flow.conversion_ratio, flow.headroom)
     for segment in range(segments):
-        _write_uplift(flow, segment, work)
+        _split_uplift(segment, flow)
+        follow_goodwill(params, 0, tick, flow.visitor_uplift, state.goodwill[segment], flow.goodwill_shift)
+        write_exp(flow.goodwill_shift, flow.goodwill_factor)
         for lane in range(lanes):
-            work.mean[lane] = flow.offer_units[segment, lane] / flow.conversion[lane]
-            flow.visitors_mean[segment, lane] = work.mean[lane] * flow.factor[lane]
-        _follow_goodwill(params, tick, state.goodwill[segment], flow, work)
-        for lane in range(lanes):
-            came_for = flow.visitors_mean[segment, lane] * flow.factor[lane]
+            came_for = flow.visitors_mean[segment, lane] * flow.goodwill_factor[lane]
             at_list = flow.list_units[segment, lane] / flow.conversion[lane]
             exogenous = at_list if params.has_exogenous_visitors else 0.0
             pushed = params.push_uplift * state.push_goodwill[lane] * came_for
-            flow.people_mean[lane] = exogenous
-            flow.uplift[lane] = max(0.0, came_for - exogenous) + pushed
+            flow.exogenous_mean[lane] = exogenous
+            flow.attracted_mean[lane] = max(0.0, came_for - exogenous) + pushed
         _draw_family(
-            params, 0, EXOGENOUS_VISITORS, segment, flow.people_mean, state, keys, flow.exogenous, flow.expected, work
+            params, state, 0, EXOGENOUS_VISITORS, segment, flow.exogenous_mean, flow.exogenous, keys, flow, work
         )
         _draw_family(
-            params, 1, ATTRACTED_VISITORS, segment, flow.uplift, state, keys, flow.attracted, flow.expected, work
+            params, state, 1, ATTRACTED_VISITORS, segment, flow.attracted_mean, flow.attracted, keys, flow, work
         )
 
 
 @compiled_inline
-def _write_uplift(flow: TrafficFlow, segment: int, work: Workspace) -> None:
-    """Write flow.attraction (a) and flow.factor (e^(a - L)) of a segment."""
+def _split_uplift(segment: int, flow: TrafficFlow) -> None:
+    """Write flow.visitor_uplift (a) and flow.visitors_mean (v) of ``segment``."""
     lanes = flow.uplift.shape[0]
     for lane in range(lanes):
         offer, listed = flow.offer_units[segment, lane], flow.list_units[segment, lane]
-        work.mean[lane] = offer / listed if (listed > 0.0) & (offer > 0.0) else 1.0
-    write_log(work.mean, flow.uplift)
+        flow.uplift_ratio[lane] = offer / listed if (listed > 0.0) & (offer > 0.0) else 1.0
+    write_log(flow.uplift_ratio, flow.uplift)
     for lane in range(lanes):
         uplift = flow.uplift[lane]
-        flow.attraction[lane] = max(flow.share[lane] * uplift, uplift - flow.headroom[lane])
-        work.mean[lane] = flow.attraction[lane] - uplift
-    write_exp(work.mean, flow.factor)
+        flow.visitor_uplift[lane] = max(flow.traffic_share[lane] * uplift, uplift - flow.headroom[lane])
+        flow.log_visit_ratio[lane] = flow.visitor_uplift[lane] - uplift
+    write_exp(flow.log_visit_ratio, flow.visit_ratio)
+    for lane in range(lanes):
+        needed = flow.offer_units[segment, lane] / flow.conversion[lane]
+        flow.visitors_mean[segment, lane] = needed * flow.visit_ratio[lane]
 
 
 @compiled_inline
-def _follow_goodwill(
-    params: Any, tick: NDArray[np.int64], goodwill: NDArray[np.float64], flow: TrafficFlow, work: Workspace
+def follow_goodwill(
+    params: TrafficParams,
+    first: int,
+    tick: NDArray[np.int64],
+    visitor_uplift: NDArray[np.float64],
+    goodwill: NDArray[np.float64],
+    shift: NDArray[np.float64],
 ) -> None:
-    """Write flow.factor, e^(γ(G - a)), then let ``goodwill`` (lane) go on; it starts at the attraction of the offer."""
-    lanes = goodwill.shape[0]
+    """Write ``shift`` (lane), γ(G - a), what goodwill G adds to the ``visitor_uplift`` a; then let ``goodwill`` go on.
+
+    G starts at the uplift of the opening offer, where ``tick`` is ``first``: 0, or 1 once the clock has moved on.
+    """
     decay = 0.5 ** (1.0 / params.goodwill_half_life)
-    for lane in range(lanes):
-        attraction = flow.attraction[lane]
-        known = attraction if tick[lane] == 0 else goodwill[lane]
-        work.mean[lane] = params.goodwill_share * (known - attraction)
-        goodwill[lane] = decay * known + (1.0 - decay) * attraction
-    write_exp(work.mean, flow.factor)
+    for lane in range(shift.shape[0]):
+        uplift = visitor_uplift[lane]
+        known = uplift if tick[lane] == first else goodwill[lane]
+        shift[lane] = params.goodwill_share * (known - uplift)
+        goodwill[lane] = decay * known + (1.0 - decay) * uplift
 
 
 @compiled_inside
 def _draw_family(
-    params: Any,
+    params: TrafficParams,
+    state: TrafficState,
     family: int,
     stream: int,
     segment: int,
     mean: NDArray[np.float64],
-    state: TrafficState,
-    keys: NDArray[np.uint64],
     people: NDArray[np.int64],
-    expected: NDArray[np.float64],
+    keys: NDArray[np.uint64],
+    flow: TrafficFlow,
     work: Workspace,
 ) -> None:
-    """Draw immigrants and offspring of a family whose ``mean`` (lane) is given, and becomes that of the immigrants.
+    """Draw the ``people`` (segment, lane) of a family in ``segment``, ``mean`` (lane) of whom are to be expected.
 
-    Writes people[segment], both offspring and the debt of ``state``, adds the mean of all to ``expected`` (lane).
+    Writes people[segment], both offspring and the debt of ``state``, adds the mean of all to flow.expected.
     """
+    lanes = mean.shape[0]
     offspring, usual = state.offspring[family, segment], state.usual_offspring[family, segment]
     debt = state.debt[family, segment]
-    for lane in range(mean.shape[0]):
+    for lane in range(lanes):
         open_mean = mean[lane] - usual[lane] - debt[lane]
         debt[lane] = max(0.0, -open_mean)
-        mean[lane] = max(0.0, open_mean)
-        work.odds[lane] = mean[lane] + offspring[lane]
-        expected[lane] += work.odds[lane]
+        flow.immigrants_mean[lane] = max(0.0, open_mean)
+        flow.people_mean[lane] = flow.immigrants_mean[lane] + offspring[lane]
+        flow.expected[lane] += flow.people_mean[lane]
     write_uniforms(keys, stream, segment, work.uniform)
-    write_poisson(work.odds, work.uniform, people[segment], work)
+    write_poisson(flow.people_mean, work.uniform, people[segment], work)
     if params.sharing_ratio > 0.0:
         decay = math.exp(-1.0 / params.sharing_delay)
         ratio = params.sharing_ratio * (1.0 - decay)
         learned = 1.0 if params.sharing_is_learned else 0.0
-        for lane in range(mean.shape[0]):
+        for lane in range(lanes):
             offspring[lane] = decay * offspring[lane] + ratio * np.float64(people[segment, lane])
-            usual[lane] = learned * (decay * usual[lane] + ratio * (mean[lane] + usual[lane]))
+            usual[lane] = learned * (decay * usual[lane] + ratio * (flow.immigrants_mean[lane] + usual[lane]))

@@ -202,7 +202,8 @@ def test_guard_rails_of_the_config_go_into_the_bundle(tmp_path: Path) -> None:
     result = train_small(ppo(steps=600, max_discount=0.2, min_servers=5, assisted=False), seed=0)
     export(result.policy(), result.model, tmp_path / "bundle", sale=small_sale(), seed=5)
     card = json.loads((tmp_path / "bundle" / CARD_FILE).read_text())
-    assert (card["rails"]["max_discount"], card["rails"]["min_servers"]) == (0.2, 5)
+    discount, *_, capacity = card["rails"]["columns"]
+    assert (small_sale().depths[0, discount["largest"]], capacity["least_level"]) == (0.2, 5)
     assert (card["action"]["max_discount"], card["action"]["min_servers"]) == (0.2, 5)
     policy = load_policy(tmp_path / "bundle")
     allowed = int((small_sale().depths[0] <= 0.2).sum())

@@ -13,8 +13,7 @@ from agents.export import export, network_policy
 from agents.learners import learner_of
 from agents.settings import AgentConfig
 from agents.training import make_model, train
-from flashsim.envs.feature_groups import feature_set
-from flashsim.envs.features import observation_table
+from flashsim.envs.features import feature_set, observation_table
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.errors import InputError
 from flashsim.evaluation.limits.exact import exact_value
@@ -26,9 +25,9 @@ from tests.made_policies import random_observations
 
 
 def hidden_columns(sale: CompiledSale, chosen: str) -> NDArray[np.intp]:
-    names = [feature.name for feature in observation_table(sale)]
-    seen = set(feature_set(names, chosen))
-    return np.array([column for column, name in enumerate(names) if name not in seen], np.intp)
+    table = observation_table(sale)
+    seen = set(feature_set(table, chosen))
+    return np.array([column for column, feature in enumerate(table) if feature.name not in seen], np.intp)
 
 
 @pytest.mark.parametrize("algorithm", CONFIGS)

@@ -94,7 +94,8 @@ def test_a_twin_that_earns_no_number_ends_the_training(monkeypatch: pytest.Monke
 
     def broken(self: PairedSales, *arguments: Any, **named: Any) -> None:
         whole(self, *arguments, **named)
-        self.twins._weights = self.twins._weights._replace(revenue=np.nan)
+        weights: Any = self.twins._weights
+        self.twins._weights = weights._replace(revenue=np.nan)
 
     monkeypatch.setattr(PairedSales, "__init__", broken)
     with pytest.raises(InputError, match="reward: expected finite numbers, got nan"):

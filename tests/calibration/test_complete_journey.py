@@ -203,7 +203,7 @@ def test_settings_out_of_range_are_refused(changes: dict[str, object], words: st
 
 @pytest.mark.parametrize("seed", [-1, 1.5, True])
 def test_a_seed_that_is_no_natural_number_is_refused(tables: ShopTables, seed: int) -> None:
-    with pytest.raises(InputError, match="seed must be an integer >= 0"):
+    with pytest.raises(InputError, match="seed must be a whole number from 0 to 2\\^63 - 1"):
         calibrate(tables, seed=seed)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.choice import ChoiceParams

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.calls import NEARLY_SOLD_OUT
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.sb3 import make_sb3
 from flashsim.envs.single import FlashSaleEnv
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import FlashSaleVectorEnv, SaleBatch
 from flashsim.errors import InputError
 from flashsim.reference import g1
@@ -204,11 +204,11 @@ ALL_HEADS: dict[str, Any] = {"carts": StockParams(lots=1), "admission_caps": (1.
 def test_decoding_undoes_encoding(is_flat: bool) -> None:
     config = ActionConfig(per_product=False, flat=True, timing=EVERY_ORDER.timing) if is_flat else EVERY_ORDER
     sales = make_sales(make_scenario(**ALL_HEADS), config)
-    orders = Decisions(
-        np.arange(SALES)[:, None] % 6 * np.ones(3, np.int64),
-        np.array([HOLD, RELEASE, PUSH, REORDER] * 3),
-        np.array([-4, -1, 0, 1, 4, 0] * 2),
-        np.array([1.5, OPEN, 0.7] * 4),
+    orders = sales.codec.defaults(SALES)._replace(
+        price_index=np.arange(SALES)[:, None] % 6 * np.ones(3, np.int64),
+        timing=np.array([HOLD, RELEASE, PUSH, REORDER] * 3),
+        change=np.array([-4, -1, 0, 1, 4, 0] * 2),
+        cap=np.array([1.5, OPEN, 0.7] * 4),
     )
     decoded = sales.codec.decode(sales.codec.check(sales.codec.encode(orders), SALES), sales.observe())
     for name, seen, expected in zip(Decisions._fields, decoded, orders, strict=True):
@@ -218,11 +218,12 @@ def test_decoding_undoes_encoding(is_flat: bool) -> None:
 def test_heads_that_are_left_out_hold() -> None:
     config = ActionConfig(heads=("timing",), timing=("hold", "close"))
     orders = make_sales(make_scenario(**ALL_HEADS), config).codec.decode(np.array([[1]]), np.zeros((1, 1), np.float32))
-    assert [part.tolist() for part in orders] == [[[0, 0, 0]], [CLOSE], [0], [1.5]]
+    left_out = [orders.price_index.tolist(), orders.change.tolist(), orders.cap.tolist()]
+    assert (orders.timing.tolist(), left_out) == ([CLOSE], [[[0, 0, 0]], [0], [1.5]])
 
 
 def test_the_admission_head_sets_the_cap_and_is_always_feasible() -> None:
-    """The first cap is the rule, so that people wait in the room unless the head opens the doors."""
+    """The first cap is the rule, so that people wait in the room unless the head lets all in."""
     crowd = make_scenario(
         make_world(population=30.0), servers=ServerParams(start_servers=2, max_servers=3), admission_caps=(0.5, OPEN)
     )
@@ -294,15 +295,9 @@ def test_steps_are_from_list_price_until_the_opening_is_over() -> None:
     sales.step(np.full((SALES, 1), 2))
     assert (np.array(menus[:3]) == 0).all()
     assert (np.array(menus[3:5]) >= 1).all()
-    orders = Decisions(np.zeros((SALES, 3), np.int64), *no_calls(SALES))
     fresh = make_sales(scenario, opening)
-    encoded = fresh.codec.encode_steered(orders, fresh.observe(), target=0.5)
+    encoded = fresh.codec.encode_steered(fresh.codec.defaults(SALES), fresh.observe(), target=0.5)
     assert (encoded[:, 0] == 2).all()  # list price is reached by every step down; the smallest is taken
-
-
-def no_calls(sales: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Timing, change of servers and cap of doors of orders that leave all as it is."""
-    return np.zeros(sales, np.int64), np.zeros(sales, np.int64), np.full(sales, np.inf)
 
 
 @pytest.mark.parametrize(("first", "ordered"), [(0, [0, 1]), (1, [6, 7])])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from flashsim.envs.features import observation_space, observation_table
+from flashsim.envs.actions import ActionConfig
+from flashsim.envs.features import observation_columns, observation_space, observation_table
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.reference import g1
 from flashsim.scenarios.compiled import CompiledSale
@@ -57,6 +57,37 @@ def test_the_table_names_every_column_once(sale: CompiledSale) -> None:
     assert observation_space(sale).shape == (len(table),)
     assert len({feature.name for feature in table}) == len(table)
     assert all(feature.unit in ("share", "x/(1+x)") and feature.meaning for feature in table)
+
+
+@pytest.mark.parametrize("sale", [SALE, g1().compile()])
+def test_column_numbers_lead_to_the_features_of_their_name(sale: CompiledSale) -> None:
+    names = [feature.name for feature in observation_table(sale)]
+    columns = observation_columns(sale)
+    found = {number: column for column, number in columns.sale._asdict().items()}
+    for place, ahead in enumerate(sale.lookahead):
+        first = place * columns.ahead.repeat
+        found[first + columns.ahead.servers] = f"servers_in_{ahead}"
+        for k in range(sale.price_levels):
+            at_price = first + k * columns.ahead.next_price
+            found[at_price + columns.ahead.load] = f"load_in_{ahead}_at_{k}"
+            found[at_price + columns.ahead.visitors] = f"visitors_in_{ahead}_at_{k}"
+    for p in range(sale.products):
+        first = p * columns.product.repeat
+        for k in range(sale.price_levels):
+            found[first + columns.product.cover + k * columns.product.next_price] = f"product_{p}_cover_at_{k}"
+        for column in ("run_out", "stock", "available", "level", "pace", "price"):
+            number = getattr(columns.product, column)
+            found[first + number if number >= 0 else -1] = f"product_{p}_{column}"
+    found.pop(-1, None)  # of what a reference sale does not remember
+    assert found == dict(enumerate(names))
+
+
+@pytest.mark.parametrize("sale", [SALE, g1().compile()])
+def test_compiled_code_writes_every_column(sale: CompiledSale) -> None:
+    sales = make_sales(sale)
+    for scratch in sales._scratch:
+        scratch.columns.fill(np.nan)
+    assert np.isfinite(sales.observe()).all()
 
 
 def test_at_the_start_everybody_sees_the_same_and_what_is_planned() -> None:

@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import optimize
 
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.quantities import Waits, wait_percentile
 from flashsim.envs.single import FlashSaleEnv
-from flashsim.envs.spaces import ActionConfig
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import Rollout, play
 from flashsim.policies.bundle import Policy

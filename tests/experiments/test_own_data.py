@@ -149,7 +149,7 @@ def test_broken_rows_go_to_a_file_and_too_many_stop_the_run_but_leave_it(start: 
         (("data=csv", "data.folder=shop", "data.mapping=shop"), "data.mapping: cannot read shop"),
         (("data=csv", "data.folder=shop", "data.most_quarantined=2"), "must be a share from 0 to 1, got 2.0"),
         (("data=csv", "data.folder=shop", "world.folder=nowhere"), "nowhere"),
-        (("data=csv", "data.folder=shop", "world.seed=-1"), "seed must be an integer >= 0, got -1"),
+        (("data=csv", "data.folder=shop", "world.seed=-1"), "seed must be a whole number from 0 to 2^63 - 1, got -1"),
         (("data=csv", "data.folder=shop", "world.folder=base", "from_world=base"), "give one"),
         (("data=csv", "data.folder=shop", "from_world=base", "latency=loopback"), "an update keeps the servers of its"),
         (("data=csv", "data.folder=shop", "latency=loopback", "latency.servers=0"), "servers must be a whole number"),

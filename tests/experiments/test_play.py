@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.actions import ActionConfig
 from flashsim.evaluation.kpis import KPIS
 from flashsim.evaluation.records import load_rollouts
 from flashsim.policies.bundle import CARD_FILE, save_policy
@@ -112,7 +112,7 @@ def test_what_cannot_be_played_is_refused(start: Start, tmp_path: Path) -> None:
         (["bundle=changed", "scenario=g0"], "was changed after it was written"),
         (["bundle=bundle", "scenario=g0"], "was trained on"),
         (["bundle=bundle", *SETTINGS, "scenario.depths=[0,0.05,0.1,0.2,0.25,0.3,0.35]"], "chose its discount from"),
-        (["bundle=bundle", "scenario=g9"], "there is no option scenario=g9; choose from clearance"),
+        (["bundle=bundle", "scenario=g9"], "unknown name 'g9'; Known: clearance"),
         (["bundle=bundle", "scenario=g0", "sales=1"], "sales must be between 2"),
     ):
         ended = start("play", *arguments, "output=refused")

@@ -40,7 +40,7 @@ def test_a_name_and_a_table_that_do_not_go_together_are_refused() -> None:
         with pytest.raises(InputError, match=rf"scenario\.table needs scenario\.name=reference, got .*{name}"):
             is_reference(ScenarioConfig(name=name, table="mine.json"))
     with pytest.raises(InputError, match=r"'g1' takes no changes, got \{'ticks': 3\}"):
-        make_reference(ScenarioConfig(name="g1", ticks=3))
+        make_reference(ScenarioConfig(name="g1", changes={"ticks": 3}))
 
 
 def test_the_exact_result_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,7 +99,7 @@ def test_every_reference_sale_is_an_experiment(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["scenario=refrence"], "did you mean scenario=reference?"),
+        (["scenario=refrence"], "did you mean 'reference'?"),
         (
             ["experiment=reference/g9"],
             "there is no option experiment=reference/g9; did you mean experiment=reference/g",

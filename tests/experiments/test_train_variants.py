@@ -38,7 +38,7 @@ def test_a_masked_ppo_keeps_marks_and_guard_rails(start: Start, tmp_path: Path) 
     assert list(curve) == [*PLAIN, "lead", "lead_error", *names]
     policy = load_policy(tmp_path / "train" / "policies" / "maskableppo")
     assert policy.rails.is_masked
-    assert (policy.rails.max_discount, policy.rails.min_servers) == (0.3, 4)
+    assert (policy.action["max_discount"], policy.action["min_servers"]) == (0.3, 4)
     assert policy.training["config"]["constraints"] == {"latency_p95_s": 2.0, "error_share": 0.01, "margin": None}
 
 

@@ -20,7 +20,7 @@ class Device(enum.Enum):
 @dataclass(frozen=True)
 class ToyScenario:
     stock: int = 3
-    price_index: tuple[float, ...] = (0.0, 0.1)
+    menu: tuple[float, ...] = (0.0, 0.1)
 
     def __post_init__(self) -> None:
         if self.stock < 0:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.fidelity.replay import draw_frailties, draw_members
 from flashsim.sim import streams

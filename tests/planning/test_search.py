@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionCodec, ActionConfig
+from flashsim.envs.dashboard import Dashboard
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.evaluation.rollout import play
 from flashsim.planning import best_fixed, best_operations, search_fixed
@@ -18,7 +19,6 @@ from flashsim.rules import (
     LADDER,
     Operations,
     RulePolicy,
-    dashboard_of,
     fixed,
     human_team,
     ladder,
@@ -129,7 +129,7 @@ def test_the_human_team_takes_a_step_of_servers_at_its_marks() -> None:
     """Up above, down below, else none; what it ordered is what the server ledger shows after the lag."""
     sale = make_scenario().compile()
     team = human_team(sale)
-    codec, board = ActionCodec(sale, ActionConfig(**team.action)), dashboard_of(sale)
+    codec, board = ActionCodec(sale, ActionConfig(**team.action)), Dashboard(sale)
     batch = SaleBatch(sale, 50, action=ActionConfig(**team.action), reward=RewardConfig(), domain=TRAINING_DOMAIN)
     batch.seed(consecutive_seeds(0, 50))
     seen, met = batch.observe(), set()

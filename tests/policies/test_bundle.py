@@ -17,7 +17,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 import flashsim
-from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.actions import ActionConfig
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import check_policy
 from flashsim.policies.bundle import (
@@ -244,9 +244,9 @@ def test_a_changed_card_is_refused(bundle: Path, change: Callable[[dict[str, Any
         lambda card: card.update(sha256=5),
         lambda card: card.update(price_index=3),
         lambda card: card.update(rails=None),
-        lambda card: card["rails"].update(sizes="abcd"),
-        lambda card: card["rails"].update(deepest=[None, None]),
-        lambda card: card["rails"].update(spent=None),
+        lambda card: card["rails"].update(columns="abcd"),
+        lambda card: card["rails"]["columns"][0].update(largest=None),
+        lambda card: card["rails"]["columns"][2].update(spent=None),
         lambda card: card["rails"].update(more=1),
     ],
 )

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
 from flashsim.evaluation.limits.exact import exact_value
@@ -106,7 +106,7 @@ def test_a_policy_that_steers_is_never_ruled_out_and_plays_what_it_learned(kind:
 
 def test_guard_rails_of_a_sale_with_other_servers_are_refused() -> None:
     more = sale_with(24)
-    with pytest.raises(InputError, match=r"guard-rails with server_range \(1, 12\), the sale .* needs \[1, 24\]"):
+    with pytest.raises(InputError, match=r"guard-rails with level_range \(1, 12\), the sale .* needs \(1, 24\)"):
         check_policy(more, railed("heads", min_servers=5))
     check_policy(more, railed("heads"))
 
@@ -151,7 +151,7 @@ def test_a_sale_played_on_rails_shows_it(tmp_path: Path) -> None:
     save_policy(policy, tmp_path / "bundle", probes=random_observations(sale, 16))
     loaded = load_policy(tmp_path / "bundle")
     assert loaded.rails == policy.rails
-    assert (loaded.rails.max_discount, loaded.rails.min_servers) == (0.2, 6)
+    assert (loaded.action["max_discount"], loaded.action["min_servers"]) == (0.2, 6)
     profile = play(sale, loaded, sales=32, seed=0).profile
     assert profile["depth"].max() <= 0.2
     assert profile["servers_online"].min() >= 6.0
@@ -175,19 +175,33 @@ def test_rails_that_no_sale_can_keep_to_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("column", "change"),
     [
-        {"sizes": (6, 6, 3)},
-        {"discount_heads": (9,)},
-        {"capacity_head": 7},
-        {"changes": (1,)},
-        {"server_range": (1,)},
-        {"spent": {"pushes_left": 99}},
+        (0, {"choices": 5}),
+        (0, {"largest": 9}),
+        (0, {"largest": 2.0}),
+        (0, {"level": "servers_ordered"}),
+        (3, {"level": ""}),
+        (3, {"changes": (1,)}),
+        (3, {"level_range": (1,)}),
+        (2, {"spent": {"pushes_left": 99}}),
     ],
 )
-def test_rails_that_do_not_fit_are_refused(change: dict[str, object]) -> None:
-    policy = railed("heads")
+def test_rails_that_do_not_fit_are_refused(column: int, change: dict[str, object]) -> None:
     with pytest.raises(InputError, match="rails: "):
-        replace(policy, rails=replace(policy.rails, **change))  # type: ignore[arg-type]
+        with_column(railed("heads"), column, **change)
+
+
+def test_rails_of_another_number_of_columns_or_that_read_what_is_not_seen_are_refused() -> None:
+    policy = railed("heads")
+    with pytest.raises(InputError, match=r"rails: expected heads of \(6, 6, 4, 5\) choices, got \(6, 6, 4\)"):
+        replace(policy, rails=replace(policy.rails, columns=policy.rails.columns[:-1]))
     with pytest.raises(InputError, match="rails: need the feature 'waves_coming', which the policy does not see"):
-        replace(policy, rails=replace(policy.rails, spent={"waves_coming": 0}))
+        with_column(policy, 2, spent={"waves_coming": 0})
+
+
+def with_column(policy: NetworkPolicy, column: int, **change: object) -> NetworkPolicy:
+    """The policy with other rails of one column."""
+    columns = list(policy.rails.columns)
+    columns[column] = replace(columns[column], **change)  # type: ignore[arg-type]
+    return replace(policy, rails=replace(policy.rails, columns=tuple(columns)))

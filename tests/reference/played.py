@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from flashsim.envs.vector import FlashSaleVectorEnv, SaleBatch
 from flashsim.reference import JointPolicy, MenuSale, ReferenceSale
-from flashsim.sim.state import Decisions
 
 SALES = 20_000
 
@@ -28,16 +27,16 @@ def returns(
     """Return of each simulated sale when ``policy``, a table, is played through the env."""
     env = FlashSaleVectorEnv(sale, num_envs=sales)
     env.reset(seed=seed)
-    batch, total, hold = env.sales.batch, np.zeros(sales), np.zeros(sales, np.int64)
-    caps = np.full(sales, np.inf)
+    batch, codec, total = env.sales.batch, env.sales.codec, np.zeros(sales)
     for tick in range(sale.rates.shape[0]):
         stock = batch.rows(batch.state.stock.available)[:, 0] if tick else np.full(sales, sale.stock)
         if isinstance(policy, JointPolicy):
             place = (tick, stock, *levels(env.sales, tick))
             price_index, change = policy.price_index[place], policy.change[place]
         else:
-            price_index, change = policy[tick, stock], hold
-        total += env.step(env.sales.codec.encode(Decisions(price_index[:, None], hold, change, caps)))[1]
+            price_index, change = policy[tick, stock], np.zeros(sales, np.int64)
+        decisions = codec.defaults(sales)._replace(price_index=price_index[:, None], change=change)
+        total += env.step(codec.encode(decisions))[1]
     return total
 
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.special import gammaincc
 
 from flashsim.sim.parameters import as_arguments
-from flashsim.sim.queueing import clear_queue, make_queue_flow, make_queue_state, serve
+from flashsim.sim.queue_flow import clear_queue, make_queue_flow, make_queue_state
+from flashsim.sim.queueing import serve
 from flashsim.sim.samplers import make_workspace
 from flashsim.sim.servers import ServerArguments, ServerParams
 from flashsim.sim.streams import write_tick_keys

@@ -104,7 +104,7 @@ SECOND_START = """
 import numpy as np
 from flashsim.reference import g0
 from flashsim.sim.engine import Batch, open_tiles, step_tiles
-batch = Batch(g0().plan().tables, 1, domain=0)
+batch = Batch(g0().compile().tables, 1, domain=0)
 batch.open(np.ones(1, np.bool_))
 batch.step()
 assert step_tiles.stats.cache_hits and open_tiles.stats.cache_hits, "compiled anew"

@@ -17,6 +17,7 @@ from flashsim.sim.choice import (
     come_back,
     make_choice_flow,
     make_choice_state,
+    show_offer,
 )
 from flashsim.sim.parameters import as_arguments
 from flashsim.sim.samplers import make_workspace
@@ -52,24 +53,23 @@ class Shop(NamedTuple):
         units: NDArray[np.float64] = UNITS,
         visitors: NDArray[np.float64] = VISITORS,
         available: tuple[int, ...] = (90, 90, 90),
-        attraction: float = 1.0,
+        latency_factor: float = 1.0,
         served: NDArray[np.int64] = SERVED,
     ) -> NDArray[np.int64]:
         """Requests (product, lane) when products stand at the depths ``shown``."""
         segments, products = units.shape
+        self.show(shown[:products])
         choose(
             as_arguments(self.params, ChoiceArguments),
-            np.array(shown)[:products, None],
-            np.zeros((products, LANES), np.int64),
+            self.state,
             np.full(LANES, tick),
             np.array(PLANNED[:products]),
             spread(units),
             spread(visitors),
             spread(served[:segments]),
+            np.full(LANES, latency_factor),
             spread(np.array(available[:products])),
-            np.full(LANES, attraction),
             keys(tick),
-            self.state,
             self.flow,
             make_workspace(LANES),
         )
@@ -77,17 +77,20 @@ class Shop(NamedTuple):
 
     def come_back(self, *, tick: int, shown: tuple[float, ...]) -> NDArray[np.int64]:
         """Those who return (segment, lane)."""
+        self.show(shown)
         come_back(
             as_arguments(self.params, ChoiceArguments),
-            np.array(shown)[:, None],
-            np.zeros((len(shown), LANES), np.int64),
-            np.full(LANES, tick),
             self.state,
+            np.full(LANES, tick),
             keys(tick),
             self.flow,
             make_workspace(LANES),
         )
         return self.flow.returning.copy()
+
+    def show(self, shown: tuple[float, ...]) -> None:
+        """Let products stand at the depths ``shown``, from a menu of one price each."""
+        show_offer(np.array(shown)[:, None], np.zeros((len(shown), LANES), np.int64), self.flow)
 
 
 def spread(values: NDArray[Any]) -> NDArray[Any]:
@@ -126,7 +129,7 @@ def test_at_a_constant_depth_and_ample_stock_memory_and_scarcity_change_nothing(
 
 
 def test_congestion_scales_the_weights_of_products_against_leaving() -> None:
-    assert_means(Shop.open().choose(attraction=0.4), shares_at(np.full(3, 0.4)))
+    assert_means(Shop.open().choose(latency_factor=0.4), shares_at(np.full(3, 0.4)))
 
 
 def test_buyers_of_a_sold_out_product_turn_to_the_others_or_leave() -> None:
@@ -182,11 +185,11 @@ def test_almost_gone_draws_buyers_below_its_threshold(left: int, cue: float) -> 
 def test_those_who_buy_nothing_are_those_of_whom_some_watch() -> None:
     shop = Shop.open(replace(LEARNED_CHOICE, watch_share=0.3))
     bought = shop.choose().sum(axis=0)
-    np.testing.assert_array_equal(shop.state.left.sum(axis=0), SERVED.sum() - bought)
+    np.testing.assert_array_equal(shop.state.departed.sum(axis=0), SERVED.sum() - bought)
     np.testing.assert_array_equal(shop.state.watching, 0)
     shop.choose(tick=1)
     bought += shop.flow.buyers.sum(axis=0)
-    np.testing.assert_array_equal(shop.state.left.sum(axis=0), 2 * SERVED.sum() - bought)
+    np.testing.assert_array_equal(shop.state.departed.sum(axis=0), 2 * SERVED.sum() - bought)
 
 
 def test_watchers_return_only_when_it_is_cheaper_than_ever_before() -> None:
@@ -211,22 +214,22 @@ def test_a_share_watches_and_returns_by_the_rise_of_the_mean_depth() -> None:
     shop = Shop.open(replace(LEARNED_CHOICE, watch_share=0.5, watch_response=10.0))
     shop.come_back(tick=0, shown=(0.0, 0.1, 0.0))
     shop.choose(tick=0)
-    left = shop.state.left.copy()
+    left = shop.state.departed.copy()
     returned = shop.come_back(tick=1, shown=(0.3, 0.0, 0.0))
     chances = 1.0 - np.exp(-10.0 * np.array([0.2, 0.3]) / 3.0)
     assert_binomial(returned, left, 0.5 * chances[0])
     watching = shop.state.watching.copy()
     assert_binomial(returned + watching, left, 0.5)
-    assert not shop.state.left.any()
+    assert not shop.state.departed.any()
     again = shop.come_back(tick=2, shown=(0.3, 0.3, 0.0))
     assert_binomial(again, watching, chances[1])
     np.testing.assert_array_equal(shop.state.watching, watching - again)
 
 
 @pytest.mark.parametrize("served", [1, 2, 3, 5, 10])
-@pytest.mark.parametrize(("attraction", "seen_before"), [(1.0, 0.5), (0.5, 0.0), (0.2, 0.5)])
+@pytest.mark.parametrize(("latency_factor", "seen_before"), [(1.0, 0.5), (0.5, 0.0), (0.2, 0.5)])
 def test_a_deeper_discount_never_lowers_its_own_requests_whatever_else_weighs_on_choices(
-    served: int, attraction: float, seen_before: float
+    served: int, latency_factor: float, seen_before: float
 ) -> None:
     """Person by person, where weights carry factors below 1: a queue, or a reference depth above those shown."""
     requests = []
@@ -236,7 +239,7 @@ def test_a_deeper_discount_never_lowers_its_own_requests_whatever_else_weighs_on
         units = np.array([[2.0, 1.0, 1.2**step], [0.5, 0.4, 0.6]])
         depths = (seen_before, seen_before, 0.1 * step)
         visitors = np.array([9.0, 10.0])
-        arguments = {"tick": 1, "shown": depths, "units": units, "visitors": visitors, "attraction": attraction}
+        arguments = {"tick": 1, "shown": depths, "units": units, "visitors": visitors, "latency_factor": latency_factor}
         requests.append(shop.choose(served=np.array([served, 1]), **arguments)[2])  # type: ignore[arg-type]
     lower = (np.diff(requests, axis=0) < 0).sum()
     assert lower == 0, f"{lower} of {5 * LANES} sales ask for less at a deeper discount"
@@ -263,9 +266,9 @@ def test_opening_a_lane_sends_its_watchers_home() -> None:
     shop.choose()
     shop.come_back(tick=1, shown=(0.1, 0.1, 0.1))
     shop.choose(tick=1)
-    before = [shop.state.left.copy(), shop.state.watching.copy()]
+    before = [shop.state.departed.copy(), shop.state.watching.copy()]
     clear_choice(shop.state, np.arange(LANES) == 1)
-    for now, then in zip((shop.state.left, shop.state.watching), before, strict=True):
+    for now, then in zip((shop.state.departed, shop.state.watching), before, strict=True):
         assert then[:, 1].any()
         assert not now[:, 1].any()
         np.testing.assert_array_equal(np.delete(now, 1, axis=1), np.delete(then, 1, axis=1))

@@ -1,14 +1,16 @@
 """Parameters are checked once and reach compiled code as plain numbers of one type each."""
 
 import pickle
+import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 from flashsim.errors import InputError
 from flashsim.sim.choice import ChoiceArguments, ChoiceParams
 from flashsim.sim.inventory import StockArguments, StockParams
-from flashsim.sim.parameters import as_arguments, check_range
+from flashsim.sim.parameters import as_arguments, check_range, check_seed
 from flashsim.sim.servers import ServerArguments, ServerParams
 from flashsim.sim.traffic import TrafficArguments, TrafficParams
 from flashsim.sim.waiting_room import WaitingRoomArguments, WaitingRoomParams
@@ -40,6 +42,27 @@ def test_every_number_has_its_declared_type_whatever_was_given() -> None:
 def test_a_value_outside_its_range_is_refused_with_the_value(value: float) -> None:
     with pytest.raises(InputError, match=r"share must be between 0 and 1, got"):
         check_range("share", value, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("seed", [0, 2**63 - 1, np.int64(5), np.uint64(7)])
+def test_a_seed_is_a_whole_number_below_its_limit(seed: Any) -> None:
+    found = check_seed(seed)
+    assert found == int(seed)
+    assert type(found) is int
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 1.0, True, "1", None, np.float64(2.0)])
+def test_what_is_no_seed_is_refused_with_its_range(seed: Any) -> None:
+    with pytest.raises(
+        InputError, match=rf"^seed must be a whole number from 0 to 2\^63 - 1, got {re.escape(repr(seed))}$"
+    ):
+        check_seed(seed)
+
+
+def test_a_seed_with_a_range_and_a_name_of_its_own_is_refused_by_them() -> None:
+    assert check_seed(2**30 - 1, bits=30) == 2**30 - 1
+    with pytest.raises(InputError, match=r"^draw_seed must be a whole number from 0 to 2\^30 - 1, got 1073741824$"):
+        check_seed(2**30, name="draw_seed", bits=30)
 
 
 @pytest.mark.parametrize(

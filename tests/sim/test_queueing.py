@@ -9,16 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from flashsim.sim.parameters import as_arguments
-from flashsim.sim.queueing import (
-    QueueFlow,
-    QueueState,
-    dismiss,
-    make_queue_flow,
-    make_queue_state,
-    return_retries,
-    serve,
-    serve_hard_cap,
-)
+from flashsim.sim.queue_flow import QueueFlow, QueueState, dismiss, make_queue_flow, make_queue_state
+from flashsim.sim.queueing import return_retries, serve
 from flashsim.sim.samplers import make_workspace
 from flashsim.sim.servers import ServerArguments, ServerParams
 from tests.sim.played_queue import PATIENT, play_queue
@@ -200,7 +192,7 @@ def test_services_that_can_be_completed_are_poisson() -> None:
 def test_waiting_lowers_purchase_weights_by_its_sensitivity() -> None:
     params = replace(PATIENT, service_rate=20.0, latency_sensitivity=0.07)
     flow, _ = served(params, servers=5, arrivals=np.array([99]))
-    np.testing.assert_allclose(flow.attraction, np.exp(-0.07 * flow.endured_s), rtol=1e-12)
+    np.testing.assert_allclose(flow.latency_factor, np.exp(-0.07 * flow.endured_s), rtol=1e-12)
 
 
 def test_nobody_waits_longer_than_to_the_time_out() -> None:
@@ -225,11 +217,11 @@ def test_without_servers_everybody_waits(exactly: bool) -> None:
 
 @pytest.mark.parametrize(("rate", "servers", "people", "expected"), [(3.0, 2, 9, 6), (2.5, 3, 9, 7), (3.0, 0, 9, 0)])
 def test_a_hard_cap_serves_a_fixed_number(rate: float, servers: int, people: int, expected: int) -> None:
-    params = as_arguments(replace(PATIENT, service_rate=rate, hard_cap=True), ServerArguments)
-    flow = make_queue_flow(1, 1)
-    serve_hard_cap(params, np.array([servers]), np.array([[people]]), flow)
+    flow, _ = served(
+        replace(PATIENT, service_rate=rate, hard_cap=True), servers=servers, arrivals=np.array([people]), lanes=1
+    )
     assert (flow.served[0, 0], flow.abandoned[0]) == (expected, people - expected)
-    assert (mean_wait(flow)[0], flow.attraction[0], flow.errors[0]) == (0.0, 1.0, 0)
+    assert (mean_wait(flow)[0], flow.latency_factor[0], flow.errors[0]) == (0.0, 1.0, 0)
 
 
 def test_at_the_close_those_who_wait_leave() -> None:

@@ -38,21 +38,20 @@ class Path(NamedTuple):
     in_force: list[int]
     billed: list[int]
     capacity: list[float]
-    projected: list[float]
+    infeasible: list[int]
 
 
-def ordered(params: ServerParams, changes: list[int], *, up: NDArray[np.float64] | None = None) -> Path:
+def ordered(params: ServerParams, changes: list[int], *, availability: NDArray[np.float64] | None = None) -> Path:
     """The pool when ``changes`` are ordered tick by tick."""
     arguments, state, flow = as_arguments(params, ServerArguments), opened(params), make_server_flow(1)
-    works = np.ones(len(changes)) if up is None else up
+    available = np.ones(len(changes)) if availability is None else availability
     path = Path([], [], [], [])
     for tick, change in enumerate(changes):
-        projected = np.zeros(1)
-        order(arguments, state, works[tick : tick + 1], np.array([tick]), np.array([change]), flow, projected)
+        order(arguments, state, available[tick : tick + 1], np.array([tick]), np.array([change]), flow)
         path.in_force.append(int(flow.in_force[0]))
         path.billed.append(int(flow.billed[0]))
         path.capacity.append(float(flow.capacity[0]))
-        path.projected.append(float(projected[0]))
+        path.infeasible.append(int(flow.infeasible[0]))
     return path
 
 
@@ -100,7 +99,7 @@ def test_levels_ahead_are_those_that_come_if_nothing_more_is_ordered(
     arguments, state, flow = as_arguments(params, ServerArguments), opened(params), make_server_flow(1)
     stays = [*changes[:now], *[0] * 12]
     for tick, change in enumerate(changes[:now]):
-        order(arguments, state, np.ones(1), np.array([tick]), np.array([change]), flow, np.zeros(1))
+        order(arguments, state, np.ones(1), np.array([tick]), np.array([change]), flow)
     first = min(now, len(changes))
     truth = levels_by_hand(params, stays)
     for ahead in range(10):
@@ -119,11 +118,11 @@ def test_a_server_is_paid_from_its_order_until_it_is_gone() -> None:
 def test_orders_are_brought_within_limits_and_counted() -> None:
     path = ordered(replace(POOL, lag=0), [9, -3, -20, 0])
     assert path.in_force == [12, 9, 1, 1]
-    assert path.projected == [1.0, 0.0, 1.0, 0.0]
+    assert path.infeasible == [1, 0, 1, 0]
 
 
 def test_a_failed_share_of_the_pool_does_no_work_and_is_paid_all_the_same() -> None:
-    path = ordered(POOL, [0, 0, 0, 0], up=np.array([1.0, 0.5, 0.0, 1.0]))
+    path = ordered(POOL, [0, 0, 0, 0], availability=np.array([1.0, 0.5, 0.0, 1.0]))
     assert path.in_force == [5, 2, 0, 5]
     assert path.billed == [5, 5, 5, 5]
     assert path.capacity == [100.0, 40.0, 0.0, 100.0]
@@ -148,7 +147,6 @@ def test_health_is_a_factor_on_the_capacity() -> None:
         np.zeros(1, np.int64),
         np.zeros(1, np.int64),
         flow,
-        np.zeros(1),
     )
     assert (flow.in_force[0], flow.capacity[0]) == (5, pytest.approx(30.0))
 

@@ -52,21 +52,21 @@ class Crowd(NamedTuple):
         write_tick_keys(self.keys, ticks, now)
         arrive(
             as_arguments(self.params, TrafficArguments),
+            self.state,
             np.array([conversion]),
             np.array([share]),
             np.zeros(lanes, np.int64),
             ticks,
-            self.state,
             now,
             self.flow,
             make_workspace(lanes),
         )
         return (self.flow.exogenous + self.flow.attracted)[0]
 
-    def push(self, wanted: bool) -> NDArray[np.float64]:
-        sent = np.zeros(self.keys.size)
-        push(as_arguments(self.params, TrafficArguments), self.state, np.full(self.keys.size, wanted), sent)
-        return sent
+    def push(self, wanted: bool) -> NDArray[np.int64]:
+        """Pushes sent (lane)."""
+        push(as_arguments(self.params, TrafficArguments), self.state, np.full(self.keys.size, wanted), self.flow)
+        return self.flow.pushes.copy()
 
 
 def visitors(params: TrafficParams, uplifts: list[float], *, share: float = 0.6) -> NDArray[np.float64]:

@@ -47,7 +47,7 @@ class Room(NamedTuple):
         """One tick in which ``arriving`` (segment, lane) come."""
         lanes = self.keys.size
         self.flow.arriving[:] = arriving
-        self.flow.expected[:] = arriving.sum(axis=0)
+        self.flow.expected_arrivals[:] = arriving.sum(axis=0)
         now = np.zeros(lanes, np.uint64)
         write_tick_keys(self.keys, np.full(lanes, tick), now)
         arguments = as_arguments(self.params, WaitingRoomArguments)
@@ -96,7 +96,7 @@ def test_room_and_impatience_are_those_of_the_exact_markov_chain(
         room.admit(rng.poisson(rates, (lanes, len(rates))).T, cap=float(places), tick=tick)
         if tick >= warm:
             waiting += room.state.room.sum(axis=0) / ticks
-            gone += room.flow.left / ticks / sum(rates)
+            gone += room.flow.abandoned / ticks / sum(rates)
     largest = int(6 * sum(rates) + 4 * patience * max(sum(rates) - places, 1.0) + 60)
     truth = exact_chain(places, sum(rates), patience=patience, largest=largest)
     for seen, expected in zip((waiting, gone), truth, strict=True):
@@ -117,42 +117,42 @@ def test_nobody_is_lost_and_those_in_the_room_go_first(
     arriving = np.full_like(before, coming)
     room = Room.of(before)
     room.admit(arriving, cap=cap, capacity=capacity, tick=seed)
-    entering, left, after = room.flow.entering, room.flow.left[0], room.state.room
+    entering, left, after = room.flow.entering, room.flow.abandoned[0], room.state.room
     assert min(entering.min(), left, after.min()) >= 0
     assert entering.sum() + left + after.sum() == before.sum() + arriving.sum()
     places = np.floor(min(cap * capacity, 1e15)) if np.isfinite(cap) else 1e15
     assert entering.sum() == min(places, before.sum() + arriving.sum())
     assert after.sum() >= max(0, arriving.sum() - max(0, places - before.sum())), "who has just come does not leave"
     assert left <= max(0, before.sum() - places)
-    assert room.flow.expected[0] == min(places, before.sum() + arriving.sum())
+    assert room.flow.expected_entries[0] == min(places, before.sum() + arriving.sum())
 
 
-def test_open_doors_let_everybody_in_and_draw_nothing() -> None:
+def test_without_a_cap_everybody_is_let_in_and_nothing_is_drawn() -> None:
     room = Room.of(np.zeros((2, 3), np.int64))
     arriving = np.array([[5, 0, 7], [1, 0, 10**7]])
     room.admit(arriving, cap=OPEN, capacity=0.0)
     np.testing.assert_array_equal(room.flow.entering, arriving)
-    np.testing.assert_array_equal(room.flow.expected, arriving.sum(axis=0))
-    assert not room.flow.left.any()
+    np.testing.assert_array_equal(room.flow.expected_entries, arriving.sum(axis=0))
+    assert not room.flow.abandoned.any()
 
 
-def test_doors_that_open_again_empty_the_room() -> None:
+def test_a_cap_that_is_lifted_empties_the_room() -> None:
     room = Room.of(np.array([[40], [2]]))
     room.admit(np.array([[3], [4]]), cap=OPEN)
     np.testing.assert_array_equal(room.flow.entering, [[43], [6]])
     assert not room.state.room.any()
-    assert not room.flow.left.any()
+    assert not room.flow.abandoned.any()
 
 
 def test_without_servers_a_cap_lets_nobody_in() -> None:
     room = Room.of(np.array([[3]]))
     room.admit(np.array([[4]]), cap=1.5, capacity=0.0)
     assert not room.flow.entering.any()
-    assert room.state.room[0, 0] + room.flow.left[0] == 7
+    assert room.state.room[0, 0] + room.flow.abandoned[0] == 7
 
 
 def test_a_lane_is_the_same_whatever_cap_another_lane_has() -> None:
-    """Doors that are open in one sale alone take the general way; it must come to the same."""
+    """A sale without a cap beside one with a cap takes the general way; it must come to the same."""
     capped, both = Room.of(np.array([[9], [4]])), Room.of(np.array([[9, 0], [4, 0]]))
     both.keys[0] = capped.keys[0]
     capped.admit(np.array([[5], [6]]), cap=7.0)
@@ -167,9 +167,9 @@ def test_a_lane_is_the_same_whatever_cap_another_lane_has() -> None:
 
 def test_at_the_close_those_in_the_room_leave() -> None:
     room = Room.of(np.array([[4, 4], [1, 1]]))
-    room.flow.left[:] = 2
+    room.flow.abandoned[:] = 2
     close_room(room.state, np.array([True, False]), room.flow)
-    assert room.flow.left.tolist() == [7, 2]
+    assert room.flow.abandoned.tolist() == [7, 2]
     assert room.state.room.tolist() == [[0, 4], [0, 1]]
     clear_room(room.state, np.array([False, True]))
     assert not room.state.room.any()

@@ -8,8 +8,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import action_config, check_policy
@@ -70,12 +70,12 @@ def _ask(
         ahead = (np.arange(ring) - tick - 1) % ring  # ticks until the order in each place is in force
         fill(state.servers.orders, pool[:, np.minimum(ahead, pool.shape[1] - 1)])
         seen = states.observe()
-        chosen, timing, change[tick], _ = states.codec.decode(states.codec.check(policy.act(seen), stocks.size), seen)
-        if (timing == CLOSE).any():
+        decided = states.codec.decode(states.codec.check(policy.act(seen), stocks.size), seen)
+        if (decided.timing == CLOSE).any():
             raise InputError(
                 f"policy {policy.name!r} closes the sale, but a reference sale always has {sale.ticks} ticks"
             )
-        price_index[tick] = chosen[:, 0]
+        price_index[tick], change[tick] = decided.price_index[:, 0], decided.change
         fill(state.stock.available, stocks[:, None])  # released in the first tick
         fill(state.stock.unreleased, 0 * stocks[:, None])
     shape = (sale.ticks, stocks.size // rows, rows)

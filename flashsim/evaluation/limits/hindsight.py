@@ -20,11 +20,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.sim.state import HOLD, Decisions
 from flashsim.sim.streams import EVALUATION_DOMAIN
 
 TARGETS = (0.6, 0.4, 0.8)
@@ -99,9 +98,8 @@ def _is_coarse(ticks: int, every: int) -> bool:
 
 def _held(batch: SaleBatch, children: int, *, blocks: int) -> NDArray[np.int64]:
     """Plans (child, block, head) that hold one price, or one step around the run-out price, after the other."""
-    sale, none = batch.sale, np.zeros(children, np.int64)
+    sale = batch.sale
     count = sale.price_levels if sale.is_reference else 2 * STEPS + 1
     price_index = np.repeat((np.arange(children) % count)[:, None], sale.products, axis=1)
-    doors = np.full(children, sale.admission_caps[0])
-    heads = batch.codec.encode(Decisions(price_index, np.full(children, HOLD), none, doors))
+    heads = batch.codec.encode(batch.codec.defaults(children)._replace(price_index=price_index))
     return np.repeat(heads[:, None], blocks, axis=1)

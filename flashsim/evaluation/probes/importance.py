@@ -23,8 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flashsim.envs.feature_groups import feature_groups
-from flashsim.envs.features import observation_table
+from flashsim.envs.features import feature_groups, observation_table
 from flashsim.evaluation.rollout import Rollout, check_policy, play
 from flashsim.evaluation.stats import bootstrap_means, equal_member_means
 from flashsim.policies.bundle import Policy
@@ -78,12 +77,13 @@ def importance_table(
     not positive). InputError when the policy was made for other observations or actions.
     """
     check_policy(sale, policy)
-    names = [feature.name for feature in observation_table(sale)]
-    groups = {group: columns for group, columns in feature_groups(names).items() if group != CONSTANT_AT_A_TICK}
+    features = observation_table(sale)
+    time = [feature.name for feature in features].index("time_left")
+    groups = {group: columns for group, columns in feature_groups(features).items() if group != CONSTANT_AT_A_TICK}
     first = int(whole.seeds[0])
     losses = []
     for place, columns in enumerate(groups.values()):
-        blind = ShuffledPolicy(policy, columns, names.index("time_left"), np.random.default_rng([first, place]))
+        blind = ShuffledPolicy(policy, columns, time, np.random.default_rng([first, place]))
         played = play(sale, blind, sales=whole.seeds.size, seed=first, progress=progress)
         losses.append(whole.totals["profit"] - played.totals["profit"])
     found = bootstrap_means(np.stack(losses, axis=1), whole.members, resamples=resamples, seed=first)

@@ -27,8 +27,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flashsim.envs.feature_groups import feature_groups
-from flashsim.envs.features import observation_table
+from flashsim.envs.features import feature_groups, observation_table
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.evaluation.rollout import action_config, check_policy
@@ -195,8 +194,8 @@ def _visitors(sale: CompiledSale, met: list[_Met]) -> list[dict[str, object]]:
 
 
 def _utilization(batch: SaleBatch, policy: Policy, met: list[_Met], *, seed: int) -> list[dict[str, object]]:
-    names = [feature.name for feature in observation_table(batch.sale)]
-    together = feature_groups(names)["load of the last tick"]
+    table = observation_table(batch.sale)
+    names, together = [feature.name for feature in table], feature_groups(table)["load of the last tick"]
     later = [there for there in met if there.time_left < 1.0]
     if not later:
         return []

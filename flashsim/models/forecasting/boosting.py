@@ -16,7 +16,6 @@ of Forecasting 38, "M5 accuracy competition" (boosted trees with a count loss wo
 from dataclasses import dataclass
 from typing import Any, Final
 
-import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,6 +49,8 @@ class BoostedTrees:
 
     def __call__(self, view: ForecastView) -> NDArray[np.float64]:
         """Mean units (product, week from the origin on, period)."""
+        import lightgbm  # noqa: PLC0415 (takes a second, and settings alone need none of it)
+
         features, names, categorical = _features(view, deflates=self.deflates)
         offset = _offset(view, deflates=self.deflates)
         on_sale = view.expected > 0.0

@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from flashsim.errors import InputError
 
@@ -78,6 +77,8 @@ def count_quantiles(
     mean: NDArray[np.float64], *, alpha: NDArray[np.float64], clumping: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Quantiles (level, …) of a negative binomial with variance clumping·mean + alpha·mean²; all shapes broadcast."""
+    from scipy import stats  # noqa: PLC0415 (takes half a second, and who asks for --help needs none of it)
+
     safe = np.maximum(mean, 1e-9)
     dispersion = np.maximum(alpha + (clumping - 1.0) / safe, 1e-9)
     size = 1.0 / dispersion
@@ -113,6 +114,8 @@ def poisson_floor(mean: NDArray[np.float64], *, scored: NDArray[np.bool_]) -> tu
 
     No forecast can be better when counts vary at least as much as Poisson, so a score below it is a leak.
     """
+    from scipy import stats  # noqa: PLC0415 (takes half a second, and who asks for --help needs none of it)
+
     rate = np.maximum(mean[scored], 1e-9)
     support = np.arange(int(np.ceil(rate.max() + 12.0 * np.sqrt(rate.max()) + 12.0)))
     absolute = pinball = 0.0

@@ -11,8 +11,8 @@ from agents.dqn.settings import DQNConfig
 from agents.dqn.summed_heads import stock_again, sum_heads
 from agents.start.imitation import InOwnActions, steering
 from agents.training import make_model, train
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.sb3 import make_sb3
-from flashsim.envs.spaces import ActionConfig
 from tests.agents.start.test_imitation import rule_of_two, sale_of_two
 
 SIZES = (6, 3, 5)

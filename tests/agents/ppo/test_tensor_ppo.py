@@ -18,9 +18,9 @@ from torch.distributions import Distribution
 from agents.ppo.tensor_ppo import MEASURED, TensorPPO
 from agents.ppo.tensor_rollout import TensorRollout
 from agents.start.reward_scale import Spread
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.sb3 import FlashSaleVecEnv, make_sb3
 from flashsim.envs.single import FlashSaleEnv
-from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
 from flashsim.sim.state import Decisions

@@ -16,8 +16,8 @@ from agents.learners import learner_of
 from agents.ppo.settings import MaskablePPOConfig, PPOConfig, TensorPPOConfig
 from agents.start.imitation import InOwnActions, starting_rule, steering
 from agents.training import make_model, train
+from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.planning import SEARCH_SEED, Field, best_operations
 from flashsim.reference import REFERENCE_SALES

@@ -12,9 +12,9 @@ from agents.dqn.settings import DQNConfig
 from agents.ppo.settings import PPOConfig
 from agents.start.paired_rewards import PairedSales, rule_limits
 from agents.training import make_model
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.sb3 import FlashSaleVecEnv
-from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
 from flashsim.reference import REFERENCE_SALES

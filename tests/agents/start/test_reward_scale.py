@@ -12,8 +12,8 @@ from agents.dqn.settings import DQNConfig
 from agents.ppo.settings import PPOConfig
 from agents.start.imitation import InOwnActions, steering
 from agents.start.reward_scale import lead_spread, reward_scale
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.reward import RewardConfig
-from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.evaluation.rollout import action_config
 from flashsim.reference import g0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flashsim.envs.spaces import ActionConfig
+from flashsim.envs.actions import ActionConfig
 from flashsim.envs.vector import FlashSaleVectorEnv
 from flashsim.errors import InputError
 from flashsim.evaluation.limits.exact import exact_value, policy_table

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flashsim.envs.feature_groups import feature_groups
-from flashsim.envs.features import observation_table
+from flashsim.envs.features import feature_groups, observation_table
 from flashsim.errors import InputError
 from flashsim.evaluation.probes.importance import ShuffledPolicy, importance_table
 from flashsim.evaluation.rollout import play
@@ -44,7 +43,7 @@ def test_a_group_that_is_not_read_costs_nothing_in_the_crowd() -> None:
 def test_columns_are_exchanged_as_a_whole_among_sales_of_one_tick() -> None:
     sale = crowded_sale()
     names = [feature.name for feature in observation_table(sale)]
-    columns = feature_groups(names)["stock"]
+    columns = feature_groups(observation_table(sale))["stock"]
     seen = ByOneColumn(sale, "level")
     blind = ShuffledPolicy(seen, columns, names.index("time_left"), np.random.default_rng(0))
     rng = np.random.default_rng(1)

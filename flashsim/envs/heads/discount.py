@@ -1,0 +1,118 @@
+"""How deep the discount of each product is: a price of the menu, or a step around its run-out price."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim.envs.dashboard import Dashboard
+from flashsim.envs.heads.head import Head, HeadConfig
+from flashsim.errors import InputError
+from flashsim.scenarios.compiled import CompiledSale
+from flashsim.sim.parameters import check_range, check_whole
+from flashsim.sim.state import Decisions
+
+
+@dataclass(frozen=True)
+class DiscountConfig(HeadConfig):
+    """How the discount head names prices."""
+
+    per_product: bool = True
+    """True: a depth for each product; False: one for all."""
+    around_run_out: int = 0
+    """0: the discount head names a price index. n > 0: it names a step from -n to n around each product's run-out
+    index, the price at which by forecast and learned level the stock lasts just to the end (``product_…_run_out``)."""
+    opening_ticks: int = 0
+    """Ticks from the opening in which such steps are from list price instead, while the servers ordered then boot."""
+    max_discount: float = 1.0
+    """Guard-rail, share: deeper discounts are cut to the deepest of the menu that it allows."""
+
+
+class Discount(Head):
+    """Price index of each product, or of all; list price without it."""
+
+    name, decision = "discount", "price_index"
+
+    def __init__(self, sale: CompiledSale, config: DiscountConfig, dashboard: Dashboard) -> None:
+        super().__init__(sale, config, dashboard)
+        self._around = config.around_run_out
+        self._deepest = (sale.depths <= config.max_discount + 1e-9).sum(axis=1) - 1  # product
+        if (self._deepest < 0).any():
+            raise InputError(
+                f"action max_discount: {sale.name!r} has no discount of at most {config.max_discount:g}; raise it"
+            )
+        self._is_cut = bool((self._deepest < sale.price_levels - 1).any())
+        choices = 2 * self._around + 1 if self._around else sale.price_levels
+        self.sizes = (choices,) * (sale.products if config.per_product else 1)
+
+    @staticmethod
+    def check(config: DiscountConfig, *, every: int) -> None:
+        check_whole("action around_run_out", config.around_run_out, 0, 100)
+        check_whole("action opening_ticks", config.opening_ticks, 0, 100_000)
+        check_range("action max_discount", config.max_discount, 0.0, 1.0)
+
+    @property
+    def reads_observation(self) -> bool:
+        return self._around > 0
+
+    def meaning(self) -> Any:
+        """Depths of each product."""
+        return self.sale.depths.tolist()
+
+    def default(self, sales: int) -> NDArray[np.int64]:
+        return np.zeros((sales, self.sale.products), np.int64)
+
+    def decode(
+        self,
+        chosen: NDArray[np.int64] | None,
+        observation: NDArray[np.float32],
+        decided: Mapping[str, NDArray[Any]],
+        *,
+        is_first: bool,
+    ) -> NDArray[np.int64]:
+        price_index = self.default(len(observation))
+        if chosen is not None:
+            price_index[:] = chosen
+            if self._around:
+                price_index += self._base(observation) - self._around
+                np.clip(price_index, 0, self.sale.price_levels - 1, out=price_index)
+        return price_index
+
+    def keep_guard_rails(self, decision: NDArray[Any], observation: NDArray[np.float32]) -> NDArray[Any]:
+        return np.minimum(decision, self._deepest) if self._is_cut else decision
+
+    def encode(self, decisions: Decisions) -> NDArray[np.int64]:
+        """One for all: that of the first product."""
+        return decisions.price_index[:, : len(self.sizes)]
+
+    def encode_steered(
+        self,
+        decisions: Decisions,
+        observation: NDArray[np.float32],
+        *,
+        target: float,
+    ) -> NDArray[np.int64]:
+        """The step whose prices are nearest to all of ``decisions`` together, of equals the smallest."""
+        if not self._around:
+            return super().encode_steered(decisions, observation, target=target)
+        steps = np.arange(self.sizes[0]) - self._around
+        price_index = np.clip(self._base(observation)[:, None] + steps[:, None], 0, self.sale.price_levels - 1)
+        away = np.abs(np.minimum(price_index, self._deepest) - decisions.price_index[:, None])  # sale, step, product
+        if not self.config.per_product:
+            away = away.sum(axis=2, keepdims=True)
+        return (away + 1e-3 * np.abs(steps)[:, None]).argmin(axis=1)
+
+    def rails(self) -> list[dict[str, Any]]:
+        if self._around:
+            return super().rails()  # steps are cut, and always feasible
+        deepest = self._deepest if self.config.per_product else [self._deepest.min()]
+        return [{"choices": self.sale.price_levels, "largest": int(index)} for index in deepest]
+
+    def _base(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Price index (sale, product) from which steps are counted."""
+        base = self.dashboard.run_out(observation)
+        if self.config.opening_ticks:
+            base[self.dashboard.tick(observation) < self.config.opening_ticks] = 0
+        return base
