@@ -11,7 +11,7 @@ from flashsim.calibration.complete_journey import FULL, calibrate
 from flashsim.data.sources import complete_journey
 from flashsim.world import SHIPPED
 
-SETTINGS = replace(FULL, members=8, training_members=5)
+SETTINGS = replace(FULL, members=25, training_members=5)
 SEED = 0
 
 
