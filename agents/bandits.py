@@ -31,7 +31,7 @@ from flashsim.envs.spaces import ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.planning.field import Baseline, Field
 from flashsim.rules.fluid import Outlook, fluid_programs, net_prices, visit_cost
-from flashsim.rules.rules import USUAL, Operations, RulePolicy
+from flashsim.rules.rules import DEFAULT_OPERATIONS, Operations, RulePolicy
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.streams import TRAINING_DOMAIN
 
@@ -78,8 +78,8 @@ class _Sight:
     def shadow_prices(self, observation: NDArray[np.float32]) -> NDArray[np.float64]:
         """Of a unit above that of one left over, (sale, product)."""
         tick = self.outlook.tick(observation)
-        cover = self.outlook.stock(observation) / np.maximum(self.outlook.level(observation), 1e-9)
-        return np.stack([p.shadow_price(tick, cover[:, i]) for i, p in enumerate(self.programs)], axis=1)
+        stock = self.outlook.scaled_stock(observation)
+        return np.stack([p.shadow_price(tick, stock[:, i]) for i, p in enumerate(self.programs)], axis=1)
 
     def features(self, observation: NDArray[np.float32], shadow: NDArray[np.float64]) -> NDArray[np.float64]:
         """(sale, product, feature)."""
@@ -98,7 +98,7 @@ def learn_bandit(
     *,
     sales: int,
     seed: int,
-    operations: Operations = USUAL,
+    operations: Operations = DEFAULT_OPERATIONS,
     batch: int = 64,
     progress: Callable[[int], object] = lambda _ticks: None,
 ) -> LinearBandit:
@@ -160,9 +160,9 @@ def _learn(
     bandit.response[:] += np.einsum("spk,sp,spf->pkf", taken, reward, x, optimize=True)
 
 
-def bandit_rule(sale: CompiledSale, bandit: LinearBandit, operations: Operations = USUAL) -> RulePolicy:
+def bandit_rule(sale: CompiledSale, bandit: LinearBandit, operations: Operations = DEFAULT_OPERATIONS) -> RulePolicy:
     """What ``bandit`` has learned, played without exploration."""
-    sight, weights = _Sight(sale, USUAL), bandit.weights
+    sight, weights = _Sight(sale, DEFAULT_OPERATIONS), bandit.weights
 
     def price(observation: NDArray[np.float32]) -> NDArray[np.int64]:
         x = sight.features(observation, sight.shadow_prices(observation))
@@ -173,19 +173,19 @@ def bandit_rule(sale: CompiledSale, bandit: LinearBandit, operations: Operations
 
 def _bandit(field: Field, name: Literal["LinUCB", "Thompson sampling"]) -> RulePolicy:
     learned = learn_bandit(field.sale, name, sales=LEARNING_SALES, seed=field.seed, progress=field.progress)
-    return field.suited(name, lambda sale, how: bandit_rule(sale, learned, how))
+    return field.with_best_operations(name, lambda sale, how: bandit_rule(sale, learned, how))
 
 
 BANDITS: dict[str, Baseline] = {
     "LinUCB": Baseline(
         "linear bandit with optimistic exploration, learned on simulated sales of the training worlds",
         lambda field: _bandit(field, "LinUCB"),
-        is_usual=False,
+        is_default=False,
     ),
     "Thompson sampling": Baseline(
         "linear bandit with randomised exploration, learned on simulated sales of the training worlds",
         lambda field: _bandit(field, "Thompson sampling"),
-        is_usual=False,
+        is_default=False,
     ),
 }
 """Bandits as baselines, by name."""

@@ -12,6 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from agents.export import network_policy
 from agents.start.paired_rewards import PairedSales
 from agents.start.reward_scale import Spread, check_rewards
+from flashsim.envs.quantities import ERROR_SHARE, MONEY_TERMS
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.envs.spaces import ActionConfig
@@ -23,7 +24,7 @@ from flashsim.sim.streams import TRAINING_DOMAIN
 
 PARTS_OF_SALE = 4  # depth and servers are shown for each quarter of the sale
 _SUMMED = (
-    *("revenue", "goods_cost", "server_cost", "penalty", "salvage"),
+    *MONEY_TERMS,
     *("ordered", "paid", "served", "errors", "abandoned"),
 )
 
@@ -115,14 +116,14 @@ class SaleMetrics(BaseCallback):
 
     def _record(self) -> None:
         sums, sales = self._sums, max(self._sales, 1)
-        profit = sums["revenue"] - sums["goods_cost"] - sums["server_cost"] - sums["penalty"] + sums["salvage"]
         record = self.logger.record
-        record("sale/profit", profit / sales)
-        for name in ("revenue", "goods_cost", "server_cost", "penalty", "salvage"):
+        record("sale/profit", sum(sign * sums[name] for name, sign in MONEY_TERMS.items()) / sales)
+        for name in MONEY_TERMS:
             record(f"sale/{name}", sums[name] / sales)
         stock = self._sales * int(self.sale.stock.sum()) + sums["ordered"]
         record("sale/sell_through", sums["paid"] / max(1.0, stock))
-        record("service/error_share", sums["errors"] / max(1.0, sums["errors"] + sums["abandoned"] + sums["served"]))
+        finished = {name: np.array([sums[name]]) for name in ("errors", "abandoned", "served")}
+        record("service/error_share", float(ERROR_SHARE(finished)[0]))
         record("service/abandoned_per_sale", sums["abandoned"] / sales)
         record("service/slow_tick_latency_p95_s", float(np.quantile(np.concatenate(self._latencies), 0.95)))
         record("service/infeasible_share", self._unfeasible / max(1, self._ticks))

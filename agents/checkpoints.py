@@ -32,11 +32,11 @@ from agents.callbacks import BestNetwork, CurvePoint
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
-from flashsim.files import write_bytes
+from flashsim.files import check_format, write_bytes
 
 FORMAT_VERSION = 4  # raised whenever a training that goes on would learn otherwise than before
 _FACTS = "facts"  # JSON, as bytes
-_AGAIN = "start the training again"
+_AGAIN = "start the training again: python -m experiments.train"
 _MEMORY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 _PAUSE = 19.0  # times as long as DQN's last checkpoint took, until the next: a twentieth of the time goes into them
 
@@ -112,9 +112,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
         raise InputError(f"cannot read the checkpoint {path}: {error.strerror}; {_AGAIN}") from error
     except (SafetensorError, KeyError, ValueError) as error:
         raise InputError(f"{path} is not a checkpoint ({error}); {_AGAIN}") from error
-    if told.get("format_version") != FORMAT_VERSION:
-        seen = told.get("format_version")
-        raise InputError(f"{path} has format version {seen!r}, this flashsim reads {FORMAT_VERSION}; {_AGAIN}")
+    check_format(path, told.get("format_version"), known=FORMAT_VERSION, make_anew=_AGAIN)
     return tensors, told
 
 

@@ -30,7 +30,7 @@ from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder, machine
 from flashsim.envs.vector import FlashSaleVectorEnv
 from flashsim.errors import InputError
-from flashsim.files import write_json, write_text
+from flashsim.files import write_json, write_table
 from flashsim.scenarios.compiled import CompiledSale
 
 NAIVE, SINGLE, QUEUE = "naive numpy env", "gymnasium.make", "Ciw, customers"
@@ -214,8 +214,8 @@ def _save(
     facts: dict[str, Any],
     config: BenchmarkConfig,
 ) -> None:
-    write_text(path / "speed.csv", speed.to_csv(index=False))
-    write_text(path / "scaling.csv", scaling.to_csv(index=False))
+    write_table(path / "speed.csv", speed)
+    write_table(path / "scaling.csv", scaling)
     rows = [row.dropna().to_dict() for _, row in speed.iterrows()]
     results = {"machine": machine(), "speed": rows, "scaling": scaling.to_dict("records"), "plane": plane, **facts}
     write_json(path / "benchmark.json", results)

@@ -17,6 +17,7 @@ puts a small server of this machine under a bounded load instead (flashsim/model
 and prints the fit with its residuals; as times are measured, such a World differs a little from run to run.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,10 @@ from experiments.pipeline.prepare import WorldConfig, call_uncalibrated, obtain_
 from flashsim.calibration.refresh import refresh_world
 from flashsim.calibration.shop_tables import learn_world
 from flashsim.calibration.site import SiteRecords
-from flashsim.data.own_tables import OwnTables, read_own_tables
 from flashsim.data.shop_folder import ShopMapping, read_mapping
+from flashsim.data.shop_tables import read_shop_tables
 from flashsim.errors import InputError
-from flashsim.files import write_json, write_text
+from flashsim.files import write_json, write_table
 from flashsim.models.traffic.loopback import Load
 from flashsim.world import World, shipped_world
 
@@ -128,12 +129,12 @@ def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFol
     known = config.from_world is not None
     quarantine = folder.path / "quarantine.csv"
     with folder.timed("reading tables"):
-        own = read_own_tables(
+        own = read_shop_tables(
             Path(data.folder),
             mapping_in(data.mapping),
             most_quarantined=data.most_quarantined,
             quarantine_file=quarantine,
-            usual_price=dict(zip(base.product_ids, base.list_price.tolist(), strict=True)) if known else None,
+            known_price=dict(zip(base.product_ids, base.list_price.tolist(), strict=True)) if known else None,
         )
     with folder.timed("update" if known else "calibration"):
         if known:
@@ -146,8 +147,9 @@ def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFol
             )
             write_rows(folder, "products", world.provenance["products"])
     call_uncalibrated(world).save(folder.path / "world")
-    write_rows(folder, "rows", own.account.rows())
-    tell_rows(own, quarantine=quarantine)
+    account = world.provenance["updates"][-1] if known else world.provenance
+    write_rows(folder, "rows", account["rows"])
+    tell_rows(account, quarantine=quarantine if own.quarantine.cells else None)
     if known:
         print(levels.round(3).to_string(index=False), flush=True)
     else:
@@ -173,13 +175,13 @@ def mapping_in(path: str | None) -> ShopMapping:
     return read_mapping(raw, source=str(path))
 
 
-def tell_rows(own: OwnTables, *, quarantine: Path) -> None:
-    """Say what became of the rows, a line each."""
-    for row in own.account.rows():
+def tell_rows(account: Mapping[str, Any], *, quarantine: Path | None) -> None:
+    """Say what became of the rows, a line each; ``quarantine`` is the file of those set apart, if any were."""
+    for row in account["rows"]:
         say(f"{row['table']}: {row['rows']} rows {row['what']}")
-    if own.quarantine.cells:
+    if quarantine is not None:
         say(f"the rows set apart, with column, value and reason: {quarantine}")
-    for words in own.notes:
+    for words in account["notes"]:
         say(words)
 
 
@@ -198,7 +200,7 @@ def tell_servers(world: World) -> None:
 
 def write_rows(folder: RunFolder, name: str, rows: list[dict[str, Any]] | pd.DataFrame) -> None:
     """Write records as a CSV file of the run."""
-    write_text(folder.path / f"{name}.csv", pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    write_table(folder.path / f"{name}.csv", pd.DataFrame(rows))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ from flashsim.evaluation.resampling import Contest
 from flashsim.evaluation.rollout import Rollout, check_policy, play
 from flashsim.evaluation.stats import bootstrap_means
 from flashsim.evaluation.tables import profile_table
-from flashsim.files import write_json, write_text
+from flashsim.files import write_json, write_table, write_text
 from flashsim.policies.bundle import NetworkPolicy, load_policy
 from flashsim.report.english import FIGURES
 from flashsim.report.figures import LEAD, course, render
@@ -164,7 +164,7 @@ def save(rollout: Rollout, kpis: pd.DataFrame, sale: CompiledSale, *, folder: Ru
     )
     profile = profile_table(alone)
     for name, table in (("kpis", kpis), ("sales", sales), ("profile", profile)):
-        write_text(folder.path / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+        write_table(folder.path / f"{name}.csv", table)
     save_rollouts([rollout], folder.path / "rollouts")
     picture = render(
         course,
@@ -183,7 +183,7 @@ def save_responses(sale: CompiledSale, policy: NetworkPolicy, config: PlayConfig
     maps = response_maps(sale, policy, sales=min(config.sales, RESPONSE_SALES), seed=config.seed)
     for name, table in (("response_map", maps.stock_map), ("response_curves", maps.curves)):
         if len(table):
-            write_text(folder.path / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+            write_table(folder.path / f"{name}.csv", table)
     picture = render(responses, maps.stock_map, maps.curves, words=FIGURES)
     write_text(folder.path / "responses.svg", picture)
 
@@ -196,7 +196,7 @@ def measure_importance(
         table = importance_table(
             sale, policy, rollout, resamples=config.resamples, confidence=config.confidence, progress=advance
         )
-    write_text(folder.path / "importance.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_table(folder.path / "importance.csv", table)
     return table
 
 

@@ -25,7 +25,7 @@ from agents.learners import check_training
 from agents.settings import AGENTS, AgentConfig, PPOConfig
 from experiments.launch.config import build, schema
 from experiments.launch.entry import dated, entry
-from experiments.launch.outputs import CONFIG, RUN, RunFolder
+from experiments.launch.outputs import CONFIG, RunFolder, read_run
 from experiments.pipeline.prepare import (
     ScenarioConfig,
     WorldConfig,
@@ -37,7 +37,7 @@ from experiments.pipeline.prepare import (
     train_agent,
 )
 from flashsim.errors import InputError
-from flashsim.files import read_json, sha256, write_text
+from flashsim.files import sha256, write_text
 from flashsim.policies.bundle import NetworkPolicy
 from flashsim.reference import JointSale, MenuSale
 from flashsim.scenarios.compiled import Compilable
@@ -115,10 +115,10 @@ def stopped_config(stopped: Path, given: TrainConfig) -> TrainConfig:
     if replace(given, resume=None, output="") != TrainConfig(agent=PPOConfig(), output=""):
         raise InputError(f"resume={stopped} takes the settings of that folder; leave all others but output away")
     try:
-        kept = OmegaConf.load(stopped / CONFIG)
+        kept, run = OmegaConf.load(stopped / CONFIG), read_run(stopped)
         facts = next((read_checkpoint(path)[1] for path in stopped.glob("*.checkpoint.safetensors")), None)
         if facts is None:
-            is_finished = read_json(stopped / RUN).get("finished", False)
+            is_finished = run.get("finished", False)
             why = (
                 "it was finished: its bundle is in policies/" if is_finished else "it stopped before it began to learn"
             )

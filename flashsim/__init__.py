@@ -1,15 +1,91 @@
 """flashsim: plan a timed sale before it happens.
 
+The import registers the env and loads nothing else. Each name below is loaded when it is first used:
+
+    a sale      shipped_world, World, scenario_named, SCENARIOS, Scenario, CompiledSale
+    an agent    ActionConfig, RewardConfig, observation_table, make_sb3, Policy, load_policy
+    a result    play, compare, KPIS, write_report
+    your data   calibrate, learn_world, refresh_world
+
+Only ``make_sb3`` needs Stable-Baselines3 and torch. The rules of a good team are in ``flashsim.rules``, sales with an
+exact solution in ``flashsim.reference``. For example:
+
 import gymnasium
 import flashsim
 
 env = gymnasium.make("flashsim/FlashSale-v0")  # an evening's sale on the World that comes with the package
 """
 
+import difflib
+import importlib
+from typing import TYPE_CHECKING, Any
+
 import gymnasium
 
 from flashsim.errors import InputError as InputError
-from flashsim.policies.bundle import load_policy as load_policy
+
+if TYPE_CHECKING:  # what type checkers and editors read; at run time the table below says the same
+    from flashsim.calibration.complete_journey import calibrate as calibrate
+    from flashsim.calibration.refresh import refresh_world as refresh_world
+    from flashsim.calibration.shop_tables import learn_world as learn_world
+    from flashsim.envs.features import observation_table as observation_table
+    from flashsim.envs.reward import RewardConfig as RewardConfig
+    from flashsim.envs.sb3 import make_sb3 as make_sb3
+    from flashsim.envs.spaces import ActionConfig as ActionConfig
+    from flashsim.evaluation.comparison import compare as compare
+    from flashsim.evaluation.kpis import KPIS as KPIS
+    from flashsim.evaluation.rollout import play as play
+    from flashsim.policies.bundle import Policy as Policy
+    from flashsim.policies.bundle import load_policy as load_policy
+    from flashsim.report.page import write_report as write_report
+    from flashsim.scenarios.compiled import CompiledSale as CompiledSale
+    from flashsim.scenarios.named import SCENARIOS as SCENARIOS
+    from flashsim.scenarios.named import scenario_named as scenario_named
+    from flashsim.scenarios.scenario import Scenario as Scenario
+    from flashsim.world import World as World
+    from flashsim.world import shipped_world as shipped_world
+
+_MODULE_OF = {
+    "ActionConfig": "flashsim.envs.spaces",
+    "CompiledSale": "flashsim.scenarios.compiled",
+    "KPIS": "flashsim.evaluation.kpis",
+    "Policy": "flashsim.policies.bundle",
+    "RewardConfig": "flashsim.envs.reward",
+    "SCENARIOS": "flashsim.scenarios.named",
+    "Scenario": "flashsim.scenarios.scenario",
+    "World": "flashsim.world",
+    "calibrate": "flashsim.calibration.complete_journey",
+    "compare": "flashsim.evaluation.comparison",
+    "learn_world": "flashsim.calibration.shop_tables",
+    "load_policy": "flashsim.policies.bundle",
+    "make_sb3": "flashsim.envs.sb3",
+    "observation_table": "flashsim.envs.features",
+    "play": "flashsim.evaluation.rollout",
+    "refresh_world": "flashsim.calibration.refresh",
+    "scenario_named": "flashsim.scenarios.named",
+    "shipped_world": "flashsim.world",
+    "write_report": "flashsim.report.page",
+}
+"""The module of each name that is loaded when it is first used."""
+
+if not TYPE_CHECKING:  # a type checker that saw it would accept every name
+
+    def __getattr__(name: str) -> Any:
+        """Load ``name`` from its module; AttributeError with the nearest name where there is no such name."""
+        if name in _MODULE_OF:
+            value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+            globals()[name] = value  # found without this function from now on
+            return value
+        near = difflib.get_close_matches(name, __dir__(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        # Without obj, so that Python adds no suggestion of its own.
+        raise AttributeError(f"module 'flashsim' has no attribute {name!r}{hint}", name=name)
+
+
+def __dir__() -> list[str]:
+    """What is loaded already, and what can be."""
+    return sorted({*globals(), *_MODULE_OF})
+
 
 gymnasium.register(
     id="flashsim/FlashSale-v0",

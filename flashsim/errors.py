@@ -5,9 +5,19 @@ enters, and refused with an :class:`InputError`. Entry points print its message 
 exception is a fault of ours and keeps its traceback.
 """
 
+from dataclasses import dataclass
+
 
 class InputError(ValueError):
     """Something handed to flashsim cannot be used.
 
     The message is one sentence: what was wrong, the value seen, and what to do.
     """
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """What the data do not tell, where the caller goes on without it."""
+
+    reason: str
+    """Why, in words for the record."""

@@ -6,13 +6,12 @@ or a full disk never leaves half of one behind. Checksums are SHA-256.
 
 import hashlib
 import json
-import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol
 
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -20,17 +19,19 @@ from safetensors.numpy import load as load_tensors
 
 from flashsim.errors import InputError
 
+UNSTATED_FORMAT: Final = 1
+"""Format version of a run, an evaluation or a rollout that states none: flashsim 0.1.0 did not write it down."""
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path``, whole or not at all; refuses an unwritable folder with an InputError."""
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as stream:
+        name = _beside(path)
+        with name.open("xb") as stream:  # with the rights of any new file: the system applies the umask
+            temporary = name
             stream.write(data)
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; choose a folder that you can write to") from error
@@ -42,6 +43,19 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8, whole or not at all."""
     write_bytes(path, text.encode("utf-8"))
+
+
+class Table(Protocol):
+    """A pandas DataFrame, as far as this module knows it: nothing here imports pandas."""
+
+    def to_csv(self, *, index: bool, lineterminator: str) -> str:
+        """The table as CSV."""
+        ...
+
+
+def write_table(path: Path, table: Table) -> None:
+    """Write a DataFrame as CSV without its index; equal tables are equal bytes on every system."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def json_text(value: Any) -> str:
@@ -62,6 +76,20 @@ def read_json(path: Path) -> Any:
         raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}); make it again or restore it") from error
+
+
+def check_format(path: Path, seen: object, *, known: int, make_anew: str, changes: str = "") -> None:
+    """InputError unless the file at ``path`` is of the format version ``known``.
+
+    ``seen`` is the version that the file states. The sentence names both, what changed since (``changes``) and, as
+    ``make_anew``, the command that makes the file anew.
+    """
+    if type(seen) is int and seen == known:
+        return
+    states = "no format version" if seen is None else f"format version {seen!r}"
+    because = f" ({changes})" if changes else ""
+    later = "update flashsim, or " if type(seen) is int and seen > known else ""
+    raise InputError(f"{path} has {states}, this flashsim reads {known}{because}; {later}{make_anew}")
 
 
 def sha256(path: Path) -> str:
@@ -100,8 +128,8 @@ def replace_folder(target: Path) -> Iterator[Path]:
         raise InputError(f"cannot write the folder {target}: a file has that name; choose another")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        temporary.chmod(0o777 & ~_umask())
+        temporary = _beside(target)
+        temporary.mkdir()
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror}; choose a folder that you can write to") from error
     old = temporary.with_name(f"{temporary.name}.old")
@@ -117,7 +145,6 @@ def replace_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _beside(path: Path) -> Path:
+    """A hidden name in the same folder that no other writer has."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")

@@ -1,24 +1,24 @@
-"""Response surfaces: a learned model as a table over discount depths and hours of the day, and the table read anywhere.
+"""Response surfaces: a learned model as a table over discount depths and hours of the day, and how the table is read.
 
 ``table[..., depth, hour]`` is the mean rate over an hour. Between its nodes it is read
 
     in depth   by the monotone cubic through the nodes: it never falls where the table does not
-    in time    by the derivative of the periodic quintic spline through the cumulative rate, so that every hour keeps
-               its mean; an hour that would dip below zero is drawn to its mean until it does not
+    in time    by the derivative of the periodic quintic spline through the cumulative rate, so every hour keeps its
+               mean; an hour that would fall below zero is pulled to its mean until it does not
 
-and where the curve of a deeper discount would still dip below that of a shallower one, it is held there. The
-simulated sale reads a World in this way, and :func:`tabulate` measures in the same way how far the table is from its
+Where the curve of a deeper discount would still fall below that of a shallower one, it is kept at the shallower one.
+The simulated sale reads a World in this way. :func:`tabulate` measures in the same way how far the table is from its
 model: at random depths and minutes, the largest
 
     |table - model| / max(model, 5 % of the cell's peak)
 
-must stay within ``LARGEST_ERROR``, or no table is made. A model of steps, as trees are, has no table that follows it:
-:class:`SmoothedSteps` puts its values in order of depth (rearrangement, which brings them no farther from any rising
-truth), averages them twice over a window, and says what is lost by that.
+must stay within ``LARGEST_ERROR``, or no table is made. No table follows a model of steps, such as trees:
+:class:`SmoothedSteps` sorts its values by depth (rearrangement, which brings them no farther from any rising truth),
+averages them twice over a window, and reports what this loses.
 
 Source: Fritsch & Butland (1984), SIAM J. Sci. Stat. Comput. 5(2), 300-304 (monotone cubic); Zhang & Shu (2010), J.
 Comput. Phys. 229, 3091-3120 (limiter that keeps means); Chernozhukov, Fernandez-Val & Galichon (2009), Biometrika
-96(3), 559-575 (rearrangement). Left out: what happens within an hour beyond what the hours around it tell.
+96(3), 559-575 (rearrangement). Left out: changes within an hour, beyond what the hours around it show.
 """
 
 from collections.abc import Callable
@@ -33,31 +33,31 @@ from flashsim.errors import InputError
 
 Array = NDArray[np.float64]
 ResponseModel = Callable[[Array, Array], Array]
-"""Rates (..., depth, minute), 1/minute, at depths (depth,) and minutes of the day (minute,); whatever the model."""
+"""Rates (..., depth, minute), 1/minute, at depths (depth,) and minutes of the day (minute,), from any model."""
 
 HOURS_OF_DAY: Final = 24
 MINUTES_OF_DAY: Final = 1440.0
 LARGEST_ERROR: Final = 0.01
-"""Bound of the error of a table."""
+"""Largest allowed error of a table."""
 FLOOR: Final = 0.05
-"""Where a rate is below this share of its cell's peak, errors are taken relative to the share."""
+"""Where a rate is below this share of its cell's peak, errors are relative to that share."""
 PROBES: Final = 40
-"""Random depths, and as many random minutes, at which a table is held against its model."""
+"""Number of random depths, and of random minutes, at which a table is compared with its model."""
 FINE_STEP: Final = 0.0025
-"""Step of depth on which a model of steps is looked at."""
+"""Step of depth at which a model of steps is evaluated."""
 SAMPLES_AN_HOUR: Final = 12
-"""Places of an hour at which it is seen whether its curve dips below zero."""
+"""Number of points in an hour at which the curve is checked for values below zero."""
 
 
 class Table(NamedTuple):
-    """A model's values, and how far what is read between them is from the model."""
+    """A model's values, and how far the values read between them are from the model."""
 
     values: Array  # ..., depth, hour; 1/minute
     error: float  # largest relative error at the probes
 
 
 def read_surface(table: ArrayLike, depth_grid: ArrayLike, *, depths: ArrayLike, minutes: ArrayLike) -> Array:
-    """Rates (..., depth, minute) at ``depths`` (ascending) and ``minutes`` of the day (any real).
+    """Read rates (..., depth, minute) at ``depths`` (ascending) and ``minutes`` of the day (any real).
 
     InputError when depths descend or leave the grid.
     """
@@ -70,15 +70,15 @@ def read_surface(table: ArrayLike, depth_grid: ArrayLike, *, depths: ArrayLike, 
 
 
 def read_depths(values: Array, depth_grid: Array, depths: Array) -> Array:
-    """``values`` (..., grid) at ``depths`` (depth,) within the grid, by the monotone cubic; what one depth tells holds
-    at all."""
+    """Read ``values`` (..., grid) at ``depths`` (depth,) within the grid, by the monotone cubic; a single depth holds
+    for all."""
     if depth_grid.size == 1:
         return np.repeat(values, depths.size, axis=-1)
     return np.asarray(PchipInterpolator(depth_grid, values, axis=-1)(depths))
 
 
 def read_day(hours: ArrayLike, minutes: ArrayLike) -> Array:
-    """Rates (..., minute) >= 0 at ``minutes`` of the day, from means over its hours (..., hour), which they keep."""
+    """Rates (..., minute) >= 0 at ``minutes`` of the day, from means over its hours (..., hour); the means are kept."""
     means = np.ascontiguousarray(hours, dtype=np.float64)
     place = (np.asarray(minutes, dtype=np.float64) % MINUTES_OF_DAY) / 60.0
     touched, hour = np.unique(np.minimum(place.astype(np.intp), HOURS_OF_DAY - 1), return_inverse=True)
@@ -91,10 +91,10 @@ def read_day(hours: ArrayLike, minutes: ArrayLike) -> Array:
 
 
 def tabulate(model: ResponseModel, depth_grid: ArrayLike, *, generator: np.random.Generator) -> Table:
-    """The table of ``model`` on ``depth_grid``; means over an hour are those of four Gauss nodes.
+    """Make the table of ``model`` on ``depth_grid``; means over an hour use four Gauss nodes.
 
-    Probes are drawn from ``generator``. InputError where the table strays from the model beyond ``LARGEST_ERROR``, as
-    it does from one that falls with depth.
+    ``generator`` draws the probes. InputError where the table differs from the model by more than ``LARGEST_ERROR``, as
+    it does for a model that falls with depth.
     """
     grid = np.asarray(depth_grid, dtype=np.float64)
     places, weights = np.polynomial.legendre.leggauss(4)
@@ -119,7 +119,7 @@ def tabulate(model: ResponseModel, depth_grid: ArrayLike, *, generator: np.rando
 
 
 def between(values: Array, nodes: Array, places: Array) -> Array:
-    """``values`` (..., node) at ``places`` (place,) by straight lines between ``nodes``; constant beyond them."""
+    """Interpolate ``values`` (..., node) at ``places`` (place,) linearly between ``nodes``; constant beyond them."""
     place = np.interp(places, nodes, np.arange(nodes.size))
     low = np.minimum(place.astype(np.intp), nodes.size - 2)
     part = place - low
@@ -127,21 +127,22 @@ def between(values: Array, nodes: Array, places: Array) -> Array:
 
 
 def relative(difference: Array, truth: Array, *, peak: Array) -> Array:
-    """|difference| over max(truth, ``FLOOR`` of the peak); 0 where a cell never sells."""
+    """|difference| over max(truth, ``FLOOR`` of the peak); 0 for a cell that never sells."""
     size: Array = np.abs(difference) / np.maximum(np.maximum(truth, FLOOR * peak), np.finfo(np.float64).tiny)
     return size
 
 
 @dataclass(frozen=True)
 class SmoothedSteps:
-    """A model of steps made one that rises smoothly with depth; itself a ResponseModel."""
+    """A model of steps, smoothed so that it rises with depth; itself a ResponseModel."""
 
     model: ResponseModel
     """The model of steps."""
     deepest: float
-    """Largest depth at which it is asked."""
+    """Largest depth at which it is evaluated."""
     window: float = 0.15
-    """Depth over which values are averaged, twice; three steps of a grid of .05, on which jumps to double then pass."""
+    """Width in depth of the window of both averages: three steps of a grid of .05, wide enough that jumps to double
+    pass."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.deepest < 1.0:
@@ -158,7 +159,7 @@ class SmoothedSteps:
         return np.moveaxis(between(np.moveaxis(smooth, -2, -1), fine, depths), -1, -2)
 
     def loss(self, *, generator: np.random.Generator) -> tuple[float, float]:
-        """(mean, largest) relative difference of the smooth rates from those of the steps, at random minutes."""
+        """(mean, largest) relative difference between the smooth rates and those of the steps, at random minutes."""
         fine, minutes = self._fine(), generator.uniform(0.0, MINUTES_OF_DAY, PROBES)
         steps = self.model(fine, minutes)
         lost = relative(self(fine, minutes) - steps, steps, peak=steps.max(axis=(-2, -1), keepdims=True))
@@ -169,24 +170,24 @@ class SmoothedSteps:
 
 
 def _weighted(means: Array, weights: Array) -> Array:
-    """(..., place) sums of ``means`` (..., hour) by ``weights`` (place, hour), each in one order whatever the others:
-    a matrix product would add up in another with other products or threads."""
+    """Sums (..., place) of ``means`` (..., hour) by ``weights`` (place, hour), each in one fixed order: a matrix
+    product would add in another order with other products or threads."""
     return np.asarray(np.einsum("...h,ph->...p", means, weights, optimize=False))
 
 
 def _weights(hour: Array) -> Array:
-    """Weights (place, hour) of the means over hours in the rate at ``hour`` (place,), hours from midnight."""
+    """Weights (place, hour) of the hourly means in the rate at ``hour`` (place,), hours from midnight."""
     edges = np.arange(HOURS_OF_DAY + 1.0)
     one_each = np.eye(HOURS_OF_DAY)
     cumulative = np.concatenate([np.zeros((1, HOURS_OF_DAY)), np.cumsum(one_each, axis=0)])
     around = cumulative - edges[:, None] / HOURS_OF_DAY
-    around[-1] = around[0]  # equal but for rounding, as a periodic spline needs
+    around[-1] = around[0]  # equal except for rounding; a periodic spline needs exact equality
     spline = make_interp_spline(edges, around, k=5, bc_type="periodic")
     return np.asarray(spline.derivative()(hour) + 1.0 / HOURS_OF_DAY)
 
 
 def _running_mean(values: Array, half: int) -> Array:
-    """Means over ``half`` neighbors on either side along the second last axis; beyond the ends trends go on."""
+    """Means over ``half`` neighbors on either side along the second last axis; beyond the ends the trends continue."""
     width = [(0, 0)] * (values.ndim - 2) + [(half + 1, half), (0, 0)]
     total = np.cumsum(np.pad(values, width, mode="reflect", reflect_type="odd"), axis=-2)
     size = 2 * half + 1

@@ -26,7 +26,7 @@ from safetensors.numpy import save as save_tensors
 
 from flashsim import surface
 from flashsim.errors import InputError
-from flashsim.files import read_json, read_tensors, replace_folder, write_bytes, write_json
+from flashsim.files import check_format, read_json, read_tensors, replace_folder, write_bytes, write_json
 from flashsim.sim.servers import ServerParams
 
 FORMAT_VERSION: Final = 2
@@ -255,12 +255,8 @@ def _check_facts(facts: object, folder: Path) -> None:
     path = folder / FACTS_FILE
     if not isinstance(facts, dict):
         raise InputError(f"{path} does not describe a World: expected an object, got {type(facts).__name__}")
-    if facts.get("format_version") != FORMAT_VERSION:
-        seen = facts.get("format_version")
-        raise InputError(
-            f"{path} has format version {seen!r}, this flashsim reads {FORMAT_VERSION} ({FORMAT_CHANGES}); "
-            "calibrate again"
-        )
+    again = "calibrate again: python -m experiments.calibrate"
+    check_format(path, facts.get("format_version"), known=FORMAT_VERSION, changes=FORMAT_CHANGES, make_anew=again)
     expected = {*_FACTS, "format_version", "sha256", "fingerprint"}
     for problem, keys in (("lacks", expected - set(facts)), ("has the unknown key", set(facts) - expected)):
         if keys:

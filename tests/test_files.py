@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import pandas as pd
 import pytest
 
 from flashsim.errors import InputError
-from flashsim.files import read_json, replace_folder, sha256, write_bytes, write_json, write_text
+from flashsim.files import read_json, replace_folder, sha256, write_bytes, write_json, write_table, write_text
 
 
 @pytest.fixture
@@ -39,9 +40,27 @@ def test_a_written_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
     old = os.umask(0o027)
     try:
         write_bytes(tmp_path / "shared", b"1")
+        with replace_folder(tmp_path / "folder"):
+            pass
     finally:
         os.umask(old)
     assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o750
+
+
+def test_writing_never_touches_the_umask_which_other_threads_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "umask", Mock(side_effect=AssertionError("the umask belongs to the whole process")))
+    write_bytes(tmp_path / "file", b"1")
+    with replace_folder(tmp_path / "folder"):
+        pass
+    assert names(tmp_path) == ["file", "folder"]
+
+
+def test_equal_tables_are_equal_bytes_on_every_system(tmp_path: Path) -> None:
+    write_table(tmp_path / "table.csv", pd.DataFrame({"policy": ["学习"], "mean": [0.1]}))
+    assert (tmp_path / "table.csv").read_bytes() == "policy,mean\n学习,0.1\n".encode()
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])

@@ -1,19 +1,28 @@
-"""The house rules that no linter knows: the length of files and functions, and pins for all that is installed."""
+"""The house rules that no linter knows: the size of files, functions and folders, pins, and one version everywhere."""
 
 import ast
+import re
 import tomllib
+from collections import Counter
 from importlib import metadata
 from pathlib import Path
 
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted(
     path.relative_to(ROOT)
-    for folder in ("flashsim", "agents", "experiments", "tests")
+    for folder in ("flashsim", "agents", "experiments", "tests", "examples", "notebooks")
     for path in ROOT.glob(f"{folder}/**/*.py")
 )
+LARGE_FOLDERS = {
+    "flashsim/sim": "one part of the world is one file, and they meet in one story beside them",
+    "tests": "what belongs to no room: laws of the whole sale, the slow sale, the ground, the house",
+    "tests/sim": "one file of tests for each part of flashsim/sim, and the queues that they are held against",
+}
+"""Folders of more than 14 Python files, and why."""
 
 
 def test_no_file_is_longer_than_400_lines() -> None:
@@ -29,6 +38,31 @@ def test_no_function_is_longer_than_60_lines() -> None:
         if isinstance(node, ast.FunctionDef)
     }
     assert {name: length for name, length in lengths.items() if length > 60} == {}
+
+
+def test_no_folder_holds_more_than_14_files_without_a_reason() -> None:
+    files = Counter(path.parent.as_posix() for path in SOURCES if path.name != "__init__.py")
+    assert {folder for folder, count in files.items() if count > 14} == set(LARGE_FOLDERS)
+
+
+def test_one_version_stands_everywhere() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    dated = re.findall(
+        r"^## \[(\d.*?)\] - (\d{4}-\d\d-\d\d)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert citation["version"] == version
+    assert dated[0] == (version, citation["date-released"].isoformat())
+
+
+def test_the_sdist_holds_all_that_its_tests_read() -> None:
+    included = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["sdist"][
+        "include"
+    ]
+    folders = {path.parts[0] for path in SOURCES} | {"conf", "docs", ".ci"}
+    files = {path.name for path in ROOT.iterdir() if path.suffix in {".md", ".cff", ".txt"}} | {"LICENSE", "Makefile"}
+    assert {f"/{name}" for name in folders | files} <= set(included)
+    assert [name for name in included if not (ROOT / name.lstrip("/")).exists()] == []
 
 
 def test_every_package_that_an_install_brings_is_pinned() -> None:

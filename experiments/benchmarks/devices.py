@@ -24,7 +24,7 @@ from agents.settings import Device, TensorPPOConfig
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder, machine
 from flashsim.errors import InputError
-from flashsim.files import write_json, write_text
+from flashsim.files import write_json, write_table
 from flashsim.reference import REFERENCE_SALES
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_whole
@@ -115,7 +115,7 @@ def main(config: DevicesConfig, folder: RunFolder) -> None:
     table = compare(REFERENCE_SALES[config.sale]().compile(), config, (Device.cpu, Device.cuda))
     table["ratio"] = table["cuda"] / table["cpu"]
     facts = machine() | {"cuda_device": torch.cuda.get_device_name(), "torch_threads": config.agent.torch_threads}
-    write_text(folder.path / "devices.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_table(folder.path / "devices.csv", table)
     write_json(folder.path / "devices.json", {"machine": facts, "sale": config.sale})
     print(f"\n{facts['processor']}, {facts['torch_threads']} thread(s), and {facts['cuda_device']}\n")
     print(table.to_string(index=False, float_format="{:,.2f}".format))

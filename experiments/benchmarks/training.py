@@ -41,7 +41,7 @@ from flashsim.envs.single import FlashSaleEnv
 from flashsim.envs.spaces import ActionConfig
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import play
-from flashsim.files import write_json, write_text
+from flashsim.files import write_json, write_table, write_text
 from flashsim.reference import REFERENCE_SALES
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_whole
@@ -213,7 +213,7 @@ def main(config: TrainingSpeedConfig, folder: RunFolder) -> None:
     table, told = compare(sale, config, config.agent)
     if config.profile:
         write_text(folder.path / "profile.txt", profile_of(sale, config.agent, sales=config.evaluation_sales))
-    write_text(folder.path / "training.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_table(folder.path / "training.csv", table)
     write_json(folder.path / "training.json", {"machine": machine(), "sale": config.sale, **told})
     print(f"\n{machine()['processor']}; {config.sale}, to reach {told['return_to_reach']:.4g}\n")
     print(table.to_string(index=False, float_format="{:.4g}".format))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flashsim.errors import InputError
-from flashsim.files import read_json, replace_folder, write_json, write_text
+from flashsim.files import UNSTATED_FORMAT, check_format, read_json, replace_folder, write_json, write_text
 
 PACKAGES = (
     "flashsim",
@@ -39,6 +39,7 @@ PACKAGES = (
     "torch",
 )
 CONFIG, RUN, TIMINGS = "config.yaml", "run.json", "timings.json"
+RUN_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class RunFolder:
 
     def provenance(self) -> dict[str, Any]:
         """What a report tells of the run: everything in ``run.json`` that two equal runs share, and the config."""
-        facts = {key: value for key, value in read_json(self.path / RUN).items() if key not in ("finished", "machine")}
+        hidden = ("finished", "format_version", "machine")
+        facts = {key: value for key, value in read_json(self.path / RUN).items() if key not in hidden}
         return facts | {"config": (self.path / CONFIG).read_text(encoding="utf-8")}
 
     def finish(self) -> None:
@@ -86,8 +88,19 @@ def start_run(path: Path, *, config: str, command: str) -> RunFolder:
     with replace_folder(path) as folder:
         write_text(folder / CONFIG, config)
         facts = {"command": command, "finished": False, "code": code(), "versions": versions(), "machine": machine()}
-        write_json(folder / RUN, facts)
+        write_json(folder / RUN, {"format_version": RUN_FORMAT, **facts})
     return RunFolder(path)
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """What ``run.json`` of an earlier run says; InputError when it cannot be read or is of another version."""
+    path = folder / RUN
+    facts = read_json(path)
+    if not isinstance(facts, dict):
+        raise InputError(f"{path} does not describe a run; start the program again")
+    again = f"make it again: {facts.get('command', 'start the program again')}"
+    check_format(path, facts.get("format_version", UNSTATED_FORMAT), known=RUN_FORMAT, make_anew=again)
+    return facts
 
 
 def versions() -> dict[str, str]:

@@ -18,12 +18,12 @@ from flashsim.evaluation.comparison import Comparison, compare
 from flashsim.evaluation.gains import gains_table
 from flashsim.evaluation.limits.bounds import relaxation
 from flashsim.evaluation.limits.hindsight import best_plans
-from flashsim.evaluation.limits.possible import possible_table, told
+from flashsim.evaluation.limits.possible import possible_rows, possible_table
 from flashsim.evaluation.probes.response_maps import RESPONSE_SALES, response_maps
-from flashsim.evaluation.records import load_rollouts, save_rollouts
+from flashsim.evaluation.records import EVALUATE_AGAIN, load_rollouts, save_rollouts
 from flashsim.evaluation.rollout import Rollout, play
-from flashsim.evaluation.trainings import told_over_trainings, trainings_table
-from flashsim.files import read_json, write_json, write_text
+from flashsim.evaluation.trainings import trainings_rows, trainings_table
+from flashsim.files import UNSTATED_FORMAT, check_format, read_json, write_json, write_table
 from flashsim.policies.bundle import Policy
 from flashsim.report import write_report
 from flashsim.report.fidelity import uncalibrated_passage
@@ -33,6 +33,7 @@ from flashsim.sim.parameters import check_range, check_whole
 from flashsim.world import World
 
 EVALUATION_FILE = "evaluation.json"
+EVALUATION_FORMAT = 1
 ROLLOUTS = "rollouts"
 REFERENCES = ("list price",)
 """Policies that are shown beside the others and never in the verdict."""
@@ -105,7 +106,8 @@ def evaluate(
         "resamples": config.resamples,
         "seed": config.seed,
     }
-    write_json(folder / EVALUATION_FILE, {"comparison": facts, "context": {**context, "possible": possible, **answers}})
+    evaluation = {"comparison": facts, "context": {**context, "possible": possible, **answers}}
+    write_json(folder / EVALUATION_FILE, {"format_version": EVALUATION_FORMAT, **evaluation})
 
 
 def what_was_possible(
@@ -132,8 +134,8 @@ def what_was_possible(
         resamples=config.resamples,
         seed=config.seed,
     )
-    write_text(folder / "possible.csv", table.to_csv(index=False, lineterminator="\n"))
-    return told(table)
+    write_table(folder / "possible.csv", table)
+    return possible_rows(table)
 
 
 def what_they_decide(sale: CompiledSale, policies: Sequence[Policy], config: EvaluationConfig) -> dict[str, Any]:
@@ -156,12 +158,12 @@ def compare_learners(folder: Path, learners: Sequence[str], config: EvaluationCo
     trainings: dict[str, list[str]] = {}
     for name in learners:
         trainings.setdefault(re.sub(r"-[1-9]\d*$", "", name), []).append(name)
-    told = []
+    tables = []
     if any(rollout.policy == HUMAN_TEAM for rollout in rollouts):
-        told.append(_compare_with_team(folder, rollouts, learners, config))
+        tables.append(_compare_with_team(folder, rollouts, learners, config))
     if len(trainings) < len(learners):
-        told.append(_compare_trainings(folder, rollouts, trainings, config))
-    return told
+        tables.append(_compare_trainings(folder, rollouts, trainings, config))
+    return tables
 
 
 def _compare_trainings(
@@ -171,9 +173,9 @@ def _compare_trainings(
     table = trainings_table(
         rollouts, trainings=trainings, confidence=config.confidence, resamples=config.resamples, seed=config.seed
     )
-    write_text(folder / "trainings.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_table(folder / "trainings.csv", table)
     evaluation = read_json(folder / EVALUATION_FILE)
-    evaluation["context"]["over_trainings"] = told_over_trainings(table)
+    evaluation["context"]["over_trainings"] = trainings_rows(table)
     write_json(folder / EVALUATION_FILE, evaluation)
     return table.to_string(index=False, float_format="{:.1f}".format)
 
@@ -190,26 +192,36 @@ def _compare_with_team(
         resamples=config.resamples,
         seed=config.seed,
     )
-    write_text(folder / "gains.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_table(folder / "gains.csv", table)
     return table.to_string(index=False, float_format="{:.3f}".format)
 
 
 def report(evaluation: Path, folder: Path) -> Comparison:
     """Compare the policies of the evaluation in ``evaluation`` and write the report to ``folder``."""
-    told = read_json(evaluation / EVALUATION_FILE)
-    if not isinstance(told, dict) or set(told) != {"comparison", "context"}:
-        raise InputError(f"{evaluation / EVALUATION_FILE} does not describe an evaluation; evaluate again")
+    settings, context = _read_evaluation(evaluation / EVALUATION_FILE)
+    rollouts = load_rollouts(evaluation / ROLLOUTS)
     try:
-        comparison = compare(load_rollouts(evaluation / ROLLOUTS), **told["comparison"])
+        comparison = compare(rollouts, **settings)
     except TypeError as error:
         raise InputError(
             f"{evaluation / EVALUATION_FILE} does not fit this flashsim ({error}); evaluate again"
         ) from error
-    write_report(folder, comparison, context=told["context"])
-    warning = uncalibrated_passage(told["context"].get("world", ""), told["context"].get("uncalibrated_because", ()))
+    write_report(folder, comparison, context=context)
+    warning = uncalibrated_passage(context.get("world", ""), context.get("uncalibrated_because", ()))
     if warning:
         print(f"⚠ {warning}", flush=True)
     return comparison
+
+
+def _read_evaluation(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How the policies are compared, and what the report says beside; InputError for what is no such file."""
+    record = read_json(path)
+    if isinstance(record, dict) and record:
+        seen = record.get("format_version", UNSTATED_FORMAT)
+        check_format(path, seen, known=EVALUATION_FORMAT, make_anew=EVALUATE_AGAIN)
+    if not isinstance(record, dict) or set(record) - {"format_version"} != {"comparison", "context"}:
+        raise InputError(f"{path} does not describe an evaluation; evaluate again")
+    return record["comparison"], record["context"]
 
 
 def world_context(world: World, sale: CompiledSale) -> dict[str, Any]:

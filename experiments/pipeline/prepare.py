@@ -26,7 +26,7 @@ from flashsim.data.subsets import HALF_YEARS, view_of
 from flashsim.errors import InputError
 from flashsim.evaluation.limits.exact import exact_value
 from flashsim.evaluation.probes.closure import closure_table
-from flashsim.files import write_json, write_text
+from flashsim.files import write_json, write_table
 from flashsim.planning import BASELINES, SEARCH_SEED, Field
 from flashsim.policies.bundle import NetworkPolicy, Policy
 from flashsim.reference import REFERENCE_SALES, ReferenceSale, solve, table_file
@@ -154,7 +154,7 @@ def _changes(config: ScenarioConfig) -> dict[str, Any]:
 def check_closure(scenario: Scenario, *, sales: int, folder: Path) -> bool:
     """Whether simulated sales at constant depth sell what the World says; the table goes to ``closure.csv``."""
     table = closure_table(scenario, sales=sales, seed=0)
-    write_text(folder / "closure.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_table(folder / "closure.csv", table)
     holds = bool(table["holds"].all())
     kept = f"{int(table['holds'].sum())} of {len(table)} pairs of product and depth"
     say(f"closure {'holds' if holds else 'FAILS'}: {kept} sell what the model says, within 1 % + 4 SE")
@@ -209,7 +209,7 @@ def train_agent(
     policy = trained.policy()
     export(policy, trained.model, folder / "policies" / label, sale=sale, seed=SEARCH_SEED)
     curve = pd.DataFrame([point.row() for point in trained.curve])
-    write_text(folder / "curves" / f"{label}.csv", curve.to_csv(index=False, lineterminator="\n"))
+    write_table(folder / "curves" / f"{label}.csv", curve)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return policy

@@ -37,7 +37,7 @@ from flashsim.errors import InputError
 from flashsim.evaluation.rollout import play
 from flashsim.evaluation.stats import equal_member_means
 from flashsim.evaluation.trainings import over_trainings
-from flashsim.files import write_bytes, write_text
+from flashsim.files import write_bytes, write_table
 from flashsim.policies.bundle import Policy
 from flashsim.rules import Operations
 from flashsim.scenarios.compiled import CompiledSale
@@ -180,7 +180,7 @@ def main(config: AblationConfig, folder: RunFolder) -> None:
         for name, policies in progress(trained.items(), "playing sales", total=len(trained))
     }
     table = ablation_table(profits, usual.totals["profit"], usual.members, config)
-    write_text(folder.path / "ablation.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_table(folder.path / "ablation.csv", table)
     write_bytes(folder.path / "ablation.png", draw_ablation(table, currency=sale.currency or "currency"))
     print(f"\n{table.to_string(index=False, float_format='{:.1f}'.format)}\n\nTable: {folder.path / 'ablation.csv'}")
 

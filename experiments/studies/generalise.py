@@ -34,7 +34,7 @@ from flashsim.errors import InputError
 from flashsim.evaluation.probes.misspecified import misspecified, surprised
 from flashsim.evaluation.rollout import check_policy, play
 from flashsim.evaluation.stats import Resampled, bootstrap_means, difference_of_means
-from flashsim.files import write_text
+from flashsim.files import write_table
 from flashsim.policies.bundle import Policy, load_policy
 from flashsim.rules import Operations, run_out_price
 from flashsim.scenarios.compiled import CompiledSale
@@ -125,7 +125,7 @@ def main(config: GeneraliseConfig, folder: RunFolder) -> None:
         for (place, sale), one in zip(where, found, strict=True)
     ]
     table = pd.DataFrame(rows)
-    write_text(folder.path / "generalisation.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_table(folder.path / "generalisation.csv", table)
     print(f"{policy.name}: profit of a sale ({where[0][1].currency}), that of the run-out price, the lead over it,")
     print("and its gap to the lead on the training members\n")
     for row in rows:

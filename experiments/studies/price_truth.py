@@ -21,7 +21,7 @@ from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress_meter
 from flashsim.data.synthetic import PricedSales, draw_sales
 from flashsim.errors import InputError
-from flashsim.files import write_text
+from flashsim.files import write_table
 from flashsim.models.price.price_response import PriceResponse
 
 REQUESTS: Final = 2_000
@@ -92,7 +92,7 @@ def main(config: PriceTruthConfig, folder: RunFolder) -> None:
     scores = pd.DataFrame(rows)
     table = summarize(scores)
     for file, frame in (("scores", scores), ("summary", table)):
-        write_text(folder.path / f"{file}.csv", frame.to_csv(index=False, lineterminator="\n"))
+        write_table(folder.path / f"{file}.csv", frame)
     print(table.to_string(index=False, float_format="{:.3f}".format), flush=True)
 
 

@@ -28,7 +28,7 @@ from flashsim.data.clean import RowAccount, clean_promotions, clean_transactions
 from flashsim.data.panel import DAYS_OF_WEEK, Panel, build_panel, select_products
 from flashsim.data.sources import ShopTables, complete_journey
 from flashsim.errors import InputError
-from flashsim.files import write_bytes, write_text
+from flashsim.files import write_bytes, write_table
 from flashsim.models.demand.dispersion import estimate_dispersion
 from flashsim.models.forecasting import naive as rivals
 from flashsim.models.forecasting.backtest import RECENT_WEEKS
@@ -241,7 +241,7 @@ def write_results(boards: dict[str, dict[str, Scores]], panel: Panel, config: Sc
         "coverage": pd.concat([coverage_table(board, grain, panel) for grain, board in boards.items()]),
     }
     for name, table in tables.items():
-        write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+        write_table(folder / f"{name}.csv", table)
         print(f"\n{name}\n{table.to_string(index=False, float_format='{:.4f}'.format)}", flush=True)
     write_bytes(folder / "scoreboard.png", draw_scoreboard(tables["scores"], boards))
 

@@ -20,7 +20,7 @@ from experiments.launch.outputs import RunFolder
 from flashsim.data.sources import complete_journey
 from flashsim.data.subsets import deal_stores, shared_panels, some_stores
 from flashsim.errors import InputError
-from flashsim.files import write_text
+from flashsim.files import write_table
 from flashsim.models.forecasting.transfer import TransferRow, compare_transfer
 from flashsim.models.forecasting.validation import Interval
 
@@ -77,7 +77,7 @@ def main(config: TransferConfig, folder: RunFolder) -> None:
             generator=np.random.default_rng(config.seed),
         )
     table = pd.DataFrame([flat_row(row) for row in rows])
-    write_text(folder.path / "transfer.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_table(folder.path / "transfer.csv", table)
     print(table.round(3).to_string(index=False), flush=True)
     print(f"{tables.notice}\nTable: {folder.path / 'transfer.csv'}", flush=True)
 

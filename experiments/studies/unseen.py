@@ -22,7 +22,7 @@ from experiments.launch.outputs import RunFolder
 from experiments.studies.drawn_sales import draw_sale, sale_kind
 from flashsim.errors import InputError
 from flashsim.evaluation.limits.exact import exact_value
-from flashsim.files import write_json, write_text
+from flashsim.files import write_json, write_table
 from flashsim.reference import JointSale, solve, table_file
 from flashsim.sim.parameters import check_whole
 
@@ -86,7 +86,7 @@ def main(config: UnseenConfig, folder: RunFolder) -> None:
         with folder.timed("training"):
             rows.append(solve_drawn(number, config, folder.path))
         table = pd.DataFrame(rows)
-        write_text(folder.path / "unseen.csv", table.to_csv(index=False, lineterminator="\n"))
+        write_table(folder.path / "unseen.csv", table)
         row = rows[-1]
         print(f"sale {number}, {row['kind']}: {row['share']:.2%} of {row['optimum']:.4f}", flush=True)
     spread = distribution(table["share"])

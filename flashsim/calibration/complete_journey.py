@@ -37,7 +37,7 @@ from flashsim.data.sources import ShopTables
 from flashsim.errors import InputError
 from flashsim.fidelity import FidelityCard, fidelity_card, first_weeks, held_out_weeks
 from flashsim.models.customers.behavior import household_behavior
-from flashsim.models.customers.mixture import Kinds, find_kinds
+from flashsim.models.customers.mixture import CustomerTypes, find_customer_types
 from flashsim.models.demand.display import StoreCells, contrast_displays, store_cells
 from flashsim.models.demand.ensemble import Member, Observations, fit_ensemble
 from flashsim.models.demand.negative_binomial import DISPLAY, MAILER, DemandModel, DemandTable, fit_demand
@@ -173,7 +173,7 @@ class _Seen(NamedTuple):
     observations: Observations
     cells: StoreCells
     account: RowAccount
-    kinds: Kinds
+    kinds: CustomerTypes
     realized_price: float
 
 
@@ -208,7 +208,7 @@ def _observe(tables: ShopTables, *, settings: CalibrationSettings, seed: int, pr
     progress("reading and cleaning tables", 2, steps)
     panel = build_panel(selected, all_lines=lines, products=products, promotions=promotions, early_weeks=early_weeks)
     behavior = household_behavior(lines, products, block_weeks=settings.block_weeks)
-    kinds = find_kinds(behavior, kinds=settings.kinds, generator=np.random.default_rng((seed, 6)))
+    kinds = find_customer_types(behavior, types=settings.kinds, generator=np.random.default_rng((seed, 6)))
     segments = kinds.segments
     progress("reading and cleaning tables", 3, steps)
     positions = sale_lines(

@@ -12,7 +12,7 @@ from flashsim.calibration.assumptions import ASSUMPTIONS
 from flashsim.calibration.site import Site
 from flashsim.data.clean import RowAccount
 from flashsim.data.panel import Panel
-from flashsim.models.customers.mixture import Kinds
+from flashsim.models.customers.mixture import CustomerTypes
 from flashsim.models.demand.ensemble import Member
 from flashsim.models.demand.negative_binomial import COVARIATES, DEPTH, DISPLAY, WEEK_SD, WEEK_STEP_SD, DisplayContrast
 from flashsim.models.demand.response import MemberResponse
@@ -72,7 +72,7 @@ class Evidence:
 
     account: RowAccount
     panel: Panel
-    kinds: Kinds
+    kinds: CustomerTypes
     display: DisplayContrast
     backtest: Backtest
     center: Member

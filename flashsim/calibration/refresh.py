@@ -37,10 +37,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import nbinom
 
+from flashsim.calibration.shop_provenance import with_own_books
 from flashsim.calibration.shop_tables import with_hours
-from flashsim.data.own_tables import OwnTables
+from flashsim.data.shop_tables import CheckedTables
 from flashsim.errors import InputError
-from flashsim.fidelity import updates_told
+from flashsim.fidelity import updates_sentence
 from flashsim.models.forecasting.forecast_view import LEVEL_MEMORY
 from flashsim.surface import read_depths
 from flashsim.world import HOURS_OF_DAY, World
@@ -66,7 +67,7 @@ class _Levels(NamedTuple):
     weight: Array  # product; share of the new days in the level, mean of members
 
 
-def refresh_world(world: World, own: OwnTables, *, seed: int) -> Refreshed:
+def refresh_world(world: World, own: CheckedTables, *, seed: int) -> Refreshed:
     """``world`` with the days of ``own`` (sales_data, traffic_data or both); equal input and seed give equal Worlds.
 
     InputError when the tables tell nothing of this World, or days that it holds already.
@@ -78,6 +79,7 @@ def refresh_world(world: World, own: OwnTables, *, seed: int) -> Refreshed:
             f"an update needs sales_data or traffic_data, the folder holds {', '.join(own.tables)} alone; add one"
         )
     _refuse_known(world, own)
+    own = with_own_books(own)
     levels = pd.DataFrame(columns=["product_id", "days", "units", "expected", "level", "weight"])
     entry: dict[str, Any] = {
         "files": dict(own.files),
@@ -90,7 +92,7 @@ def refresh_world(world: World, own: OwnTables, *, seed: int) -> Refreshed:
         sales = _known_products(world, own)
         gap = _days_between(world, "sales_data", sales["date"].min())
         expected = expected_units(world, sales)
-        levels = _told(world, sales, expected)
+        levels = _levels_table(world, sales, expected)
         found = _filter(world, sales, expected, gap=gap, generator=np.random.default_rng((seed, 0)))
         levels = levels.assign(level=found.factor.mean(axis=0), weight=found.weight)[levels["days"] > 0]
         entry["levels"] = levels.to_dict("records")
@@ -136,12 +138,12 @@ def _filter(world: World, sales: pd.DataFrame, expected: Array, *, gap: int, gen
     units[:, sold_out] = _mean_above(units[:, sold_out], expected[:, sold_out], alpha[:, product[sold_out]])
     count = generator.standard_gamma(weight * units)
     day = (sales["date"] - sales["date"].min()).dt.days.to_numpy()
-    told, foreseen = np.zeros((2, world.n_members, world.n_products, int(day.max()) + 1))
-    told[:, product, day], foreseen[:, product, day] = count, weight * expected
+    observed, foreseen = np.zeros((2, world.n_members, world.n_products, int(day.max()) + 1))
+    observed[:, product, day], foreseen[:, product, day] = count, weight * expected
     a = b = start
-    for place in range(told.shape[2]):
-        a, b = DELTA * a + told[:, :, place], DELTA * b + foreseen[:, :, place]
-    kept = start * DELTA ** told.shape[2]
+    for place in range(observed.shape[2]):
+        a, b = DELTA * a + observed[:, :, place], DELTA * b + foreseen[:, :, place]
+    kept = start * DELTA ** observed.shape[2]
     return _Levels(a / b, (1.0 - kept / b).mean(axis=0))
 
 
@@ -175,7 +177,7 @@ def _hours(world: World, traffic: pd.DataFrame) -> tuple[Array, int, float]:
     return profile, len(whole), float(1.0 - DELTA ** len(whole))
 
 
-def _known_products(world: World, own: OwnTables) -> pd.DataFrame:
+def _known_products(world: World, own: CheckedTables) -> pd.DataFrame:
     """Rows of the World's products; the others leave with an entry in the account."""
     assert own.sales is not None
     known = own.sales["product_id"].isin(world.product_ids)
@@ -196,7 +198,7 @@ def _known_products(world: World, own: OwnTables) -> pd.DataFrame:
     return sales
 
 
-def _told(world: World, sales: pd.DataFrame, expected: Array) -> pd.DataFrame:
+def _levels_table(world: World, sales: pd.DataFrame, expected: Array) -> pd.DataFrame:
     """Days, units and expected units of each product; InputError where units are beyond belief."""
     product = _places(world, sales)
     size = world.n_products
@@ -212,7 +214,7 @@ def _told(world: World, sales: pd.DataFrame, expected: Array) -> pd.DataFrame:
     return pd.DataFrame({"product_id": world.product_ids, "days": days, "units": units, "expected": mean})
 
 
-def _refuse_known(world: World, own: OwnTables) -> None:
+def _refuse_known(world: World, own: CheckedTables) -> None:
     """InputError for a file or for days that the World holds already."""
     record = world.provenance
     seen = [record.get("data", {}).get("sha256", {})] + [update["sha256"] for update in record.get("updates", [])]
@@ -257,5 +259,5 @@ def _extended(record: Mapping[str, Any], entry: dict[str, Any], *, updated: list
     )
     fields["units_per_minute"] = f"{fields.get('units_per_minute', '')}{words}".lstrip("; ")
     card = record.get("fidelity")
-    judged = {} if card is None else {"fidelity": card | {"updates": updates_told(updates)}}
+    judged = {} if card is None else {"fidelity": card | {"updates": updates_sentence(updates)}}
     return {**record, "fields": fields, "updates": updates} | judged

@@ -1,5 +1,6 @@
 """Where every number of a World of a shop's own tables came from: table or base World, as plain JSON values."""
 
+import copy
 import dataclasses
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, TypeVar
@@ -7,15 +8,16 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from flashsim.calibration.assumptions import ASSUMPTIONS, GROSS_MARGIN
-from flashsim.data.own_tables import OwnTables
+from flashsim.data.shop_tables import CheckedTables
+from flashsim.errors import Unavailable
 from flashsim.fidelity import own_card
-from flashsim.models.demand.daily_totals import BLOCK_WEEKS, OwnDemand
+from flashsim.models.demand.daily_totals import BLOCK_WEEKS, ShopDemand
 from flashsim.models.forecasting.validation import INTERVAL
 from flashsim.world import World
 
 BASE: Final = "base World"
 """Source of what the tables do not tell."""
-Told = TypeVar("Told")
+Found = TypeVar("Found")
 
 
 @dataclass
@@ -29,8 +31,8 @@ class Record:
     """Field of the World: how it came from there, in words."""
     not_learned: list[str] = field(default_factory=list)
     """What a table that is there does not tell, and why."""
-    demand: OwnDemand | None = None
-    likes: tuple[str, ...] = ()
+    demand: ShopDemand | None = None
+    similar: tuple[str, ...] = ()
     """What stands in for each product in the base World, in words."""
     names: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
@@ -58,12 +60,12 @@ class Record:
         """Enter where the field ``name`` came from."""
         self.sources[name], self.reasons[name] = source, words
 
-    def told(self, found: Told | str, names: tuple[str, ...], table: str, *, doing: str) -> Told | None:
-        """``found``, its fields entered as from ``table``; None, with the reason noted, where it is a reason."""
-        if isinstance(found, str):
-            self.not_learned.append(f"{doing}: {found}; the base World's are taken")
+    def enter(self, found: Found | Unavailable, names: tuple[str, ...], table: str, *, doing: str) -> Found | None:
+        """``found``, its fields entered as from ``table``; None, with the reason noted, where it is unavailable."""
+        if isinstance(found, Unavailable):
+            self.not_learned.append(f"{doing}: {found.reason}; the base World's are taken")
             for name in names:
-                self.set(name, BASE, found)
+                self.set(name, BASE, found.reason)
             return None
         for name in names:
             self.set(name, table, f"{doing} of {table}")
@@ -71,25 +73,25 @@ class Record:
             self.segments_from = table
         return found
 
-    def hours(self, found: Told | str, table: str) -> Told | None:
-        """``found`` hours of the day, entered as from ``table``; None, with the reason noted, where it is a reason."""
-        if isinstance(found, str):
-            self.not_learned.append(f"hours of the day: {found}")
+    def enter_hours(self, found: Found | Unavailable, table: str) -> Found | None:
+        """``found`` hours of the day, entered as from ``table``; None, with the reason noted, where unavailable."""
+        if isinstance(found, Unavailable):
+            self.not_learned.append(f"hours of the day: {found.reason}")
             return None
         self.hours_from = table
         return found
 
     def learn_from_sales(
         self,
-        demand: OwnDemand,
-        likes: tuple[str, ...],
+        demand: ShopDemand,
+        similar: tuple[str, ...],
         *,
         names: tuple[str, ...],
         groups: tuple[str, ...],
         own_currency: str,
     ) -> None:
         """Enter what a table of sales tells."""
-        self.demand, self.likes = demand, likes
+        self.demand, self.similar = demand, similar
         self.names, self.groups = names, groups
         for name, words in _FROM_SALES.items():
             self.set(name, "sales_data", words)
@@ -147,7 +149,12 @@ _FROM_SALES: Final = {
 }
 
 
-def describe_own(own: OwnTables, record: Record, *, settings: dict[str, Any]) -> dict[str, Any]:
+def with_own_books(own: CheckedTables) -> CheckedTables:
+    """The same tables with an account and notes that can be written to: the caller's stay as they are."""
+    return dataclasses.replace(own, account=copy.deepcopy(own.account), notes=list(own.notes))
+
+
+def describe_own(own: CheckedTables, record: Record, *, settings: dict[str, Any]) -> dict[str, Any]:
     """The provenance of a World of ``own`` tables; ``settings`` are those of the calibration."""
     record.finish()
     base = record.base
@@ -213,7 +220,7 @@ def _is_assumed(name: str, record: Record) -> bool:
     return record.sources[name] == BASE
 
 
-def _products(record: Record, demand: OwnDemand) -> list[dict[str, Any]]:
+def _products(record: Record, demand: ShopDemand) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for place, product in enumerate(demand.product_ids):
         level, elasticity = demand.level[:, place], demand.elasticity[:, place]
@@ -225,7 +232,7 @@ def _products(record: Record, demand: OwnDemand) -> list[dict[str, Any]]:
             "units_per_day_interval": [float(bound) for bound in np.quantile(level, INTERVAL)],
         }
         if product in demand.unidentified:
-            row["response"] = f"{BASE}, {record.likes[place]}: {product} {demand.unidentified[product]}"
+            row["response"] = f"{BASE}, {record.similar[place]}: {product} {demand.unidentified[product]}"
         else:
             row["response"] = "sales_data"
             row["elasticity"] = float(elasticity.mean())

@@ -8,8 +8,9 @@
     share      user_behavior, segments of buyers        the segments of the same products
     profile    user_behavior, else traffic_data         the hours of the same products
 
-A product's *likes* in the base World are the product of the same id, else those of its group, else all. The World has
-as many members as its base, and the same ones for training; member i takes from member i what it does not know itself.
+The products of the base World that are *similar* to a product are the one of the same id, else those of its group,
+else all. The World has as many members as its base, and the same ones for training; member i takes from member i what
+it does not know itself.
 
 The table is held against these parts as every World's is (:mod:`flashsim.surface`). Servers and the run of a rush come
 from ``traffic_data`` by the minute, servers of which it does not tell from a loopback server where one is asked for
@@ -27,21 +28,21 @@ from numpy.typing import NDArray
 
 from flashsim.calibration.assumptions import GROSS_MARGIN
 from flashsim.calibration.provenance import describe_segments_held, describe_tables
-from flashsim.calibration.shop_provenance import BASE, Record, describe_own
+from flashsim.calibration.shop_provenance import BASE, Record, describe_own, with_own_books
 from flashsim.calibration.site import MEASURED, SiteRecords, learn_site
-from flashsim.data.own_tables import OwnTables
-from flashsim.errors import InputError
+from flashsim.data.shop_tables import CheckedTables
+from flashsim.errors import InputError, Unavailable
 from flashsim.models.customers.segments import SEGMENTS
 from flashsim.models.customers.visits_and_events import (
-    OwnSegments,
     Purchases,
+    ShopSegments,
     divide_people,
     purchase_profiles,
     purchases_of,
     units_a_visitor,
     visit_profile,
 )
-from flashsim.models.demand.daily_totals import OwnDemand, learn_demand
+from flashsim.models.demand.daily_totals import ShopDemand, learn_demand
 from flashsim.models.demand.response import MemberResponse, rising_parts
 from flashsim.models.price.price_response import FEWEST_DAYS
 from flashsim.models.traffic.loopback import Load
@@ -56,31 +57,31 @@ PROBING_SEED: Final = 0
 LEARNING_TABLES: Final = ("sales_data", "traffic_data", "user_behavior")
 
 
-class _Told(NamedTuple):
-    """What purchases tell of our products."""
+class _PurchaseFacts(NamedTuple):
+    """What purchases say of the shop's products."""
 
     groups: tuple[str, ...]  # product
     bought: Purchases | None
-    segments: OwnSegments | None
+    segments: ShopSegments | None
 
 
-class Likes(NamedTuple):
+class SimilarProducts(NamedTuple):
     """What the base World says of products like each of ours."""
 
     of: tuple[tuple[int, ...], ...]  # product: places in the base World
     words: tuple[str, ...]  # product: which ones
 
     def mean(self, values: Array) -> Array:
-        """Mean over the likes; ``values`` (member, base product) to (member, product)."""
+        """Mean over the similar products; ``values`` (member, base product) to (member, product)."""
         return np.stack([values[:, list(places)].mean(axis=1) for places in self.of], axis=1)
 
     def total(self, values: Array) -> Array:
-        """Sum over the likes; ``values`` (base product, …) to (product, …)."""
+        """Sum over the similar products; ``values`` (base product, …) to (product, …)."""
         return np.stack([values[list(places)].sum(axis=0) for places in self.of])
 
 
 def learn_world(
-    own: OwnTables,
+    own: CheckedTables,
     base: World,
     *,
     seed: int,
@@ -96,6 +97,7 @@ def learn_world(
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed must be an integer >= 0, got {seed!r}")
     _check_extent(own)
+    own = with_own_books(own)
     report = progress if progress is not None else _silent
     drawing, redrawing = (np.random.default_rng((seed, use)) for use in range(2))
     record = Record(base)
@@ -118,7 +120,7 @@ def learn_world(
     return replace(world, name=_name(own, world), provenance=describe_own(own, record, settings=facts))
 
 
-def _check_extent(own: OwnTables) -> None:
+def _check_extent(own: CheckedTables) -> None:
     there = [name for name in LEARNING_TABLES if name in own.tables]
     if not there:
         raise InputError(
@@ -134,19 +136,19 @@ def _check_extent(own: OwnTables) -> None:
             )
 
 
-def _with_demand(own: OwnTables, demand: OwnDemand, base: World, *, record: Record) -> World:
+def _with_demand(own: CheckedTables, demand: ShopDemand, base: World, *, record: Record) -> World:
     """The base World with the products, prices and demand of ``sales_data``."""
     assert own.sales is not None
     groups, names = _texts(own, demand, base, "product_group"), _texts(own, demand, base, "product_name")
-    likes = _likes(demand.product_ids, groups, base)
-    record.learn_from_sales(demand, likes.words, names=names, groups=groups, own_currency=own.mapping.currency)
+    similar = _similar_products(demand.product_ids, groups, base)
+    record.learn_from_sales(demand, similar.words, names=names, groups=groups, own_currency=own.mapping.currency)
     bought, segments = None, None
     if own.behavior is not None:
         bought = purchases_of(own.behavior, demand.product_ids)
         divided = divide_people(bought, own.sales, product_ids=demand.product_ids, list_price=demand.list_price)
-        segments = record.told(divided, ("segment_names",), "user_behavior", doing="segments")
-    told = _Told(groups, bought, segments)
-    responses = _responses(demand, base, likes=likes, told=told, record=record)
+        segments = record.enter(divided, ("segment_names",), "user_behavior", doing="segments")
+    facts = _PurchaseFacts(groups, bought, segments)
+    responses = _responses(demand, base, similar=similar, facts=facts, record=record)
     grid = np.linspace(0.0, base.depth_grid[-1], round(base.depth_grid[-1] / DEPTH_STEP) + 1)
     probes = np.random.default_rng(PROBING_SEED)
     tables = [tabulate(response, grid, generator=probes) for response in responses]
@@ -166,8 +168,8 @@ def _with_demand(own: OwnTables, demand: OwnDemand, base: World, *, record: Reco
         unit_cost=_unit_cost(own, demand, record=record),
         depth_grid=grid,
         units_per_minute=np.stack([table.values for table in tables]).astype(np.float32),
-        display_effect=_promotion_effect(demand, base, likes=likes, record=record),
-        mailer_effect=likes.mean(base.mailer_effect),
+        display_effect=_promotion_effect(demand, base, similar=similar, record=record),
+        mailer_effect=similar.mean(base.mailer_effect),
         weekday_factor=demand.weekday_factor,
         frailty_common_variance=np.array([part.common for part in demand.spread]),
         frailty_product_variance=np.stack([part.product for part in demand.spread]),
@@ -177,7 +179,7 @@ def _with_demand(own: OwnTables, demand: OwnDemand, base: World, *, record: Reco
     )
 
 
-def _texts(own: OwnTables, demand: OwnDemand, base: World, column: str) -> tuple[str, ...]:
+def _texts(own: CheckedTables, demand: ShopDemand, base: World, column: str) -> tuple[str, ...]:
     """Name or group of each product: the table's last one that is filled, else the base World's, else a plain one."""
     assert own.sales is not None
     of_base = dict(
@@ -191,7 +193,7 @@ def _texts(own: OwnTables, demand: OwnDemand, base: World, column: str) -> tuple
     return tuple(given.get(name, of_base.get(name, plain[name])) for name in demand.product_ids)
 
 
-def _likes(product_ids: tuple[str, ...], groups: tuple[str, ...], base: World) -> Likes:
+def _similar_products(product_ids: tuple[str, ...], groups: tuple[str, ...], base: World) -> SimilarProducts:
     places: list[tuple[int, ...]] = []
     words: list[str] = []
     for product, group in zip(product_ids, groups, strict=True):
@@ -202,14 +204,16 @@ def _likes(product_ids: tuple[str, ...], groups: tuple[str, ...], base: World) -
         else:
             places.append(alike or tuple(range(base.n_products)))
             words.append(f"the group {group!r}" if alike else "all products")
-    return Likes(tuple(places), tuple(words))
+    return SimilarProducts(tuple(places), tuple(words))
 
 
-def _responses(demand: OwnDemand, base: World, *, likes: Likes, told: _Told, record: Record) -> list[MemberResponse]:
+def _responses(
+    demand: ShopDemand, base: World, *, similar: SimilarProducts, facts: _PurchaseFacts, record: Record
+) -> list[MemberResponse]:
     """Each member as a response surface of our products."""
     deepest = float(base.depth_grid[-1])
     fine = np.linspace(0.0, deepest, round(deepest / FINE_STEP) + 1)
-    like = np.maximum(likes.total(np.moveaxis(base.units_per_minute.astype(np.float64), 2, 0)), 1e-12)
+    like = np.maximum(similar.total(np.moveaxis(base.units_per_minute.astype(np.float64), 2, 0)), 1e-12)
     by_depth = read_depths(like.sum(axis=4), base.depth_grid, fine)  # product, member, segment, fine
     total = by_depth.sum(axis=2, keepdims=True)
     own = np.exp(np.nan_to_num(demand.elasticity).T[:, :, None] * np.log1p(-fine))
@@ -218,11 +222,11 @@ def _responses(demand: OwnDemand, base: World, *, likes: Likes, told: _Told, rec
     at_level = np.take_along_axis(total[:, :, 0], told_at[:, None, None], axis=2)
     response = np.where(unknown, total[:, :, 0] / at_level, own)  # product, member, fine
     share = by_depth / total
-    if told.segments is not None:
-        shares = told.segments.shares.at(fine)
+    if facts.segments is not None:
+        shares = facts.segments.shares.at(fine)
         share = np.broadcast_to(shares[:, None], (len(shares), base.n_members, *shares.shape[1:]))
     parts = demand.level.T[:, :, None, None] * response[:, :, None] * share  # product, member, segment, fine
-    profile = _profiles(demand, like[:, :, :, 0], told=told, segments=share.shape[2], record=record)
+    profile = _profiles(demand, like[:, :, :, 0], facts=facts, segments=share.shape[2], record=record)
     made = []
     for member in range(base.n_members):
         daily = np.swapaxes(parts[:, member], 0, 1)
@@ -232,13 +236,13 @@ def _responses(demand: OwnDemand, base: World, *, likes: Likes, told: _Told, rec
     return made
 
 
-def _profiles(demand: OwnDemand, like: Array, *, told: _Told, segments: int, record: Record) -> Array:
+def _profiles(demand: ShopDemand, like: Array, *, facts: _PurchaseFacts, segments: int, record: Record) -> Array:
     """Share of a day by hour (product, member, segment, hour); ``like`` is what the base World sells at list price."""
-    if told.bought is not None:
-        names = sorted(set(told.groups))
-        group_of = np.array([names.index(group) for group in told.groups], dtype=np.intp)
-        found = purchase_profiles(told.bought, group_of=group_of, segments=told.segments, count=segments)
-        own = record.hours(found, "user_behavior")
+    if facts.bought is not None:
+        names = sorted(set(facts.groups))
+        group_of = np.array([names.index(group) for group in facts.groups], dtype=np.intp)
+        found = purchase_profiles(facts.bought, group_of=group_of, segments=facts.segments, count=segments)
+        own = record.enter_hours(found, "user_behavior")
         if own is not None:
             shape = (len(demand.product_ids), like.shape[1], segments, HOURS_OF_DAY)
             return np.broadcast_to(own[group_of][:, None], shape)
@@ -248,7 +252,7 @@ def _profiles(demand: OwnDemand, like: Array, *, told: _Told, segments: int, rec
     return np.repeat(profile.mean(axis=2, keepdims=True), segments, axis=2)  # own segments, hours of the base World
 
 
-def _unit_cost(own: OwnTables, demand: OwnDemand, *, record: Record) -> Array:
+def _unit_cost(own: CheckedTables, demand: ShopDemand, *, record: Record) -> Array:
     assumed = demand.list_price * (1.0 - GROSS_MARGIN.low) * demand.price_over_list
     assert own.sales is not None
     given = {}
@@ -258,39 +262,39 @@ def _unit_cost(own: OwnTables, demand: OwnDemand, *, record: Record) -> Array:
     return np.round([given.get(name, cost) for name, cost in zip(demand.product_ids, assumed, strict=True)], 4)
 
 
-def _promotion_effect(demand: OwnDemand, base: World, *, likes: Likes, record: Record) -> Array:
+def _promotion_effect(demand: ShopDemand, base: World, *, similar: SimilarProducts, record: Record) -> Array:
     if demand.promotion_effect is None:
         record.set("display_effect", BASE, "sales_data has no promotion that can be told apart from its price")
-        return likes.mean(base.display_effect)
+        return similar.mean(base.display_effect)
     record.set("display_effect", "sales_data", "what a promotion adds to a day beyond its price")
     return demand.promotion_effect
 
 
-def _with_visits(own: OwnTables, world: World, *, record: Record, generator: np.random.Generator) -> World:
+def _with_visits(own: CheckedTables, world: World, *, record: Record, generator: np.random.Generator) -> World:
     """``world`` with the hours and the units a visitor that visits and events tell."""
     if own.sales is None and own.behavior is not None:
         bought = purchases_of(own.behavior, world.product_ids)
         everything = np.zeros(world.n_products, dtype=np.intp)
-        profiles = record.hours(purchase_profiles(bought, group_of=everything, segments=None, count=1), "user_behavior")
+        by_hour = purchase_profiles(bought, group_of=everything, segments=None, count=1)
+        profiles = record.enter_hours(by_hour, "user_behavior")
         if profiles is not None:
             world = with_hours(world, np.tile(profiles[0, 0], (world.n_members, 1)))
     if own.traffic is not None:
-        profile = None if record.hours_from else record.hours(visit_profile(own.traffic), "traffic_data")
+        profile = None if record.hours_from else record.enter_hours(visit_profile(own.traffic), "traffic_data")
         if profile is not None:
             world = with_hours(world, np.tile(profile, (world.n_members, 1)))
     found = units_a_visitor(
         sales=own.sales, traffic=own.traffic, behavior=own.behavior, members=world.n_members, generator=generator
     )
-    told = record.told(
-        found, ("conversion_at_list",), "" if isinstance(found, str) else found[1], doing="units a visitor"
-    )
-    if told is None:
+    tables = "" if isinstance(found, Unavailable) else found[1]
+    ratio = record.enter(found, ("conversion_at_list",), tables, doing="units a visitor")
+    if ratio is None:
         return world
-    at_list = told[0] * record.units_over_list ** (world.traffic_share - 1.0)
+    at_list = ratio[0] * record.units_over_list ** (world.traffic_share - 1.0)
     return replace(world, conversion_at_list=np.clip(at_list, 1e-9, 1.0 - 1e-9))
 
 
-def _with_site(own: OwnTables, world: World, *, record: Record, load: Load | None, seed: int) -> World:
+def _with_site(own: CheckedTables, world: World, *, record: Record, load: Load | None, seed: int) -> World:
     """``world`` with the servers and the run of a rush, where ``traffic_data``, or a loopback server, tells them."""
     if own.traffic is None and load is None:
         return world
@@ -334,7 +338,7 @@ def with_hours(world: World, profile: Array) -> World:
     return replace(world, units_per_minute=np.maximum.accumulate(tilted, axis=3).astype(np.float32))
 
 
-def _name(own: OwnTables, world: World) -> str:
+def _name(own: CheckedTables, world: World) -> str:
     if own.sales is None:
         return f"{own.mapping.name}, products of {world.name}"
     return f"{own.mapping.name}, {world.n_products} products"

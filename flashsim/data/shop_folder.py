@@ -1,4 +1,4 @@
-"""A shop's own folder of tables, and the mapping that says how they are spelled.
+"""A shop's own folder of tables, and the mapping that names its files and columns.
 
     mapping.yaml                                    FOLDER/
       name: Corner shop                               sales_data.csv       day,sku,qty,unit_price,promo,oos
@@ -9,12 +9,12 @@
         scale: {price: 0.01}                          # cents in the file
       traffic_data: {file: visits.parquet, columns: {date: minute}}
 
-Four tables are known, any of them may be missing: ``sales_data`` (one row a product and day), ``traffic_data`` (one row
-a minute or another tick of an hour at most), ``user_behavior`` (one row an event) and ``support_tickets``. A file is
-called like its table, .csv (UTF-8, commas, a header) or .parquet, unless ``file`` says otherwise; ``columns`` maps the
-names used here to the file's own. Stamps without a zone are local time of ``time_zone``, or of ``stamps`` where that is
-given; stamps with a zone are converted. Every cell is read as text, so that what cannot be used can be shown as it is
-written; rows are numbered as a spreadsheet numbers them, the header being row 1.
+There are four tables, and any of them may be missing: ``sales_data`` (one row a product and day), ``traffic_data`` (one
+row a minute, or another tick of at most an hour), ``user_behavior`` (one row an event) and ``support_tickets``. A file
+has the name of its table and ends in .csv (UTF-8, commas, a header) or .parquet, unless ``file`` gives another name.
+``columns`` maps the names used here to the file's own names. Stamps without a zone are local time of ``time_zone``, or
+of ``stamps`` if that is given; stamps with a zone are converted. Every cell is read as text, so that a message can show
+an unusable cell as it is written. Rows are numbered like in a spreadsheet: the header is row 1.
 """
 
 import csv
@@ -46,7 +46,7 @@ COLUMNS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "user_behavior": (("user_id", "timestamp", "item_id", "behavior"), ()),
     "support_tickets": (("text", "intent"), ("timestamp",)),
 }
-"""Columns of each table: those that it needs, and those that it may have."""
+"""Columns of each table: the needed ones, then the optional ones."""
 SUFFIXES: Final = (".csv", ".parquet")
 FIRST_ROW: Final = 2
 """Number of the first row of data: the header is row 1."""
@@ -54,34 +54,34 @@ FIRST_ROW: Final = 2
 
 @dataclass(frozen=True)
 class TableMapping:
-    """How one table is spelled."""
+    """How the file and columns of one table are named."""
 
     file: str | None = None
-    """Name of the file within the folder; none: the table's own name with .csv or .parquet."""
+    """Name of the file within the folder; None: the table's own name with .csv or .parquet."""
     columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Name used here to name in the file, where they differ."""
+    """Name used here -> name in the file, where they differ."""
     scale: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    """What a column of numbers is to be multiplied by, such as .01 for a price in cents."""
+    """Factor of a column of numbers, such as .01 for a price in cents."""
     values: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """user_behavior alone: word in the file to behavior, such as pv: view."""
+    """Only user_behavior: word in the file -> behavior, such as pv: view."""
     servers: int | None = None
-    """traffic_data alone: servers that answered; with response times it tells how fast they are."""
+    """Only traffic_data: number of servers that answered; with response times it shows how fast they are."""
 
 
 @dataclass(frozen=True)
 class ShopMapping:
-    """What a shop's tables are called and mean."""
+    """How a shop's tables are named and what their values mean."""
 
     name: str = "own shop"
     """What the shop is called in reports."""
     time_zone: str = "UTC"
-    """IANA zone of the shop: what its days and hours are."""
+    """IANA zone of the shop, in which its days and hours count."""
     stamps: str | None = None
-    """IANA zone of stamps that carry none; none: ``time_zone``."""
+    """IANA zone of stamps without a zone; None: ``time_zone``."""
     currency: str = "USD"
     """ISO 4217 code of prices and costs."""
     tables: Mapping[str, TableMapping] = field(default_factory=lambda: MappingProxyType({}))
-    """How each table is spelled."""
+    """The mapping of each table."""
 
     def __post_init__(self) -> None:
         """Check the zones."""
@@ -94,12 +94,12 @@ class ShopMapping:
                 ) from error
 
     def of(self, table: str) -> TableMapping:
-        """How ``table`` is spelled."""
+        """The mapping of ``table``."""
         return self.tables.get(table, TableMapping())
 
 
 def read_mapping(raw: object, *, source: str) -> ShopMapping:
-    """The mapping in what a YAML file holds; InputError names a key that is not known, with the nearest one."""
+    """Read the mapping from the content of a YAML file. InputError names an unknown key with the nearest known one."""
     if raw is None:
         return ShopMapping()
     facts = _object(raw, what=source)
@@ -113,8 +113,8 @@ def read_mapping(raw: object, *, source: str) -> ShopMapping:
 def _table_mapping(raw: object, table: str, *, source: str) -> TableMapping:
     facts = _object(raw, what=f"{source}: {table}")
     needed, optional = COLUMNS[table]
-    own = {"user_behavior": ("values",), "traffic_data": ("servers",)}.get(table, ())
-    _check_keys(facts, ("file", "columns", "scale", *own), what=f"{source}: {table}")
+    special = {"user_behavior": ("values",), "traffic_data": ("servers",)}.get(table, ())
+    _check_keys(facts, ("file", "columns", "scale", *special), what=f"{source}: {table}")
     columns = _object(facts.get("columns") or {}, what=f"{source}: {table}.columns")
     _check_keys(columns, (*needed, *optional), what=f"{source}: {table}.columns")
     scale = _object(facts.get("scale") or {}, what=f"{source}: {table}.scale")
@@ -145,12 +145,12 @@ NUMBERS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class RawTable(NamedTuple):
-    """A table as it is written: text, one column a name used here."""
+    """A table as written: text, one column for each name used here."""
 
     name: str  # of the table
     path: Path
     cells: pd.DataFrame  # text, "" where empty; the index is the row number of a spreadsheet
-    ragged: dict[int, tuple[str, str]]  # row number: the row as written, what is wrong with it
+    ragged: dict[int, tuple[str, str]]  # row number: the row as written, its error
     blank: int  # empty lines
     ignored: tuple[str, ...]  # columns that nothing reads
 
@@ -165,7 +165,7 @@ class RawTable(NamedTuple):
 
 
 def read_folder(folder: Path, mapping: ShopMapping) -> dict[str, RawTable]:
-    """Every table that ``folder`` holds; InputError when it holds none, or one cannot be read."""
+    """Read every table that ``folder`` holds. InputError when it holds none, or when one cannot be read."""
     if not folder.is_dir():
         raise InputError(f"data.folder: the folder {folder} does not exist; check the path")
     found = {}

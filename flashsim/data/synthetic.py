@@ -1,12 +1,12 @@
-"""Sales whose demand is known: prices that react to demand, and shelves that run empty.
+"""Sales with known demand: prices that react to demand, and shelves that run empty.
 
     ln rate(i)  = level(p) + elasticity(p)·ln(price(i) / reference_price) + covariate_effect·x(i) + u(i),   u ~ N(0, s²)
     ln price(i) = ln reference_price + instrument_strength·z(i) + kappa·u(i) + price_noise·N(0, 1)
     demand(i) ~ Poisson(rate(i)),   units(i) = min(demand(i), stock(i))
 
-``z`` moves the price and nothing else: an instrument. With kappa > 0 the seller sees the shock u and asks more when
-demand is high, so that a regression of units on prices finds a response that is too flat, or upside down. Stock is set
-without knowledge of u, around a level that leaves the wanted share of rows sold out.
+``z`` moves the price and nothing else: an instrument. With kappa > 0 the seller sees the shock u and raises the price
+when demand is high. A regression of units on prices then finds a response that is too flat, or has the wrong sign.
+Stock is set without knowledge of u, around a level at which the wanted share of rows sells out.
 
 Source: Berry (1994), RAND Journal of Economics 25, "Estimating discrete-choice models of product differentiation"
 (prices that react to unobserved demand); Terza (1985), Economics Letters 18 (censored counts).
@@ -25,42 +25,42 @@ from flashsim.errors import InputError
 
 FIRST_DAY: Final = "2020-01-01"
 STOCK_SD: Final = 0.3
-"""Standard deviation of the log of the stock that a seller plans, from row to row."""
+"""Standard deviation of the log of the planned stock, from row to row."""
 
 
 @dataclass(frozen=True)
 class PricedSales:
-    """The truth behind a table of sales; the defaults are the hardest case: prices react and shelves run empty."""
+    """The truth behind a table of sales. The defaults are the hardest case: prices react and shelves run empty."""
 
     elasticity: float = -2.0
-    """Change of log demand for one of log price; below 0."""
+    """Change of log demand per unit of log price; below 0."""
     elasticity_spread: float = 0.0
-    """Products lie evenly within so much of ``elasticity`` on either side."""
+    """Products lie evenly within this distance of ``elasticity`` on either side."""
     level: float = 3.0
     """Log units a day at the reference price, without covariate and shock."""
     level_spread: float = 0.0
-    """Products lie evenly within so much of ``level`` on either side, in an order of their own."""
+    """Products lie evenly within this distance of ``level`` on either side, in a different order."""
     covariate_effect: float = 0.4
-    """What one standard deviation of the covariate x adds to log demand."""
+    """Effect of one standard deviation of the covariate x on log demand."""
     kappa: float = 0.4
-    """How much of a demand shock the seller puts into the log price."""
+    """Share of a demand shock that the seller puts into the log price."""
     shock_sd: float = 0.4
     """Standard deviation of u, log scale."""
     instrument_strength: float = 0.15
-    """What one standard deviation of the instrument adds to the log price."""
+    """Effect of one standard deviation of the instrument on the log price."""
     price_noise: float = 0.05
-    """Standard deviation of what else moves the log price."""
+    """Standard deviation of all other changes of the log price."""
     sold_out_share: float = 0.47
-    """Share of rows on which demand reaches the stock; 0: no stock column."""
+    """Share of rows in which demand reaches the stock; 0: no stock column."""
     products: int = 1
-    """Products, each with as many rows."""
+    """Number of products, each with the same number of rows."""
     reference_price: float = 50.0
-    """Price around which the seller varies; currency/unit."""
+    """Price around which the seller varies it; currency/unit."""
     shock: str = "normal"
-    """Law of u, of mean 0: normal, or gamma (log of a gamma variable, skewed to the left)."""
+    """Distribution of u, with mean 0: normal, or gamma (log of a gamma variable, skewed to the left)."""
 
     def __post_init__(self) -> None:
-        """Check what would otherwise fail far from here."""
+        """Check values that would otherwise fail later, with a less clear message."""
         if not self.elasticity + self.elasticity_spread < 0.0:
             raise InputError(f"elasticity must stay below 0, got {self.elasticity} ± {self.elasticity_spread}")
         for name in ("shock_sd", "price_noise", "kappa", "instrument_strength"):
@@ -87,7 +87,7 @@ class PricedSales:
     def mean_demand(
         self, price: NDArray[np.float64], *, product: NDArray[np.intp], x: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Expected demand at prices that *we* set, knowing x and not u; arrays of one element a row."""
+        """Expected demand at prices that *we* set, given x but not u; arrays of one element a row."""
         location = self.levels[product] + self.elasticities[product] * np.log(price / self.reference_price)
         return np.exp(location + self.covariate_effect * x) * self._mean_exponential_shock()
 
@@ -103,7 +103,7 @@ class PricedSales:
 
 
 def draw_sales(truth: PricedSales, rows: int, *, generator: np.random.Generator) -> pd.DataFrame:
-    """About ``rows`` rows: date, product_id, units, price, instrument, x, and stock where shelves run empty."""
+    """Draw about ``rows`` rows: date, product_id, units, price, instrument, x, and stock where shelves run empty."""
     days = max(rows // truth.products, 1)
     product = np.repeat(np.arange(truth.products), days)
     size = product.size
@@ -123,8 +123,8 @@ def draw_sales(truth: PricedSales, rows: int, *, generator: np.random.Generator)
         }
     )
     if truth.sold_out_share > 0.0:
-        usual = np.exp(truth.levels[product] + STOCK_SD * generator.standard_normal(size))
-        stock = _stock_for(demand, usual=usual, sold_out_share=truth.sold_out_share)
+        planned = np.exp(truth.levels[product] + STOCK_SD * generator.standard_normal(size))
+        stock = _stock_for(demand, planned=planned, sold_out_share=truth.sold_out_share)
         table = table.assign(units=np.minimum(demand, stock), stock=stock)
     return table
 
@@ -142,12 +142,12 @@ def _gamma_shape(shock_sd: float) -> float:
     return float(brentq(lambda shape: polygamma(1, shape) - shock_sd**2, 1e-2, 1e8))
 
 
-def _stock_for(demand: NDArray[np.int64], *, usual: NDArray[np.float64], sold_out_share: float) -> NDArray[np.int64]:
-    """Whole stocks proportional to ``usual`` (which knows nothing of u), such that the wanted share sells out."""
+def _stock_for(demand: NDArray[np.int64], *, planned: NDArray[np.float64], sold_out_share: float) -> NDArray[np.int64]:
+    """Whole stocks proportional to ``planned`` (independent of u), at which the wanted share of rows sells out."""
     low, high = -10.0, 10.0
     for _ in range(50):
         middle = 0.5 * (low + high)
-        sold_out = (demand >= np.ceil(usual * np.exp(middle))).mean()
+        sold_out = (demand >= np.ceil(planned * np.exp(middle))).mean()
         low, high = (middle, high) if sold_out > sold_out_share else (low, middle)
-    stock: NDArray[np.int64] = np.ceil(usual * np.exp(high)).astype(np.int64)
+    stock: NDArray[np.int64] = np.ceil(planned * np.exp(high)).astype(np.int64)
     return stock

@@ -1,4 +1,4 @@
-"""Visits and response times by the minute: a shop's `traffic_data`, checked and laid on a clock without holes.
+"""Visits and response times by the minute: a shop's `traffic_data`, checked and put on a clock without gaps.
 
     from pathlib import Path
     from flashsim.data.traffic import read_traffic, visits_by_minute
@@ -6,16 +6,16 @@
     series.visits, series.account.sentences()
 
 The table has one row a minute: date (a stamp without a zone, best in UTC), visits, and optionally clicks and
-response_time_s (mean seconds from request to answer). Other spellings are mapped with ``columns``. What happens to
+response_time_s (mean seconds from request to answer). ``columns`` maps other spellings. What happens to
 
-    a minute that is not there      kept as missing (NaN) and counted; refused above ``MOST_MISSING`` of all minutes
+    a minute without a row          kept as missing (NaN) and counted; refused above ``MOST_MISSING`` of all minutes
     visits that are empty (NaN)     the same
     a minute twice, equal values    merged and counted
     a minute twice, other values    refused: as after clocks went back; give UTC stamps or merge them yourself
     stamps that run backwards       refused, for the same reason (a clock that jumps forward leaves missing minutes)
     negative, infinite visits       refused
     nothing but zeros               refused
-    fewer than ``LEAST_DAYS`` days  refused, for a profile of the day needs some days
+    fewer than ``LEAST_DAYS`` days  refused, because a profile of the day needs some days
 
 Rows are counted from 0. Left out: visits by source or page, and ticks other than a minute.
 """
@@ -34,7 +34,7 @@ from flashsim.data.schemas import validate
 from flashsim.errors import InputError
 
 LEAST_DAYS: Final = 3.0
-"""Days a series must span before anything is fitted on it."""
+"""A series must span this many days before anything is fitted on it."""
 MOST_MISSING: Final = 0.2
 """Largest share of missing minutes."""
 MINUTES_A_DAY: Final = 1440
@@ -58,7 +58,7 @@ WORLD_CUP_COLUMNS: Final = {"date": "period", "visits": "count"}
 
 @dataclass(frozen=True)
 class TrafficAccount:
-    """What was read and what became of it; nothing leaves without an entry."""
+    """What was read and what happened to it; every row that leaves has an entry."""
 
     rows: int
     """Rows of the table."""
@@ -71,7 +71,7 @@ class TrafficAccount:
     empty: int
     """Minutes whose row holds no number of visits."""
     longest_gap_minutes: int
-    """Most missing minutes in a row."""
+    """Largest number of missing minutes in a row."""
 
     def sentences(self) -> tuple[str, ...]:
         """The same in words."""
@@ -91,7 +91,7 @@ class MinuteSeries(NamedTuple):
     account: TrafficAccount
 
     def index_of(self, stamp: str | pd.Timestamp) -> int:
-        """Place of a minute in the series; InputError when it lies outside."""
+        """Position of a minute in the series. InputError when it lies outside."""
         place = int((pd.Timestamp(stamp) - self.start) / pd.Timedelta(minutes=1))
         if not 0 <= place < self.visits.size:
             last = self.start + pd.Timedelta(minutes=self.visits.size - 1)
@@ -100,7 +100,7 @@ class MinuteSeries(NamedTuple):
 
 
 def read_traffic(path: Path, *, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """The table in a CSV or Parquet file, with the names used here; ``columns`` maps them to the file's own names.
+    """Read the table from a CSV or Parquet file; ``columns`` maps the names used here to the file's own names.
 
     InputError when the file cannot be read, or a row breaks the schema.
     """
@@ -119,7 +119,7 @@ def read_traffic(path: Path, *, columns: Mapping[str, str] | None = None) -> pd.
 
 
 def checked_traffic(table: pd.DataFrame, *, source: str = "traffic_data") -> pd.DataFrame:
-    """``table`` with the columns known here, as numbers and stamps; InputError names what breaks the schema."""
+    """Check ``table`` and return its known columns as numbers and stamps. InputError names what breaks the schema."""
     if len(table) == 0:
         raise InputError(f"{source} is empty; bring at least {LEAST_DAYS:g} days of minutes")
     extra = {name: column for name, column in OPTIONAL_COLUMNS.items() if name in table.columns}
@@ -130,7 +130,7 @@ def checked_traffic(table: pd.DataFrame, *, source: str = "traffic_data") -> pd.
 
 
 def visits_by_minute(table: pd.DataFrame, *, least_days: float = LEAST_DAYS) -> MinuteSeries:
-    """Visits of a checked table on consecutive minutes; the outcomes of the module's docstring."""
+    """Visits of a checked table on consecutive minutes; the module's docstring lists the outcomes."""
     table = checked_traffic(table)
     stamps = table["date"].dt.floor("min")
     _refuse_backwards(stamps)
@@ -195,7 +195,7 @@ def _refuse_backwards(stamps: pd.Series) -> None:
 
 
 def _exact_repeats(minute: NDArray[np.int64], visits: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Rows (sorted by minute) that repeat the row before; InputError where only the minute is the same."""
+    """Rows (sorted by minute) that repeat the row before. InputError where only the minute is the same."""
     again = np.diff(minute, prepend=minute[0] - 1) == 0
     before = np.roll(visits, 1)
     same = (visits == before) | (np.isnan(visits) & np.isnan(before))

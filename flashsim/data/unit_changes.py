@@ -1,12 +1,12 @@
 """Prices and quantities whose unit changes: cents among euros, grams after kilograms.
 
-A price counts as written in another unit where it is ``PRICE_FACTOR`` times the product's usual price or more, or as
-little: no offer is 97 % deep, and no shop asks thirty times as much; cents
-of a deep offer are still forty times the euros. A quantity moves by chance and by offers,
-so a single day is never taken for another unit; a product's sales are where they *stay* ``QUANTITY_FACTOR`` times as
-large from one day on, or as small, for ``LEAST_DAYS`` days with a sale on either side, at about the same price.
+A price counts as written in another unit if it is at least ``PRICE_FACTOR`` times the product's usual price, or at most
+that fraction of it. No offer is 97 % deep, and no shop raises a price thirty times; even with a deep offer, cents are
+still forty times the euros. A quantity varies by chance and with offers, so a single day never counts as another unit.
+A product's sales count as such where they *stay* ``QUANTITY_FACTOR`` times as large, or as small, from one day on, with
+at least ``LEAST_DAYS`` days with a sale on either side, at about the same price.
 
-Such rows are never converted: which of the two units is meant is for the shop to say.
+Such rows are never converted, because only the shop knows which of the two units it meant.
 """
 
 from collections.abc import Mapping
@@ -23,20 +23,22 @@ QUANTITY_FACTOR: Final = 30.0
 LEAST_DAYS: Final = 7
 
 
-def changed_units(sales: pd.DataFrame, *, usual_price: Mapping[str, float] | None = None) -> list[BrokenCell]:
-    """Cells of price and sales in another unit than the rest of their product; ``usual_price`` where it is known."""
+def changed_units(sales: pd.DataFrame, *, known_price: Mapping[str, float] | None = None) -> list[BrokenCell]:
+    """Cells of price and sales in another unit than the rest of their product; ``known_price`` holds prices known
+    before."""
     broken: list[BrokenCell] = []
     for product, rows in sales.groupby("product_id", sort=False):
         median = float(rows["price"].quantile(0.5, interpolation="lower"))
-        usual = (usual_price or {}).get(str(product), median)
+        reference = (known_price or {}).get(str(product), median)
         prices = rows["price"].to_numpy(dtype=np.float64)
         with np.errstate(invalid="ignore"):
-            odd = (prices >= PRICE_FACTOR * usual) | (prices <= usual / PRICE_FACTOR)
+            odd = (prices >= PRICE_FACTOR * reference) | (prices <= reference / PRICE_FACTOR)
         broken += [
             BrokenCell(
                 row,
                 "price",
-                f"is {_times(price / usual)} the usual price of {product}, {usual:g}: another unit, such as cents?",
+                f"is {_times(price / reference)} the usual price of {product}, {reference:g}: "
+                "another unit, such as cents?",
             )
             for row, price in zip(rows.index[odd], prices[odd], strict=True)
         ]
@@ -67,7 +69,7 @@ def _quantity_steps(product: str, rows: pd.DataFrame) -> list[BrokenCell]:
 
 
 def _largest_step(units: NDArray[np.float64]) -> _Step | None:
-    """Where sales step up or down and stay, the two stretches being apart even at their edges."""
+    """Where sales step up or down and stay there; even the nearest values of the two periods must lie apart."""
     best: _Step | None = None
     if units.size < 2 * LEAST_DAYS or units.max() < QUANTITY_FACTOR * units.min():
         return None

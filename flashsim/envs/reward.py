@@ -16,34 +16,48 @@ sales is at most 0 just where all visits or all revenue taken together keep the 
     latency   visits slower than the mark - 5 % of those answered        (95th percentile of latency)
     errors    errors - mark · (served + abandoned + errors)
     margin    mark · revenue - (revenue - cost of goods + salvage)
+
+What is bounded is defined in :mod:`flashsim.envs.quantities`, once for constraints, costs and KPIs.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.quantities import (
+    ERROR_SHARE,
+    GROSS_MARGIN,
+    MONEY_TERMS,
+    AmountsOfTick,
+    Quantity,
+    Waits,
+    amount,
+    answered_visits,
+    slow_visits_excess,
+    visitors,
+)
 from flashsim.errors import InputError
 from flashsim.sim.cache import compiled
 from flashsim.sim.ledger import Ledger
 from flashsim.sim.parameters import arguments_type, check_range
 
-COSTS = ("latency_p95_s", "error_share")
-"""Names of the entries of ``info["cost"]`` that are always there; constraints add theirs."""
-SLOWEST_SHARE = 0.05  # of visits may be slower than a mark on the 95th percentile
+COSTS: Mapping[str, Quantity] = {"latency_p95_s": amount("latency_p95_s"), "error_share": ERROR_SHARE}
+"""The entries of ``info["cost"]`` that are always there; constraints add theirs."""
 
 
 @dataclass(frozen=True)
 class RewardConfig:
     """Weight of each amount of the ledger in the reward, 1/currency, and of two rates. The default is profit."""
 
-    revenue: float = 1.0
-    goods_cost: float = -1.0
+    revenue: float = MONEY_TERMS["revenue"]
+    goods_cost: float = MONEY_TERMS["goods_cost"]
     """Cost of units sold and, at the close, of those left over: they were bought for the sale."""
-    server_cost: float = -1.0
-    penalty: float = -1.0
-    salvage: float = 1.0
+    server_cost: float = MONEY_TERMS["server_cost"]
+    penalty: float = MONEY_TERMS["penalty"]
+    salvage: float = MONEY_TERMS["salvage"]
     conversion: float = 0.0
     """Of units paid over visits served in a tick."""
     revenue_conversion_gain: float = 0.0
@@ -84,19 +98,16 @@ class ConstraintConfig:
 
     def excess(self, ledger: Ledger, rows: Any, *, unloaded_latency_s: float) -> NDArray[np.float64]:
         """What a tick adds to each constraint, (constraint, sale); at most 0 in all where the mark is kept."""
-        found = []
-        served, errors, revenue = rows(ledger.served), rows(ledger.errors), rows(ledger.revenue).sum(axis=1)
+        found, amounts = [], AmountsOfTick(ledger, rows)
+        answered = answered_visits(amounts)
         if self.latency_p95_s is not None:
-            more = self.latency_p95_s - unloaded_latency_s - rows(ledger.wait_floor_s)
-            tail = np.maximum(rows(ledger.wait_tail_s), 1e-12)
-            slower = np.where(more < 0.0, 1.0, rows(ledger.wait_chance) * np.exp(-np.maximum(more, 0.0) / tail))
-            found.append((served + errors) * (slower - SLOWEST_SHARE))
+            longest_wait = self.latency_p95_s - unloaded_latency_s
+            found.append(slow_visits_excess(Waits.of_tick(ledger, rows), answered, most_s=longest_wait))
         if self.error_share is not None:
-            found.append(errors - self.error_share * (served + rows(ledger.abandoned) + errors))
+            found.append(ERROR_SHARE.excess(amounts, most=self.error_share))
         if self.margin is not None:
-            left = revenue - rows(ledger.goods_cost).sum(axis=1) + rows(ledger.salvage)
-            found.append(self.margin * revenue - left)
-        return np.array(found).reshape(len(found), served.size)
+            found.append(GROSS_MARGIN.shortfall(amounts, least=self.margin))
+        return np.array(found).reshape(len(found), answered.size)
 
 
 @compiled
@@ -124,17 +135,20 @@ class RateRewards:
         self._before[rows] = np.nan
 
     def of_tick(self, ledger: Ledger, rows: Any) -> NDArray[np.float64]:
-        """Reward (sale,) of the tick that ``ledger`` tells of."""
-        visitors = rows(ledger.exogenous_visitors) + rows(ledger.attracted_visitors)
-        rate = rows(ledger.revenue).sum(axis=1) / np.maximum(visitors, 1.0)
+        """Reward (sale,) of the tick whose facts are in ``ledger``."""
+        amounts = AmountsOfTick(ledger, rows)
+        rate = amounts["revenue"] / np.maximum(visitors(amounts), 1.0)
         gain = np.where(np.isnan(self._before), 0.0, rate - self._before)
         self._before[:] = rate
-        conversion = rows(ledger.paid).sum(axis=1) / np.maximum(rows(ledger.served), 1.0)
+        conversion = amounts["paid"] / np.maximum(amounts["served"], 1.0)
         return self.config.conversion * conversion + self.config.revenue_conversion_gain * gain
 
 
 def constraint_costs(ledger: Ledger, rows: Any) -> dict[str, NDArray[np.float64]]:
-    """Costs of a tick by name, (sale,): 95th percentile of latency (seconds), share of visits lost to errors."""
-    answered = rows(ledger.served) + rows(ledger.errors)
-    share = rows(ledger.errors) / np.maximum(answered, 1)
-    return dict(zip(COSTS, (rows(ledger.latency_p95_s).copy(), share), strict=True))
+    """Costs of a tick by name, (sale,): 95th percentile of latency (seconds), share of visits lost to errors.
+
+    For a share of more than one tick, add up the counts in the ledger and take ``ERROR_SHARE`` of the sums: the shares
+    of the ticks themselves do not add up.
+    """
+    amounts = AmountsOfTick(ledger, rows)
+    return {name: np.array(cost(amounts), np.float64) for name, cost in COSTS.items()}

@@ -29,7 +29,7 @@ from flashsim.evaluation.tables import (
     risk_table,
 )
 from flashsim.evaluation.verdict import Verdict, decide
-from flashsim.files import replace_folder, write_json, write_text
+from flashsim.files import replace_folder, write_json, write_table, write_text
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Comparison:
         """
         with replace_folder(Path(folder)) as temporary:
             for name, table in self.tables.items():
-                write_text(temporary / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+                write_table(temporary / f"{name}.csv", table)
                 write_text(temporary / f"{name}.json", table_json(table))
             write_json(temporary / "verdict.json", {"verdict": self.verdict.as_dict(), "settings": self.settings})
 

@@ -9,13 +9,24 @@ formula states, so that nothing is ever undefined.
 """
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.quantities import (
+    ABANDONMENT_SHARE,
+    ERROR_SHARE,
+    MONEY_TERMS,
+    Amounts,
+    Quantity,
+    Ratio,
+    amount,
+    money_terms,
+    visitors,
+)
 from flashsim.errors import InputError
 
 Array = NDArray[np.float64]
@@ -23,8 +34,7 @@ Totals = Mapping[str, Array]  # ledger name -> (sale,)
 Direction = Literal["higher", "lower", "neutral"]
 Unit = Literal["currency", "units", "share", "s", "server minutes", "count"]
 
-MONEY_TERMS = {"revenue": 1.0, "goods_cost": -1.0, "server_cost": -1.0, "penalty": -1.0, "salvage": 1.0}
-"""Ledger entries and signs that add up to profit."""
+_PROFIT = " ".join(f"{'+' if sign > 0.0 else '−'} {name}" for name, sign in MONEY_TERMS.items()).removeprefix("+ ")
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,7 @@ class Kpi:
     unit: Unit
     direction: Direction
     """Which way is better; neutral describes and is never judged."""
-    value: Callable[[Totals], Array]
+    value: Quantity
     """Ledger totals -> (sale,)."""
     limit: float | None = None
     """Guardrail: the mean should not lie above it (below it where higher is better). None: no guardrail."""
@@ -48,45 +58,22 @@ class Kpi:
     most: float = np.inf
 
 
-def _total(name: str) -> Callable[[Totals], Array]:
-    return lambda totals: totals[name]
-
-
-def _visitors(totals: Totals) -> Array:
-    return totals["exogenous_visitors"] + totals["attracted_visitors"]
-
-
-def _finished_visits(totals: Totals) -> Array:
-    return totals["served"] + totals["abandoned"] + totals["errors"]  # a visit that tries again counts again
-
-
-def _ratio(top: str, bottom: str | Callable[[Totals], Array], *, empty: float = 0.0) -> Callable[[Totals], Array]:
-    """Quotient a sale, ``empty`` where the denominator is 0."""
-
-    def value(totals: Totals) -> Array:
-        below = totals[bottom] if isinstance(bottom, str) else bottom(totals)
-        return np.divide(totals[top], below, out=np.full(below.shape, empty), where=below > 0.0)
-
-    return value
-
-
-def _average_depth(totals: Totals) -> Array:
-    list_value = totals["revenue"] + totals["discount_given"]
-    return np.divide(totals["discount_given"], list_value, out=np.zeros_like(list_value), where=list_value > 0.0)
+def _list_value(totals: Amounts) -> Array:
+    return totals["revenue"] + totals["discount_given"]
 
 
 def _amount(name: str, label: str, formula: str, unit: Unit, direction: Direction) -> Kpi:
-    return Kpi(name, label, formula, unit, direction, _total(formula), least=0.0)
+    return Kpi(name, label, formula, unit, direction, amount(formula), least=0.0)
 
 
 KPIS: tuple[Kpi, ...] = (
     Kpi(
         "profit",
         "Profit",
-        "revenue − goods_cost − server_cost − penalty + salvage",
+        _PROFIT,
         "currency",
         "higher",
-        _total("profit"),
+        amount("profit"),
     ),
     _amount("revenue", "Revenue", "revenue", "currency", "higher"),
     _amount("discount_given", "Discount given", "discount_given", "currency", "neutral"),
@@ -99,7 +86,7 @@ KPIS: tuple[Kpi, ...] = (
         "paid / stock (1 when there was no stock)",
         "share",
         "higher",
-        _ratio("paid", "stock", empty=1.0),
+        Ratio(amount("paid"), amount("stock"), empty=1.0),
         least=0.0,
         most=1.0,
     ),
@@ -111,18 +98,18 @@ KPIS: tuple[Kpi, ...] = (
         "discount_given / (revenue + discount_given) (0 when nothing sold)",
         "share",
         "neutral",
-        _average_depth,
+        Ratio(amount("discount_given"), _list_value),
         least=0.0,
         most=1.0,
     ),
-    Kpi("visitors", "Visitors", "exogenous_visitors + attracted_visitors", "count", "neutral", _visitors, least=0.0),
+    Kpi("visitors", "Visitors", "exogenous_visitors + attracted_visitors", "count", "neutral", visitors, least=0.0),
     Kpi(
         "attracted_share",
         "Attracted visitors",
         "attracted_visitors / visitors (0 without visitors)",
         "share",
         "neutral",
-        _ratio("attracted_visitors", _visitors),
+        Ratio(amount("attracted_visitors"), visitors),
         least=0.0,
         most=1.0,
     ),
@@ -132,7 +119,7 @@ KPIS: tuple[Kpi, ...] = (
         "served / visitors (1 without visitors)",
         "share",
         "higher",
-        _ratio("served", _visitors, empty=1.0),
+        Ratio(amount("served"), visitors, empty=1.0),
         least=0.0,
     ),
     Kpi(
@@ -141,7 +128,7 @@ KPIS: tuple[Kpi, ...] = (
         "paid / served (0 when nobody was served)",
         "share",
         "higher",
-        _ratio("paid", "served"),
+        Ratio(amount("paid"), amount("served")),
         least=0.0,
     ),
     Kpi(
@@ -150,7 +137,7 @@ KPIS: tuple[Kpi, ...] = (
         "abandoned / (served + abandoned + errors) (0 without visits)",
         "share",
         "lower",
-        _ratio("abandoned", _finished_visits),
+        ABANDONMENT_SHARE,
         limit=0.05,
         limit_reason="an assumption: one visit in twenty, the usual tolerance of call centers",
         least=0.0,
@@ -162,7 +149,7 @@ KPIS: tuple[Kpi, ...] = (
         "errors / (served + abandoned + errors) (0 without visits)",
         "share",
         "lower",
-        _ratio("errors", _finished_visits),
+        ERROR_SHARE,
         limit=0.01,
         limit_reason="an assumption: a service-level objective of 99 % of visits answered",
         least=0.0,
@@ -174,7 +161,7 @@ KPIS: tuple[Kpi, ...] = (
         "latency_p95_s: 95th percentile over the visits of a sale",
         "s",
         "lower",
-        _total("latency_p95_s"),
+        amount("latency_p95_s"),
         limit=1.0,
         limit_reason="1 s keeps a visitor's flow of thought (Nielsen 1993, Usability Engineering, chapter 5)",
         least=0.0,
@@ -185,7 +172,7 @@ KPIS: tuple[Kpi, ...] = (
         "latency_p50_s: median over the visits of a sale",
         "s",
         "lower",
-        _total("latency_p50_s"),
+        amount("latency_p50_s"),
         least=0.0,
     ),
     Kpi(
@@ -194,7 +181,7 @@ KPIS: tuple[Kpi, ...] = (
         "latency_p99_s: 99th percentile over the visits of a sale",
         "s",
         "lower",
-        _total("latency_p99_s"),
+        amount("latency_p99_s"),
         least=0.0,
     ),
     Kpi(
@@ -203,7 +190,7 @@ KPIS: tuple[Kpi, ...] = (
         "latency_mean_s: mean over served visits",
         "s",
         "lower",
-        _total("latency_mean_s"),
+        amount("latency_mean_s"),
         least=0.0,
     ),
     Kpi(
@@ -212,7 +199,7 @@ KPIS: tuple[Kpi, ...] = (
         "utilization: mean over ticks of the load over the capacity",
         "share",
         "neutral",
-        _total("utilization"),
+        amount("utilization"),
         least=0.0,
     ),
     _amount("server_minutes", "Server minutes", "server_minutes", "server minutes", "neutral"),
@@ -222,7 +209,7 @@ KPIS: tuple[Kpi, ...] = (
         "expired / reserved (0 without carts)",
         "share",
         "lower",
-        _ratio("expired", "reserved"),
+        Ratio(amount("expired"), amount("reserved")),
         least=0.0,
         most=1.0,
     ),
@@ -234,7 +221,7 @@ KPIS: tuple[Kpi, ...] = (
         "projected_actions / ticks",
         "count",
         "neutral",
-        _ratio("projected_actions", "ticks"),
+        Ratio(amount("projected_actions"), amount("ticks")),
         least=0.0,
     ),
 )
@@ -273,7 +260,7 @@ def kpi_values(totals: Totals) -> Array:
             raise InputError(f"totals[{name!r}]: expected one value a sale, {sales}, got {np.shape(totals[name])}")
         if not np.isfinite(totals[name]).all():
             raise InputError(f"totals[{name!r}] holds a value that is not finite; look at the sale that made it")
-    terms = [sign * totals[name] for name, sign in MONEY_TERMS.items()]
+    terms = money_terms(totals)
     gap = np.abs(totals["profit"] - sum(terms)) > 1e-6 * (1.0 + sum(np.abs(term) for term in terms))
     if gap.any():
         raise InputError(f"totals['profit'] is not {KPIS[0].formula} in {int(gap.sum())} sales; mend the ledger")

@@ -9,8 +9,11 @@ from safetensors.numpy import save as save_tensors
 
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import Rollout
-from flashsim.files import replace_folder, write_bytes
+from flashsim.files import UNSTATED_FORMAT, check_format, replace_folder, write_bytes
 
+FORMAT_VERSION = 1
+EVALUATE_AGAIN = "evaluate again: python -m experiments.evaluate, or experiments.run"
+"""How an evaluation is made anew."""
 _GROUPS = ("totals", "products", "profile")
 
 
@@ -21,13 +24,16 @@ def save_rollouts(rollouts: Sequence[Rollout], folder: Path) -> None:
             arrays = {"seeds": rollout.seeds, "members": rollout.members}
             for group in _GROUPS:
                 arrays |= {f"{group}/{name}": array for name, array in getattr(rollout, group).items()}
-            facts = {"policy": rollout.policy, "steps": rollout.steps}
+            facts = {"format_version": FORMAT_VERSION, "policy": rollout.policy, "steps": rollout.steps}
             data = save_tensors(arrays, metadata={"rollout": json.dumps(facts)})
             write_bytes(temporary / f"{place:04d}.safetensors", data)
 
 
 def load_rollouts(folder: Path) -> list[Rollout]:
-    """Read what :func:`save_rollouts` wrote; InputError when nothing is there or a file is damaged."""
+    """Read what :func:`save_rollouts` wrote.
+
+    InputError when nothing is there, or a file is damaged or of another version.
+    """
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
         raise InputError(f"{folder} holds no rollouts; give the folder of a finished evaluation")
@@ -37,12 +43,20 @@ def load_rollouts(folder: Path) -> list[Rollout]:
 def _load(path: Path) -> Rollout:
     try:
         with safe_open(path, framework="numpy") as file:
-            facts = json.loads(file.metadata()["rollout"])
+            facts = dict(json.loads(file.metadata()["rollout"]))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
-        groups = {
-            group: {name.removeprefix(f"{group}/"): a for name, a in arrays.items() if name.startswith(f"{group}/")}
-            for group in _GROUPS
-        }
-        return Rollout(facts["policy"], arrays["seeds"], arrays["members"], **groups, steps=int(facts["steps"]))
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
-        raise InputError(f"{path} is not a complete rollout ({error}); evaluate again") from error
+        raise _incomplete(path, error) from error
+    check_format(path, facts.get("format_version", UNSTATED_FORMAT), known=FORMAT_VERSION, make_anew=EVALUATE_AGAIN)
+    groups = {
+        group: {name.removeprefix(f"{group}/"): a for name, a in arrays.items() if name.startswith(f"{group}/")}
+        for group in _GROUPS
+    }
+    try:
+        return Rollout(facts["policy"], arrays["seeds"], arrays["members"], **groups, steps=int(facts["steps"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _incomplete(path, error) from error
+
+
+def _incomplete(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is not a complete rollout ({error}); evaluate again")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.evaluation.kpis import KPIS, MONEY_TERMS, Kpi
+from flashsim.envs.quantities import money_terms
+from flashsim.evaluation.kpis import KPIS, Kpi
 from flashsim.evaluation.rollout import Rollout
 from flashsim.evaluation.stats import (
     Array,
@@ -135,11 +136,6 @@ def _relative_scores(contest: Contest) -> Array:
 def _money(contest: Contest) -> Array:
     """(sale, policy, term) signed terms of profit, and profit itself last."""
     return np.stack(
-        [
-            np.stack(
-                [sign * rollout.totals[name] for name, sign in MONEY_TERMS.items()] + [rollout.totals["profit"]], axis=1
-            )
-            for rollout in contest.rollouts
-        ],
+        [np.stack([*money_terms(rollout.totals), rollout.totals["profit"]], axis=1) for rollout in contest.rollouts],
         axis=1,
     )

@@ -4,15 +4,23 @@ All sums are over the first sale of each row, in float64 and in a fixed order, s
 for any number of threads.
 """
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.envs.features import observation_table
+from flashsim.envs.quantities import (
+    SLOWEST_SHARE,
+    AmountsOfTick,
+    Waits,
+    answered_visits,
+    profit,
+    sum_over_ticks,
+    visitors,
+    wait_percentile,
+)
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
@@ -163,9 +171,6 @@ _PRODUCT_SUMS = (
 )
 
 
-_HALVINGS = 50  # 2^-50 of the first interval, about 1e-15
-
-
 class _Books:
     """Adds up the ledgers of the first sale of every row."""
 
@@ -214,19 +219,19 @@ class _Books:
         self.products["lost_sales"] += (rows(ledger.requests) - rows(ledger.reserved)) * is_open[:, None]
         depth = np.take_along_axis(self.sale.depths[None], rows(ledger.price_index)[..., None], axis=2)[..., 0]
         self.products["depth"] += depth * is_open[:, None]
-        self.answered[tick] = (rows(ledger.served) + rows(ledger.errors)) * is_open
-        self.waits.chance[tick] = rows(ledger.wait_chance) * is_open
-        self.waits.floor[tick] = rows(ledger.wait_floor_s) * is_open
-        self.waits.tail[tick] = rows(ledger.wait_tail_s) * is_open
+        amounts = AmountsOfTick(ledger, rows)
+        self.answered[tick] = answered_visits(amounts) * is_open
+        for kept, part in zip(self.waits, Waits.of_tick(ledger, rows), strict=True):
+            kept[tick] = part * is_open
         self.latencies[tick] = rows(ledger.latency_mean_s) * is_open
         self.stock_left += (rows(ledger.ordered) - rows(ledger.paid)).sum(axis=1) * is_open
         planned = max(1, int(self.sale.stock.sum()))
         moments = {
-            "visitors": rows(ledger.exogenous_visitors) + rows(ledger.attracted_visitors),
+            "visitors": visitors(amounts),
             "servers_online": rows(ledger.servers),
             "utilization": rows(ledger.utilization),
             "latency_p95_s": rows(ledger.latency_p95_s),
-            "paid": rows(ledger.paid).sum(axis=1),
+            "paid": amounts["paid"],
             "stock_left_share": self.stock_left / planned,
             "backlog": rows(ledger.backlog),
             "room": rows(ledger.room),
@@ -247,45 +252,11 @@ class _Books:
             totals[name] = self.products[name].sum(axis=1)
         totals["stock"] = float(self.sale.stock.sum()) + totals["ordered"]
         unloaded = self.sale.tables.servers.unloaded_latency_s
-        people = np.maximum(_over_ticks(self.answered), 1.0)
-        totals["latency_mean_s"] = _over_ticks(self.answered * self.latencies) / people
-        for name, share in (("latency_p50_s", 0.5), ("latency_p95_s", 0.95), ("latency_p99_s", 0.99)):
-            slowest = unloaded + mixture_quantile(self.waits, self.answered, share=share)
+        people = np.maximum(sum_over_ticks(self.answered), 1.0)
+        totals["latency_mean_s"] = sum_over_ticks(self.answered * self.latencies) / people
+        percentiles = {"latency_p50_s": 0.5, "latency_p95_s": 1.0 - SLOWEST_SHARE, "latency_p99_s": 0.99}
+        for name, share in percentiles.items():
+            slowest = unloaded + wait_percentile(self.waits, self.answered, share=share)
             totals[name] = np.minimum(self.sale.tables.servers.timeout_s, slowest)
-        totals["profit"] = (
-            totals["revenue"] - totals["goods_cost"] - totals["server_cost"] - totals["penalty"] + totals["salvage"]
-        )
+        totals["profit"] = profit(totals)
         return Rollout(policy, seeds, members, totals, self.products, self.profile, self.steps)
-
-
-def _over_ticks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum (sale,) of (tick, sale), tick by tick: numpy's own order depends on the number of sales."""
-    total: NDArray[np.float64] = functools.reduce(np.add, values)
-    return total
-
-
-class Waits(NamedTuple):
-    """Law of waits of each tick, (tick, sale): ``floor``, and with ``chance`` an exponential of mean ``tail`` more."""
-
-    chance: NDArray[np.float64]
-    floor: NDArray[np.float64]
-    tail: NDArray[np.float64]
-
-
-def mixture_quantile(waits: Waits, weights: NDArray[np.float64], *, share: float) -> NDArray[np.float64]:
-    """Quantile (sale,) of the mixture of ``waits`` with ``weights`` (tick, sale), by bisection.
-
-    Good to 1e-15 of the largest quantile in the mixture, and the same for a sale whatever others stand beside it.
-    """
-    total = np.maximum(_over_ticks(weights), 1.0)
-    low = np.zeros(weights.shape[1])
-    high = (waits.floor - np.log(1.0 - share) * waits.tail).max(axis=0) + 1e-12
-    scale = np.maximum(waits.tail, 1e-12)
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        more = middle - waits.floor
-        beyond = np.where(more < 0.0, 1.0, waits.chance * np.exp(-np.maximum(more, 0.0) / scale))
-        is_beyond = _over_ticks(weights * beyond) / total > 1.0 - share
-        low = np.where(is_beyond, middle, low)
-        high = np.where(is_beyond, high, middle)
-    return high

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flashsim.evaluation.kpis import KPIS, MONEY_TERMS
+from flashsim.envs.quantities import MONEY_TERMS
+from flashsim.evaluation.kpis import KPIS
 from flashsim.evaluation.resampling import Contest, Summary
 from flashsim.evaluation.stats import (
     Array,

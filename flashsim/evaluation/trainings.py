@@ -95,7 +95,7 @@ def trainings_table(
     return pd.DataFrame(rows)
 
 
-def told_over_trainings(table: pd.DataFrame) -> list[dict[str, str]]:
+def trainings_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     """A :func:`trainings_table` in words for a report."""
     return [
         {

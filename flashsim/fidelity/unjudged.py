@@ -53,7 +53,7 @@ def own_card(record: Mapping[str, Any], *, base: str) -> dict[str, Any]:
     }
 
 
-def updates_told(updates: Sequence[Mapping[str, Any]]) -> str:
+def updates_sentence(updates: Sequence[Mapping[str, Any]]) -> str:
     """A World's ``updates`` in a sentence: what was sold, against what the World expected before each of them."""
     spans = [span for update in updates for span in update["spans"].values()]
     sales = [row for update in updates for row in update.get("levels", [])]

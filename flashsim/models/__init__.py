@@ -1,1 +1,1 @@
-"""Learned models of demand, and how they are judged."""
+"""Learned models of demand, price response, traffic and customers, and the scores that judge them."""

@@ -1,10 +1,10 @@
-"""Searches that play sales: of depths held, of the operations of a rule, of two teams that do not talk.
+"""Searches that play sales: of constant depths, of the operations of a rule, and of two teams that work separately.
 
-    search     depths and operations searched by simulation on the training members, as learners train on them
+    search     depths and operations, searched by simulation on the training members, on which learners train too
     teams      pricing first, capacity second
     field      every baseline by name
 
-Every public name is importable from here.
+Every public name can be imported from here.
 """
 
 from flashsim.planning.field import BASELINES, DEFAULT_FIELD, Baseline, Field, check_field

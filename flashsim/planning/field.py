@@ -1,6 +1,6 @@
-"""The field: every baseline by name, made for one sale, with what the searches found.
+"""The field: every baseline by name, made for one sale, with the results of the searches.
 
-A baseline is one record of :data:`BASELINES`. Learners that play as baselines (``agents.bandits``) hand in records of
+A baseline is one record of :data:`BASELINES`. Learners that play as baselines (``agents.bandits``) pass records of
 their own.
 """
 
@@ -17,8 +17,8 @@ from flashsim.policies.bundle import Policy
 from flashsim.rules.fluid import FluidProgram, fluid_lp, fluid_programs, visit_cost
 from flashsim.rules.programs import ProductPrograms, fitted_programs, priced_by_programs
 from flashsim.rules.rules import (
+    DEFAULT_OPERATIONS,
     HUMAN_TEAM,
-    USUAL,
     Operations,
     Rule,
     RulePolicy,
@@ -31,24 +31,24 @@ from flashsim.rules.rules import (
 )
 from flashsim.scenarios.compiled import CompiledSale
 
-BLIND_SEARCH_TICKS = 1_000_000  # of the price team for the depths it would hold
+BLIND_SEARCH_TICKS = 1_000_000  # that the price team spends on its constant depths
 SERVER_RULES = tuple(Operations(target, scaler="scheduled") for target in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0))
-"""Utilizations for which a schedule may plan; one that never looks back needs more to spare."""
+"""Utilizations for which a schedule may plan. A schedule that never looks back needs more spare servers."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What learners are compared with."""
+    """A policy that learners are compared with."""
 
     description: str
     """One line for reports."""
     make: Callable[["Field"], Policy]
-    is_usual: bool = True
-    """Whether every comparison holds it; the others are made on request."""
+    is_default: bool = True
+    """Whether every comparison contains it; the others are made on request."""
 
 
 class Field:
-    """Makes baselines for one sale; what several of them need is computed once."""
+    """Makes baselines for one sale; results that several of them need are computed once."""
 
     def __init__(
         self,
@@ -59,20 +59,21 @@ class Field:
         known: Mapping[str, Baseline] | None = None,
         progress: Callable[[int], object] = lambda _ticks: None,
     ) -> None:
-        """``ticks``: simulated ticks spent on the search for the best fixed policy, at least; ``known``: baselines by
-        name, None: :data:`BASELINES`."""
+        """``ticks``: least number of simulated ticks for the search of the best fixed policy. ``known``: baselines by
+        name; None: :data:`BASELINES`."""
         self.sale, self.ticks, self.seed, self.progress = sale, ticks, seed, progress
         self.known = BASELINES if known is None else known
         self.facts: dict[str, Any] = {}
-        """Name -> what the search found, or what needs none, for the record."""
+        """Name -> what the search found, for the record."""
 
     def make(self, names: Sequence[str]) -> list[Policy]:
-        """The baselines called ``names``, in that order; InputError for a name that there is not."""
+        """Make the baselines called ``names``, in that order. InputError for an unknown name."""
         check_field(names, self.known)
         return [self.known[name].make(self) for name in names]
 
-    def suited(self, name: str, rule: Rule, operations: Sequence[Operations] | None = None) -> RulePolicy:
-        """``rule`` with those of ``operations`` that suit it best (None: of all), noted under ``name``."""
+    def with_best_operations(self, name: str, rule: Rule, operations: Sequence[Operations] | None = None) -> RulePolicy:
+        """``rule`` with the operations that suit it best, among ``operations`` (None: all); the record notes them under
+        ``name``."""
         found = best_operations(self.sale, rule, seed=self.seed, operations=operations, progress=self.progress)
         self.facts[name] = {"operations": asdict(found)}
         return rule(self.sale, found)
@@ -80,16 +81,16 @@ class Field:
     @cached_property
     def run_out_price(self) -> RulePolicy:
         """The run-out price with the operations that suit it best."""
-        return self.suited("run-out price", run_out_price)
+        return self.with_best_operations("run-out price", run_out_price)
 
     @cached_property
     def fixed_search(self) -> FixedSearch:
-        """Depths held, with their operations, that earn most."""
+        """The constant depths, with their operations, that earn most."""
         return search_fixed(self.sale, ticks=self.ticks, seed=self.seed, progress=self.progress)
 
 
 def check_field(names: Sequence[str], known: Mapping[str, Baseline]) -> None:
-    """InputError unless every name is that of a ``known`` baseline, once, and best fixed is among them."""
+    """InputError unless every name is a ``known`` baseline, comes once, and best fixed is among them."""
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)[0]
@@ -104,14 +105,14 @@ def _best_fixed(field: Field) -> Policy:
 
 
 def _scheduled_scaler(field: Field) -> Policy:
-    """The best fixed prices, pushes and opening with a schedule of servers."""
+    """The prices, pushes and opening of best fixed, with a schedule of servers."""
     price_index, best = field.fixed_search.price_index, field.fixed_search.operations
 
     def rule(sale: CompiledSale, how: Operations) -> RulePolicy:
         operations = replace(best, target=how.target, scaler=how.scaler)
         return fixed(sale, price_index, operations=operations, name="scheduled scaler")
 
-    return field.suited("scheduled scaler", rule, SERVER_RULES)
+    return field.with_best_operations("scheduled scaler", rule, SERVER_RULES)
 
 
 def _human_team(field: Field) -> Policy:
@@ -121,16 +122,16 @@ def _human_team(field: Field) -> Policy:
 
 
 def _fluid_lp(field: Field) -> Policy:
-    programs = fluid_programs(field.sale, visit_cost=visit_cost(field.sale, USUAL))
-    return field.suited("fluid LP", _fluid_rule(programs))
+    programs = fluid_programs(field.sale, visit_cost=visit_cost(field.sale, DEFAULT_OPERATIONS))
+    return field.with_best_operations("fluid LP", _fluid_rule(programs))
 
 
 def _fitted_dp(field: Field) -> Policy:
-    return field.suited("fitted DP", _programs_rule(fitted_programs(field.sale)))
+    return field.with_best_operations("fitted DP", _programs_rule(fitted_programs(field.sale)))
 
 
 def _two_teams(field: Field) -> Policy:
-    """The price team may hold depths, climb the ladder, or use any rule that knows no servers."""
+    """The price team may use constant depths, the ladder, or any rule that ignores servers."""
     sale = field.sale
     held = search_fixed(
         without_capacity(sale),
@@ -166,10 +167,11 @@ BASELINES: dict[str, Baseline] = {
     "scheduled scaler": Baseline(
         "the prices of best fixed; servers planned ahead from the forecast, not from what comes",
         _scheduled_scaler,
-        is_usual=False,
+        is_default=False,
     ),
     "ladder 15/30/45": Baseline(
-        "15, 30, 45 % off in the three thirds of the sale", lambda field: field.suited("ladder 15/30/45", ladder)
+        "15, 30, 45 % off in the three thirds of the sale",
+        lambda field: field.with_best_operations("ladder 15/30/45", ladder),
     ),
     HUMAN_TEAM: Baseline(
         "the ladder; a step of servers up above 70 % utilization, down below 30 %; nothing searched", _human_team
@@ -187,9 +189,9 @@ BASELINES: dict[str, Baseline] = {
     "two teams": Baseline(
         "prices optimised as if capacity were no matter, then servers optimised given those prices", _two_teams
     ),
-    "list price": Baseline("no discount", lambda field: field.suited("list price", list_price)),
+    "list price": Baseline("no discount", lambda field: field.with_best_operations("list price", list_price)),
 }
 """Every baseline that needs no learning, by name."""
 
-DEFAULT_FIELD = tuple(name for name, baseline in BASELINES.items() if baseline.is_usual)
+DEFAULT_FIELD = tuple(name for name, baseline in BASELINES.items() if baseline.is_default)
 """Baselines of every comparison."""

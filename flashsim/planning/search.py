@@ -1,4 +1,4 @@
-"""Searching baselines on the training members, as learners train on them: depths held, and operations."""
+"""Searches of baselines on the training members, on which learners train too: constant depths, and operations."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,19 @@ from flashsim.rules.rules import Operations, Rule, RulePolicy, fixed, operations
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.streams import TRAINING_DOMAIN
 
-SEARCH_SEED = 2**62  # first of the sales on which rules are searched for comparisons: no learner trains on them
+SEARCH_SEED = 2**62  # first seed of the sales on which rules are searched for comparisons: no learner trains on them
 FINAL_SALES = 4_096
-_HEATS = (128, 32, 8)  # on a 128th of the sales, then on a 32nd, then on an eighth
-_LEFT = 8  # a heat leaves one candidate in eight, and no fewer than eight
+_HALVINGS = (128, 32, 8)  # first on a 128th of the sales, then on a 32nd, then on an eighth
+_SURVIVORS = 8  # a round keeps one candidate in eight, and at least eight
 
 
 def _silent(_ticks: int) -> None:
-    """Tell nobody."""
+    """Report no progress."""
 
 
 class Trials:
-    """Mean profit of policies that close no sale early, on common sales of training members; counts simulated ticks."""
+    """Mean profit of policies that close no sale early, on common sales of training members; also counts simulated
+    ticks."""
 
     def __init__(self, sale: CompiledSale, *, seed: int, progress: Callable[[int], object] = _silent) -> None:
         self.sale, self.seed, self.progress = sale.with_members(sale.training_members), seed, progress
@@ -46,13 +47,13 @@ class Trials:
 
 @dataclass(frozen=True)
 class FixedSearch:
-    """What the search for the best fixed policy found."""
+    """Result of the search for the best fixed policy."""
 
     price_index: tuple[int, ...]
     """Price index of each product."""
     operations: Operations
     ticks: int
-    """Simulated ticks spent."""
+    """Simulated ticks used."""
 
 
 def search_fixed(
@@ -64,13 +65,13 @@ def search_fixed(
     operations: Sequence[Operations] | None = None,
     progress: Callable[[int], object] = _silent,
 ) -> FixedSearch:
-    """Best fixed depth per product with its operations on the training members, by coordinate search on common sales.
+    """Search the best fixed depth per product, with its operations, on the training members, by coordinate search.
 
-    It starts at the best uniform depth: list price with its own :func:`best_operations`, found on eight times the
-    ``sales``, and each deeper one with the best of those of its neighbour and what differs from them in one thing. Then
-    one product, or one of the operations, is changed at a time, for the better only, until ``ticks`` simulated ticks
-    are spent. When a whole round changes nothing, the search goes on with twice the sales. All candidates of a round
-    meet the same sales.
+    The search starts at the best uniform depth. List price gets its own :func:`best_operations`, found on eight times
+    the ``sales``. Each deeper uniform depth gets the best among the operations of its neighbor and those that differ
+    from them in one aspect. Then the search changes one product, or one aspect of the operations, at a time, only for
+    the better, until it has used ``ticks`` simulated ticks. When a whole round changes nothing, it continues with twice
+    the sales. All candidates of a round meet the same sales.
     """
     trials, known = Trials(sale, seed=seed, progress=progress), {}
     offers = list(operations_of(sale) if operations is None else operations)
@@ -86,11 +87,11 @@ def search_fixed(
         return [other for other in offers if _differ(how, other) <= 1]
 
     level = (0,) * sale.products
-    suited = [(level, _best(trials, lambda sale, how: fixed(sale, level, operations=how), offers, sales=8 * sales))]
+    uniform = [(level, _best(trials, lambda sale, how: fixed(sale, level, operations=how), offers, sales=8 * sales))]
     for depth in range(1, sale.price_levels):
         level = (depth,) * sale.products
-        suited.append(best([(level, how) for how in near(suited[-1][1])]))
-    found = best(suited)
+        uniform.append(best([(level, how) for how in near(uniform[-1][1])]))
+    found = best(uniform)
     while trials.ticks < ticks:
         before = found
         for product in range(sale.products):
@@ -106,12 +107,12 @@ def search_fixed(
 
 
 def _differ(one: Operations, other: Operations) -> int:
-    """In how many things; a scaler and its target are one."""
-    return sum(a != b for a, b in zip(_things(one), _things(other), strict=True))
+    """Number of aspects in which two operations differ; a scaler and its target are one aspect."""
+    return sum(a != b for a, b in zip(_aspects(one), _aspects(other), strict=True))
 
 
-def _things(how: Operations) -> tuple[object, ...]:
-    return (how.scaler, how.target), how.pushes, how.opening_ticks, how.doors, how.lots, how.early_waves
+def _aspects(how: Operations) -> tuple[object, ...]:
+    return (how.scaler, how.target), how.pushes, how.opening_ticks, how.cap_index, how.lots, how.early_waves
 
 
 def best_fixed(sale: CompiledSale, found: FixedSearch) -> RulePolicy:
@@ -128,25 +129,28 @@ def best_operations(
     operations: Sequence[Operations] | None = None,
     progress: Callable[[int], object] = _silent,
 ) -> Operations:
-    """Operations with which ``rule`` earns most on the training members: heats on some of the sales, then a final.
+    """Search the operations with which ``rule`` earns most on the training members: rounds on some of the sales, then a
+    final.
 
-    All candidates of a round meet the same sales; the final is long, for where single sales collapse, a thousand of
-    them tell good operations from the best by chance. Source: successive halving, Jamieson & Talwalkar (2016),
-    arXiv:1502.07943.
+    All candidates of a round meet the same sales. The final is long: single sales may collapse, and a thousand sales
+    would separate good operations from the best only by chance. Source: successive halving, Jamieson & Talwalkar
+    (2016), arXiv:1502.07943.
     """
     offers = operations_of(sale) if operations is None else operations
     return _best(Trials(sale, seed=seed, progress=progress), rule, offers, sales=sales)
 
 
 def _best(trials: Trials, rule: Rule, operations: Sequence[Operations], *, sales: int) -> Operations:
-    left = list(operations)
-    for heat in _HEATS:
-        if len(left) > _LEFT:
-            left = _ordered(trials, rule, left, sales=max(1, sales // heat))[: max(_LEFT, len(left) // _LEFT)]
-    return _ordered(trials, rule, left, sales=sales)[0]
+    remaining = list(operations)
+    for part in _HALVINGS:
+        if len(remaining) > _SURVIVORS:
+            remaining = _ordered(trials, rule, remaining, sales=max(1, sales // part))[
+                : max(_SURVIVORS, len(remaining) // _SURVIVORS)
+            ]
+    return _ordered(trials, rule, remaining, sales=sales)[0]
 
 
 def _ordered(trials: Trials, rule: Rule, operations: Sequence[Operations], *, sales: int) -> list[Operations]:
-    """``operations``, the best first; of equals the first of them."""
+    """Sort ``operations``, best first; equal ones keep their order."""
     profits = {how: trials.profit(rule(trials.sale, how), sales=sales) for how in operations}
     return sorted(operations, key=lambda how: -profits[how])

@@ -1,13 +1,13 @@
-"""Two teams: pricing is optimised first as if capacity were no matter, capacity second given those prices.
+"""Two teams: pricing is optimized first as if capacity did not matter, then capacity is optimized given those prices.
 
-So do most companies. The price team plays the training members with servers that never fail and cost nothing, and takes
-the pricing rule (with pushes, lots and early waves) that earns most there: depths held, the ladder, the run-out price,
-the fluid LP or fitted programs. The operations team then takes that rule as given and looks for the scaler, utilization
-and doors that suit it best on the sale as it is. Nobody waits at list price for servers to boot: that would need the
-two to talk.
+Most companies work like this. The price team plays the training members with servers that never fail and cost nothing.
+It takes the pricing rule (with pushes, lots and early waves) that earns most there: constant depths, the ladder, the
+run-out price, the fluid LP or fitted programs. The operations team then takes that rule as given and searches the
+scaler, utilization and admission cap that suit it best on the real sale. Nobody waits at list price for servers to
+boot: the two teams would have to talk for that.
 
-In a reference sale both teams are exact: the price team solves the sale without capacity, the operations team the
-dynamic program over servers given those prices.
+In a reference sale both teams are exact: the price team solves the sale without capacity, the operations team solves
+the dynamic program over servers given those prices.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,10 +27,10 @@ _AMPLE = 1e9
 
 @dataclass(frozen=True)
 class TeamsFound:
-    """What the two teams settled on."""
+    """The choices of the two teams."""
 
     rule: str
-    """The pricing rule that earned most where capacity is no matter."""
+    """The pricing rule that earned most where capacity does not matter."""
     operations: Operations
 
 
@@ -51,14 +51,15 @@ def search_teams(
     sales: int = FINAL_SALES,
     progress: Callable[[int], object] = lambda _ticks: None,
 ) -> TeamsFound:
-    """The rule of ``rules`` that the price team takes, and the operations that the other team gives it."""
+    """Search the rule of ``rules`` that the price team takes, and the operations that the other team chooses for it."""
     blind = without_capacity(sale)
     trials = Trials(blind, seed=seed, progress=progress)
     offers = [(name, how) for name in rules for how in calls_of(sale)]
     rule, wanted = max(offers, key=lambda offer: trials.profit(rules[offer[0]](trials.sale, offer[1]), sales=sales))
     given = list(
         dict.fromkeys(
-            replace(wanted, target=how.target, scaler=how.scaler, doors=how.doors) for how in operations_of(sale)
+            replace(wanted, target=how.target, scaler=how.scaler, cap_index=how.cap_index)
+            for how in operations_of(sale)
         )
     )
     found = best_operations(sale, rules[rule], seed=seed, sales=sales, operations=given, progress=progress)
@@ -72,6 +73,6 @@ def two_teams(sale: CompiledSale, rules: Mapping[str, Rule], found: TeamsFound) 
 
 
 def two_teams_exactly(sale: CompiledSale) -> TablePolicy:
-    """Both teams on a reference sale."""
+    """The policy of both teams on a reference sale."""
     reference = reference_of(sale)
     return TablePolicy(NAME, sale, siloed(reference) if isinstance(reference, JointSale) else solve(reference).policy)

@@ -23,10 +23,21 @@ from numpy.typing import NDArray
 from safetensors.numpy import save as save_tensors
 
 from flashsim.errors import InputError
-from flashsim.files import json_text, read_json, read_tensors, replace_folder, sha256, write_bytes, write_json
+from flashsim.files import (
+    check_format,
+    json_text,
+    read_json,
+    read_tensors,
+    replace_folder,
+    sha256,
+    write_bytes,
+    write_json,
+)
 from flashsim.policies.guardrails import Rails
 
 FORMAT_VERSION: Final = 4
+FORMAT_CHANGES: Final = "4 calls the choices of each head choices, and prices of products product_…_price"
+"""What an older bundle says otherwise."""
 WEIGHTS_FILE: Final = "policy.safetensors"
 CARD_FILE: Final = "card.json"
 BESIDE_FILE: Final = "beside.json"  # checksums of the files that go along
@@ -268,9 +279,9 @@ def load_policy(folder: Path | str) -> NetworkPolicy:
 
 def _read_card(path: Path) -> dict[str, Any]:
     card = read_json(path)
-    if isinstance(card, dict) and card.get("format_version", FORMAT_VERSION) != FORMAT_VERSION:
-        seen = card["format_version"]  # before its keys, which may be others
-        raise InputError(f"{path} has format version {seen!r}, this flashsim reads {FORMAT_VERSION}; export it again")
+    if isinstance(card, dict) and "format_version" in card:  # before its keys, which may be others
+        again = "train the policy again: python -m experiments.train"
+        check_format(path, card["format_version"], known=FORMAT_VERSION, changes=FORMAT_CHANGES, make_anew=again)
     if not isinstance(card, dict) or set(card) != _CARD_KEYS:
         odd = sorted(_CARD_KEYS ^ set(card))[:1] if isinstance(card, dict) else [type(card).__name__]
         raise InputError(f"{path} is not the card of a policy bundle (see {odd[0]!r}); export the policy again")
@@ -285,11 +296,11 @@ def _check_beside(folder: Path) -> None:
     path = folder / BESIDE_FILE
     if not path.exists():
         return
-    told = read_json(path)
-    is_whole = isinstance(told, dict) and set(told) == {"files", "seal"} and isinstance(told["files"], dict)
-    if not is_whole or _seal(told["files"]) != told["seal"] or path.read_bytes() != json_text(told).encode():
+    record = read_json(path)
+    is_whole = isinstance(record, dict) and set(record) == {"files", "seal"} and isinstance(record["files"], dict)
+    if not is_whole or _seal(record["files"]) != record["seal"] or path.read_bytes() != json_text(record).encode():
         raise InputError(f"{path} was changed after it was written; restore it, remove it or export again")
-    for name, digest in told["files"].items():
+    for name, digest in record["files"].items():
         other = folder / Path(name).name
         if other.exists() and sha256(other) != digest:
             raise InputError(f"{other} was changed after it was written; restore it, remove it or export again")

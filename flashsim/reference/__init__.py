@@ -1,12 +1,12 @@
-"""Sales with an exact solution, run through the same engine and env as every other.
+"""Sales with an exact solution. They run through the same engine and env as every other sale.
 
     sales        menu sales and joint sales, compiled
     solution     their optimum and the exact value of any policy, by backward induction
-    planned      what simpler plans earn (announced prices, markdowns, two teams), and the fluid bound
+    paths        what simpler plans earn (announced prices, markdowns, two teams), and the fluid bound
     continuous   closed forms of the same problem in continuous time
     named        the reference sales by name, and sales from a file
 
-Every public name is importable from here.
+Every public name can be imported from here.
 """
 
 from flashsim.reference.continuous import best_fixed_price, fluid_bound, optimal_price, optimal_value

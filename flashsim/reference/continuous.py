@@ -3,8 +3,8 @@
     J*(n, t) = ln Σ_{i=0..n} μ^i / i!              p*(n, t) = 1 + J*(n, t) - J*(n-1, t)
     fluid bound = p°·min(n, a·t·e^(-p°)),          p° = max(1, ln(a·t/n))
 
-A menu sale tends to this optimum as its periods shrink and its menu grows. Source: Gallego & van Ryzin (1994),
-Management Science 40(8), section 2.3.
+A menu sale tends to this optimum as its periods become shorter and its menu of prices longer. Source: Gallego & van
+Ryzin (1994), Management Science 40(8), section 2.3.
 """
 
 from typing import NamedTuple
@@ -16,15 +16,15 @@ from flashsim.errors import InputError
 
 
 class FixedPrice(NamedTuple):
-    """The best price to hold for the whole sale."""
+    """The best single price for the whole sale."""
 
     value: float
-    """What it earns, expected."""
+    """Expected revenue at this price."""
     price: float
 
 
 def optimal_value(stock: int, *, horizon: float, scale: float) -> float:
-    """J*: the most that can be earned, expected; ``scale`` is a."""
+    """J*: the largest expected revenue; ``scale`` is a."""
     _check(stock, horizon, scale)
     units = np.arange(stock + 1)
     mean = scale * horizon / np.e
@@ -32,7 +32,7 @@ def optimal_value(stock: int, *, horizon: float, scale: float) -> float:
 
 
 def optimal_price(stock: int, *, horizon: float, scale: float) -> float:
-    """p*: the optimal price with ``stock`` units, at least 1, and ``horizon`` to go."""
+    """p*: the optimal price with ``stock`` units (at least 1) and the time ``horizon`` before the end."""
     if stock < 1:
         raise InputError(f"stock must be at least 1 for there to be a price, got {stock!r}")
     fewer = optimal_value(stock - 1, horizon=horizon, scale=scale)
@@ -40,7 +40,7 @@ def optimal_price(stock: int, *, horizon: float, scale: float) -> float:
 
 
 def fluid_bound(stock: int, *, horizon: float, scale: float) -> float:
-    """What would be earned if demand were its mean: no policy earns more."""
+    """Revenue if demand were equal to its mean: no policy earns more."""
     _check(stock, horizon, scale)
     if stock == 0:
         return 0.0
@@ -49,7 +49,7 @@ def fluid_bound(stock: int, *, horizon: float, scale: float) -> float:
 
 
 def best_fixed_price(stock: int, *, horizon: float, scale: float) -> FixedPrice:
-    """The price that earns most when held: max over p of p·E[min(Poisson(a·t·e^(-p)), n)], to about 1e-7."""
+    """The best single price: max over p of p·E[min(Poisson(a·t·e^(-p)), n)], to about 1e-7."""
     _check(stock, horizon, scale)
     units = np.arange(stock)
 

@@ -1,4 +1,4 @@
-"""Reference sales by name, and sales that somebody brings in a file."""
+"""Reference sales by name, and sales that a user brings in a file."""
 
 import difflib
 import inspect
@@ -13,7 +13,7 @@ from flashsim.reference.sales import JointSale, MenuSale, ReferenceSale, joint_s
 
 
 def g0() -> MenuSale:
-    """Two periods, one unit, two prices: the sale that can be solved by hand."""
+    """Two periods, one unit, two prices: a sale that can be solved by hand."""
     return menu_sale(rates=[[0.5, 1.0]] * 2, prices=[10.0, 8.0], stock=1, name="g0")
 
 
@@ -24,7 +24,7 @@ def g1() -> MenuSale:
 
 
 def g3() -> MenuSale:
-    """30 periods, 75 units, list price 50: fewer people come with every period, and mind the price more."""
+    """30 periods, 75 units, list price 50: in each period fewer people come, and they react more to the price."""
     period, depths = np.arange(30.0)[:, None], np.array([0.0, 0.15, 0.30, 0.45, 0.60])
     slope = 0.5 + 4.5 * period / 29.0
     rates = 3.0 * np.exp(-period / 20.0) * np.exp(slope * depths)
@@ -32,8 +32,8 @@ def g3() -> MenuSale:
 
 
 def j1(lag: int = 0) -> JointSale:
-    """Eight periods with a rush in the middle, 40 units, three prices, up to four servers that come ``lag`` periods
-    after they are ordered."""
+    """Eight periods with a rush in the middle, 40 units, three prices, and up to four servers that start ``lag``
+    periods after the order."""
     depths = np.array([0.0, 0.2, 0.4])
     base = np.array([1.0, 1.0, 4.0, 6.0, 3.0, 1.0, 1.0, 1.0])
     return joint_sale(
@@ -63,10 +63,10 @@ REFERENCE_SALES: dict[str, Callable[[], ReferenceSale]] = {
 
 
 def table_file(path: Path | str) -> ReferenceSale:
-    """The sale in a JSON file whose keys are the arguments of :func:`joint_sale` or, without servers, of
-    :func:`menu_sale`; its name is that of the file.
+    """Read the sale in a JSON file. Its keys are the arguments of :func:`joint_sale` or, without servers, of
+    :func:`menu_sale`; the file gives the name.
 
-    InputError on a file that is no such object, naming an unknown key with the nearest right one, a missing key, or a
+    InputError on a file without such an object. It names an unknown key with the nearest known one, a missing key, or a
     value out of range.
     """
     path = Path(path)
@@ -93,6 +93,6 @@ def table_file(path: Path | str) -> ReferenceSale:
 
 
 def _keys(make: Callable[..., ReferenceSale]) -> dict[str, bool]:
-    """The keys of a file for ``make``, and whether each is needed."""
+    """The keys of a file for ``make``, and whether each is required."""
     parameters = inspect.signature(make).parameters.values()
     return {p.name: p.default is inspect.Parameter.empty for p in parameters if p.name != "name"}

@@ -1,23 +1,25 @@
 """What simpler ways of planning earn on a reference sale, and a bound: functions of the sale alone.
 
-    price path    price indices k_0 … k_{T-1} announced beforehand, whatever sells
-    markdown      the optimum when a price, once lowered, may not be raised again
-    siloed        prices optimised as if capacity were no matter, then servers optimised given those prices
-    fluid         demand is its mean: a linear program, and a bound
+    price path    price indices k_0 … k_{T-1}, announced before the sale, whatever sells
+    markdown      the optimum when a lowered price may never rise again
+    siloed        prices optimized as if capacity did not matter, then servers optimized given those prices
+    fluid         demand equals its mean: a linear program, and a bound
 
-**The fluid bound.** Let z_tkc be the probability that a policy, in tick t, shows price k while level c is in force, and
+**The fluid bound.** Let z_tkc be the probability that a policy shows price k in tick t while level c is in force, and
 s_tkc the expected units sold then. Each unit is sold once: Σ s <= stock. Given t, k and c demand D is Poisson(rate_tk)
-whatever has happened before, and neither more than D nor more than the capacity is sold: s_tkc <= E[min(D_tk,
-capacity_c)]·z_tkc (menu sales: rate_tk·z_tk). In the first ``lag`` ticks the level is ``start_servers``. The reward is
-Σ prices_k·s - cost_c·z - penalties + salvage·(stock - Σ s) with penalties >= 0. So no policy earns more than
+whatever has happened before, and sales exceed neither D nor the capacity: s_tkc <= E[min(D_tk, capacity_c)]·z_tkc (menu
+sales: rate_tk·z_tk). In the first ``lag`` ticks the level is ``start_servers``. The reward is Σ prices_k·s - cost_c·z -
+penalties + salvage·(stock - Σ s) with penalties >= 0. So no policy earns more than
 
     max  Σ (prices_k - salvage)·s_tkc - cost_c·z_tkc + salvage·stock
     s.t. Σ s <= stock,   0 <= s_tkc <= E[min(D_tk, capacity_c)]·z_tkc,   Σ_kc z_tkc = 1 for each t,   z >= 0.
 
-It leaves out penalties and that levels change by at most ``step``; for menu sales it is the textbook's fluid bound.
+The bound ignores penalties and the limit ``step`` on changes of the level. For menu sales it is the textbook's fluid
+bound.
 
 Source: Gallego & van Ryzin (1994), Management Science 40(8), theorem 1; Puterman (1994), Markov Decision Processes,
-section 4.5, for the inductions. The best price path is what a local search finds: a lower bound on the best there is.
+section 4.5, for the inductions. The best price path comes from a local search, so its value is a lower bound on that of
+the best path.
 """
 
 from dataclasses import dataclass
@@ -33,6 +35,7 @@ from flashsim.reference.solution import (
     as_model,
     evaluate_exactly,
     induct,
+    poisson_chances,
     price_worth,
     solve,
 )
@@ -40,7 +43,7 @@ from flashsim.reference.solution import (
 
 @dataclass(frozen=True, eq=False)
 class PricePath:
-    """A price for each tick, whatever sells."""
+    """A price for each tick, independent of what sells."""
 
     value: float
     """Expected reward, exactly."""
@@ -48,7 +51,8 @@ class PricePath:
 
 
 def fluid_value(sale: ReferenceSale) -> float:
-    """The most that any policy can earn if demand were its mean: at least the optimum (proof in the module)."""
+    """The most that any policy could earn if demand were its mean: at least the optimum (the module's docstring has the
+    proof)."""
     if isinstance(sale, JointSale):
         levels = np.arange(sale.max_servers + 1)
         most = _expected_sales(sale.rates, sale.capacities)
@@ -90,11 +94,11 @@ def _expected_sales(rates: NDArray[np.float64], capacities: NDArray[np.int64]) -
 
 
 def best_markdown(sale: MenuSale) -> float:
-    """The optimum when prices may only fall: by induction over stock and the lowest price shown so far."""
+    """The optimum when prices may only fall: induction over the stock and the lowest price shown so far."""
     order = np.argsort(-sale.prices, kind="stable")
     model = as_model(sale)
-    left = np.arange(model.stock + 1, dtype=np.float64)
-    values = np.tile((model.salvage * left)[:, None], (1, order.size))  # stock, place in the order of the last price
+    units = np.arange(model.stock + 1, dtype=np.float64)
+    values = np.tile((model.salvage * units)[:, None], (1, order.size))  # stock, place in the order of the last price
     for tick in range(model.ticks - 1, -1, -1):
         worth = np.stack(
             [price_worth(model, tick, int(k), values[:, place, None])[0, :, 0] for place, k in enumerate(order)], axis=1
@@ -104,7 +108,8 @@ def best_markdown(sale: MenuSale) -> float:
 
 
 def best_price_path(sale: MenuSale) -> PricePath:
-    """The best price path that a local search finds, tick by tick, from every held price and from falling ones."""
+    """The best price path of a local search, tick by tick, that starts from every constant price and from falling
+    prices."""
     model, price_levels = as_model(sale), sale.prices.size
     order = np.argsort(-sale.prices, kind="stable")
     ramp = order[np.minimum(np.arange(model.ticks) * price_levels // model.ticks, price_levels - 1)]
@@ -116,7 +121,7 @@ def best_price_path(sale: MenuSale) -> PricePath:
 
 
 def _climb(model: SaleModel, start: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Change one tick at a time for the better, given all others, until nothing is better."""
+    """Improve one tick at a time, given all others, until no change is better."""
     path = start.copy()
     while True:
         before = path.copy()
@@ -133,17 +138,17 @@ def _climb(model: SaleModel, start: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _next_stock(chance: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
-    """Chances (stock) after a tick in which Poisson(rate) ask."""
+    """Probabilities (stock) after a tick with Poisson(rate) requests."""
     size = chance.size
-    units = np.arange(size)
-    sold = np.exp(special.xlogy(units, rate) - special.gammaln(units + 1.0) - rate)
+    sold = poisson_chances(np.arange(size), rate)
     after = np.flip(np.convolve(np.flip(chance), sold)[:size])
     after[0] += max(0.0, 1.0 - after.sum())
     return after
 
 
 def siloed(sale: JointSale) -> JointPolicy:
-    """What two teams do: prices by the optimum without capacity, then servers by the optimum given those prices."""
+    """The policy of two teams: prices are the optimum without capacity, then servers are the optimum given those
+    prices."""
     prices = solve(menu_sale(rates=sale.rates, prices=sale.prices, stock=sale.stock, salvage=sale.salvage)).policy
     model = as_model(sale)
     choices = 2 * model.step + 1

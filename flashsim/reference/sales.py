@@ -1,18 +1,18 @@
-"""Sales of one product at a menu of prices, with a table of Poisson rates by period and price; all visitors buy.
+"""Sales of one product at a menu of prices, with a table of Poisson rates by period and price; every visitor buys.
 
-A *menu sale* decides the price alone: the discrete-time problem of Gallego & van Ryzin (1994), Management Science
-40(8), with a finite price menu. A *joint sale* decides prices and servers. One period is one tick, T the number of rows
+A *menu sale* decides only the price: the discrete-time problem of Gallego & van Ryzin (1994), Management Science 40(8),
+with a finite menu of prices. A *joint sale* decides prices and servers. One period is one tick; T is the number of rows
 of ``rates``. In tick t
 
-1. the action names the price index k and, in a joint sale, the change Δ of servers, from -step to step;
+1. the action gives the price index k and, in a joint sale, the change Δ of servers, from -step to step;
 2. with lag L, the level for tick t+L becomes clip(level chosen last + Δ, 0, max_servers); levels before tick L are
    ``start_servers``;
-3. server_cost·c_t is paid, c_t being the level in force (booting servers are free), sold out or not;
+3. server_cost·c_t is paid, where c_t is the level in force (booting servers are free), sold out or not;
 4. D ~ Poisson(rates[t][k]) people come;
-5. sales = min(D, stock, ⌊mu·c_t⌋) at prices[k] (menu sales: no capacity); the rest leave for good;
-6. penalty·(min(D, stock) - sales) is paid for what was lost to capacity.
+5. sales = min(D, stock, ⌊mu·c_t⌋) at prices[k] (menu sales: no capacity); the other people leave for good;
+6. penalty·(min(D, stock) - sales) is paid for the units lost to capacity.
 
-There are always T ticks; what is left after the last is worth ``salvage`` a unit. Nothing is discounted.
+A sale always has T ticks. Each unit that remains after the last tick is worth ``salvage``. Nothing is discounted.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ Row = Sequence[float] | NDArray[np.float64]
 
 _AMPLE_SERVERS = 1
 _AMPLE_RATE = 1e9
-_HIGHEST_RATE = 1e8  # so that the ample rate stays ample
+_HIGHEST_RATE = 1e8  # keeps _AMPLE_RATE far above every rate
 _SHORTEST_LOOKAHEAD = 4  # ticks
 
 
@@ -53,7 +53,7 @@ class MenuSale:
     name: str = "menu_sale"
 
     def compile(self) -> CompiledSale:
-        """Compile the sale: visitors are buyers, come for the offer only, are all served, and pay at once."""
+        """Compile the sale: visitors are buyers, come only for the offer, are all served, and pay at once."""
         ample = ServerParams(
             service_rate=_AMPLE_RATE,
             start_servers=_AMPLE_SERVERS,
@@ -80,18 +80,18 @@ class JointSale:
     """Units that one server can sell in a tick; c servers sell at most ⌊mu·c⌋."""
     start_servers: int
     server_cost: float
-    """Of one server in force for one tick, currency."""
+    """Cost of one server in force for one tick; currency."""
     penalty: float
-    """Of one unit lost to capacity, currency."""
+    """Penalty for one unit lost to capacity; currency."""
     step: int
-    """Most servers that can be added or taken away by one order."""
+    """Largest number of servers that one order adds or removes."""
     lag: int
-    """Ticks from an order to its coming into force."""
+    """Ticks between an order and its effect."""
     salvage: float
     name: str = "joint_sale"
 
     def compile(self) -> CompiledSale:
-        """Compile the sale: as a menu sale, but no more people are served than the servers in force can."""
+        """Compile the sale like a menu sale, but the servers in force limit how many people are served."""
         pool = ServerParams(
             service_rate=self.mu,
             start_servers=self.start_servers,
@@ -165,21 +165,22 @@ def _compile(sale: ReferenceSale, servers: ServerParams, *, step: int, story: st
         heldout_members=(0,),
         server_changes=tuple(range(-step, step + 1)),
         admission_caps=(OPEN,),
-        lookahead=tuple(range(max(_SHORTEST_LOOKAHEAD, servers.lag + 1))),  # every level on its way is seen
+        lookahead=tuple(range(max(_SHORTEST_LOOKAHEAD, servers.lag + 1))),  # the operator sees every ordered level
         is_reference=True,
     )
 
 
 def menu_sale(*, rates: Table, prices: Row, stock: int, salvage: float = 0.0, name: str = "menu_sale") -> MenuSale:
-    """A sale of ``stock`` units over len(rates) periods at a menu of ``prices``; rates (period, price).
+    """Make a sale of ``stock`` units over len(rates) periods at a menu of ``prices``; rates (period, price).
 
-    Rates are expected buyers; they enter the simulator as 32-bit floats and are rounded here, so that solution and
-    simulation share them.
+    Rates are expected buyers. They enter the simulator as 32-bit floats; they are rounded here, so that solution and
+    simulation use the same rates.
+
     InputError on ragged, empty, negative or NaN tables.
     """
-    table, menu = _tables(rates, prices)
+    table, price_list = _tables(rates, prices)
     units = _whole("stock", stock, most=10_000_000)
-    return MenuSale(table, menu, units, _real("salvage", salvage, -1e9, 1e9), name)
+    return MenuSale(table, price_list, units, _real("salvage", salvage, -1e9, 1e9), name)
 
 
 def joint_sale(
@@ -197,17 +198,18 @@ def joint_sale(
     salvage: float = 0.0,
     name: str = "joint_sale",
 ) -> JointSale:
-    """A sale that decides servers, too; each argument is a field of :class:`JointSale`.
+    """Make a sale that also decides servers; each argument is a field of :class:`JointSale`.
 
-    A capacity mu·c that is no whole number is rounded down: that many units can be sold in a tick. Rates are rounded to
-    32-bit floats, as in a menu sale.
+    A capacity mu·c that is not a whole number is rounded down: that many units can be sold in a tick. Rates are rounded
+    to 32-bit floats, as in a menu sale.
+
     InputError on ragged, empty, negative or NaN tables and on numbers out of range.
     """
-    table, menu = _tables(rates, prices)
+    table, price_list = _tables(rates, prices)
     servers = _whole("max_servers", max_servers, most=1_000_000)
     return JointSale(
         rates=table,
-        prices=menu,
+        prices=price_list,
         stock=_whole("stock", stock, most=10_000_000),
         max_servers=servers,
         mu=_real("mu", mu, 1e-9, 1e9),
@@ -224,14 +226,14 @@ def joint_sale(
 def _tables(rates: Table, prices: Row) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Checked rates, rounded to 32 bits, and prices."""
     table = _numbers("rates", rates, axes=2, most=_HIGHEST_RATE)
-    menu = _numbers("prices", prices, axes=1, most=1e9)
-    if table.shape[1] != menu.shape[0]:
+    price_list = _numbers("prices", prices, axes=1, most=1e9)
+    if table.shape[1] != price_list.shape[0]:
         raise InputError(
-            f"rates: expected one column a price, {menu.shape[0]}, got {table.shape[1]}; complete the table"
+            f"rates: expected one column a price, {price_list.shape[0]}, got {table.shape[1]}; complete the table"
         )
-    if menu.max() <= 0.0:
-        raise InputError(f"prices: expected at least one above 0, got {menu.tolist()}")
-    return table.astype(np.float32).astype(np.float64), menu
+    if price_list.max() <= 0.0:
+        raise InputError(f"prices: expected at least one above 0, got {price_list.tolist()}")
+    return table.astype(np.float32).astype(np.float64), price_list
 
 
 def _numbers(name: str, values: object, *, axes: int, most: float) -> NDArray[np.float64]:

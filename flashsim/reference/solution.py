@@ -1,14 +1,14 @@
 """The optimum of a reference sale, and the exact value of any policy that is a function of its state.
 
 The state at the start of tick t is the stock n and, in a joint sale with lag L, the levels of servers for the ticks t,
-t+1, … t+L-1, the last being the level chosen last (with L = 0: that one alone). With m = min(n, ⌊mu·c_t⌋),
-S = min(D, m) and x' the levels after the order,
+t+1, … t+L-1. The last of them is the level chosen last (with L = 0 it is the only one). With m = min(n, ⌊mu·c_t⌋), S =
+min(D, m) and x' the levels after the order,
 
     V_T(n, x) = salvage·n
     V_t(n, x) = max over (k, Δ) of  E[prices_k·S - penalty·(min(D, n) - S) + V_{t+1}(n - S, x')] - server_cost·c_t
 
-A menu sale is the case of one free level without a capacity. Expectations are sums over D < m and the rest, in which m
-units are sold; terms below 1e-18 are left out.
+A menu sale is the case of one free level without a capacity. Expectations are sums over D < m plus the rest, in which m
+units are sold; terms below 1e-18 are ignored.
 
 Source: backward induction as in Puterman (1994), Markov Decision Processes, section 4.5.
 """
@@ -25,15 +25,15 @@ from scipy import special
 from flashsim.errors import InputError
 from flashsim.reference.sales import JointSale, MenuSale, ReferenceSale
 
-_MOST_STATES = 50_000_000  # of all ticks together; 400 MB a table
+_MOST_STATES = 50_000_000  # over all ticks; 400 MB a table
 _NEGLIGIBLE = 1e-18
 
 
 class JointPolicy(NamedTuple):
     """What to order in each state of a joint sale.
 
-    Axes: tick, stock, then one for each level of the state: in force at this tick, at the next, …, chosen last; with
-    lag 0 or 1 a single one, the level chosen last.
+    Axes: tick, stock, then one axis for each level of the state: in force at this tick, at the next, …, chosen last.
+    With lag 0 or 1 there is one such axis, the level chosen last.
     """
 
     price_index: NDArray[np.int64]  # price index
@@ -61,8 +61,8 @@ class JointSolution:
 
 
 Decide = Callable[[int, int, tuple[int, ...]], int | tuple[int, int]]
-"""A policy as a function of tick, stock and levels (of a menu sale: none), giving the price index or, in a joint sale,
-the price index and the change of servers."""
+"""A policy as a function of tick, stock and levels (none in a menu sale). It returns the price index or, in a joint
+sale, the price index and the change of servers."""
 
 
 @overload
@@ -70,7 +70,7 @@ def solve(sale: MenuSale) -> Solution: ...
 @overload
 def solve(sale: JointSale) -> JointSolution: ...
 def solve(sale: ReferenceSale) -> Solution | JointSolution:
-    """Optimum by backward induction, exact up to rounding; InputError where states are too many."""
+    """Compute the optimum by backward induction, exact up to rounding. InputError where there are too many states."""
     model = as_model(sale)
     policy = np.zeros((model.ticks, *model.states), np.int64)
 
@@ -130,7 +130,7 @@ def tabulate(sale: MenuSale, decide: Decide) -> NDArray[np.int64]: ...
 @overload
 def tabulate(sale: JointSale, decide: Decide) -> JointPolicy: ...
 def tabulate(sale: ReferenceSale, decide: Decide) -> NDArray[np.int64] | JointPolicy:
-    """The table of a policy that is given as a function; it is called once for every state, one by one."""
+    """Turn a policy that is a function into a table; the function is called once for every state, one by one."""
     model = as_model(sale)
     places = itertools.product(*(range(size) for size in (model.ticks, *model.states)))
     if isinstance(sale, MenuSale):
@@ -157,7 +157,7 @@ def hold(sale: MenuSale, price_index: int) -> NDArray[np.int64]: ...
 @overload
 def hold(sale: JointSale, price_index: int, *, servers: int) -> JointPolicy: ...
 def hold(sale: ReferenceSale, price_index: int, *, servers: int = 0) -> NDArray[np.int64] | JointPolicy:
-    """The policy that holds one price index and, in a joint sale, goes to a level of servers as fast as it can."""
+    """The policy that holds one price index and, in a joint sale, moves to a level of servers as fast as possible."""
     model = as_model(sale)
     if isinstance(sale, MenuSale):
         return np.full((model.ticks, model.stock + 1), price_index, np.int64)
@@ -167,7 +167,7 @@ def hold(sale: ReferenceSale, price_index: int, *, servers: int = 0) -> NDArray[
 
 
 class SaleModel(NamedTuple):
-    """What both kinds of sale are to the induction."""
+    """A menu sale or a joint sale, as the induction needs it."""
 
     rates: NDArray[np.float64]  # tick, price
     prices: NDArray[np.float64]  # price
@@ -195,12 +195,12 @@ class SaleModel(NamedTuple):
 
     @property
     def start(self) -> tuple[int, ...]:
-        """Tick and state in which a sale begins."""
+        """Tick and state at the start of a sale."""
         return (0, self.stock, *[self.start_level] * max(1, self.lag))
 
 
 def as_model(sale: ReferenceSale) -> SaleModel:
-    """What the induction needs of ``sale``; InputError where its states are too many."""
+    """Prepare ``sale`` for the induction. InputError where there are too many states."""
     if isinstance(sale, JointSale):
         levels = np.arange(sale.max_servers + 1)
         capacities, costs = np.minimum(sale.capacities, sale.stock), np.asarray(sale.server_cost * levels, np.float64)
@@ -219,10 +219,10 @@ def as_model(sale: ReferenceSale) -> SaleModel:
 
 
 def induct(model: SaleModel, choose: Callable[[int, NDArray[np.float64]], NDArray[np.int64]]) -> NDArray[np.float64]:
-    """Values (tick, state) when ``choose`` turns action values (action, state) of a tick into actions (state)."""
+    """Values (tick, state) if ``choose`` turns the action values (action, state) of a tick into actions (state)."""
     values = np.zeros((model.ticks + 1, *model.states))
-    left = np.arange(model.stock + 1).reshape(-1, *[1] * (len(model.states) - 1))
-    values[model.ticks] = model.salvage * left
+    units = np.arange(model.stock + 1).reshape(-1, *[1] * (len(model.states) - 1))
+    values[model.ticks] = model.salvage * units
     for tick in range(model.ticks - 1, -1, -1):
         worth = np.concatenate([price_worth(model, tick, k, values[tick + 1]) for k in range(model.prices.size)])
         chosen = choose(tick, worth)
@@ -231,10 +231,10 @@ def induct(model: SaleModel, choose: Callable[[int, NDArray[np.float64]], NDArra
 
 
 def price_worth(model: SaleModel, tick: int, k: int, after: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Expected reward-to-go (change, state) of price k; ``after`` (state) is that of the next tick."""
+    """Expected reward-to-go (change, state) of price k; ``after`` (state) holds the values of the next tick."""
     units = np.arange(model.stock + 1)
     rate = model.rates[tick, k]
-    chance = np.exp(special.xlogy(units, rate) - special.gammaln(units + 1.0) - rate)
+    chance = poisson_chances(units, rate)
     at_least = np.concatenate([[1.0], special.pdtrc(units[:-1], rate)])  # P(D >= n)
     mean = np.concatenate([[0.0], np.cumsum(chance * units)[:-1]]) + units * at_least  # E[min(D, m)]
     most = np.minimum(units[:, None], model.capacities)  # stock, level in force
@@ -242,14 +242,20 @@ def price_worth(model: SaleModel, tick: int, k: int, after: NDArray[np.float64])
     reward = model.prices[k] * mean[most] - model.penalty * lost - model.costs
     kept = _expected_after(model, chance, at_least, after)  # stock, level in force, levels after the order
     kept += reward.reshape(*reward.shape, *[1] * (kept.ndim - 2))
-    if model.lag == 0:  # the level in force is the one just chosen, whatever stood before
+    if model.lag == 0:  # the level in force is the one just chosen, whatever it was before
         chosen = np.einsum("ncc->nc", kept)
         kept = np.broadcast_to(chosen[:, None, :], kept.shape)
     return np.stack([_ordered(model, kept, change) for change in range(-model.step, model.step + 1)])
 
 
+def poisson_chances(units: NDArray[np.int64], rate: float) -> NDArray[np.float64]:
+    """P(D = units) for D ~ Poisson(rate); a rate of 0 is allowed."""
+    chances: NDArray[np.float64] = np.exp(special.xlogy(units, rate) - special.gammaln(units + 1.0) - rate)
+    return chances
+
+
 def _ordered(model: SaleModel, kept: NDArray[np.float64], change: int) -> NDArray[np.float64]:
-    """From ``kept`` (stock, levels …, level chosen now) what ``change`` leads to, (stock, levels …)."""
+    """Values (stock, levels …) that ``change`` leads to, from ``kept`` (stock, levels …, level chosen now)."""
     last = np.arange(model.levels)
     now = np.clip(last + change, 0, model.levels - 1)
     return kept[..., last, now]
@@ -260,7 +266,8 @@ def _expected_after(
 ) -> NDArray[np.float64]:
     """E[after(n - min(D, n, capacity))], (stock, level in force, *levels of ``after``).
 
-    One pass over D serves all capacities: the sum over D < capacity is a partial sum of that for the next larger one.
+    One pass over D serves all capacities: the sum over D < capacity is a partial sum of the sum for the next larger
+    one.
     """
     size = model.stock + 1
     out = np.empty((size, model.levels, *after.shape[1:]))

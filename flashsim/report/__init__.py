@@ -1,4 +1,4 @@
-"""From a comparison to a page that a person can decide from."""
+"""From a comparison to a page that lets a person decide."""
 
 from flashsim.report.page import ReportContext, write_report
 

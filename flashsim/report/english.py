@@ -1,4 +1,4 @@
-"""Every English word of a report. Another language is another pair of dicts with the same keys and braces."""
+"""Every English word of a report. Another language needs another set of dicts with the same keys and braces."""
 
 from flashsim.evaluation.verdict import VERDICT_TEXT
 
@@ -32,7 +32,7 @@ PASSAGES: dict[str, str] = VERDICT_TEXT | {
     "conduct servers": "It runs {first}, {middle} and {last} servers on average in these three parts.",
     "guardrail": "{label} of {policy} is {mean} (interval {low} to {high}) against a limit of {limit}: {status}.",
 }
-"""Sentences with numbers: each brace is filled from a cell of a table."""
+"""Sentences with numbers; a cell of a table fills each brace."""
 
 PAGE: dict[str, str] = {
     "language": "en",
@@ -201,7 +201,7 @@ PAGE: dict[str, str] = {
     "policies_caption": "Who took part",
     "note": "What it is",
 }
-"""Headings, labels and standing texts of the page."""
+"""Headings, labels and fixed texts of the page."""
 
 SERIES: dict[str, str] = {
     "visitors": "Visitors a tick",
@@ -235,4 +235,4 @@ FIGURES: dict[str, str] = {
     "responses_alt": "What {policy} decides: maps of discount and servers against time and stock left, and lines "
     "against utilization and visitors where it sees them.",
 }
-"""Words in figures, and what a person reads who cannot see them."""
+"""Words in figures, and their text descriptions for people who cannot see them."""

@@ -1,6 +1,6 @@
-"""The fidelity card as a report tells it: how true to life the simulation is, line by line, and what it leaves open.
+"""The fidelity card in a report: how true to life the simulation is, line by line, and what remains open.
 
-The card is read as a World's provenance holds it (flashsim/fidelity/card.py writes it); nothing is computed anew.
+The card comes from a World's provenance (flashsim/fidelity/card.py writes it); nothing is computed again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from flashsim.report.narrative import Cited
 
 
 class FidelityPassages(NamedTuple):
-    """Sentences above the card, what no line of it can tell, and what was taken from another World."""
+    """Sentences above the card, questions that no line of it can answer, and values taken from another World."""
 
     sentences: tuple[str, ...]
     unknown: tuple[str, ...] = ()
@@ -22,14 +22,14 @@ class FidelityPassages(NamedTuple):
 
 
 def uncalibrated_passage(world: str, reasons: Sequence[str]) -> str:
-    """What stands in the header of everything that an uncalibrated World has a part in; empty when it has none."""
+    """Text for the header of every page with an uncalibrated World; empty without ``reasons``."""
     if not reasons:
         return ""
     return PAGE["uncalibrated"].format(world=world or "It", reasons="; ".join(reasons))
 
 
 def fidelity_passages(card: Mapping[str, Any] | None) -> FidelityPassages:
-    """The verdict of ``card`` in words; that there is none when it is None."""
+    """The verdict of ``card`` in words; None: a sentence that there is no card."""
     if card is None:
         return FidelityPassages((PAGE["fidelity_missing"],))
     sentences = _unjudged(card) if card.get("why_not_judged") else _judged(card)
@@ -75,7 +75,7 @@ def _unjudged(card: Mapping[str, Any]) -> list[str]:
 
 
 def _fell_back(fields: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The fields that were taken from another World, a sentence for each reason."""
+    """The fields taken from another World, one sentence for each reason."""
     names: dict[tuple[str, str], list[str]] = {}
     for field in fields:
         names.setdefault((field["world"], field["why"]), []).append(field["field"])
@@ -86,7 +86,7 @@ def _fell_back(fields: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def fidelity_tables(card: Mapping[str, Any] | None) -> dict[str, pd.DataFrame]:
-    """The lines of ``card`` and the products of the sale, as tables that lie beside the page."""
+    """The lines of ``card`` and the products of the sale, as tables that are written beside the page."""
     if card is None:
         return {}
     tables = {"fidelity": pd.DataFrame(card["lines"]), "fidelity_products": pd.DataFrame(card["products"])}
@@ -137,7 +137,7 @@ def _line_cells(row: int, line: Mapping[str, Any]) -> tuple[Cell, ...]:
 
 
 def _is_narrow(line: Mapping[str, Any]) -> bool:
-    """Whether a line passes though its interval reaches beyond the mark."""
+    """Whether a line passes although its interval reaches beyond the mark."""
     return bool(line["passed"] and (line["low"] < line["mark_low"] or line["high"] > line["mark_high"]))
 
 

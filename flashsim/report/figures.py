@@ -1,6 +1,6 @@
 """The figures of a report: tables in, SVG text out. The same table gives the same bytes.
 
-No pyplot and no global state; names from data are drawn literally (no mathematics in them).
+No pyplot and no global state; names from data are drawn literally, without mathematics.
 """
 
 import io
@@ -46,7 +46,7 @@ STYLE: dict[Any, Any] = {
 def render(draw: Callable[..., Figure], *arguments: Any, **options: Any) -> str:
     """Call ``draw`` under the report's style and return its figure as SVG."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
-        # The page's own fonts draw the text; matplotlib only measures it and may lack a glyph (Chinese names).
+        # The page's own fonts draw the text. Matplotlib only measures it and may lack a glyph (Chinese names).
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         buffer = io.StringIO()
         draw(*arguments, **options).savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -60,7 +60,7 @@ def short(name: str, *, length: int = 26) -> str:
 
 
 def palette(policies: Sequence[str], *, lead: str, rival: str) -> dict[str, str]:
-    """Colors that stay with a policy through the whole page."""
+    """Colors of the policies, the same on the whole page."""
     rest = [policy for policy in policies if policy not in (lead, rival)]
     colors = {policy: OTHERS[place % len(OTHERS)] for place, policy in enumerate(rest)}
     return colors | {rival: RIVAL, lead: LEAD}
@@ -147,12 +147,14 @@ def course(
     minutes: float,
     words: Mapping[str, str],
 ) -> Figure:
-    """Small charts, one a series, one line a policy; products averaged; policies in ``bold`` stand out."""
+    """Small charts, one a series, with one line a policy; products are averaged; policies in ``bold`` stand out."""
     names = list(series)
     figure = Figure(figsize=(7.4, 1.75 * ((len(names) + 1) // 2) + 0.6), layout="constrained")
     grid = figure.subplots((len(names) + 1) // 2, 2, sharex=True, squeeze=False).ravel()
     means = profile.groupby(["series", "policy", "tick"], sort=False)["value"].mean().reset_index()
-    loudness = {policy: len(bold) - place for place, policy in enumerate(bold)}  # the first is drawn last, on top
+    loudness = {
+        policy: len(bold) - place for place, policy in enumerate(bold)
+    }  # the first policy is drawn last, on top
     policies = sorted(dict.fromkeys(profile["policy"]), key=lambda policy: loudness.get(policy, 0))
     for axes, name in zip(grid, names, strict=False):
         mine = means[means["series"] == name]

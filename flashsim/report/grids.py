@@ -1,4 +1,4 @@
-"""Tables as a page shows them: rows and columns for a reader, every shown number carrying its cell's address."""
+"""Tables as a page shows them: rows and columns for a reader; every shown number carries the address of its cell."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ SERIES_UNITS: dict[str, Unit] = {
     "stock_left_share": "share",
 }
 PRODUCT_UNITS: dict[str, Unit] = {"paid": "units", "revenue": "currency", "depth": "share", "leftover": "units"}
-"""Quantities of products that the page shows; the files hold them all."""
+"""Quantities of products that the page shows; the files hold all quantities."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Cell:
     high: Cited | None = None
     mark: str = ""
     word: str = ""
-    """What the mark or the color means, for those who see neither."""
+    """Meaning of the mark or the color, for readers who cannot see it."""
     kind: str = ""
     """Class of the cell: kept, broken, uncertain, better, worse, number, name."""
     aliases: tuple[str, ...] = ()
-    """Further addresses that lead here."""
+    """Other addresses that lead to this cell."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Shelf:
         )
 
     def _end(self, name: str, row: Any, column: str, *, unit: Unit | None, signed: bool) -> Cited:
-        """End of an interval beneath its mean: without the currency, which stands above it."""
+        """End of an interval below its mean, without the currency, which stands above it."""
         return cite(self.tables[name], column, name=name, row=int(row), unit=unit, currency="", signed=signed)
 
     def number(self, name: str, row: Any, column: str, *, unit: Unit | None, signed: bool = False, **more: Any) -> Cell:
@@ -90,7 +90,7 @@ class Shelf:
         }
 
     def policies(self, *, notes: Mapping[str, str]) -> Grid:
-        """Who took part, and what each is."""
+        """The policies that took part, and what each is."""
         table, rows = self.tables["policies"], []
         for policy in self.order:
             row = table.index[table["policy"] == policy][0]
@@ -102,7 +102,7 @@ class Shelf:
         return self._grid("policies", "policies_caption", head, rows)
 
     def guardrails(self) -> Grid:
-        """Guardrails down, policies across."""
+        """One row a guardrail, one column a policy."""
         table, places, rows = self.tables["guardrails"], self._places("guardrails", "kpi", "policy"), []
         for kpi in dict.fromkeys(table["kpi"]):
             unit = find_kpi(kpi).unit
@@ -133,7 +133,7 @@ class Shelf:
         return Grid("guardrails", self.page["guardrails_caption"], head, tuple(rows), wide=True)
 
     def kpis(self) -> Grid:
-        """KPIs down, policies across, marked against the best baseline."""
+        """One row a KPI, one column a policy, with marks against the best baseline."""
         places, marked, rows = self._places("kpis", "kpi", "policy"), self._places("differences", "kpi", "policy"), []
         findings = self.tables["differences"]["finding"]
         for kpi in KPIS:
@@ -162,7 +162,7 @@ class Shelf:
         return self._grid("definitions", "definitions", ("kpi", "formula", "unit", "better"), rows)
 
     def pairs(self) -> Grid:
-        """The family that the verdict rests on, the verdict's learner first."""
+        """The pairs that the verdict rests on, those of the verdict's learner first."""
         table, rows = self.tables["pairs"], []
         unit: Unit = find_kpi(str(table.loc[0, "kpi"])).unit
         for row in sorted(table.index, key=lambda row: self.order.index(str(table.loc[row, "learner"]))):
@@ -209,7 +209,7 @@ class Shelf:
         return self._grid("pairs", "pairs_caption", head, rows)
 
     def _ahead(self, row: Any, *, unit: Unit) -> Cell:
-        """Worlds in which the learner is ahead, and the difference with one world left out."""
+        """Worlds in which the learner is ahead, and the difference without any one world."""
         pair = self.tables["pairs"].loc[row]
         alone = pair["worlds"] < 2
         low, high = (
@@ -244,7 +244,7 @@ class Shelf:
         return self._grid("phases", "phases_caption", ("series", "policy", "first", "middle", "last"), rows)
 
     def products(self) -> Grid:
-        """Products down; a few quantities under the learner and the best baseline across."""
+        """One row a product; columns show a few quantities under the learner and the best baseline."""
         places, table = self._places("products", "policy", "product", "quantity"), self.tables["products"]
         present = set(table["quantity"])
         columns = [
@@ -267,7 +267,7 @@ class Shelf:
         return Grid("products", self.page["products_caption"], head, tuple(rows), wide=True)
 
     def worlds(self, *, unit: Unit) -> Grid:
-        """Worlds down, for the learner."""
+        """One row a world, for the learner."""
         table, rows = self.tables["members"], []
         for row in table.index[table["policy"] == self.lead]:
             cells = (
@@ -283,7 +283,7 @@ class Shelf:
         return Grid("members", self.page["members_caption"], head, tuple(rows))
 
     def risk(self, *, unit: Unit) -> Grid:
-        """Bad sales of every policy."""
+        """The worst sales of every policy."""
         places, rows = self._places("risk", "policy"), []
         for policy in self.order:
             row = places[(policy,)]
@@ -310,7 +310,7 @@ class Shelf:
 
 
 def given_grid(name: str, table: pd.DataFrame, *, caption: str, page: Mapping[str, str]) -> Grid:
-    """A table handed to the report as it is; numbers to four digits."""
+    """A table given to the report, unchanged; numbers to four digits."""
     rows = []
     for row, values in enumerate(table.itertuples(index=False, name=None)):
         cells = []

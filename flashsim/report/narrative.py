@@ -1,6 +1,6 @@
 """The sentences of a report. A number in a sentence is a ``Cited``: the text of one cell, with the cell's address.
 
-Sentences are templates (``english.py``) filled with citations and names, so that another language needs only other
+Sentences are templates (``english.py``) filled with citations and names. So another language needs only other
 templates, and no number can appear that no table holds.
 """
 
@@ -54,7 +54,7 @@ class Cited:
 
 @dataclass(frozen=True)
 class Passage:
-    """A template with what fills it; parts may be passages themselves."""
+    """A template and the values of its fields; fields may be passages themselves."""
 
     template: str
     fields: Mapping[str, Any]
@@ -83,7 +83,7 @@ def as_markdown(value: Any) -> MarkdownText:
 
 
 def escape_markdown(text: str) -> MarkdownText:
-    """Plain text with every sign that Markdown or HTML could read made literal, on one line."""
+    """Plain text on one line, in which every sign of Markdown or HTML is literal."""
     line = " ".join(text.split())
     return MarkdownText("".join(f"\\{sign}" if sign in MARKDOWN_SIGNS else sign for sign in line))
 
@@ -91,7 +91,7 @@ def escape_markdown(text: str) -> MarkdownText:
 def cite(
     table: pd.DataFrame, column: str, *, name: str, row: int, unit: Unit | None, currency: str, signed: bool = False
 ) -> Cited:
-    """Read a cell and show it in its unit (None: a plain number)."""
+    """Read a cell and show it in its unit (None: as a plain number)."""
     value = table.loc[row, column]
     number = float(value)  # type: ignore[arg-type]
     text = f"{number:.2g}" if unit is None else show(number, unit, currency=currency, signed=signed)
@@ -99,7 +99,7 @@ def cite(
 
 
 class Narrator:
-    """Writes the passages of one comparison from one book of templates."""
+    """Writes the passages of one comparison from one set of templates."""
 
     def __init__(self, comparison: Comparison, *, texts: Mapping[str, str]) -> None:
         self.tables, self.verdict, self.texts = comparison.tables, comparison.verdict, texts
@@ -110,7 +110,7 @@ class Narrator:
         return cite(self.tables[name], column, name=name, row=row, unit=unit, currency=self.currency, signed=signed)
 
     def _row(self, name: str, **where: str) -> int:
-        """Number of the row in which the columns of ``where`` hold these values."""
+        """Number of the row whose columns hold the values of ``where``."""
         table = self.tables[name]
         chosen = pd.Series(data=True, index=table.index)
         for column, value in where.items():
@@ -118,7 +118,7 @@ class Narrator:
         return int(table.index[chosen][0])
 
     def pair(self, column: str, *, unit: Unit | None = None, signed: bool = False) -> Cited:
-        """A cell of the pair that the verdict speaks of."""
+        """A cell of the pair that decides the verdict."""
         return self._cite("pairs", self.verdict.pair_row, column, unit=unit, signed=signed)
 
     def count(self, column: str) -> Cited:
@@ -127,7 +127,7 @@ class Narrator:
         return Cited(f"{int(self.tables['pairs'].loc[row, column])}", "pairs", row, column)  # type: ignore[arg-type]
 
     def headline(self) -> Passage:
-        """The verdict in half a line."""
+        """The verdict as a short headline."""
         fields = {
             "learner": self.verdict.learner,
             "baseline": self.verdict.baseline,
@@ -137,7 +137,7 @@ class Narrator:
         return Passage(self.texts[f"headline {self.verdict.outcome}"], fields)
 
     def sentence(self) -> Passage:
-        """The verdict's own sentence, its numbers cited."""
+        """The verdict's own sentence with its numbers cited."""
         columns = {"low": "low", "high": "high", "detectable": "minimum_detectable_effect", "p_holm": "p_holm"}
         columns |= {"amount": "difference", "relative": "relative"}
         columns |= {name: name for name in ("comparisons", "confidence", "worlds", "skewness")}
@@ -145,17 +145,17 @@ class Narrator:
             field: Cited(text, "pairs", self.verdict.pair_row, columns[field]) if field in columns else text
             for field, text in self.verdict.fields().items()
         }
-        told: Passage = tell(self.verdict, shown, texts=self.texts, render=_passage)
-        return told
+        sentence: Passage = tell(self.verdict, shown, texts=self.texts, render=_passage)
+        return sentence
 
     def basis(self) -> Passage:
-        """How much was played."""
+        """How many sales and worlds were played."""
         row = self._row("policies", policy=self.verdict.learner)
         fields = {"sales": self._cite("policies", row, "sales", unit="count"), "worlds": self.count("worlds")}
         return Passage(self.texts["basis"], fields)
 
     def chance(self) -> Passage:
-        """How often one sale improves."""
+        """How often a single sale improves."""
         fields = {
             "learner": self.verdict.learner,
             "baseline": self.verdict.baseline,
@@ -182,7 +182,7 @@ class Narrator:
         return Passage(self.texts["risk"], fields)
 
     def worlds(self) -> Passage:
-        """Whether one world decides."""
+        """Whether one world decides the sign of the difference."""
         pair = self.tables["pairs"].loc[self.verdict.pair_row]
         if pair["worlds"] < 2:
             return Passage(self.texts["worlds one"], {})
@@ -199,7 +199,7 @@ class Narrator:
         return Passage(self.texts["worlds"], fields)
 
     def money(self) -> Passage | None:
-        """Which terms make the profit difference; None when the learner shows no difference in any."""
+        """Which terms make up the profit difference; None when no term of the learner differs."""
         bridge = self.tables["bridge"]
         mine = bridge[(bridge["policy"] == self.verdict.learner) & (bridge["difference"] != 0.0)]
         parts = mine[mine["term"] != "profit"]
@@ -225,7 +225,7 @@ class Narrator:
         return Passage(self.texts["money"], fields)
 
     def conduct(self, policy: str) -> list[Passage]:
-        """Depth and servers of a policy in the three parts of the sale, where the course holds them."""
+        """Depth and servers of a policy in the three parts of the sale, where the tables hold them."""
         phases = self.tables["phases"]
         passages = []
         for series, key, unit in (("depth", "conduct depth", "share"), ("servers_online", "conduct servers", "units")):
@@ -241,7 +241,7 @@ class Narrator:
         return passages
 
     def guardrails(self) -> list[Passage]:
-        """A sentence for every guardrail that the policy of the verdict does not clearly keep."""
+        """A sentence for every guardrail that the verdict's policy breaks or may break."""
         table = self.tables["guardrails"]
         mine = table[(table["policy"] == self.verdict.subject) & (table["status"] != "kept")]
         passages = []

@@ -1,7 +1,7 @@
 """One offline page from one comparison, with the same numbers as Markdown, CSV and JSON beside it.
 
 The page refers to nothing outside itself: style and figures are inlined. The same comparison and context give the same
-bytes. Every name from the data is escaped by the template engine.
+bytes. The template engine escapes every name from the data.
 """
 
 import base64
@@ -34,48 +34,48 @@ MOST_DEPTH_PANELS = 4
 
 @dataclass(frozen=True)
 class ReportContext:
-    """What a report tells beside the comparison; everything optional, and what is missing is said to be missing.
+    """What a report says beside the comparison. Everything is optional; the report says what is missing.
 
     Tables are DataFrames or lists of dicts with equal keys.
     """
 
     title: str = "Which policy should run the sale?"
     scenario: Mapping[str, Any] = field(default_factory=dict)
-    """What was sold, when and with what; label -> value."""
+    """What was sold, when and with which resources; label -> value."""
     minutes_per_tick: float = 1.0
     policy_notes: Mapping[str, str] = field(default_factory=dict)
-    """Policy -> one line on what it is."""
+    """Policy -> one line that says what it is."""
     notices: Sequence[str] = ()
-    """Sentences that must stand near the top, such as the limits on the use of the data."""
+    """Sentences for the top of the page, such as the limits on the use of the data."""
     demand_scores: Any = None
     """Table of the demand model's scores on held-out weeks."""
     dropped_rows: Any = None
     """Table of rows left out of the data, by reason."""
     assumptions: Any = None
-    """Table; a boolean column ``identified`` says whether the data bear on the assumption."""
+    """Table; a boolean column ``identified`` says whether the data support the assumption."""
     training: Any = None
-    """Table of how the learners were trained (steps, seconds belong elsewhere)."""
+    """Table of how the learners were trained (steps; seconds are written elsewhere)."""
     possible: Any = None
-    """Table of what every policy earned and how much of what was possible that is."""
+    """Table of what every policy earned, and of the share of the possible profit."""
     over_trainings: Any = None
-    """Table of what holds over all trainings of each learner, where it was trained several times."""
+    """Table of results over all trainings of each learner that was trained several times."""
     response_map: Any = None
-    """Table of what each learner decides against time and stock left (``evaluation.response_maps``), with a column
+    """Table of what each learner decides depending on time and stock left (``evaluation.response_maps``), with a column
     ``policy``."""
     response_curves: Any = None
-    """Likewise against utilization and visitors."""
+    """The same depending on utilization and visitors."""
     extrapolations: Sequence[str] = ()
-    """Sentences on where the simulation leaves what the data support."""
+    """Sentences about where the simulation leaves the range that the data support."""
     supported_depth: float | None = None
     """Deepest discount that the data support; deeper mean depths are flagged."""
     world: str = ""
-    """Name of the World, which says so when it is uncalibrated."""
+    """Name of the World; an uncalibrated World has a name that says so."""
     uncalibrated_because: Sequence[str] = ()
-    """Why the World is called uncalibrated; nothing when its fidelity card passes."""
+    """Why the World counts as uncalibrated; empty when its fidelity card passes."""
     fidelity: Mapping[str, Any] | None = None
     """The World's fidelity card, as its provenance holds it."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    """Command, config, versions, seeds, checksums; may be nested, text of several lines is shown as it is."""
+    """Command, config, versions, seeds, checksums; may be nested. A text of several lines is shown unchanged."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +91,15 @@ def write_report(folder: Path, comparison: Comparison, *, context: Mapping[str, 
     """Write ``report.html``, ``report.md`` and ``tables/`` into ``folder`` and return the path of the page.
 
     ``context`` holds fields of ``ReportContext`` by name. Only these three are replaced; other files in the folder
-    stay. InputError when the context has an unknown key or a misshapen table, or the folder cannot be written.
+    stay. InputError when the context has an unknown key or a misshapen table, or when the folder cannot be written.
     """
-    told = report_context(context or {})
-    given = {name: given_table(name, getattr(told, name)) for name in GIVEN_TABLES}
+    checked = report_context(context or {})
+    given = {name: given_table(name, getattr(checked, name)) for name in GIVEN_TABLES}
     extra = {name: table for name, table in given.items() if table is not None}
-    answers = {name: given_table(name, getattr(told, name)) for name in PICTURED_TABLES}
+    answers = {name: given_table(name, getattr(checked, name)) for name in PICTURED_TABLES}
     pictured = {name: table for name, table in answers.items() if table is not None}
-    card = fidelity_tables(told.fidelity)
-    view = page_view(comparison, told, given=extra, pictured=pictured)
+    card = fidelity_tables(checked.fidelity)
+    view = page_view(comparison, checked, given=extra, pictured=pictured)
     html, markdown = render_html(view), render_markdown(view)
     folder = Path(folder)
     dataclasses.replace(comparison, tables=comparison.tables | extra | pictured | card).save(folder / "tables")
@@ -109,7 +109,7 @@ def write_report(folder: Path, comparison: Comparison, *, context: Mapping[str, 
 
 
 def report_context(given: Mapping[str, Any]) -> ReportContext:
-    """Check the keys of a context; InputError naming the nearest right one."""
+    """Check the keys of a context. InputError names the nearest known key."""
     known = [entry.name for entry in dataclasses.fields(ReportContext)]
     for name in given:
         if name not in known:
@@ -119,7 +119,7 @@ def report_context(given: Mapping[str, Any]) -> ReportContext:
 
 
 def given_table(name: str, rows: Any) -> pd.DataFrame | None:
-    """A table of the context as a DataFrame with a plain index; None when it was not given or is empty."""
+    """A table of the context as a DataFrame with a plain index; None when it is missing or empty."""
     if rows is None or len(rows) == 0:
         return None
     if isinstance(rows, pd.DataFrame):
@@ -193,13 +193,13 @@ def guardrail_counts(comparison: Comparison) -> dict[str, int]:
 
 
 def pictures(comparison: Comparison, context: ReportContext, *, order: Sequence[str]) -> dict[str, Picture]:
-    """Draw the figures that the tables allow."""
+    """Draw the figures for which the tables hold data."""
     tables, settings, verdict = comparison.tables, comparison.settings, comparison.verdict
     kpi, currency, rival, lead = find_kpi(verdict.kpi), settings["currency"], settings["best_baseline"], verdict.learner
     colors = figures.palette(order, lead=lead, rival=rival)
     unit = currency if kpi.unit == "currency" else kpi.unit
     words = FIGURES | {"difference": FIGURES["difference"].format(kpi=kpi.label.lower(), unit=unit)}
-    told = {
+    names = {
         "kpi": kpi.label.lower(),
         "baseline": rival,
         "policy": lead,
@@ -228,9 +228,9 @@ def pictures(comparison: Comparison, context: ReportContext, *, order: Sequence[
             figures.depth_map, profile, policies=panels, supported=context.supported_depth, **timing
         )
     alts = {
-        "forest": FIGURES["forest_alt"].format(count=len(rows), **told),
-        "bridge": FIGURES["bridge_alt"].format(**told),
-        "worlds": FIGURES["worlds_alt"].format(count=len(members), **told),
+        "forest": FIGURES["forest_alt"].format(count=len(rows), **names),
+        "bridge": FIGURES["bridge_alt"].format(**names),
+        "worlds": FIGURES["worlds_alt"].format(count=len(members), **names),
         "course": FIGURES["course_alt"].format(series=", ".join(series.values()).lower()),
         "depth": FIGURES["depth_alt"].format(policies=", ".join(panels)),
     }
@@ -238,7 +238,7 @@ def pictures(comparison: Comparison, context: ReportContext, *, order: Sequence[
 
 
 def response_pictures(pictured: Mapping[str, pd.DataFrame]) -> dict[str, Picture]:
-    """One picture for each policy of the response tables: what it decides when."""
+    """One picture for each policy of the response tables: what it decides in which state."""
     if "response_map" not in pictured:
         return {}
     stock_map = pictured["response_map"]
@@ -253,12 +253,12 @@ def response_pictures(pictured: Mapping[str, pd.DataFrame]) -> dict[str, Picture
 
 
 def data_uri(svg: str) -> str:
-    """A figure as an address that holds the figure itself."""
+    """A figure as a data address that contains the figure itself."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode("utf-8")).decode("ascii")
 
 
 def deep_discounts(comparison: Comparison, context: ReportContext) -> list[str]:
-    """A sentence for every policy whose mean depth on some product leaves what the data support."""
+    """A sentence for every policy whose mean depth on some product exceeds what the data support."""
     profile = comparison.tables["profile"]
     if context.supported_depth is None:
         return []
@@ -290,7 +290,7 @@ def flat(given: Mapping[str, Any], *, prefix: str = "") -> list[tuple[str, str]]
 
 
 def render_html(view: Mapping[str, Any]) -> str:
-    """The page."""
+    """The page as HTML."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -302,10 +302,10 @@ def render_html(view: Mapping[str, Any]) -> str:
 
 
 def render_markdown(view: Mapping[str, Any]) -> str:
-    """The same in Markdown; every value is escaped unless it is Markdown already."""
+    """The page as Markdown; every value is escaped unless it is Markdown already."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=False,  # `finalize` escapes every value, HTML's signs too, in Markdown's way
+        autoescape=False,  # `finalize` escapes every value for Markdown, with the signs of HTML
         finalize=as_markdown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

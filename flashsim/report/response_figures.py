@@ -1,6 +1,6 @@
-"""The picture of a policy: what it decides against time and stock left, utilization and visitors.
+"""The picture of a policy: what it decides depending on time and stock left, utilization and visitors.
 
-The tables are those of ``evaluation.response_maps``. Dots mark where the sales that the policy played really were.
+The tables come from ``evaluation.response_maps``. Dots mark the states of the sales that the policy played.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from flashsim.report.figures import INK, LEAD
 
 QUANTITIES = ("discount", "servers")
-_LARGEST_DOT = 60.0  # points², where all sales were
+_LARGEST_DOT = 60.0  # points²; a state in which all sales were
 _PERCENT = FuncFormatter(lambda value, _: f"{value * 100:.0f} %")
 
 
 def responses(stock_map: pd.DataFrame, curves: pd.DataFrame, *, words: Mapping[str, str]) -> Figure:
-    """Discount to the left, servers to the right: the map of time and stock above, a line for each curve below."""
+    """Discount on the left, servers on the right; the map of time and stock above, one line for each curve below."""
     features = list(dict.fromkeys(curves["feature"])) if len(curves) else []
     figure = Figure(figsize=(7.4, 2.9 + 1.9 * len(features)), layout="constrained")
     heights = [1.5] + [1.0] * len(features)
@@ -43,7 +43,7 @@ def _map(figure: Figure, axes: Axes, table: pd.DataFrame, *, quantity: str, word
     image.set_rasterized(False)
     met = table[table["met"] > 0.0]
     axes.scatter(met["time_left"], met["stock_left"], s=_LARGEST_DOT * met["met"] + 1.0, color=INK, linewidth=0.0)
-    axes.invert_xaxis()  # the sale goes to the right
+    axes.invert_xaxis()  # time runs to the right
     axes.grid(visible=False)
     axes.set_title(words[quantity], fontsize=9.5, loc="left")
     axes.set_xlabel(words["by time"])

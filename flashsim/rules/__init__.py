@@ -1,11 +1,11 @@
-"""What a good team does today, and what theory would do: policies without a network, on what the learners know.
+"""What a good team does today, and what theory would do: policies without a network, with the learners' information.
 
-    rules      a depth held, the human ladder, the run-out price, and operations: scalers, pushes, the opening
-    fluid      the fluid linear program, solved anew at every decision
+    rules      a constant depth, the human ladder, the run-out price, and operations: scalers, pushes, the opening
+    fluid      the fluid linear program, solved again at every decision
     programs   fitted dynamic programs
 
-Each sees the observation and the training members' forecast alone. How they are searched: ``flashsim.planning``. Every
-public name is importable from here.
+Each policy sees only the observation and the forecast of the training members. ``flashsim.planning`` searches them.
+Every public name can be imported from here.
 """
 
 from flashsim.rules.fluid import FluidProgram, Outlook, fluid_lp, fluid_programs

@@ -1,14 +1,15 @@
-"""Fitted dynamic programs: the forecast's rates taken for the truth, and the optimum computed.
+"""Fitted dynamic programs: they treat the forecast's rates as the truth and compute the optimum.
 
-A main scenario is decomposed: for each product, each of some levels of demand, the menu sale with the forecast's units
-times that level is solved exactly (``flashsim.reference.solve``), where a unit brings its price less the servers for
-the visitors whom the offer attracts. In each tick the policy looks up the table of the level that is nearest (in
-logarithm) to the one learned from the ledger, at the stock it sees. Servers are scaled by its operations.
+A main scenario is decomposed. For each product and each of some levels of demand, ``flashsim.reference.solve`` solves
+the menu sale with the forecast's units times that level exactly; a unit is worth its price minus the servers for the
+visitors whom the offer attracts. In each tick the policy looks up the table of the level nearest (in logarithm) to the
+level learned from the ledger, at the stock that it sees. The operations scale its servers.
 
-A reference sale is solved as it is, prices and servers together and with the lag: the policy is then the optimum.
+A reference sale is solved directly, prices and servers together and with the lag: the policy is then the optimum.
 
 Source: Gallego & van Ryzin (1994), Management Science 40(8), for the program; Aviv & Pazgal (2005), Management Science
-51(9), for certainty equivalence with a learned level. Left out: effects across products and of the queue on demand.
+51(9), for certainty equivalence with a learned level. Left out: effects across products and the effect of the queue on
+demand.
 """
 
 from dataclasses import dataclass, field
@@ -21,16 +22,16 @@ from flashsim.envs.spaces import ActionCodec, ActionConfig
 from flashsim.errors import InputError
 from flashsim.reference import JointPolicy, ReferenceSale, joint_sale, menu_sale, solve
 from flashsim.rules.fluid import Outlook, net_prices, paid_units, units_in_stock, visit_cost
-from flashsim.rules.rules import USUAL, Operations, RulePolicy
+from flashsim.rules.rules import DEFAULT_OPERATIONS, Operations, RulePolicy
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.state import Decisions
 
 LEVELS = (0.67, 1.0, 1.5)
-"""Levels of demand over the forecast for which programs are solved."""
+"""Levels of demand, relative to the forecast, for which programs are solved."""
 
 
 def reference_of(sale: CompiledSale) -> ReferenceSale:
-    """The reference sale that ``sale`` is compiled from, by what the operator knows of it."""
+    """The reference sale behind ``sale``, from what the operator knows about it."""
     if not sale.is_reference:
         raise InputError(f"{sale.name!r} is no reference sale; it has no exact solution")
     servers, rates, prices = sale.tables.servers, sale.forecast.units[:-1, 0], sale.tables.price[0]
@@ -55,7 +56,7 @@ def reference_of(sale: CompiledSale) -> ReferenceSale:
 
 @dataclass(frozen=True)
 class TablePolicy:
-    """Plays a reference sale by a table: price indices (tick, stock), or those and changes of servers."""
+    """Plays a reference sale from a table: price indices (tick, stock), or price indices and changes of servers."""
 
     name: str
     sale: CompiledSale
@@ -75,9 +76,9 @@ class TablePolicy:
             price_index, change = self.table.price_index[tuple(place)], self.table.change[tuple(place)]
         else:
             price_index, change = self.table[tuple(place)], hold
-        doors = np.full(hold.size, self.sale.admission_caps[0])
+        caps = np.full(hold.size, self.sale.admission_caps[0])
         return ActionCodec(self.sale, ActionConfig(**self.action)).encode(
-            Decisions(price_index[:, None], hold, change, doors)
+            Decisions(price_index[:, None], hold, change, caps)
         )
 
 
@@ -87,7 +88,7 @@ def optimal(sale: CompiledSale, *, name: str = "fitted DP") -> TablePolicy:
 
 
 class ProductPrograms:
-    """Optimal price indices of each product at each of ``LEVELS``: products know nothing of each other."""
+    """Optimal price indices of each product at each of ``LEVELS``; each product is solved alone."""
 
     def __init__(self, sale: CompiledSale, *, visit_cost: float) -> None:
         units, most = paid_units(sale), units_in_stock(sale).astype(np.int64)
@@ -120,9 +121,13 @@ class ProductPrograms:
 
 
 def priced_by_programs(
-    sale: CompiledSale, programs: ProductPrograms, operations: Operations = USUAL, *, name: str = "fitted DP"
+    sale: CompiledSale,
+    programs: ProductPrograms,
+    operations: Operations = DEFAULT_OPERATIONS,
+    *,
+    name: str = "fitted DP",
 ) -> RulePolicy:
-    """Prices of ``programs`` with ``operations``."""
+    """A policy with the prices of ``programs`` and with ``operations``."""
     outlook = Outlook(sale)
     return RulePolicy(
         name,
@@ -132,6 +137,6 @@ def priced_by_programs(
     )
 
 
-def fitted_programs(sale: CompiledSale, operations: Operations = USUAL) -> ProductPrograms:
-    """Programs in which a visit costs the servers that it takes at the utilization aimed at."""
+def fitted_programs(sale: CompiledSale, operations: Operations = DEFAULT_OPERATIONS) -> ProductPrograms:
+    """Solve programs in which a visit costs the servers that it uses at the target utilization."""
     return ProductPrograms(sale, visit_cost=visit_cost(sale, operations))

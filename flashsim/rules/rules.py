@@ -1,18 +1,18 @@
-"""Pricing rules with their operations: a depth for each product, held; the human ladder; the run-out price.
+"""Pricing rules with their operations: a constant depth for each product; the human ladder; the run-out price.
 
 * best fixed: a depth for each product, searched by simulation;
 * ladder: 15, 30, 45 % off in the three thirds of the sale;
-* run-out price: each product at the menu price at which its stock lasts just to the end, by forecast and what was
-  learned of its level.
+* run-out price: each product at the price at which its stock lasts just to the end, by the forecast and its learned
+  level.
 
-Each comes with the operations that suit it best: how its servers are scaled, and for which utilization, how many people
-are let in, whether its pushes are sent, evenly spread, whether the supplier's lots are ordered at the opening, whether
-waves are released ahead of their time where a product is nearly sold out, and how long it stays at list price while the
-servers ordered at the opening boot. A *tracking* scaler follows the larger of present and
-forecast visits, as cloud providers offer it; a *scheduled* one is planned ahead from the forecast, corrected by the
-level learned so far: servers for the visits of the tick in which an order comes into force, whatever comes now. A
-*threshold* scaler, which is what a team does by hand, takes one step up while servers are busy above one mark and one
-step down below another.
+Each rule comes with the operations that suit it best. Operations are: how its servers are scaled and for which
+utilization, how many people are admitted, whether its pushes are sent (evenly spread), whether the supplier's lots are
+ordered at the opening, whether waves are released early when a product is nearly sold out, and how long it stays at
+list price while the servers ordered at the opening boot. A *tracking* scaler follows the larger of present and forecast
+visits, as cloud providers offer it. A *scheduled* scaler is planned ahead from the forecast, corrected by the level
+learned so far: it orders servers for the visits of the tick in which the order takes effect, whatever comes now. A
+*threshold* scaler is what a team does by hand: one step up while the utilization is above one mark, and one step down
+while it is below another.
 
 Source: Gallego & van Ryzin (1994), Management Science 40(8), for fixed and run-out prices.
 """
@@ -33,11 +33,11 @@ from flashsim.sim.state import Decisions
 LADDER = (0.15, 0.30, 0.45)
 HUMAN_TEAM = "human team"
 BUSY, IDLE = 0.7, 0.3
-"""Marks of the threshold scaler, utilization: 0.7 is what cloud providers use in their examples."""
+"""Marks of the threshold scaler, utilization; cloud providers use 0.7 in their examples."""
 
 
 def dashboard_of(sale: CompiledSale) -> Dashboard:
-    """What reads the observations of ``sale``."""
+    """The reader of the observations of ``sale``."""
     return ActionCodec(sale, ActionConfig()).dashboard
 
 
@@ -46,63 +46,64 @@ Scaler = Literal["tracking", "scheduled", "threshold"]
 
 @dataclass(frozen=True)
 class Operations:
-    """How a rule is run beside its prices."""
+    """How a rule runs the sale apart from prices."""
 
     target: float = 0.7
-    """Utilization that the scaler aims at; 0.7 is what cloud providers use in their examples."""
+    """Target utilization of the scaler; cloud providers use 0.7 in their examples."""
     pushes: bool = False
     """Whether the budgeted pushes are sent."""
     opening_ticks: int = 0
     """Ticks at list price before the rule begins, while the servers ordered at the opening boot."""
     scaler: Scaler = "tracking"
-    """Whether servers follow what is seen, a plan made from the forecast, or two marks (``target`` is not used then); a
+    """Whether servers follow what is seen, a plan from the forecast, or two marks (then ``target`` is not used). A
     reference sale shows nothing to track."""
-    doors: int = 0
-    """Which of the sale's admission caps holds all the time."""
+    cap_index: int = 0
+    """Index of the admission cap that holds all the time, among the sale's admission caps."""
     lots: bool = False
     """Whether all lots are ordered from the supplier at the opening."""
     early_waves: bool = False
-    """Whether the next wave is released as soon as a product is nearly sold out, before it is due."""
+    """Whether the next wave is released early, as soon as a product is nearly sold out."""
 
     @property
     def calls(self) -> tuple[str, ...]:
-        """Orders that are planned before the sale, by name."""
+        """Calls that are planned before the sale, by name."""
         planned = {"push": self.pushes, "reorder": self.lots, "release": self.early_waves}
         return tuple(name for name, is_planned in planned.items() if is_planned)
 
 
-USUAL = Operations()
-"""As they are where nothing is searched."""
+DEFAULT_OPERATIONS = Operations()
+"""The operations of a rule when nothing is searched."""
 
 TARGETS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.4, 2.0)
-"""Utilizations that are searched; above 1, part of a rush is never served."""
+"""Utilizations that the search tries; above 1, part of a rush is never served."""
 SEARCHED_SCALERS: tuple[Scaler, ...] = ("tracking", "scheduled")
 
 
 def operations_of(sale: CompiledSale) -> list[Operations]:
-    """All ways to run a rule in ``sale`` that are searched; those that do nothing are left out."""
+    """All operations that the search tries in ``sale``; options without effect in this sale are left out."""
     lag = int(sale.tables.servers.lag)
     budget, lots, waves = sale.tables.traffic.push_budget, sale.tables.stock.lots, sale.tables.wave_tick.shape[0]
     return [
-        Operations(target, pushes, opening, scaler, doors, ordered, early)
+        Operations(target, pushes, opening, scaler, cap_index, ordered, early)
         for scaler in SEARCHED_SCALERS
         for target in TARGETS
         for pushes in ((False, True) if budget else (False,))
         for opening in sorted({0, lag, lag + 2})
-        for doors in range(len(sale.admission_caps))
+        for cap_index in range(len(sale.admission_caps))
         for ordered in ((False, True) if lots else (False,))
         for early in ((False, True) if waves > 1 else (False,))
     ]
 
 
 def calls_of(sale: CompiledSale) -> list[Operations]:
-    """Usual operations with each choice of calls that does something in ``sale``: pushes, lots, early waves or not."""
+    """Default operations with each choice of calls that has an effect in ``sale``: pushes, lots, early waves or not."""
     calls = sorted({(how.pushes, how.lots, how.early_waves) for how in operations_of(sale)})
     return [Operations(pushes=pushes, lots=lots, early_waves=early) for pushes, lots, early in calls]
 
 
 class ThresholdScaler:
-    """One step of servers up while they are busier than ``BUSY``, one down while less than ``IDLE``; else none."""
+    """One step of servers up while utilization is above ``BUSY``, one step down while it is below ``IDLE``, else no
+    change."""
 
     def __init__(self, sale: CompiledSale) -> None:
         self.dashboard = dashboard_of(sale)
@@ -117,7 +118,7 @@ class ThresholdScaler:
 
 
 class RulePolicy:
-    """A pricing rule with its operations. It reads the observation only."""
+    """A pricing rule with its operations. It reads only the observation."""
 
     def __init__(
         self,
@@ -127,7 +128,7 @@ class RulePolicy:
         *,
         operations: Operations,
     ) -> None:
-        """``price`` gives price indices (sale, product) for observations."""
+        """``price`` turns observations into price indices (sale, product)."""
         self.name, self.price, self.operations = name, price, operations
         by_hand = operations.scaler == "threshold"
         config = ActionConfig()
@@ -137,7 +138,7 @@ class RulePolicy:
         self._codec = ActionCodec(sale, config)
         self._by_hand = ThresholdScaler(sale) if by_hand else None
         self._calls = PlannedCalls(self._codec.dashboard, operations.calls)
-        self._cap = sale.admission_caps[operations.doors]
+        self._cap = sale.admission_caps[operations.cap_index]
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Actions (sale, head)."""
@@ -146,8 +147,8 @@ class RulePolicy:
         price_index = np.where(is_opening[:, None], 0, price_index)
         timing = self._calls.order(observation)
         change = np.zeros_like(timing) if self._by_hand is None else self._by_hand.change(observation)
-        doors = np.full(price_index.shape[0], self._cap)
-        return self._codec.encode(Decisions(price_index, timing, change, doors))
+        caps = np.full(price_index.shape[0], self._cap)
+        return self._codec.encode(Decisions(price_index, timing, change, caps))
 
 
 Rule = Callable[[CompiledSale, Operations], RulePolicy]
@@ -159,13 +160,15 @@ def fixed(sale: CompiledSale, price_index: Sequence[int], *, operations: Operati
     return RulePolicy(name, sale, lambda seen: np.tile(row, (seen.shape[0], 1)), operations=operations)
 
 
-def list_price(sale: CompiledSale, operations: Operations = USUAL) -> RulePolicy:
-    """No discount at all."""
+def list_price(sale: CompiledSale, operations: Operations = DEFAULT_OPERATIONS) -> RulePolicy:
+    """List price for the whole sale: no discount."""
     return fixed(sale, [0] * sale.products, operations=operations, name="list price")
 
 
-def ladder(sale: CompiledSale, operations: Operations = USUAL, *, name: str = "ladder 15/30/45") -> RulePolicy:
-    """15, 30, 45 % off in the three thirds of the sale, at the nearest depths of the menu."""
+def ladder(
+    sale: CompiledSale, operations: Operations = DEFAULT_OPERATIONS, *, name: str = "ladder 15/30/45"
+) -> RulePolicy:
+    """15, 30, 45 % off in the three thirds of the sale, at the nearest depths of the sale's menu."""
     board = dashboard_of(sale)
     steps = np.stack([np.abs(sale.depths - depth).argmin(axis=1) for depth in LADDER])
 
@@ -178,10 +181,10 @@ def ladder(sale: CompiledSale, operations: Operations = USUAL, *, name: str = "l
 
 
 def human_team(sale: CompiledSale) -> RulePolicy:
-    """The ladder with a threshold scaler, searched by nobody: what is done by hand."""
+    """The ladder with a threshold scaler and without any search: what a team does by hand."""
     return ladder(sale, Operations(scaler="threshold"), name=HUMAN_TEAM)
 
 
-def run_out_price(sale: CompiledSale, operations: Operations = USUAL) -> RulePolicy:
+def run_out_price(sale: CompiledSale, operations: Operations = DEFAULT_OPERATIONS) -> RulePolicy:
     """Each product at the price index at which its stock runs out just at the end, by forecast and learned level."""
     return RulePolicy("run-out price", sale, dashboard_of(sale).run_out, operations=operations)

@@ -1,5 +1,6 @@
 """A World that is refreshed: it follows a level that has changed as fast as theory says, and else stays where it is."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,24 +12,24 @@ from numpy.typing import NDArray
 from scipy.stats import nbinom
 
 from flashsim.calibration.refresh import DELTA, _mean_above, expected_units, refresh_world
-from flashsim.data.own_tables import OwnTables, read_own_tables
 from flashsim.data.shop_folder import ShopMapping
+from flashsim.data.shop_tables import CheckedTables, read_shop_tables
 from flashsim.errors import InputError
 from flashsim.world import World
-from tests.data.own_folder import make_traffic, write_tables
+from tests.data.made_shop import make_traffic, write_tables
 from tests.worlds import make_world
 
 BASE = make_world(products=3, members=4)
 FIRST_DAY = "2026-03-02"  # a Monday
 
 
-def read(folder: Path, *, world: World | None = None, **tables: pd.DataFrame) -> OwnTables:
-    return read_own_tables(
+def read(folder: Path, *, world: World | None = None, **tables: pd.DataFrame) -> CheckedTables:
+    return read_shop_tables(
         write_tables(folder, **tables),
         ShopMapping(),
         most_quarantined=0.05,
         quarantine_file=folder / "quarantine.csv",
-        usual_price=None if world is None else dict(zip(world.product_ids, world.list_price.tolist(), strict=True)),
+        known_price=None if world is None else dict(zip(world.product_ids, world.list_price.tolist(), strict=True)),
     )
 
 
@@ -179,7 +180,7 @@ def test_after_a_long_silence_a_new_day_weighs_more_but_never_all(tmp_path: Path
     assert (levels["weight"] < 0.3).all()
 
 
-def refusal(world: World, own: OwnTables) -> str:
+def refusal(world: World, own: CheckedTables) -> str:
     with pytest.raises(InputError) as refused:
         refresh_world(world, own, seed=0)
     return str(refused.value)
@@ -201,6 +202,19 @@ def test_products_that_the_world_does_not_have_are_counted_or_refused(tmp_path: 
     assert rows["dropped: a product that the World does not have: calibrate to learn it"] == 2
     strangers = read(tmp_path / "b", sales_data=days.assign(product_id=days["product_id"] + "x"))
     assert "but of no product of the World (p0, p1, p2, …)" in refusal(BASE, strangers)
+
+
+def test_the_tables_of_the_caller_stay_as_they_are(tmp_path: Path) -> None:
+    """Rows that are left out, or changed, are entered in the World's record: twice the same, not added up."""
+    days = make_days(BASE, 2)
+    more = pd.concat([days.assign(price=days["price"] * 1.2), days.iloc[[0, 3]].assign(product_id="new")])
+    own = read(tmp_path, sales_data=more, traffic_data=make_traffic(1, first=FIRST_DAY).iloc[:100])
+    books, tables = copy.deepcopy((own.account, own.notes, own.quarantine)), copy.deepcopy(own.tables)
+    once, again = (refresh_world(BASE, own, seed=0).world for _ in range(2))
+    assert once.fingerprint() == again.fingerprint()
+    assert (own.account, own.notes, own.quarantine) == books
+    for table, frame in own.tables.items():
+        pd.testing.assert_frame_equal(frame, tables[table])
 
 
 def test_other_units_than_the_worlds_are_refused(tmp_path: Path) -> None:

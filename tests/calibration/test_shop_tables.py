@@ -1,5 +1,6 @@
 """From a shop's own tables to a World: any subset of them, the rest from a base World, every field saying which."""
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -10,13 +11,13 @@ import pandas as pd
 import pytest
 
 from flashsim.calibration.shop_tables import learn_world
-from flashsim.data.own_tables import read_own_tables
 from flashsim.data.shop_folder import read_mapping
+from flashsim.data.shop_tables import read_shop_tables
 from flashsim.errors import InputError
 from flashsim.fidelity.card import ASKED
 from flashsim.models.traffic.latency import LatencyModel
 from flashsim.world import World
-from tests.data.own_folder import (
+from tests.data.made_shop import (
     ELASTICITY,
     level_of,
     make_behavior,
@@ -38,7 +39,7 @@ def learn(
     tables: dict[str, pd.DataFrame] | None = None,
     **more: pd.DataFrame,
 ) -> World:
-    own = read_own_tables(
+    own = read_shop_tables(
         write_tables(folder, **(tables or {}), **more),
         read_mapping(mapping, source="map.yaml"),
         most_quarantined=0.05,
@@ -244,6 +245,23 @@ def test_a_product_that_never_sold_leaves_with_an_entry_in_the_account(tmp_path:
     assert world.provenance["left_out"] == {"p1": "never sold in 60 rows"}
     told = {row["what"]: row["rows"] for row in world.provenance["rows"]}
     assert told["dropped: product p1 never sold in 60 rows: it is left out"] == 60
+
+
+def test_the_tables_of_the_caller_stay_as_they_are(tmp_path: Path) -> None:
+    sales = make_sales(60)
+    sales.loc[sales["product_id"] == "p1", ["sales", "stock_out"]] = 0
+    own = read_shop_tables(
+        write_tables(tmp_path, sales_data=sales, traffic_data=make_traffic(35), user_behavior=make_behavior(84)),
+        read_mapping(None, source="map.yaml"),
+        most_quarantined=0.05,
+        quarantine_file=tmp_path / "quarantine.csv",
+    )
+    books, tables = copy.deepcopy((own.account, own.notes, own.quarantine)), copy.deepcopy(own.tables)
+    once, again = (learn_world(own, BASE, seed=0) for _ in range(2))
+    assert once.fingerprint() == again.fingerprint()
+    assert (own.account, own.notes, own.quarantine) == books
+    for table, frame in own.tables.items():
+        pd.testing.assert_frame_equal(frame, tables[table])
 
 
 @pytest.mark.parametrize("table", ["sales_data", "traffic_data", "user_behavior"])

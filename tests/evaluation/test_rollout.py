@@ -10,10 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy import optimize
 
+from flashsim.envs.quantities import Waits, wait_percentile
 from flashsim.envs.single import FlashSaleEnv
 from flashsim.envs.spaces import ActionConfig
 from flashsim.errors import InputError
-from flashsim.evaluation.rollout import Rollout, Waits, mixture_quantile, play
+from flashsim.evaluation.rollout import Rollout, play
 from flashsim.policies.bundle import Policy
 from flashsim.rules import ladder, list_price
 from flashsim.scenarios import Scenario
@@ -264,7 +265,7 @@ def test_the_quantile_of_one_tick_is_known(share: float) -> None:
     waits = Waits(
         *np.array([[1.0, 1.0, 0.4, 0.02, 1.0], [0.0, 2.0, 1.0, 3.0, 0.5], [0.5, 1e4, 3.0, 5.0, 0.0]])[:, None]
     )
-    found = mixture_quantile(waits, np.ones((1, 5)), share=share)
+    found = wait_percentile(waits, np.ones((1, 5)), share=share)
     expected = waits.floor + waits.tail * np.log(np.maximum(waits.chance / (1.0 - share), 1.0))
     np.testing.assert_allclose(found, expected[0], rtol=1e-12, atol=1e-10)
 
@@ -275,7 +276,7 @@ def test_the_quantile_of_a_mixture_is_where_the_tail_crosses_its_share(share: fl
     rng = np.random.default_rng(3)
     waits = Waits(rng.random((30, 12)), rng.gamma(0.3, 2.0, (30, 12)), rng.gamma(0.5, 3.0, (30, 12)))
     weights = rng.integers(0, 50, (30, 12)).astype(np.float64)
-    found = mixture_quantile(waits, weights, share=share)
+    found = wait_percentile(waits, weights, share=share)
     for sale in range(12):
         own, weight = Waits(*(part[:, sale] for part in waits)), weights[:, sale]
         assert beyond(own, weight, found[sale] + 1e-9) <= 1.0 - share + 1e-12
@@ -291,7 +292,7 @@ def test_without_floors_the_quantile_solves_its_equation() -> None:
     rng = np.random.default_rng(3)
     waits = Waits(np.ones((30, 5)), np.zeros((30, 5)), rng.gamma(0.5, 3.0, (30, 5)))
     weights = rng.integers(0, 50, (30, 5)).astype(np.float64)
-    found = mixture_quantile(waits, weights, share=0.95)
+    found = wait_percentile(waits, weights, share=0.95)
     for sale in range(5):
         own, weight = Waits(*(part[:, sale] for part in waits)), weights[:, sale]
         excess = partial(excess_at, waits=own, weights=weight)
@@ -301,4 +302,4 @@ def test_without_floors_the_quantile_solves_its_equation() -> None:
 
 def test_a_sale_without_answers_has_no_wait() -> None:
     waits = Waits(np.ones((2, 1)), np.array([[1.0], [0.0]]), np.array([[2.0], [3.0]]))
-    assert mixture_quantile(waits, np.zeros((2, 1)), share=0.95) == pytest.approx(0.0, abs=1e-9)
+    assert wait_percentile(waits, np.zeros((2, 1)), share=0.95) == pytest.approx(0.0, abs=1e-9)

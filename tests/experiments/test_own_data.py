@@ -12,7 +12,7 @@ import pytest
 
 from flashsim.scenarios import Scenario
 from flashsim.world import World
-from tests.data.own_folder import make_behavior, make_sales, make_traffic, write_tables
+from tests.data.made_shop import make_behavior, make_sales, make_traffic, write_tables
 from tests.experiments.programs import Start, files, starter
 from tests.worlds import make_world
 

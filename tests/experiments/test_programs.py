@@ -102,6 +102,7 @@ def test_a_run_ends_with_the_verdict_and_where_the_report_is(finished: tuple[Pat
     assert "What holds over all trainings" not in page
     written = json.loads((folder / "one" / "tables" / "verdict.json").read_text())
     assert written
+    assert json.loads((folder / "one" / "evaluation.json").read_text())["format_version"] == 1
 
 
 def test_a_run_of_several_trainings_says_what_holds_over_them(start: Start, tmp_path: Path) -> None:

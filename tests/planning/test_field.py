@@ -212,14 +212,14 @@ def test_computed_prices_fall_with_the_stock(rule: str) -> None:
 def test_the_field_makes_every_baseline_under_its_name() -> None:
     scenario = make_scenario(make_world(products=1, population=1.0), ticks=6, waves=((0, 1.0),))
     sale = replace(scenario, depths=(0.0, 0.3)).compile()
-    told: list[int] = []
+    ticks: list[int] = []
     known = BASELINES | BANDITS
-    field = Field(sale, ticks=1, seed=0, known=known, progress=told.append)
+    field = Field(sale, ticks=1, seed=0, known=known, progress=ticks.append)
     policies = field.make(tuple(known))
     assert [policy.name for policy in policies] == list(known)
     assert set(field.facts) == set(known)
     assert set(DEFAULT_FIELD) <= set(known)
-    assert sum(told) > 0
+    assert sum(ticks) > 0
 
 
 @pytest.mark.parametrize(

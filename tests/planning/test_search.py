@@ -214,11 +214,11 @@ def two_unlike_products() -> CompiledSale:
 
 def test_the_search_finds_a_depth_for_each_product() -> None:
     sale = two_unlike_products()
-    told: list[int] = []
-    found = search_fixed(sale, ticks=150_000, seed=3, sales=32, progress=told.append)
+    ticks: list[int] = []
+    found = search_fixed(sale, ticks=150_000, seed=3, sales=32, progress=ticks.append)
     assert found.price_index == (2, 0)
     assert found.ticks >= 150_000
-    assert sum(told) == found.ticks
+    assert sum(ticks) == found.ticks
 
 
 def test_a_search_with_one_seed_has_one_result() -> None:
@@ -233,11 +233,11 @@ def test_the_operations_found_are_the_best_of_those_that_reach_the_final(
 ) -> None:
     """Heats on a 128th, a 32nd and an eighth of the sales leave one in eight, at least eight; all meet the same."""
     sale = one_product()
-    left = operations_of(sale)
+    remaining = operations_of(sale)
     for sales in (1, 4, 16, 128):
-        profit = {how: training_profit(sale, rule(sale, how), sales=sales) for how in left}
-        left = sorted(left, key=lambda how: -profit[how])[: max(8, len(left) // 8)]
-    assert best_operations(sale, rule, seed=11, sales=128) == left[0]
+        profit = {how: training_profit(sale, rule(sale, how), sales=sales) for how in remaining}
+        remaining = sorted(remaining, key=lambda how: -profit[how])[: max(8, len(remaining) // 8)]
+    assert best_operations(sale, rule, seed=11, sales=128) == remaining[0]
 
 
 CAPS = (float("inf"), 1.0)
@@ -256,12 +256,12 @@ def test_operations_are_all_that_the_sale_allows() -> None:
     assert set(found) == every
     assert len(found) == len(every)
     quiet = make_scenario(traffic=TrafficParams(push_budget=0), waves=((0, 1.0),)).compile()
-    assert {(how.calls, how.doors) for how in operations_of(quiet)} == {((), 0)}
+    assert {(how.calls, how.cap_index) for how in operations_of(quiet)} == {((), 0)}
 
 
 def test_a_rule_holds_its_doors_and_orders_all_lots_at_the_opening() -> None:
     sale = with_doors_and_lots()
-    seen = ticks_of(sale, ladder(sale, Operations(doors=1, lots=True, pushes=True)))
+    seen = ticks_of(sale, ladder(sale, Operations(cap_index=1, lots=True, pushes=True)))
     assert (seen["lots_left"][:3] == np.array([1, 0, 0])[:, None]).all()
     assert (seen["cap"] == CAPS[1]).all()
     assert seen["pushes"].sum(axis=0).min() > 0

@@ -29,7 +29,7 @@ def returns(
     env = FlashSaleVectorEnv(sale, num_envs=sales)
     env.reset(seed=seed)
     batch, total, hold = env.sales.batch, np.zeros(sales), np.zeros(sales, np.int64)
-    doors = np.full(sales, np.inf)
+    caps = np.full(sales, np.inf)
     for tick in range(sale.rates.shape[0]):
         stock = batch.rows(batch.state.stock.available)[:, 0] if tick else np.full(sales, sale.stock)
         if isinstance(policy, JointPolicy):
@@ -37,7 +37,7 @@ def returns(
             price_index, change = policy.price_index[place], policy.change[place]
         else:
             price_index, change = policy[tick, stock], hold
-        total += env.step(env.sales.codec.encode(Decisions(price_index[:, None], hold, change, doors)))[1]
+        total += env.step(env.sales.codec.encode(Decisions(price_index[:, None], hold, change, caps)))[1]
     return total
 
 
@@ -61,25 +61,25 @@ def value_by_recursion(sale: ReferenceSale, judge: Callable[[Iterable[float]], f
     )
     server_cost, penalty = (0.0, 0.0) if isinstance(sale, MenuSale) else (sale.server_cost, sale.penalty)
 
-    def act(tick: int, left: int, booked: tuple[int, ...], k: int) -> float:
+    def act(tick: int, stock: int, booked: tuple[int, ...], k: int) -> float:
         """Price k with ``booked`` for this tick and those after it, as many as the lag."""
-        limit = min(left, capacity(booked[0]))
+        limit = min(stock, capacity(booked[0]))
         expected, chance, covered = -server_cost * booked[0], exp(-rates[tick][k]), 0.0
-        for demand in range(left + 1):
-            is_rest = demand == left
+        for demand in range(stock + 1):
+            is_rest = demand == stock
             p = 1.0 - covered if is_rest else chance
             sold = min(demand, limit)
             cash = prices[k] * sold - penalty * (demand - sold)
-            expected += p * (cash + value(tick + 1, left - sold, booked[1:], booked[-1]))
+            expected += p * (cash + value(tick + 1, stock - sold, booked[1:], booked[-1]))
             covered += chance
             chance *= rates[tick][k] / (demand + 1)
         return expected
 
     @cache
-    def value(tick: int, left: int, coming: tuple[int, ...], chosen_last: int) -> float:
+    def value(tick: int, stock: int, coming: tuple[int, ...], chosen_last: int) -> float:
         if tick == ticks:
-            return sale.salvage * left
+            return sale.salvage * stock
         orders = {min(max(chosen_last + change, 0), most) for change in range(-step, step + 1)}
-        return judge(act(tick, left, (*coming, level), k) for k in range(len(prices)) for level in orders)
+        return judge(act(tick, stock, (*coming, level), k) for k in range(len(prices)) for level in orders)
 
     return value(0, stock, (start,) * lag, start)

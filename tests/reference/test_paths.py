@@ -42,8 +42,8 @@ def test_menu_sales_earn_what_is_known(name: str, path: float, markdown: float, 
     sale = menu_sale_named(name)
     found = best_price_path(sale)
     assert found.value == pytest.approx(path, abs=EXACT)
-    told = np.repeat(found.price_index[:, None], sale.stock + 1, axis=1)
-    assert found.value == evaluate_exactly(sale, told)
+    announced = np.repeat(found.price_index[:, None], sale.stock + 1, axis=1)
+    assert found.value == evaluate_exactly(sale, announced)
     assert best_markdown(sale) == pytest.approx(markdown, abs=EXACT)
     assert fluid_value(sale) == pytest.approx(fluid, abs=EXACT)
 

@@ -131,9 +131,9 @@ def test_every_number_in_the_text_is_a_cell_of_a_written_table(written: Path, pa
 def test_sentences_hold_no_number_that_is_not_cited(written: Path) -> None:
     text = written.read_text(encoding="utf-8")
     sentences = re.findall(r'<p(?: class="(?:sentence|headline)")?>(.*?)</p>', text, flags=re.DOTALL)
-    told = [sentence for sentence in sentences if 'class="n"' in sentence]
-    assert len(told) > 8
-    for sentence in told:
+    cited = [sentence for sentence in sentences if 'class="n"' in sentence]
+    assert len(cited) > 8
+    for sentence in cited:
         rest = re.sub(r'<a class="n".*?</a>', "", sentence)
         assert not re.search(r"\d", re.sub(r"95th percentile|<[^>]*>", "", rest)), rest
 

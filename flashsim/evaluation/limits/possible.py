@@ -66,7 +66,7 @@ def possible_table(
     return table.sort_values("profit", ascending=False, kind="stable", ignore_index=True)
 
 
-def told(table: pd.DataFrame) -> list[dict[str, str]]:
+def possible_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     """The table in words for a report: profit and shares with their intervals."""
     headings = {"of_relaxation": "of the proven bound", "of_best_plan": "of the best plan known in hindsight"}
     headings |= {"of_optimum": "of the exact optimum"}

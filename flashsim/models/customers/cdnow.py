@@ -1,4 +1,4 @@
-"""Repeat buying that travels with the package: BG/NBD and Gamma-Gamma of CDNOW, a web shop, and how they were fitted.
+"""Repeat buying that the package ships: BG/NBD and Gamma-Gamma of CDNOW, a web shop, and how they were fitted.
 
     from flashsim.models.customers.cdnow import load_shipped
     shipped = load_shipped()
@@ -6,13 +6,13 @@
     shipped.spending.mean_spend_of_new()              # and what each is worth, USD
     print(shipped.provenance["source"])
 
-Refit from the file inside the package lifetimes, on the customers and weeks that the literature fits:
+This command refits from the file inside the package lifetimes, on the customers and weeks that the literature uses:
 
     python -m flashsim.models.customers.cdnow
 
-The households of a grocer's loyalty panel are no stand-in for the buyers of a web shop: they were chosen for shopping
-often (a median of 43 visits a year in Complete Journey), so that their return overstates what a new buyer's would be.
-A shop's own purchases are better as soon as it has some weeks of them. The file holds parameters, never the data.
+The households of a grocer's loyalty panel cannot stand in for the buyers of a web shop. The panel chose them because
+they shop often (a median of 43 visits a year in Complete Journey), so their return rate overstates that of a new buyer.
+A shop's own purchases are better as soon as they cover some weeks. The file holds parameters, never the data.
 """
 
 from collections.abc import Mapping
@@ -30,29 +30,29 @@ SHIPPED: Final = Path(__file__).with_name("cdnow.json")
 FORMAT: Final = 1
 REFIT: Final = "python -m flashsim.models.customers.cdnow"
 END: Final = date(1997, 9, 30)
-"""End of the weeks that the literature fits on."""
+"""Last day of the weeks that the literature fits."""
 DIGITS: Final = 6
 """Significant digits kept."""
 
 
 @dataclass(frozen=True)
 class RepeatBuying:
-    """How often buyers come back, and for how much."""
+    """How often buyers come back, and how much they spend."""
 
     buying: BgNbd
-    """Later purchases; its unit of time is a week."""
+    """Model of later purchases; its unit of time is a week."""
     spending: GammaGamma
-    """Spend of a later purchase, currency."""
+    """Model of the spend of a later purchase; currency."""
     provenance: Mapping[str, Any]
     """Source, customers, period, method."""
 
     def later_purchases(self, weeks: float) -> float:
-        """Expected purchases of a new buyer in the ``weeks`` after the first."""
+        """Expected purchases of a new buyer in the ``weeks`` after the first purchase."""
         return self.buying.expected_purchases_of_new(weeks)
 
 
 def fit_repeat_buying(history: PurchaseHistory, *, provenance: Mapping[str, Any]) -> RepeatBuying:
-    """Both models by maximum likelihood; InputError when the customers do not identify them."""
+    """Fit both models by maximum likelihood. InputError when the customers do not identify them."""
     again = history.spends_again
     if not again.any():
         raise InputError("no customer bought again for money, so there is nothing to learn; bring a longer time")
@@ -67,7 +67,7 @@ def fit_repeat_buying(history: PurchaseHistory, *, provenance: Mapping[str, Any]
 
 
 def load_shipped() -> RepeatBuying:
-    """The parameters that come with the package; InputError when their file was damaged."""
+    """Load the parameters that the package ships. InputError when their file is damaged."""
     record = read_json(SHIPPED)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise InputError(f"{SHIPPED} does not hold repeat buying of format {FORMAT}; refit with: {REFIT}")
@@ -78,7 +78,7 @@ def load_shipped() -> RepeatBuying:
 
 
 def main() -> None:
-    """Fit on CDNOW's sample and write the file, whole or not at all."""
+    """Fit on CDNOW's sample and write the whole file, or nothing."""
     source = {
         "source": CDNOW_NOTICE,
         "period": f"first purchases of January to March 1997, followed to {END.isoformat()}",

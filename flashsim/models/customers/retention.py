@@ -11,23 +11,24 @@
     spending = fit_gamma_gamma(history.frequency[again], mean_spend=history.mean_spend[again])
     spending.model.expected_spend(2, mean_spend=35.0)
 
-Conventions: x counts purchases after the first (its day is the start of a customer's clock), t_x is the time of the
-last of them (0 where x = 0) and T the time observed, 0 <= t_x <= T, in any one unit of time.
+Conventions: x counts the purchases after the first one. The first purchase starts a customer's clock. t_x is the time
+of the last purchase (0 where x = 0) and T the time observed, 0 <= t_x <= T, in any one unit of time.
 
-**BG/NBD.** While active a customer buys as a Poisson process of rate lambda ~ Gamma(r, rate alpha); after each later
+**BG/NBD.** While active a customer buys as a Poisson process of rate lambda ~ Gamma(r, rate alpha). After each later
 purchase the customer leaves for good with probability p ~ Beta(a, b). With B the beta function,
 
     L = B(a, b+x)/B(a, b) · G(r+x) alpha^r / (G(r) (alpha+T)^(r+x))
       + [x > 0] · B(a+1, b+x-1)/B(a, b) · G(r+x) alpha^r / (G(r) (alpha+t_x)^(r+x))
 
-A customer who never bought again has, in this model, never had an occasion to leave: P(alive) = 1 at x = 0. Expected
-purchases in the next t use Euler's transformation of the paper's 2F1, which neither overflows nor cancels for large x;
-where customers leave almost alike (a in the hundreds) it does overflow, and Euler's integral takes its place.
+In this model a customer who never bought again never had an occasion to leave: P(alive) = 1 at x = 0. Expected
+purchases in the next t use Euler's transformation of the paper's 2F1. It neither overflows nor cancels for large x. It
+does overflow where all customers leave with almost the same probability (a in the hundreds); there Euler's integral
+replaces it.
 
-**Gamma-Gamma.** Spends of a customer are Gamma(p, rate nu), nu ~ Gamma(q, rate gamma), independent of how often the
+**Gamma-Gamma.** The spends of a customer are Gamma(p, rate nu), nu ~ Gamma(q, rate gamma), independent of how often the
 customer buys. With z the mean of x spends, E[spend | x, z] = p (gamma + x z) / (p x + q - 1).
 
-Fits maximize over logarithms of the parameters with exact gradients; standard errors come from the observed
+The fits maximize over the logarithms of the parameters with exact gradients. Standard errors come from the observed
 information (differences of the gradient at the optimum) by the delta method.
 
 Source: Fader, Hardie & Lee (2005), Marketing Science 24(2), 275-284, equations 3, 9 and 10; Fader & Hardie (2013), "The
@@ -46,12 +47,12 @@ from flashsim.errors import InputError
 
 Array = NDArray[np.float64]
 LARGEST_LOG: Final = 14.0
-"""A parameter that wants to pass exp(±14) (of time or spend scaled by its mean) is not identified."""
+"""A parameter that reaches exp(±14) (with time or spend scaled by its mean) is not identified."""
 
 
 @dataclass(frozen=True)
 class BgNbd:
-    """Repeat purchases of customers who leave unseen."""
+    """Repeat purchases of customers who leave without notice."""
 
     r: float
     """Shape of the purchase rate over customers; 1."""
@@ -60,7 +61,7 @@ class BgNbd:
     a: float
     """First parameter of the probability of leaving after a purchase; 1."""
     b: float
-    """Second parameter of it; 1."""
+    """Second parameter of the same probability; 1."""
 
     def __post_init__(self) -> None:
         _check_positive(self)
@@ -88,13 +89,13 @@ class BgNbd:
         return float(self._purchases_if_alive(np.zeros(1), T=np.zeros(1), horizon=_checked_horizon(horizon))[0])
 
     def _purchases_if_alive(self, x: Array, *, T: Array, horizon: float) -> Array:
-        """Expected purchases in the horizon of a customer known to be active at T; a = 1 is a removable singularity."""
+        """Expected purchases in the horizon if the customer is active at T; a = 1 is a removable singularity."""
         if abs(self.a - 1.0) < 1e-6:
             around = [BgNbd(self.r, self.alpha, a, self.b) for a in (1.0 - 1e-5, 1.0 + 1e-5)]
             return np.mean([model._purchases_if_alive(x, T=T, horizon=horizon) for model in around], axis=0)
         z = horizon / (self.alpha + T + horizon)
         c = self.a + self.b + x - 1.0
-        with np.errstate(over="ignore", invalid="ignore"):  # where a is large: see below
+        with np.errstate(over="ignore", invalid="ignore"):  # where a is large: Euler's integral below replaces it
             curve = (1.0 - z) ** (self.a - 1.0) * special.hyp2f1(self.a + self.b - 1.0 - self.r, self.a - 1.0, c, z)
         if self.a > 1.0 and not np.isfinite(curve).all():
             places, weights = np.polynomial.legendre.leggauss(64)
@@ -111,9 +112,9 @@ class GammaGamma:
     p: float
     """Shape of a single spend; 1."""
     q: float
-    """Shape of the scale over customers; 1. At q <= 1 the mean over customers does not exist."""
+    """Shape of the scale over customers; 1. The mean over customers exists only for q > 1."""
     gamma: float
-    """Rate parameter of it; currency."""
+    """Rate parameter of the scale; currency."""
 
     def __post_init__(self) -> None:
         _check_positive(self)
@@ -124,13 +125,13 @@ class GammaGamma:
         return _gamma_gamma_terms(np.log(astuple(self)), x, z=z)[0]
 
     def mean_spend_of_new(self) -> float:
-        """Mean spend over all customers; InputError where it does not exist."""
+        """Mean spend over all customers. InputError where it does not exist."""
         if self.q <= 1.0:
             raise InputError(f"the mean spend exists for q > 1 only, got q = {self.q:.3g}; check spends for outliers")
         return self.p * self.gamma / (self.q - 1.0)
 
     def expected_spend(self, frequency: ArrayLike, *, mean_spend: ArrayLike) -> Array:
-        """(customer,) expected value of a purchase given x >= 1 of them of this mean."""
+        """(customer,) expected value of a purchase, given x >= 1 purchases with this mean."""
         x, z = _checked_spend(frequency, mean_spend=mean_spend)
         if self.q <= 1.0 and bool((self.p * x + self.q <= 1.0).any()):
             raise InputError(f"q = {self.q:.3g} is too small for a mean; check spends for outliers")
@@ -142,7 +143,7 @@ Model = TypeVar("Model", BgNbd, GammaGamma)
 
 @dataclass(frozen=True)
 class RetentionFit(Generic[Model]):
-    """A fitted model with how sure it is."""
+    """A fitted model and its standard errors."""
 
     model: Model
     """The estimates."""
@@ -151,11 +152,11 @@ class RetentionFit(Generic[Model]):
     log_likelihood: float
     """Sum over customers."""
     customers: int
-    """How many were fitted on."""
+    """Number of customers in the fit."""
 
 
 def fit_bg_nbd(frequency: ArrayLike, *, recency: ArrayLike, age: ArrayLike) -> RetentionFit[BgNbd]:
-    """Maximum-likelihood BG/NBD of x, t_x and T (customer,).
+    """Fit BG/NBD to x, t_x and T (customer,) by maximum likelihood.
 
     InputError on bad values, when nobody bought again, or when the data do not identify a parameter.
     """
@@ -178,7 +179,7 @@ def fit_bg_nbd(frequency: ArrayLike, *, recency: ArrayLike, age: ArrayLike) -> R
 
 
 def fit_gamma_gamma(frequency: ArrayLike, *, mean_spend: ArrayLike) -> RetentionFit[GammaGamma]:
-    """Maximum-likelihood Gamma-Gamma of x >= 1 and the mean spend > 0 (customer,); InputError as above."""
+    """Fit Gamma-Gamma to x >= 1 and the mean spend > 0 (customer,) by maximum likelihood; InputError as above."""
     x, z = _checked_spend(frequency, mean_spend=mean_spend)
     unit = float(z.mean())
 
@@ -196,16 +197,16 @@ def fit_gamma_gamma(frequency: ArrayLike, *, mean_spend: ArrayLike) -> Retention
 
 
 def _bg_nbd_terms(logs: Array, x: Array, *, t_x: Array, T: Array) -> tuple[Array, Array]:
-    """Log-likelihood (customer,) and its gradient (customer, 4) by the logarithms of r, alpha, a, b."""
+    """Log-likelihood (customer,) and its gradient (customer, 4) with respect to the logarithms of r, alpha, a, b."""
     r, alpha, a, b = np.exp(logs)
     again = x > 0
     stays = -(r + x) * np.log(alpha + T)
     beyond = np.where(again, b + x - 1.0, 1.0)
-    left = np.where(again, logs[2] - np.log(beyond) - (r + x) * np.log(alpha + t_x), -np.inf)
-    either = np.logaddexp(stays, left)
+    leaves = np.where(again, logs[2] - np.log(beyond) - (r + x) * np.log(alpha + t_x), -np.inf)
+    either = np.logaddexp(stays, leaves)
     value = special.gammaln(r + x) - special.gammaln(r) + r * logs[1] + either
     value += special.betaln(a, b + x) - special.betaln(a, b)
-    w = np.exp(left - either)  # posterior probability of having left
+    w = np.exp(leaves - either)  # posterior probability of having left
     by_r = special.digamma(r + x) - special.digamma(r) + logs[1]
     by_r -= (1.0 - w) * np.log(alpha + T) + w * np.log(alpha + t_x)
     by_alpha = r / alpha - (r + x) * ((1.0 - w) / (alpha + T) + w / (alpha + t_x))
@@ -216,7 +217,7 @@ def _bg_nbd_terms(logs: Array, x: Array, *, t_x: Array, T: Array) -> tuple[Array
 
 
 def _gamma_gamma_terms(logs: Array, x: Array, *, z: Array) -> tuple[Array, Array]:
-    """Log density (customer,) and its gradient (customer, 3) by the logarithms of p, q, gamma."""
+    """Log density (customer,) and its gradient (customer, 3) with respect to the logarithms of p, q, gamma."""
     p, q, gamma = np.exp(logs)
     total = np.log(gamma + x * z)
     value = -special.betaln(p * x, q) + q * logs[2] + p * x * np.log(x * z) - np.log(z) - (p * x + q) * total
@@ -230,7 +231,7 @@ def _gamma_gamma_terms(logs: Array, x: Array, *, z: Array) -> tuple[Array, Array
 def _maximize(
     terms: Callable[[Array], tuple[Array, Array]], start: Array, *, names: tuple[str, ...]
 ) -> tuple[Array, Array, float]:
-    """Log-parameters of the greatest likelihood, their standard errors, and that log-likelihood."""
+    """Log-parameters with the largest likelihood, their standard errors, and that log-likelihood."""
     size = terms(start)[0].size
 
     def loss(logs: Array) -> tuple[float, Array]:
@@ -277,7 +278,7 @@ def _checked_spend(frequency: ArrayLike, *, mean_spend: ArrayLike) -> tuple[Arra
 
 
 def _checked_columns(columns: dict[str, ArrayLike]) -> list[Array]:
-    """Finite vectors of one length, or InputError."""
+    """Check that the columns are finite vectors of one length; else InputError."""
     arrays = [np.atleast_1d(np.asarray(values, dtype=np.float64)) for values in columns.values()]
     sizes = {name: array.shape for name, array in zip(columns, arrays, strict=True)}
     if len(set(sizes.values())) > 1 or arrays[0].ndim != 1:

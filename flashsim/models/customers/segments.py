@@ -1,18 +1,19 @@
-"""Segments of households, and how they divide the demand of the panel; three of them by rule, for a shop's own buyers.
+"""Segments of households and how they divide the demand of the panel. A shop's own buyers form three segments by rule.
 
-Where a shop tells what households bought by department and over many weeks, segments are kinds that the data choose
-(:mod:`flashsim.models.customers.mixture`). People of a shop's own tables, who are few and seen briefly, are divided by
-rule: one is a *deal seeker* when the share of regular value bought at 10 % off or more lies in the top third, else a
-*regular* when visits are more frequent than the median of the rest, else *occasional*. Someone who happened to buy much
-on deal in a week would both look like a deal seeker and seem to respond strongly in that same week; so the weeks are
-dealt into two halves (even and odd blocks), and in each half people count as what they did in the *other* half.
+A table that says what households bought, by department and over many weeks, lets the data choose the segments: customer
+types (:mod:`flashsim.models.customers.mixture`). The people in a shop's own tables are few and seen briefly, so a rule
+divides them. A person is a *deal seeker* when the share of regular value bought at 10 % off or more lies in the top
+third, else a *regular* when visits are more frequent than the median of the rest, else *occasional*. Someone who
+happened to buy much on deal in a week would look like a deal seeker and would also seem to respond strongly in that
+same week. So the weeks are divided into two halves (even and odd blocks), and in each half the behavior in the *other*
+half decides the segment.
 
 Given the units y(p, w) of the panel, those of the segments are multinomial:
 
     share(p, s) ~ exp(level(p, s) + slope(p, s)·depth(p, w)),   slope(p, ·) ~ N(common slope, sd²)
 
-so the segments add up to the demand model exactly, and week effects and frailties cancel. Left out: segments by age or
-income (known for a third of the households), and people changing segment for good.
+So the segments add up to the demand model exactly, and week effects and frailties cancel. Left out: segments by age or
+income (known for a third of the households), and people who change their segment for good.
 
 Source: McCullagh & Nelder (1989), Generalized Linear Models, sec. 6.4 (multinomial from Poisson counts).
 """
@@ -32,7 +33,7 @@ DEAL_DEPTH: Final = 0.10
 DEAL_SEEKER_SHARE: Final = 1.0 / 3.0
 """Share of households called deal seekers."""
 LEVEL_SD: Final = 1.0
-"""Prior standard deviation of a product's log share around the common one."""
+"""Prior standard deviation of a product's log share around the common log share."""
 HALVES: Final = 2
 
 
@@ -55,7 +56,8 @@ def half_of_week(week: NDArray[np.intp], *, block_weeks: int) -> NDArray[np.intp
 
 
 def segment_households(lines: pd.DataFrame, *, block_weeks: int = 4) -> HouseholdSegments:
-    """Segments from clean sale lines of the whole shop (household_id, basket_id, day, regular_value, depth)."""
+    """Divide households by rule from clean sale lines of the whole shop (household_id, basket_id, day, regular_value,
+    depth)."""
     week = (lines["day"] - lines["day"].min()).dt.days.to_numpy() // DAYS_OF_WEEK
     half = half_of_week(week.astype(np.intp), block_weeks=block_weeks)
     ids, household = np.unique(lines["household_id"].to_numpy(), return_inverse=True)
@@ -99,7 +101,7 @@ def fit_shares(
 ) -> SegmentShares:
     """Fit to ``units`` (product, week, segment) at ``depth`` (product, week).
 
-    Counts are divided by ``clumping`` (product): several units in one line are one decision.
+    The counts are divided by ``clumping`` (product), because several units in one line are one decision.
     """
     counts = units / clumping[:, None, None]
     totals = counts.sum(axis=2)
@@ -140,8 +142,9 @@ def hour_profiles(
 ) -> NDArray[np.float64]:
     """Share of a day's units by hour (group, segment, hour), from units ``counts`` of the same shape.
 
-    Each is drawn towards its segment's profile over all groups as if ``prior_units`` more had been seen there, that one
-    towards everybody's, and smoothed over neighboring hours around the clock.
+    Each profile is shrunk towards its segment's profile over all groups, as if ``prior_units`` more units had been seen
+    there, and the segment's profile likewise towards the overall profile. Then it is smoothed over neighboring hours
+    around the clock.
     """
     everybody = counts.sum(axis=(0, 1)) + 1.0
     segment = counts.sum(axis=0) + prior_units * everybody / everybody.sum()

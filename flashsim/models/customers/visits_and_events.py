@@ -1,17 +1,17 @@
-"""What visits and events tell: the hours of the day, units a visitor, and segments.
+"""What visits and events of a shop show: the hours of the day, units a visitor, and segments.
 
-Hours. Purchases of ``user_behavior`` say when units go, by group and segment; without enough of them
-(``FEWEST_PURCHASES``), visits of ``traffic_data`` stand in for all of them alike, each hour of each day weighing the
-same, so that a gap in the log does not count as silence.
+Hours. Purchases in ``user_behavior`` give the hours of sales, by group and segment. With too few purchases
+(``FEWEST_PURCHASES``) the visits in ``traffic_data`` replace them, the same for all groups and segments. Each hour of
+each day has the same weight, so a gap in the log does not count as an hour without visits.
 
-Units a visitor. Units of ``sales_data`` over visits of ``traffic_data`` on the days that both tell, else purchases over
-visits (a person and day) of ``user_behavior``. These are at the prices that were asked; at list price, u times as few
-units are sold to u^traffic_share times as few visitors.
+Units a visitor. Units of ``sales_data`` divided by visits of ``traffic_data``, on the days that both tables hold.
+Without these tables: purchases divided by visits (a person and day) of ``user_behavior``. The ratio holds at the prices
+of those days. At list price the units fall by a factor u and the visitors by a factor u^traffic_share.
 
-Segments. Purchases are joined with the price of their day, and people divided as households are
-(:mod:`flashsim.models.customers.segments`), where enough of them bought over enough weeks.
+Segments. Each purchase is joined with the price of its day. People are divided like households
+(:mod:`flashsim.models.customers.segments`) if enough of them bought over enough weeks.
 
-Left out: which visits are of people and which of bots; what was searched, put into carts, liked and reviewed.
+Left out: which visits are people and which are bots; what people searched, put into carts, liked and reviewed.
 """
 
 from typing import Final, NamedTuple
@@ -20,35 +20,36 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flashsim.data.panel import DAYS_OF_WEEK
+from flashsim.errors import Unavailable
 from flashsim.models.customers.segments import SEGMENTS, SegmentShares, fit_shares, hour_profiles, segment_households
+from flashsim.surface import HOURS_OF_DAY
 
-HOURS_OF_DAY: Final = 24
 FEWEST_PURCHASES: Final = 500
-"""Purchases below which their hours are not taken."""
+"""With fewer purchases their hours are not used."""
 FEWEST_BUYERS: Final = 100
-"""People who bought, below which they are not divided into segments."""
+"""With fewer people who bought, they are not divided into segments."""
 FEWEST_SEGMENT_DAYS: Final = 56
-"""Days of purchases below which people are not divided: both halves of the weeks must tell how they shop."""
+"""With fewer days of purchases people are not divided: both halves of the weeks must show how they shop."""
 SEGMENT_BLOCK_WEEKS: Final = 2
-DAYS: Final = 7
 Array = NDArray[np.float64]
 
 
-def visit_profile(traffic: pd.DataFrame) -> Array | str:
-    """Share of a day's visits by local hour (hour,), or why it cannot be told."""
+def visit_profile(traffic: pd.DataFrame) -> Array | Unavailable:
+    """Share of a day's visits by local hour (hour,), or the reason why the table does not show it."""
     hour = traffic["date"].dt.hour
     rate = traffic.groupby([traffic["date"].dt.normalize(), hour])["visits"].mean()
     by_hour = rate.groupby(level=1).mean().reindex(range(HOURS_OF_DAY)).to_numpy(dtype=np.float64)
     if np.isnan(by_hour).any():
-        return f"traffic_data never tells the hour {int(np.isnan(by_hour).argmax())}"
+        return Unavailable(f"traffic_data never tells the hour {int(np.isnan(by_hour).argmax())}")
     if by_hour.sum() <= 0.0:
-        return "traffic_data tells of no visit"
+        return Unavailable("traffic_data tells of no visit")
     profile: Array = by_hour / by_hour.sum()
     return profile
 
 
 class Purchases(NamedTuple):
-    """Purchases of products that are known, one a row."""
+    """Purchases of known products, one a row."""
 
     product: NDArray[np.intp]
     user: NDArray[np.int64]
@@ -57,7 +58,7 @@ class Purchases(NamedTuple):
 
 
 def purchases_of(behavior: pd.DataFrame, product_ids: tuple[str, ...]) -> Purchases:
-    """The events ``buy`` of ``product_ids``."""
+    """Select the ``buy`` events of ``product_ids``."""
     place = pd.Series(np.arange(len(product_ids)), index=list(product_ids))
     bought = behavior[(behavior["behavior"] == "buy") & behavior["item_id"].isin(place.index)]
     return Purchases(
@@ -68,7 +69,7 @@ def purchases_of(behavior: pd.DataFrame, product_ids: tuple[str, ...]) -> Purcha
     )
 
 
-class OwnSegments(NamedTuple):
+class ShopSegments(NamedTuple):
     """How segments of people divide the demand of each product."""
 
     shares: SegmentShares
@@ -78,13 +79,13 @@ class OwnSegments(NamedTuple):
 
 def divide_people(
     bought: Purchases, sales: pd.DataFrame, *, product_ids: tuple[str, ...], list_price: Array
-) -> OwnSegments | str:
-    """Segments of those who bought, or why they cannot be told."""
+) -> ShopSegments | Unavailable:
+    """Segments of the people who bought, or the reason why they cannot be divided."""
     users = int(bought.user.max()) + 1 if bought.user.size else 0
     days = int((bought.day.max() - bought.day.min()).days) + 1 if users else 0
     if users < FEWEST_BUYERS or days < FEWEST_SEGMENT_DAYS:
         needed = f"{FEWEST_BUYERS} and {FEWEST_SEGMENT_DAYS} are needed to divide them"
-        return f"{users} people bought over {days} days, {needed}"
+        return Unavailable(f"{users} people bought over {days} days, {needed}")
     place = pd.Series(np.arange(len(product_ids)), index=list(product_ids))
     offers = sales[sales["product_id"].isin(place.index)]
     key = pd.MultiIndex.from_arrays([place.loc[offers["product_id"]].to_numpy(), offers["date"]])
@@ -93,7 +94,7 @@ def divide_people(
     ).reindex(pd.MultiIndex.from_arrays([bought.product, bought.day]))
     priced = depth.notna().to_numpy()
     if priced.mean() < 0.5:
-        return f"{1.0 - priced.mean():.0%} of the purchases are of days that sales_data does not tell"
+        return Unavailable(f"{1.0 - priced.mean():.0%} of the purchases are of days that sales_data does not tell")
     kept = Purchases(bought.product[priced], bought.user[priced], bought.day[priced], bought.hour[priced])
     lines = pd.DataFrame(
         {
@@ -105,7 +106,7 @@ def divide_people(
         }
     )
     found = segment_households(lines, block_weeks=SEGMENT_BLOCK_WEEKS)
-    week = ((lines["day"] - lines["day"].min()).dt.days.to_numpy() // DAYS).astype(np.intp)
+    week = ((lines["day"] - lines["day"].min()).dt.days.to_numpy() // DAYS_OF_WEEK).astype(np.intp)
     household = np.searchsorted(found.household_ids, kept.user).astype(np.intp)
     segment = found.of_lines(household, week)
     shape = (len(product_ids), int(week.max()) + 1, len(SEGMENTS))
@@ -118,23 +119,25 @@ def divide_people(
     of_all = np.full(bought.user.size, -1, dtype=np.intp)
     of_all[priced] = segment
     people = np.bincount(found.segment.ravel(), minlength=len(SEGMENTS)) // 2
-    return OwnSegments(shares, of_all, tuple(int(number) for number in people))
+    return ShopSegments(shares, of_all, tuple(int(number) for number in people))
 
 
 def purchase_profiles(
-    bought: Purchases, *, group_of: NDArray[np.intp], segments: OwnSegments | None, count: int
-) -> Array | str:
-    """Share of a day's units by hour (group, segment, hour), of ``count`` segments, or why it cannot be told."""
+    bought: Purchases, *, group_of: NDArray[np.intp], segments: ShopSegments | None, count: int
+) -> Array | Unavailable:
+    """Share of a day's units by hour (group, segment, hour), of ``count`` segments, or the reason why there is none."""
     if bought.user.size < FEWEST_PURCHASES:
-        return f"{bought.user.size} purchases of products that are known, {FEWEST_PURCHASES} are needed"
+        return Unavailable(f"{bought.user.size} purchases of products that are known, {FEWEST_PURCHASES} are needed")
     groups = int(group_of.max()) + 1
     if segments is None:
         by_hour = np.zeros((groups, 1, HOURS_OF_DAY))
         np.add.at(by_hour[:, 0], (group_of[bought.product], bought.hour), 1.0)
         return np.repeat(hour_profiles(by_hour), count, axis=1)
-    told = segments.segment >= 0
+    has_segment = segments.segment >= 0
     by_hour = np.zeros((groups, count, HOURS_OF_DAY))
-    np.add.at(by_hour, (group_of[bought.product[told]], segments.segment[told], bought.hour[told]), 1.0)
+    np.add.at(
+        by_hour, (group_of[bought.product[has_segment]], segments.segment[has_segment], bought.hour[has_segment]), 1.0
+    )
     return hour_profiles(by_hour)
 
 
@@ -145,8 +148,11 @@ def units_a_visitor(
     behavior: pd.DataFrame | None,
     members: int,
     generator: np.random.Generator,
-) -> tuple[Array, str] | str:
-    """Units over visits (member,) at the prices asked, weeks redrawn, and the tables that tell it; or why not."""
+) -> tuple[Array, str] | Unavailable:
+    """Units over visits (member,) at the prices of the table, with weeks redrawn, and the names of the tables used.
+
+    Without usable tables: the reason.
+    """
     if traffic is not None and sales is not None:
         visits = _whole_days(traffic)
         units = sales.groupby("date")["sales"].sum()
@@ -160,10 +166,10 @@ def units_a_visitor(
         bought = (behavior["behavior"] == "buy").groupby(day).sum()
         by_day, tables = pd.concat([bought, came], axis=1, keys=["units", "visits"]), "user_behavior"
     else:
-        return "they need traffic_data beside sales_data, or user_behavior"
+        return Unavailable("they need traffic_data beside sales_data, or user_behavior")
     if by_day["visits"].sum() <= 0.0 or by_day["units"].sum() <= 0.0:
-        return f"{tables} tell no day with visits and units"
-    week = np.unique((by_day.index - by_day.index.min()).days // DAYS, return_inverse=True)[1]
+        return Unavailable(f"{tables} tell no day with visits and units")
+    week = np.unique((by_day.index - by_day.index.min()).days // DAYS_OF_WEEK, return_inverse=True)[1]
     totals = np.stack([np.bincount(week, by_day[name]) for name in ("units", "visits")])
     drawn = generator.integers(totals.shape[1], size=(members, totals.shape[1]))
     units, visits = totals[:, drawn].sum(axis=2)
@@ -171,12 +177,14 @@ def units_a_visitor(
         (units > 0.0) & (visits > 0.0), units / np.maximum(visits, 1e-12), totals[0].sum() / totals[1].sum()
     )
     if ratio.max() >= 1.0:
-        return f"{tables} tell {ratio.max():.3g} units a visit, more than one, so visits are not of people who shop"
+        return Unavailable(
+            f"{tables} tell {ratio.max():.3g} units a visit, more than one, so visits are not of people who shop"
+        )
     return ratio, tables
 
 
 def _whole_days(traffic: pd.DataFrame) -> pd.Series:
-    """Visits a day, of days of which nine tenths of the ticks are there."""
+    """Visits a day, on days that have at least nine tenths of the ticks."""
     day = traffic["date"].dt.normalize()
     ticks = traffic["visits"].groupby(day).count()
     return traffic["visits"].groupby(day).sum()[ticks >= 0.9 * ticks.max()]

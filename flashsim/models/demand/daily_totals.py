@@ -2,20 +2,21 @@
 
     E[demand] = level·(price / list price)^elasticity·exp(promotion·promoted)·weekday        by product
 
-by the house's price response (:mod:`flashsim.models.price.price_response`): monotone, products borrow strength from
-each other, a sell-out says only that demand was at least what was sold, and prices that followed demand are held apart
-by an instrument where the table has one, else by product and week effects. Members draw blocks of weeks with
-replacement and are fitted anew. How much more counts vary than their mean explains is taken around one-week-ahead
-levels (:mod:`flashsim.models.demand.dispersion`), on days that did not sell out, of blocks as drawn.
+The price response (:mod:`flashsim.models.price.price_response`) fits this model. It is monotone, and products borrow
+strength from each other. A sell-out says only that demand was at least what was sold. Prices that followed demand are
+separated by an instrument where the table has one, else by product and week effects. Each member draws blocks of weeks
+with replacement and is fitted anew. The extra variance of the counts is measured around one-week-ahead levels
+(:mod:`flashsim.models.demand.dispersion`), on days that did not sell out, in the blocks as drawn.
 
-A product keeps no response of its own, and says why, where its price hardly moved (``LEAST_DAYS_ELSEWHERE`` days at
-another price), where sales rose with the price, or where the members disagree by more than published elasticities do.
-Its level is then that at the price it was sold at. A product is left out that never sold, that has fewer than
-``FEWEST_DAYS`` days, that sells too unevenly for the model (``LARGEST_MISFIT``), or whose demand
-has no upper end that one sees: that sold out on more than ``MOST_SOLD_OUT`` of its days, or on every Monday.
+A product has no price response of its own, and the result says why, in three cases: its price hardly moved (fewer than
+``LEAST_DAYS_ELSEWHERE`` days at another price), its sales rose with the price, or the members disagree by more than
+published elasticities do. Its level then holds at the price at which it was sold. A product is left out if it never
+sold, has fewer than ``FEWEST_DAYS`` days, sells too unevenly for the model (``LARGEST_MISFIT``), or if its demand has
+no visible upper end: it sold out on more than ``MOST_SOLD_OUT`` of its days, or on every Monday (or every other
+weekday).
 
-Left out: a season beyond the weeks' own effects on prices, one product's price in another's demand, and how many units
-go in one purchase (a daily total does not tell: it counts as frailty).
+Left out: a season beyond the weeks' own effects on prices, the effect of one product's price on another's demand, and
+how many units one purchase holds (a daily total does not show it: it counts as frailty).
 
 Source: Efron & Tibshirani (1993), An Introduction to the Bootstrap, ch. 8; Künsch (1989), Annals of Statistics 17
 (blocks).
@@ -28,52 +29,50 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flashsim.data.panel import DAYS_OF_WEEK
 from flashsim.errors import InputError
 from flashsim.models.demand.dispersion import Dispersion, estimate_dispersion
-from flashsim.models.demand.negative_binomial import filter_levels
+from flashsim.models.demand.negative_binomial import WARM_UP_WEEKS, filter_levels
 from flashsim.models.price.price_control import control_price
 from flashsim.models.price.price_effects import PUBLISHED_SPREAD, SLOPE, FittedResponse, explain, fit_response
 from flashsim.models.price.price_response import FEWEST_DAYS
 from flashsim.models.price.sales_table import read_sales
 
 LEAST_DAYS_ELSEWHERE: Final = 5
-"""Days at another price than the commonest that a product needs to tell its response."""
+"""A product needs this many days at a price other than its commonest one, or its response is not identified."""
 OTHER_PRICE: Final = 0.02
-"""Prices that differ by less, log scale, are one price."""
+"""Prices that differ by less than this, on the log scale, count as one price."""
 LIST_PRICE_QUANTILE: Final = 0.9
-"""Without a list_price and without days off promotion: the price that is reached on one day of ten."""
+"""The list price of a table without list_price and without days off promotion: the price reached on one day of ten."""
 FEWEST_UNPROMOTED: Final = 5
-"""Days without promotion whose median is then taken for the list price."""
+"""With this many days without promotion, their median price is the list price."""
 SEEN_DEPTHS: Final = 0.95
-"""Share of the discounted days that are no deeper than what the World supports."""
+"""Share of the discounted days whose depth is within what the World supports."""
 LARGEST_CORRELATION: Final = 0.95
-"""Promotions that move with the price more than this cannot be told apart from it."""
+"""A promotion that correlates with the price more than this cannot be separated from it."""
 MOST_SOLD_OUT: Final = 0.8
-"""Share of a product's rows above which how far demand went beyond the stock would rest on the assumed law alone."""
+"""With a larger share of sold-out rows, the demand beyond the stock would rest on the assumed law alone."""
 LARGEST_MISFIT: Final = 3.0
-"""A model that expects so many times a product's units, or as few, is not a model of it."""
+"""A model that expects this many times a product's units, or this many times fewer, does not describe the product."""
 BLOCK_WEEKS: Final = 2
-DAYS: Final = 7
 WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
-"""Covariates; Sunday is the reference."""
-WARM_UP_WEEKS: Final = 8
-"""Weeks that the level filter sees before its errors count, or a quarter of the table where that is shorter."""
+"""Weekday covariates; Sunday is the reference."""
 
 
-class OwnDemand(NamedTuple):
-    """What a table of sales tells; member first."""
+class ShopDemand(NamedTuple):
+    """What a table of sales shows; the member is the first axis."""
 
     product_ids: tuple[str, ...]
     list_price: NDArray[np.float64]  # product; currency/unit
     level: NDArray[np.float64]  # member, product; units on an average day, not promoted, at list price or level_depth
-    level_depth: NDArray[np.float64]  # product; depth at which the level is told, 0 where the product tells a response
-    elasticity: NDArray[np.float64]  # member, product; NaN where the table does not tell it
-    promotion_effect: NDArray[np.float64] | None  # member, product; log scale; None where it cannot be told
+    level_depth: NDArray[np.float64]  # product; depth at which the level holds, 0 where the product has a response
+    elasticity: NDArray[np.float64]  # member, product; NaN where it is not identified
+    promotion_effect: NDArray[np.float64] | None  # member, product; log scale; None where not identified
     weekday_factor: NDArray[np.float64]  # member, weekday; mean 1
     spread: tuple[Dispersion, ...]  # member
-    supported_depth: float | None  # None where no product tells a response
-    price_over_list: float  # revenue over what the same units would have brought at list prices
-    units_over_list: float  # expected units at the prices asked, over those at list prices without promotion
+    supported_depth: float | None  # None where no product has a response
+    price_over_list: float  # revenue over the value of the same units at list prices
+    units_over_list: float  # expected units at the actual prices, over those at list prices without promotion
     left_out: dict[str, str]  # product: why it has no demand
     unidentified: dict[str, str]  # product: why it has no response of its own
     words: tuple[str, ...]  # what the responses rest on
@@ -81,10 +80,10 @@ class OwnDemand(NamedTuple):
 
 def learn_demand(
     sales: pd.DataFrame, *, members: int, generator: np.random.Generator, progress: Callable[[int, int], None]
-) -> OwnDemand:
-    """Learn from a checked table (date, product_id, sales, price, sold_out, and what else it may have).
+) -> ShopDemand:
+    """Learn from a checked table (date, product_id, sales, price, sold_out, and optional columns).
 
-    InputError when no product is left to learn from.
+    InputError when no product remains to learn from.
     """
     left_out = _without_demand(sales, fewest_rows=FEWEST_DAYS)
     left_out |= _badly_fitted(sales[~sales["product_id"].isin(list(left_out))].reset_index(drop=True))
@@ -107,20 +106,20 @@ def learn_demand(
     elasticity = _of_members(fits, center, lambda fit: fit.effects[:, SLOPE])
     unidentified = _unidentified(sales, center, elasticity)
     known = np.array([name not in unidentified for name in ids])
-    usual = sales.groupby("product_id")["price"].agg(lambda prices: prices.mode().iloc[0])
-    told_at = regular.where(~regular.index.isin(list(unidentified)), usual)
-    by_weekday = _of_members(fits, center, lambda fit: _by_weekday(fit, told_at))
+    commonest_price = sales.groupby("product_id")["price"].agg(lambda prices: prices.mode().iloc[0])
+    level_price = regular.where(~regular.index.isin(list(unidentified)), commonest_price)
+    by_weekday = _of_members(fits, center, lambda fit: _by_weekday(fit, level_price))
     total = by_weekday.sum(axis=1)
     price, expected = table["price"].to_numpy(), _expected(center, table)
     unpromoted = table.assign(price=list_price[product], **({"promotion": 0.0} if "promotion" in table else {}))
     depth = 1.0 - price / list_price[product]
     deep = depth[(depth > OTHER_PRICE) & known[product]]
     sold = table["units"].to_numpy()
-    return OwnDemand(
+    return ShopDemand(
         product_ids=ids,
         list_price=list_price,
         level=by_weekday.mean(axis=2),
-        level_depth=np.maximum(1.0 - told_at.loc[list(ids)].to_numpy(dtype=np.float64) / list_price, 0.0),
+        level_depth=np.maximum(1.0 - level_price.loc[list(ids)].to_numpy(dtype=np.float64) / list_price, 0.0),
         elasticity=np.where(known, elasticity, np.nan),
         promotion_effect=_promotion_effects(fits, center),
         weekday_factor=total / total.mean(axis=1, keepdims=True),
@@ -135,7 +134,7 @@ def learn_demand(
 
 
 def _without_demand(sales: pd.DataFrame, *, fewest_rows: int) -> dict[str, str]:
-    """Products that tell too little of demand, and why; from date, product_id, sales and sold_out."""
+    """Products that show too little demand, and why; from date, product_id, sales and sold_out."""
     by_product = sales.groupby("product_id")
     sold, rows, share_out = by_product["sales"].sum(), by_product.size(), by_product["sold_out"].mean()
     by_weekday = sales.groupby(["product_id", sales["date"].dt.day_of_week])["sold_out"].all()
@@ -155,7 +154,7 @@ def _without_demand(sales: pd.DataFrame, *, fewest_rows: int) -> dict[str, str]:
 
 
 def _badly_fitted(sales: pd.DataFrame) -> dict[str, str]:
-    """Products of which the model expects far more or less than they sold, and that in words."""
+    """Products for which the model expects far more or far less than they sold, with the reason in words."""
     if not len(sales):
         return {}
     table = _lay_out(sales)
@@ -169,7 +168,7 @@ def _badly_fitted(sales: pd.DataFrame) -> dict[str, str]:
 
 
 def _lay_out(sales: pd.DataFrame) -> pd.DataFrame:
-    """The table that the price response reads, and the block of weeks of each row."""
+    """The table that the price response reads."""
     weekday = sales["date"].dt.day_of_week
     table = pd.DataFrame(
         {
@@ -188,7 +187,7 @@ def _lay_out(sales: pd.DataFrame) -> pd.DataFrame:
 
 
 def _promotion_is_apart(sales: pd.DataFrame) -> bool:
-    """Whether promotions and prices move apart enough, within products, to tell what each does."""
+    """Whether promotions and prices vary independently enough, within products, to separate their effects."""
     both = pd.DataFrame({"promotion": sales["promotion"].astype(float), "price": np.log(sales["price"])})
     within = both - both.groupby(sales["product_id"]).transform("mean")
     size = np.sqrt((within**2).sum())
@@ -206,8 +205,8 @@ def _list_prices(sales: pd.DataFrame) -> pd.Series:
     price = by_product["price"].quantile(LIST_PRICE_QUANTILE)
     if "promotion" in sales.columns:
         plain = sales[~sales["promotion"]].groupby("product_id")["price"]
-        usual = plain.median()[plain.size() >= FEWEST_UNPROMOTED]
-        price = usual.reindex(price.index).fillna(price)
+        typical = plain.median()[plain.size() >= FEWEST_UNPROMOTED]
+        price = typical.reindex(price.index).fillna(price)
     if "list_price" in sales.columns:
         price = by_product["list_price"].median().fillna(price)
     return price.round(2).clip(lower=0.01)
@@ -219,11 +218,11 @@ def _fit(table: pd.DataFrame) -> FittedResponse:
 
 
 def _draw(table: pd.DataFrame, generator: np.random.Generator) -> tuple[pd.DataFrame, NDArray[np.float64]]:
-    """Blocks of weeks drawn with replacement, laid one after another; how often each of them was drawn.
+    """Draw blocks of weeks with replacement, put one after another; also return how often each block was drawn.
 
-    A product of which the blocks drawn tell too little is not in the table: see :func:`_of_members`.
+    The table leaves out a product if the drawn blocks show too little of it: see :func:`_of_members`.
     """
-    block_days = BLOCK_WEEKS * DAYS
+    block_days = BLOCK_WEEKS * DAYS_OF_WEEK
     monday = table["date"].min() - pd.Timedelta(days=int(table["date"].min().weekday()))
     day = (table["date"] - monday).dt.days.to_numpy()
     block = day // block_days
@@ -233,18 +232,18 @@ def _draw(table: pd.DataFrame, generator: np.random.Generator) -> tuple[pd.DataF
     place = np.repeat(np.arange(len(rows)), [rows[number].size for number in drawn])
     dates = monday + pd.to_timedelta(place * block_days + day[taken] % block_days, unit="D")
     draw = table.iloc[taken].assign(date=dates.to_numpy()).reset_index(drop=True)
-    untold = _without_demand(
+    unlearnable = _without_demand(
         draw.rename(columns={"units": "sales"}).assign(sold_out=draw["stock"].notna()), fewest_rows=1
     )
-    told = ~draw["product_id"].isin(list(untold))
+    is_learnable = ~draw["product_id"].isin(list(unlearnable))
     count = np.bincount(drawn, minlength=len(rows)).astype(np.float64)
-    return (draw[told].reset_index(drop=True) if told.any() else table), count
+    return (draw[is_learnable].reset_index(drop=True) if is_learnable.any() else table), count
 
 
 def _of_members(
     fits: list[FittedResponse], center: FittedResponse, take: Callable[[FittedResponse], NDArray[np.float64]]
 ) -> NDArray[np.float64]:
-    """(member, product, …); a product that a member's draw does not tell keeps the estimate of the whole table."""
+    """(member, product, …); a product that a member's draw lacks keeps the estimate of the whole table."""
     out = np.stack([take(center)] * len(fits))
     for member, fit in enumerate(fits):
         out[member, [center.product_ids.index(name) for name in fit.product_ids]] = take(fit)
@@ -253,11 +252,11 @@ def _of_members(
 
 def _by_weekday(fit: FittedResponse, list_price: pd.Series) -> NDArray[np.float64]:
     """Expected units (product, weekday) at list price, not promoted."""
-    products, day = len(fit.product_ids), np.tile(np.arange(DAYS), len(fit.product_ids))
-    ids = np.repeat(np.array(fit.product_ids, dtype=object), DAYS)
+    products, day = len(fit.product_ids), np.tile(np.arange(DAYS_OF_WEEK), len(fit.product_ids))
+    ids = np.repeat(np.array(fit.product_ids, dtype=object), DAYS_OF_WEEK)
     grid = pd.DataFrame({"product_id": ids, "price": list_price.loc[ids].to_numpy(dtype=np.float64), "promotion": 0.0})
     grid = grid.assign(**{name: (day == place).astype(np.float64) for place, name in enumerate(WEEKDAYS)})
-    return _expected(fit, grid).reshape(products, DAYS)
+    return _expected(fit, grid).reshape(products, DAYS_OF_WEEK)
 
 
 def _expected(fit: FittedResponse, table: pd.DataFrame) -> NDArray[np.float64]:
@@ -274,14 +273,16 @@ def _promotion_effects(fits: list[FittedResponse], center: FittedResponse) -> ND
 
 
 def _unidentified(sales: pd.DataFrame, center: FittedResponse, elasticity: NDArray[np.float64]) -> dict[str, str]:
-    """Products that do not tell their response to price, and why."""
+    """Products whose price response is not identified, and why."""
     reasons = {}
     for place, name in enumerate(center.product_ids):
         prices = sales.loc[sales["product_id"] == name, "price"]
-        usual = prices.mode().iloc[0]
-        elsewhere = int((np.abs(np.log(prices / usual)) > OTHER_PRICE).sum())
+        commonest_price = prices.mode().iloc[0]
+        elsewhere = int((np.abs(np.log(prices / commonest_price)) > OTHER_PRICE).sum())
         if elsewhere < LEAST_DAYS_ELSEWHERE:
-            reasons[name] = f"was sold at one price, {usual:g}, on all but {elsewhere} of its {len(prices)} days"
+            reasons[name] = (
+                f"was sold at one price, {commonest_price:g}, on all but {elsewhere} of its {len(prices)} days"
+            )
         elif center.effects[place, SLOPE] >= 0.0:
             reasons[name] = "sold more at higher prices, so that its prices must have followed its demand"
         elif elasticity[:, place].std() > PUBLISHED_SPREAD:
@@ -295,19 +296,20 @@ def _unidentified(sales: pd.DataFrame, center: FittedResponse, elasticity: NDArr
 def _spreads(
     table: pd.DataFrame, expected: NDArray[np.float64], *, product: NDArray[np.intp], counts: list[NDArray[np.float64]]
 ) -> tuple[Dispersion, ...]:
-    """Dispersion of each member around one-week-ahead levels; a sold-out day does not tell it."""
+    """Dispersion of each member around one-week-ahead levels; sold-out days do not count."""
     first = table["date"].min()
     day = (table["date"] - first + pd.Timedelta(days=int(first.weekday()))).dt.days.to_numpy()
-    weeks = int(day.max()) // DAYS + 1
-    units, mean = np.zeros((2, int(product.max()) + 1, weeks, DAYS))
-    units[product, day // DAYS, day % DAYS] = table["units"]
-    mean[product, day // DAYS, day % DAYS] = np.where(table["stock"].isna(), expected, 0.0)
+    weeks = int(day.max()) // DAYS_OF_WEEK + 1
+    units, mean = np.zeros((2, int(product.max()) + 1, weeks, DAYS_OF_WEEK))
+    units[product, day // DAYS_OF_WEEK, day % DAYS_OF_WEEK] = table["units"]
+    mean[product, day // DAYS_OF_WEEK, day % DAYS_OF_WEEK] = np.where(table["stock"].isna(), expected, 0.0)
     ahead = mean * filter_levels(units, mean)[:, :, None]
-    warm = min(WARM_UP_WEEKS, weeks // 4) * DAYS
+    # a short table has no eight weeks to spare: the filter then sees a quarter of it
+    warm = min(WARM_UP_WEEKS, weeks // 4) * DAYS_OF_WEEK
     seen, foreseen = (values.reshape(len(units), -1)[:, warm:] for values in (units, ahead))
     if not (foreseen > 0.0).any():
         return tuple(Dispersion(0.0, np.zeros(len(units))) for _ in counts)
-    of_day = np.arange(weeks * DAYS)[warm:] // (BLOCK_WEEKS * DAYS)
+    of_day = np.arange(weeks * DAYS_OF_WEEK)[warm:] // (BLOCK_WEEKS * DAYS_OF_WEEK)
     whole = np.ones(seen.shape[1])
     weights = [count[of_day] if (foreseen @ count[of_day]).any() else whole for count in counts]
     return tuple(estimate_dispersion(seen, foreseen, clumping=np.ones(len(units)), day_weight=w) for w in weights)

@@ -1,15 +1,16 @@
 """What a display does to sales, learned from stores that differ in the same week.
 
-Displays and discounts are planned together, so over time their effects cannot be told apart. Across stores in one week
+Shops plan displays and discounts together, so over time their effects cannot be separated. Across stores in one week
 they can: the offer of the chain is the same, and a store has the display or not.
 
     units(p, s, w) ~ Poisson(store level(p, s) · chain level(p, w) · exp(effect · display(p, s, w)))
 
-Both levels are profiled out, so that only differences between stores within a product's week count. What stores chose
-their displays by (more space where a product sells well in that very week) remains in the effect.
+Both levels are profiled out, so only differences between stores within a product's week count. One confounder remains
+in the effect: stores may choose displays for a reason, such as more space for a product that sells well in that very
+week.
 
-Source: Hausman, Hall & Griliches (1984), Econometrica 52, "Econometric models for count data" (Poisson fixed effects
-by concentration).
+Source: Hausman, Hall & Griliches (1984), Econometrica 52, "Econometric models for count data" (Poisson fixed effects by
+concentration).
 """
 
 from typing import NamedTuple
@@ -22,13 +23,13 @@ from flashsim.data.panel import Panel
 from flashsim.models.demand.negative_binomial import DisplayContrast
 
 SWEEPS = 12
-"""Alternations between levels and effects; the effect moves by less than 1e-4 after about 8."""
+"""Alternations between levels and effects; after about 8 of them the effect moves by less than 1e-4."""
 SMALLEST_SPREAD = 0.05
-"""Products differ at least this much in what a display does, log scale."""
+"""Least difference between products in what a display does, log scale."""
 
 
 class StoreCells(NamedTuple):
-    """Product x store x week cells in whose week some stores displayed the product and some did not."""
+    """Product × store × week cells of weeks in which some stores displayed the product and some did not."""
 
     product: NDArray[np.intp]
     store: NDArray[np.intp]
@@ -38,7 +39,7 @@ class StoreCells(NamedTuple):
 
 
 def store_cells(lines: pd.DataFrame, promotions: pd.DataFrame, *, panel: Panel) -> StoreCells:
-    """Cells of all stores that ever sold a product, with zeros, where display differs between stores."""
+    """Cells of all stores that ever sold a product, zeros included, where display differs between stores."""
     products = len(panel.product_ids)
     product = pd.Series(np.arange(products), index=list(panel.product_ids))
     stores = np.unique(lines["store_id"])
@@ -66,7 +67,7 @@ def store_cells(lines: pd.DataFrame, promotions: pd.DataFrame, *, panel: Panel) 
 
 
 def contrast_displays(cells: StoreCells, *, group_of: NDArray[np.intp], weeks: int) -> DisplayContrast:
-    """Display effect and its spread between product groups, from the first ``weeks`` weeks."""
+    """Estimate the display effect and its spread between product groups from the first ``weeks`` weeks."""
     early = cells.week < weeks
     product, store, week, units, display = (column[early] for column in cells)
     if not units.size or display.min() == display.max():

@@ -1,11 +1,11 @@
-"""Members of an ensemble: the demand model fitted again and again to what might as well have been observed.
+"""Members of an ensemble: the demand model, fitted again and again to data that could have been observed just as well.
 
-Each member draws the households of the panel with replacement, and blocks of weeks with replacement: households alone
-understate what is uncertain, for all of them met the same few promotions. A household that is drawn twice counts twice
-in the units; a block drawn twice counts twice in the likelihood.
+Each member draws the households of the panel with replacement, and blocks of weeks with replacement. Households alone
+understate the uncertainty, because all of them met the same few promotions. A household that is drawn twice counts
+twice in the units; a block that is drawn twice counts twice in the likelihood.
 
-Dispersions are taken around the one-week-ahead forecasts of the model that was fitted to the data themselves, blocks
-repeated as drawn: drawing households twice would add variance that is not there.
+Dispersions are measured around the one-week-ahead forecasts of the model that was fitted to the original data, with
+blocks repeated as drawn. Drawing households twice would add variance that does not exist.
 
 Source: Efron & Tibshirani (1993), An Introduction to the Bootstrap, ch. 8 (units of resampling).
 """
@@ -21,6 +21,7 @@ from flashsim.models.customers.segments import SegmentShares, fit_shares, hour_p
 from flashsim.models.demand.dispersion import Dispersion, estimate_dispersion
 from flashsim.models.demand.negative_binomial import (
     DEPTH,
+    WARM_UP_WEEKS,
     DemandModel,
     DemandTable,
     DisplayContrast,
@@ -28,9 +29,6 @@ from flashsim.models.demand.negative_binomial import (
     fit_demand,
 )
 from flashsim.surface import HOURS_OF_DAY
-
-WARM_UP_WEEKS = 8
-"""Weeks that the level filter sees before its errors count for the dispersion."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Observations:
-    """What members are drawn from."""
+    """The data from which members are drawn."""
 
     panel: Panel
     table: DemandTable
@@ -71,8 +69,8 @@ def fit_member(
 ) -> Member:
     """Fit one member to households and weeks counted ``household_weight`` and ``week_weight`` times.
 
-    ``ahead`` (product, week, day) are one-week-ahead forecasts for the data as they are, for the dispersion. With
-    ``start`` the spread of slopes is kept from there, without it is estimated again.
+    ``ahead`` (product, week, day) are one-week-ahead forecasts for the original data; the dispersion uses them. With
+    ``start`` the fit keeps the spread of slopes from there; without it, the fit estimates the spread again.
     """
     lines, panel = seen.lines, seen.panel
     weight = lines.units * household_weight[lines.household]
@@ -114,9 +112,10 @@ def fit_ensemble(
     generator: np.random.Generator,
     progress: Callable[[str, int, int], None],
 ) -> tuple[Member, tuple[Member, ...]]:
-    """The model of the data themselves, and ``members`` bootstrap members of it.
+    """Fit the model to the original data, and fit ``members`` bootstrap members.
 
-    ``estimate_spread`` fits the spread of slopes in each member anew, instead of keeping that of the data.
+    ``estimate_spread`` estimates the spread of slopes in each member anew; otherwise members keep that of the original
+    fit.
     """
     panel = seen.panel
     center = fit_demand(seen.table, display=display)
@@ -149,7 +148,7 @@ def fit_ensemble(
 
 
 def _average_day(table: DemandTable, model: DemandModel) -> NDArray[np.float64]:
-    """Units (product) on an average day at list price without display or mailer, scaled to the units really sold."""
+    """Units (product) on an average day at list price without display or mailer, scaled to the units actually sold."""
     repeat = table.week_weight[:, None]
     fitted = (model.fitted_units(table.covariates) * table.exposure * repeat).sum(axis=(1, 2))
     sold = (table.units * table.exposure * repeat).sum(axis=(1, 2))

@@ -3,21 +3,21 @@
     y ~ NB(mean mu, variance clumping·mu + alpha·mu²)
     ln mu(p, w, j) = a_p + b_p·depth + c_p·display + e_p·mailer + week(g, w) + weekday(g, j)     p a product of group g
 
-Slopes borrow strength: (b, c, e)_p ~ N(group slope, sd²), group slope ~ N(overall slope, sd²), so that a group with few
-promotions falls back to the overall response instead of running away; these standard deviations are estimated (EM on
-the penalized likelihood, Laplace approximation). Week effects follow a random walk: they take up season, not
-promotions. The depth slope is kept >= 0: a deeper discount never lowers demand. Week effects of future weeks are
-unknown; there the level of each product comes from a filter that has seen the past only. How units spread over the
-hours of a day is estimated beside it (:mod:`flashsim.models.customers.segments`).
+Slopes borrow strength: (b, c, e)_p ~ N(group slope, sd²), group slope ~ N(overall slope, sd²). A group with few
+promotions therefore falls back to the overall response and does not run away. These standard deviations are estimated
+(EM on the penalized likelihood, Laplace approximation). Week effects follow a random walk, so they take up season and
+not promotions. The depth slope is kept >= 0: a deeper discount never lowers demand. The effects of future weeks are
+unknown; there a filter that has seen only the past gives the level of each product. A separate estimate gives how units
+spread over the hours of a day (:mod:`flashsim.models.customers.segments`).
 
-A straight line in depth was as good on held-out weeks as a hinge at 20 or 30 %, a step at 8 % or -ln(1 - depth).
+On held-out weeks a straight line in depth was as good as a hinge at 20 or 30 %, a step at 8 % or -ln(1 - depth).
 
-Left out: effects of one product's offer on another, lagged effects (pulled-forward demand), and instruments: prices
-are not random, and some confounding of depth with unrecorded support remains in b.
+Left out: effects of one product's offer on another, lagged effects (pulled-forward demand), and instruments. Prices are
+not random, and some confounding of depth with unrecorded support remains in b.
 
 Source: Hilbe (2011), Negative Binomial Regression, ch. 8 (NB2 score and weights); Breslow & Clayton (1993), JASA 88,
-"Approximate inference in generalized linear mixed models" (penalized quasi-likelihood and its variance updates);
-Smith (1979), JRSS B 41, "A generalization of the Bayesian steady forecasting model" (gamma-Poisson level filter).
+"Approximate inference in generalized linear mixed models" (penalized quasi-likelihood and its variance updates); Smith
+(1979), JRSS B 41, "A generalization of the Bayesian steady forecasting model" (gamma-Poisson level filter).
 """
 
 from dataclasses import dataclass, replace
@@ -33,22 +33,24 @@ DEPTH, DISPLAY, MAILER = range(3)
 WEEK_STEP_SD: Final = 0.03
 """Standard deviation of the change of a group's week effect from one week to the next, log scale.
 
-Seasons move slowly, promotions come and go by the week. Week effects that may jump (independent from week to week)
-take up what a promotion takes from the rest of its own group, and the slopes of the promoted products then come out
-too steep: milk by a third. Errors on weeks 22 to 37 of Complete Journey hardly depend on it.
+Seasons move slowly; promotions change from week to week. Week effects that may jump (independent from week to week)
+absorb what a promotion takes from the rest of its own group. The slopes of the promoted products then come out too
+steep: for milk by a third. Errors on weeks 22 to 37 of Complete Journey hardly depend on this value.
 """
 WEEK_SD: Final = 0.3
 """Prior standard deviation of a group's week effect itself, log scale."""
 WEEKDAY_SD: Final = 0.5
 """Prior standard deviation of a group's weekday effects, log scale: wide."""
 ALPHA_LIMITS: Final = (1e-3, 3.0)
-"""Dispersion used as weight in the fit stays inside these."""
+"""Limits of the dispersion that weighs the fit."""
+WARM_UP_WEEKS: Final = 8
+"""The level filter sees this many weeks before its errors count for the dispersion."""
 MAX_STEP: Final = 1.0
-"""Newton steps are cut to this, log scale."""
+"""Largest Newton step, log scale."""
 
 
 class DemandTable(NamedTuple):
-    """What the model is fitted on."""
+    """The data of a fit."""
 
     units: NDArray[np.float64]  # product, week, day; units
     exposure: NDArray[np.float64]  # product, week, day; 1 where the product was on sale, else 0
@@ -80,7 +82,7 @@ class DemandModel:
         return np.exp(weekly[:, :, None] + self.weekday_effect[self.group_of][:, None, :])
 
     def fitted_units(self, covariates: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Mean units (product, week, day) of the weeks that the model was fitted on."""
+        """Mean units (product, week, day) of the weeks of the fit."""
         return self.expected_units(covariates) * np.exp(self.week_effect)[self.group_of][:, :, None]
 
 
@@ -90,7 +92,7 @@ class DisplayContrast(NamedTuple):
     effect: float
     """Log scale."""
     spread: float
-    """Standard deviation of products and groups around it."""
+    """Standard deviation of products and groups around the effect."""
 
 
 def fit_demand(
@@ -103,10 +105,10 @@ def fit_demand(
 ) -> DemandModel:
     """Fit by penalized Newton steps.
 
-    Over time, displays come with deep discounts, and a fit on totals gives displays what discounts did; ``display``
-    holds the prior of display slopes at a cleaner estimate. With ``start`` the fit begins there and keeps its standard
-    deviations, dispersion and overall slopes (as members of an ensemble may); without, they are estimated. InputError
-    when shapes disagree or a value is out of range.
+    Over time, displays come with deep discounts, and a fit on totals assigns to displays what discounts did.
+    ``display`` holds the prior of the display slopes at a cleaner estimate. With ``start`` the fit begins there and
+    keeps its standard deviations, dispersion and overall slopes (members of an ensemble may do this); without it, the
+    fit estimates them. InputError when shapes disagree or a value is out of range.
     """
     _check(table)
     model = _initial(table) if start is None else start
@@ -122,10 +124,10 @@ def fit_demand(
 def filter_levels(
     units: NDArray[np.float64], expected: NDArray[np.float64], *, memory: float = 0.7, prior_units: float = 10.0
 ) -> NDArray[np.float64]:
-    """Level (product, week) by which ``expected`` is to be multiplied, from the weeks before each week alone.
+    """Level (product, week) that multiplies ``expected``, from the weeks before each week alone.
 
-    ``units`` and ``expected`` are (product, week, day), expected 0 where a product was not on sale. Evidence fades by
-    ``memory`` a week; ``prior_units`` expected units pull the level towards 1. Source: Smith (1979).
+    ``units`` and ``expected`` are (product, week, day); expected is 0 where a product was not on sale. Evidence fades
+    by ``memory`` a week; ``prior_units`` expected units pull the level towards 1. Source: Smith (1979).
     """
     seen, expected_week = np.where(expected > 0.0, units, 0.0).sum(axis=2), expected.sum(axis=2)
     levels = np.ones(seen.shape)
@@ -179,50 +181,50 @@ def _initial(table: DemandTable) -> DemandModel:
 
 
 def _newton_step(table: DemandTable, model: DemandModel) -> tuple[DemandModel, float]:
-    """One penalized Newton step; returns the model and the largest change.
+    """Take one penalized Newton step; return the model and the largest change.
 
-    Own effects of different products meet only in the effects their group shares (group slopes, weeks, weekdays), so
-    the own blocks are eliminated first (Schur complement).
+    The effects of different products meet only in the effects that their group shares (group slopes, weeks, weekdays).
+    So the blocks of the products are eliminated first (Schur complement).
     """
     system = _newton_system(table, model)
-    inverse_own = np.linalg.inv(system.own)
-    carried = inverse_own @ system.cross
-    variance = np.diagonal(inverse_own, axis1=1, axis2=2).copy()
-    own_step = np.einsum("pkl,pl->pk", inverse_own, system.own_gradient)
+    inverse_product = np.linalg.inv(system.product)
+    carried = inverse_product @ system.cross
+    variance = np.diagonal(inverse_product, axis1=1, axis2=2).copy()
+    product_step = np.einsum("pkl,pl->pk", inverse_product, system.product_gradient)
     shared_step = np.zeros(system.shared_gradient.shape)
     for group in range(len(shared_step)):
         members = np.flatnonzero(model.group_of == group)
         back = carried[members]
         eliminated = np.einsum("pks,pkt->st", system.cross[members], back)
         inverse = np.linalg.inv(system.shared[group] - eliminated)
-        gradient = system.shared_gradient[group] - np.einsum("pks,pk->s", back, system.own_gradient[members])
+        gradient = system.shared_gradient[group] - np.einsum("pks,pk->s", back, system.product_gradient[members])
         shared_step[group] = np.clip(inverse @ gradient, -MAX_STEP, MAX_STEP)
         variance[members] += ((back @ inverse) * back).sum(axis=2)
-        own_step[members] -= back @ shared_step[group]
-    own_step = np.clip(own_step, -MAX_STEP, MAX_STEP)
-    slopes = model.slopes + own_step[:, 1:]
+        product_step[members] -= back @ shared_step[group]
+    product_step = np.clip(product_step, -MAX_STEP, MAX_STEP)
+    slopes = model.slopes + product_step[:, 1:]
     slopes[:, DEPTH] = np.maximum(slopes[:, DEPTH], 0.0)
     edges = np.cumsum((model.slopes.shape[1], model.week_effect.shape[1]))
     group_step, week_step, weekday_step = np.split(shared_step, edges, axis=1)
     moved = replace(
         model,
-        intercept=model.intercept + own_step[:, 0],
+        intercept=model.intercept + product_step[:, 0],
         slopes=slopes,
         slope_variance=variance[:, 1:],
         group_slopes=model.group_slopes + group_step,
         week_effect=model.week_effect + week_step,
         weekday_effect=model.weekday_effect + weekday_step,
     )
-    return moved, float(max(np.abs(own_step).max(), np.abs(shared_step).max()))
+    return moved, float(max(np.abs(product_step).max(), np.abs(shared_step).max()))
 
 
 class _NewtonSystem(NamedTuple):
-    """Second and first derivatives of the penalized log-likelihood, signs such that step = inverse @ gradient."""
+    """Second and first derivatives of the penalized log-likelihood, with signs such that step = inverse @ gradient."""
 
-    own: NDArray[np.float64]  # product, effect, effect; effects: intercept, slopes
+    product: NDArray[np.float64]  # product, effect, effect; effects: intercept, slopes
     cross: NDArray[np.float64]  # product, effect, shared effect; shared: group slopes, weeks, weekdays
     shared: NDArray[np.float64]  # group, shared effect, shared effect
-    own_gradient: NDArray[np.float64]  # product, effect
+    product_gradient: NDArray[np.float64]  # product, effect
     shared_gradient: NDArray[np.float64]  # group, shared effect
 
 
@@ -239,21 +241,21 @@ def _newton_system(table: DemandTable, model: DemandModel) -> _NewtonSystem:
     deviation = (model.slopes - model.group_slopes[model.group_of]) * precision
 
     weighted = design * weekly_weight[:, :, None]
-    own = np.swapaxes(weighted, 1, 2) @ design
-    own[:, slopes, slopes] += precision
-    own[:, 0, 0] += 1e-6  # a product without a sale in a bootstrap member stays where it is
-    own_gradient = np.einsum("pwk,pw->pk", design, weekly_score)
-    own_gradient[:, 1:] -= deviation
+    product = np.swapaxes(weighted, 1, 2) @ design
+    product[:, slopes, slopes] += precision
+    product[:, 0, 0] += 1e-6  # keeps a product without a sale in a bootstrap member in place
+    product_gradient = np.einsum("pwk,pw->pk", design, weekly_score)
+    product_gradient[:, 1:] -= deviation
 
     to_group = np.zeros((len(design), design.shape[2], len(precision)))
     to_group[:, slopes, slopes - 1] = -precision
     cross = np.concatenate([to_group, np.swapaxes(weighted, 1, 2), np.swapaxes(design, 1, 2) @ weight], axis=2)
-    at_bound = (model.slopes[:, DEPTH] <= 0.0) & (own_gradient[:, 1 + DEPTH] < 0.0)
-    own[at_bound, 1 + DEPTH, :] = 0.0
-    own[at_bound, :, 1 + DEPTH] = 0.0
-    own[at_bound, 1 + DEPTH, 1 + DEPTH] = 1.0
+    at_bound = (model.slopes[:, DEPTH] <= 0.0) & (product_gradient[:, 1 + DEPTH] < 0.0)
+    product[at_bound, 1 + DEPTH, :] = 0.0
+    product[at_bound, :, 1 + DEPTH] = 0.0
+    product[at_bound, 1 + DEPTH, 1 + DEPTH] = 1.0
     cross[at_bound, 1 + DEPTH, :] = 0.0
-    own_gradient[at_bound, 1 + DEPTH] = 0.0
+    product_gradient[at_bound, 1 + DEPTH] = 0.0
 
     groups, weeks, days = len(model.group_slopes), weight.shape[1], weight.shape[2]
     group_weight, group_score, pull = (
@@ -279,11 +281,11 @@ def _newton_system(table: DemandTable, model: DemandModel) -> _NewtonSystem:
         ],
         axis=1,
     )
-    return _NewtonSystem(own, cross, shared, own_gradient, shared_gradient)
+    return _NewtonSystem(product, cross, shared, product_gradient, shared_gradient)
 
 
 def _week_precision(weeks: int) -> NDArray[np.float64]:
-    """Prior precision (week, week) of a group's week effects: a random walk tied loosely to 0."""
+    """Prior precision (week, week) of a group's week effects: a random walk that a weak prior ties to 0."""
     precision = np.eye(weeks) / WEEK_SD**2
     step = np.arange(weeks - 1)
     precision[step, step] += 1.0 / WEEK_STEP_SD**2
@@ -293,7 +295,7 @@ def _week_precision(weeks: int) -> NDArray[np.float64]:
 
 
 def _update_spread(table: DemandTable, model: DemandModel, display: DisplayContrast | None) -> DemandModel:
-    """EM updates of the standard deviations, of the overall slopes, and of the dispersion used as weight."""
+    """EM update of the standard deviations, of the overall slopes, and of the dispersion that weighs the fit."""
     deviation = model.slopes - model.group_slopes[model.group_of]
     slope_sd = np.sqrt((deviation**2 + model.slope_variance).mean(axis=0))
     count = np.bincount(model.group_of)[:, None]
@@ -310,7 +312,7 @@ def _update_spread(table: DemandTable, model: DemandModel, display: DisplayContr
 
 
 def _with_display(model: DemandModel, display: DisplayContrast) -> DemandModel:
-    """Hold the prior of display slopes at what stores that differ in the same week say."""
+    """Hold the prior of display slopes at the contrast between stores of the same week."""
     overall, slope_sd, group_sd = model.overall_slopes.copy(), model.slope_sd.copy(), model.group_slope_sd.copy()
     overall[DISPLAY], slope_sd[DISPLAY], group_sd[DISPLAY] = display.effect, display.spread, display.spread
     return replace(model, overall_slopes=overall, slope_sd=slope_sd, group_slope_sd=group_sd)

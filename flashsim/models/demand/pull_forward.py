@@ -1,32 +1,33 @@
-"""Whether discounts only pull demand forward: what a household buys in the weeks after a purchase at depth.
+"""Whether discounts only pull demand forward: what a household buys in the weeks after a purchase at a discount.
 
-Totals cannot tell (there is no dip after a promotion), households can. Take every purchase (household i, product p,
-week w) and ask whether the household buys the product again k weeks later. Expected, if purchases of different weeks
-had nothing to do with each other, is
+Totals cannot answer this (they show no dip after a promotion); households can. Take every purchase (household i,
+product p, week w) and ask whether the household buys the product again k weeks later. If purchases of different weeks
+were independent, the expected number would be
 
     m = r(p, s, w + k) · (a_p + n_other) / (a_p + R_other)
 
-with r the share of the *other* households of segment s that buy p in that week (its offer, season and stock are in it),
-n_other and R_other what the household bought of p and would have bought at those shares in all weeks but w + k, and
-1/a_p how much households differ in their taste for p: the posterior mean of a gamma-Poisson model, so that who buys
-rarely, or at deep discounts alone, is compared with itself. What happened is fitted by
+where r is the share of the *other* households of segment s that buy p in that week (so r includes the offer, season and
+stock of that week). n_other is what the household bought of p in all weeks but w + k, and R_other what it would have
+bought at those shares. 1/a_p measures how much households differ in their taste for p. This is the posterior mean of a
+gamma-Poisson model: it compares a household that buys rarely, or only at deep discounts, with itself. The observed
+purchases are fitted by
 
     E[y] = m · exp(alpha + gamma · depth(p, w))
 
-once for the week w + k and once for its mirror image w - k. Before a purchase its depth can have changed nothing: what
-gamma is found there is who buys at depth (people who buy the product less regularly, beyond what m knows of them), and
-the same people buy after it. So the change of rebuying for 30 points more depth is
+once for the week w + k and once for its mirror image w - k. The depth of a purchase cannot change anything before it.
+So gamma before shows only who buys at depth (people who buy the product less regularly, beyond what m knows about
+them), and the same people buy after it. The change of rebuying for 30 points more depth is therefore
 
     exp(.3·(gamma after - gamma before)) - 1
 
 Intervals draw households and blocks of weeks, each with replacement, and take one Newton step (Davidson & MacKinnon
-1999). "About zero" is an answer: it is given when the interval of the sum over the weeks holds zero. (On Complete
+1999). "About zero" is an answer: it is given when the interval of the sum over the weeks contains zero. (On Complete
 Journey gamma after alone says -5 % in every week, and gamma before says the same.)
 
 Source: Neslin & Stone (1996), Marketing Letters 7(1), "Consumer inventory sensitivity and the postpromotion dip";
 Hendel & Nevo (2006), RAND Journal of Economics 37(3) (stockpiling in household panels); Davidson & MacKinnon (1999),
-International Economic Review 40 (bootstrap by one step); Owen (2007), Annals of Applied Statistics 1. Left out: what is
-bought instead of another product of the category, and more units bought in one go.
+International Economic Review 40 (bootstrap by one step); Owen (2007), Annals of Applied Statistics 1. Left out:
+purchases of another product of the category instead, and more units in one purchase.
 """
 
 from typing import Any, Final, NamedTuple
@@ -36,20 +37,20 @@ from numpy.typing import NDArray
 
 from flashsim.data.panel import Panel, SaleLines
 from flashsim.models.customers.segments import HALVES, HouseholdSegments, half_of_week
-from flashsim.models.forecasting.validation import INTERVAL, Interval
+from flashsim.models.forecasting.validation import Interval, bootstrap_interval
 
 WEEKS_AFTER: Final = 4
 DEEPER: Final = 0.3
-"""Difference of depth for which the change is told."""
+"""Difference of depth to which the change refers."""
 RESAMPLES: Final = 500
 FEWEST: Final = 30
-"""Purchases that must be followed by another, for an estimate."""
+"""An estimate needs this many purchases that another purchase follows."""
 ALIKE: Final = 100.0
-"""Largest a: households then hardly differ."""
+"""Largest value of a: households then hardly differ."""
 
 
 class PullForward(NamedTuple):
-    """What 30 points more depth change in what follows a purchase."""
+    """How 30 points more depth change the purchases that follow."""
 
     after: tuple[Interval, ...]  # week after; relative change of rebuying
     total: Interval  # change of purchases in these weeks together, for each purchase
@@ -57,7 +58,7 @@ class PullForward(NamedTuple):
 
     @property
     def is_about_zero(self) -> bool:
-        """Whether the interval of the total holds zero."""
+        """Whether the interval of the total contains zero."""
         return self.total.low <= 0.0 <= self.total.high
 
     def sentence(self) -> str:
@@ -90,7 +91,7 @@ def estimate_pull_forward(
     weeks_after: int = WEEKS_AFTER,
     generator: np.random.Generator,
 ) -> PullForward | None:
-    """What follows purchases, by household; None where too few purchases are followed by another."""
+    """Estimate what follows purchases, by household. None where too few purchases are followed by another."""
     bought = np.zeros((len(segments.household_ids), panel.n_products, panel.n_weeks), dtype=bool)
     bought[lines.household, lines.product, lines.week] = True
     rates = _Rates(bought, segments)
@@ -101,7 +102,7 @@ def estimate_pull_forward(
         household, product, week = np.nonzero(bought[:, :, ahead : panel.n_weeks - ahead])
         week += ahead
         place = household * drawn[1].shape[1] + week // segments.block_weeks
-        depths, gamma, gammas, usual = depth[product, week], 0.0, np.zeros(RESAMPLES), 0.0
+        depths, gamma, gammas, base_rate = depth[product, week], 0.0, np.zeros(RESAMPLES), 0.0
         for sign in (1, -1):
             happened = bought[household, product, week + sign * ahead].astype(np.float64)
             if happened.sum() < FEWEST or np.ptp(depths) == 0.0:
@@ -110,17 +111,16 @@ def estimate_pull_forward(
             fit = _fit(happened, expected, depths)
             gamma += sign * float(fit[1])
             gammas += sign * _resample(happened, expected, depths, fit=fit, place=place, drawn=drawn)
-            usual = float(happened.mean()) if sign > 0 else usual
+            base_rate = float(happened.mean()) if sign > 0 else base_rate
         change, changes = float(np.expm1(DEEPER * gamma)), np.expm1(DEEPER * gammas)
-        low, high = np.quantile(changes, INTERVAL)
-        after.append(Interval(change, float(low), float(high)))
-        value, totals, purchases = value + usual * change, totals + usual * changes, max(purchases, len(week))
-    low, high = np.quantile(totals, INTERVAL)
-    return PullForward(tuple(after), Interval(value, float(low), float(high)), purchases)
+        after.append(bootstrap_interval(change, changes))
+        value, totals, purchases = value + base_rate * change, totals + base_rate * changes, max(purchases, len(week))
+    return PullForward(tuple(after), bootstrap_interval(value, totals), purchases)
 
 
 class _Rates:
-    """What a household is expected to buy in a week, from other households that week and from itself in other weeks."""
+    """Expected purchases of a household in a week, from the other households of that week and from its own other
+    weeks."""
 
     def __init__(self, bought: NDArray[np.bool_], segments: HouseholdSegments) -> None:
         products, weeks = bought.shape[1:]
@@ -136,23 +136,25 @@ class _Rates:
                 self.size[s, inside] = mine.sum()
         share = self.buyers / np.maximum(self.size, 1.0)[:, None, :]
         by_half = np.stack([share[:, :, self.half == half].sum(axis=2) for half in range(HALVES)])
-        self.usual = sum(by_half[half][segments.segment[:, half]] for half in range(HALVES))  # household, product
+        self.expected_count = sum(
+            by_half[half][segments.segment[:, half]] for half in range(HALVES)
+        )  # household, product
         self.count = bought.sum(axis=2)
-        moment = ((self.count - self.usual) ** 2 - self.usual).sum(axis=0)
-        self.alike = np.clip((self.usual**2).sum(axis=0) / np.maximum(moment, 1e-9), 1.0 / ALIKE, ALIKE)
+        moment = ((self.count - self.expected_count) ** 2 - self.expected_count).sum(axis=0)
+        self.alike = np.clip((self.expected_count**2).sum(axis=0) / np.maximum(moment, 1e-9), 1.0 / ALIKE, ALIKE)
 
     def expected(
         self, household: NDArray[np.intp], product: NDArray[np.intp], week: NDArray[np.intp]
     ) -> NDArray[np.float64]:
         """m of each household, product and week."""
         s = self.segment[household, self.half[week]]
-        own = self.bought[household, product, week]
-        share = (self.buyers[s, product, week] - own) / np.maximum(self.size[s, week] - 1.0, 1.0)
+        bought_here = self.bought[household, product, week]
+        share = (self.buyers[s, product, week] - bought_here) / np.maximum(self.size[s, week] - 1.0, 1.0)
         a = self.alike[product]
-        with_share = self.usual[household, product] - self.buyers[s, product, week] / np.maximum(
+        with_share = self.expected_count[household, product] - self.buyers[s, product, week] / np.maximum(
             self.size[s, week], 1.0
         )
-        others = self.count[household, product] - own
+        others = self.count[household, product] - bought_here
         return np.maximum(share * (a + others) / (a + np.maximum(with_share, 0.0)), 1e-9)
 
 
@@ -185,7 +187,7 @@ def _score(
 def _draw(
     households: int, weeks: int, block_weeks: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How often each household and each block of weeks is drawn (resample, …)."""
+    """How often each household and each block of weeks was drawn (resample, …)."""
     blocks = -(-weeks // block_weeks)
     return tuple(  # type: ignore[return-value]
         generator.multinomial(size, np.full(size, 1.0 / size), size=RESAMPLES).astype(np.float64)
@@ -202,7 +204,7 @@ def _resample(
     place: NDArray[np.intp],
     drawn: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> NDArray[np.float64]:
-    """gamma of each resample: one Newton step from the ``fit``; ``place``: cell of household × block of weeks."""
+    """gamma of each resample: one Newton step from the ``fit``. ``place``: cell of household × block of weeks."""
     score, information = _score(happened, expected, depth, fit)
     households, blocks = (counts.shape[1] for counts in drawn)
 

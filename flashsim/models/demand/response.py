@@ -2,10 +2,10 @@
 
     rate(s, p, d, t) = units a day(p)·exp(slope(p)·d)·share(p, s, d)·profile(g(p), s, t) / 60
 
-Segments add up to the demand model at every depth. Where a segment's share falls faster than demand rises, the product
-of the two would fall with depth, which no buyer's demand does: the segment then stays where it is, and what it keeps is
-taken from what the others gain, so that the sum is still the demand model's. Profiles are known by the hour; within one
-they run smoothly and keep what the hour sells (:mod:`flashsim.surface`).
+The segments add up to the demand model at every depth. Where a segment's share falls faster than demand rises, the
+product of the two would fall with depth, which no buyer's demand does. There the segment keeps its value, and the
+others gain less by that amount, so the sum remains that of the demand model. Profiles are known by the hour. Within an
+hour they run smoothly and keep the sales of the hour (:mod:`flashsim.surface`).
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class MemberResponse:
     daily: Array  # segment, product, fine; units a day, rising with depth
     profile: Array  # segment, product, hour; shares of a day
     moved: float
-    """Largest difference that rising makes to a segment, relative to max(rate, 5 % of its peak)."""
+    """Largest change that keeping a segment from falling makes, relative to max(rate, 5 % of its peak)."""
 
     def __call__(self, depths: Array, minutes: Array) -> Array:
         """Rates (segment, product, depth, minute)."""
@@ -49,7 +49,7 @@ def respond(
 
 
 def rising_parts(parts: Array) -> Array:
-    """``parts`` (part, ..., depth) changed so that none falls with depth; their sum, which must not fall, is kept."""
+    """Change ``parts`` (part, ..., depth) so that none falls with depth, and keep their sum, which must not fall."""
     steps = np.diff(parts, axis=-1)
     gains = np.maximum(steps, 0.0)
     all_gains = gains.sum(axis=0)

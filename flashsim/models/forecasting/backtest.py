@@ -1,11 +1,11 @@
-"""The demand model on weeks it has not seen: rolling origin, against lag 7 and the median of 56 days.
+"""The demand model on weeks that it has not seen: rolling origin, against lag 7 and the median of 56 days.
 
-At each origin the model is fitted on the weeks before it, then forecasts the next weeks one by one: its level filter
-and both naive rivals know the sales up to the Sunday before the week that is forecast, nothing later. The promotion
-plan of the week (depth, display, mailer) is taken as known, as a shop knows its own plan; the plan's depth is measured
-on that week's lines, which is the one thing the forecast sees of its future.
+At each origin the model is fitted on the weeks before it, then it forecasts the next weeks one by one. Its level filter
+and both naive rivals know the sales up to the Sunday before the forecast week, nothing later. The promotion plan of the
+week (depth, display, mailer) counts as known, because a shop knows its own plan. The plan's depth is measured on the
+lines of that week; this is the only thing that the forecast sees of its future.
 
-A product is scored at an origin when it sold in the 8 weeks before; days without a sale count as 0.
+A product is scored at an origin if it sold in the 8 weeks before. Days without a sale count as 0.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from flashsim.data.panel import Panel, impute_depth, on_sale
 from flashsim.models.demand.dispersion import estimate_dispersion
-from flashsim.models.demand.negative_binomial import DemandModel, DemandTable, filter_levels, fit_demand
+from flashsim.models.demand.negative_binomial import WARM_UP_WEEKS, DemandModel, DemandTable, filter_levels, fit_demand
 from flashsim.models.forecasting.validation import (
     QUANTILE_LEVELS,
     Interval,
@@ -34,9 +34,7 @@ from flashsim.models.forecasting.validation import (
 )
 
 RECENT_WEEKS: Final = 8
-"""A product that did not sell in so many weeks is no longer forecast."""
-WARM_UP_WEEKS: Final = 8
-"""Weeks that the level filter sees before its errors count for the dispersion."""
+"""A product without a sale in this many weeks is no longer forecast."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +44,13 @@ class Backtest:
     weeks: tuple[int, int]
     """First and one past the last scored week of the panel."""
     origins: tuple[int, ...]
-    """Panel weeks at which the model was fitted anew."""
+    """Panel weeks at which the model was fitted again."""
     scores: dict[str, tuple[Interval, Interval]]
     """(WAPE, mean pinball loss) by forecast."""
     reductions: dict[str, tuple[Interval, Interval]]
     """Relative reduction (WAPE, pinball loss) of the model against each rival."""
     floor: tuple[float, float]
-    """(WAPE, mean pinball loss) that a Poisson count of known mean would leave at the model's means."""
+    """(WAPE, mean pinball loss) of a perfect forecast if counts were Poisson with the model's means."""
     scored_product_days: int
     """Product-days scored."""
     scored_units: float
@@ -72,7 +70,7 @@ QUANTILES_56: Final = "56-day quantiles"
 
 
 def demand_table(panel: Panel, *, weeks: int) -> DemandTable:
-    """The first ``weeks`` weeks of the panel, knowing nothing of later ones."""
+    """The first ``weeks`` weeks of the panel as a table, without any knowledge of later weeks."""
     units = panel.units[:, :weeks]
     return DemandTable(
         units=units,
@@ -84,8 +82,22 @@ def demand_table(panel: Panel, *, weeks: int) -> DemandTable:
     )
 
 
+def sold_table(panel: Panel, *, origin: int, sold: NDArray[np.bool_]) -> DemandTable:
+    """The weeks before the ``origin`` of the products already ``sold`` there; groups are numbered without gaps."""
+    table = demand_table(panel, weeks=origin)
+    return DemandTable(
+        table.units[sold],
+        table.exposure[sold],
+        table.covariates[sold],
+        np.unique(table.group_of[sold], return_inverse=True)[1].astype(np.intp),
+        table.week_weight,
+        panel.clumping[sold],
+    )
+
+
 def covariates(panel: Panel, *, known_weeks: int) -> NDArray[np.float64]:
-    """Offer of every week (product, week, covariate); unknown depths imputed from the first ``known_weeks`` alone."""
+    """Offer of every week (product, week, covariate). Unknown depths are imputed from the first ``known_weeks``
+    alone."""
     return np.stack([impute_depth(panel, known_weeks=known_weeks), panel.display, panel.mailer], axis=2)
 
 
@@ -153,17 +165,8 @@ def forecast_units(
     stop: int,
     sold: NDArray[np.bool_],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Means and quantiles for weeks origin … stop of the products already ``sold`` at the origin."""
-    table = demand_table(panel, weeks=origin)
-    group_of = np.unique(table.group_of[sold], return_inverse=True)[1].astype(np.intp)
-    table = DemandTable(
-        table.units[sold],
-        table.exposure[sold],
-        table.covariates[sold],
-        group_of,
-        table.week_weight,
-        panel.clumping[sold],
-    )
+    """Means and quantiles for weeks origin … stop, for the products already ``sold`` at the origin."""
+    table = sold_table(panel, origin=origin, sold=sold)
     model = fit(table)
     offers = covariates(panel, known_weeks=origin)[sold][:, :stop]
     expected = model.expected_units(offers) * panel.is_open[:stop]

@@ -2,12 +2,12 @@
 
     units(p, w, j) ~ Poisson(expected(p, w, j)·scale(p, w)·exp(trees(features)))
 
-``expected`` is what the offer and the weekday bring (:mod:`flashsim.models.forecasting.forecast_view`); lags are units
-over expected units, so that a week of a deep discount does not pass for a popular product, and they are divided by the
-product's scale, its mean ratio of the last 13 weeks, so that all products share the trees. ``deflates=False`` does
-without the offer's expectation; it is scored beside, to show what that is worth.
+``expected`` is what the offer and the weekday bring (:mod:`flashsim.models.forecasting.forecast_view`). Lags are units
+over expected units, so a week of a deep discount does not make a product look popular. They are divided by the
+product's scale, its mean ratio of the last 13 weeks, so all products share the trees. ``deflates=False`` uses no
+expectation of the offer; it is scored beside the default, to show the worth of that expectation.
 
-Trees, leaves and penalties were chosen on weeks 20 to 35 of Complete Journey, none of which is scored.
+Trees, leaves and penalties were chosen on weeks 20 to 35 of Complete Journey. None of these weeks is scored.
 
 Source: Ke et al. (2017), NeurIPS 30, "LightGBM"; Makridakis, Spiliotis & Assimakopoulos (2022), International Journal
 of Forecasting 38, "M5 accuracy competition" (boosted trees with a count loss won).
@@ -24,11 +24,11 @@ from flashsim.models.forecasting.forecast_view import ForecastView
 
 SCALE_WEEKS: Final = 13
 FIRST_WEEK: Final = 6
-"""Weeks before it have too few lags to learn from."""
+"""Earlier weeks have too few lags to learn from."""
 LAGS: Final = (1, 2, 3, 4, 5, 6)
 SPANS: Final = (2, 4, 8)
 PRIOR_UNITS: Final = 1.0
-"""Expected units that pull ratios towards 1."""
+"""This many expected units pull ratios towards 1."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,10 @@ class BoostedTrees:
     penalty: float = 50.0
     """L2 penalty of leaf values."""
     bags: int = 3
-    """Fits with seeds of their own that are averaged."""
+    """Number of fits with different seeds whose mean is the forecast."""
     deflates: bool = True
-    """Whether lags are deflated and the offset holds the offer's expectation; without: raw lags, scale as offset."""
+    """Whether lags are deflated and the offset holds the offer's expectation; otherwise lags are raw and the offset is
+    the scale."""
     seed: int = 0
 
     def __call__(self, view: ForecastView) -> NDArray[np.float64]:
@@ -135,8 +136,8 @@ def _features(view: ForecastView, *, deflates: bool) -> tuple[NDArray[np.float64
     scale = _scale(view, deflates=deflates)
     columns: dict[str, NDArray[np.float64]] = {}
 
-    def ratio(sold: NDArray[np.float64], usual: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.log((sold + PRIOR_UNITS) / (usual * scale + PRIOR_UNITS))
+    def ratio(sold: NDArray[np.float64], expected: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.log((sold + PRIOR_UNITS) / (expected * scale + PRIOR_UNITS))
 
     for weeks in LAGS:
         columns[f"lag_{weeks}"] = ratio(_lag(units, weeks), _lag(base, weeks))

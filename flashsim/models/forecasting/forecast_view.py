@@ -3,7 +3,8 @@
 A forecaster turns a view into mean units of the weeks from the origin on. For each of these weeks it may use the sales
 of all weeks before it (a shop forecasts every Sunday), but its parameters come from the weeks before the origin alone.
 ``expected`` is the demand model (:mod:`flashsim.models.demand.negative_binomial`) at an average level of the product:
-what the offer and the weekday bring. Whoever forecasts from it only has to say how far above or below the product runs.
+what the offer and the weekday bring. A forecaster that uses it only has to say how far above or below this the product
+runs.
 """
 
 from collections.abc import Callable
@@ -13,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.data.panel import Panel
-from flashsim.models.demand.negative_binomial import DemandTable, filter_levels, fit_demand
-from flashsim.models.forecasting.backtest import covariates, demand_table
+from flashsim.models.demand.negative_binomial import filter_levels, fit_demand
+from flashsim.models.forecasting.backtest import covariates, sold_table
 
 LEVEL_MEMORY: Final = 0.7
 LEVEL_PRIOR_UNITS: Final = 10.0
-"""Of the level filter; as good as any on weeks 20 to 35 of Complete Journey, none of which is scored."""
+"""Settings of the level filter; as good as any on weeks 20 to 35 of Complete Journey, none of which is scored."""
 
 
 class ForecastView(NamedTuple):
-    """Weeks 0 … stop of all products; weeks from ``origin`` on are to be forecast, one after the other."""
+    """Weeks 0 … stop of all products; the weeks from ``origin`` on are forecast, one after the other."""
 
     origin: int
     units: NDArray[np.float64]  # product, week, period; units
@@ -49,29 +50,21 @@ Forecaster = Callable[[ForecastView], NDArray[np.float64]]
 def view_at(panel: Panel, *, origin: int, stop: int) -> ForecastView:
     """Fit the demand model on the weeks before ``origin`` and lay out what is known there; periods are days.
 
-    Products that never sold before the origin are expected to sell nothing.
+    A product that never sold before the origin has an expectation of 0.
     """
-    table = demand_table(panel, weeks=origin)
     sold: NDArray[np.bool_] = panel.units[:, :origin].sum(axis=(1, 2)) > 0
     offers = covariates(panel, known_weeks=origin)[:, :stop]
-    model = fit_demand(
-        DemandTable(
-            table.units[sold],
-            table.exposure[sold],
-            table.covariates[sold],
-            np.unique(table.group_of[sold], return_inverse=True)[1].astype(np.intp),
-            table.week_weight,
-            panel.clumping[sold],
-        )
-    )
+    table = sold_table(panel, origin=origin, sold=sold)
+    model = fit_demand(table)
     expected = np.zeros((panel.n_products, stop, panel.units.shape[2]))
     expected[sold] = model.expected_units(offers[sold]) * panel.is_open[:stop]
-    expected[:, :origin] *= table.exposure
+    expected[sold, :origin] *= table.exposure
     return ForecastView(origin, panel.units[:, :stop], expected, offers, panel.group_of)
 
 
 def leveled(view: ForecastView) -> NDArray[np.float64]:
-    """The demand model with the level of each product from the filter: our own forecast."""
+    """Forecast with the demand model and the level of each product from the filter: the model that the others are
+    compared with."""
     return (view.expected * product_levels(view)[:, :, None])[:, view.origin :]
 
 

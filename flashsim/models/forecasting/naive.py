@@ -1,7 +1,7 @@
-"""Naive forecasts, each a distribution made of past sales alone, one week at a time.
+"""Naive forecasts; each is a distribution made from past sales alone, one week at a time.
 
-A point is a distribution with one value. *Empirical* rivals take the spread of past sales with it and are the fairer
-ones for pinball loss and CRPS. All of them know the sales up to the Sunday before the week that is forecast.
+A point forecast is a distribution with one value. *Empirical* rivals also carry the spread of past sales; they are the
+fairer rivals for pinball loss and CRPS. All of them know the sales up to the Sunday before the forecast week.
 
 Source: Hyndman & Athanasopoulos (2021), Forecasting: Principles and Practice, 3rd ed., section 5.2.
 """

@@ -3,14 +3,14 @@
     h(p, w) = GRU or LSTM over the weeks of a product, fed with what was known on the Sunday before week w
     units(p, w, j) ~ NB(mean = offset(p, w, j)·exp(a_j(h)), dispersion softplus(b_j(h)))
 
-The offset is the demand model with its level filter (:mod:`flashsim.models.forecasting.forecast_view`), so the network
+The offset is the demand model with its level filter (:mod:`flashsim.models.forecasting.forecast_view`). The network
 starts from it and learns only what it misses: the last layer begins at 0, and training is short. All products share the
 network.
 
 Left out: attention, several steps ahead, and covariates of the product beyond its own history.
 
-Source: Salinas, Flunkert, Gasthaus & Januschowski (2020), International Journal of Forecasting 36, "DeepAR";
-Cho et al. (2014), arXiv:1406.1078 (GRU); Hochreiter & Schmidhuber (1997), Neural Computation 9 (LSTM).
+Source: Salinas, Flunkert, Gasthaus & Januschowski (2020), International Journal of Forecasting 36, "DeepAR"; Cho et al.
+(2014), arXiv:1406.1078 (GRU); Hochreiter & Schmidhuber (1997), Neural Computation 9 (LSTM).
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from flashsim.models.forecasting.forecast_view import ForecastView, product_leve
 
 CELLS: Final = {"gru": nn.GRU, "lstm": nn.LSTM}
 FIRST_WEEK: Final = 4
-"""Weeks before it count only as history."""
+"""Earlier weeks count only as history."""
 SMALLEST_OFFSET: Final = 1e-2
 """Units."""
 
@@ -49,7 +49,7 @@ class RecurrentForecaster:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check what would otherwise fail far from here."""
+        """Check values that would otherwise fail later, with a less clear message."""
         if self.cell not in CELLS:
             raise InputError(f"cell must be one of {', '.join(CELLS)}, got {self.cell!r}")
         if min(self.hidden, self.epochs, self.batch) < 1 or self.learning_rate <= 0.0:
@@ -121,7 +121,8 @@ class _Network(nn.Module):
 
 
 def _negative_log_likelihood(units: Tensor, mean: Tensor, dispersion: Tensor) -> Tensor:
-    """Of a negative binomial with variance mean + dispersion·mean², without the term that depends on units alone."""
+    """Negative log-likelihood of a negative binomial with variance mean + dispersion·mean², without the term of units
+    alone."""
     size = 1.0 / dispersion
     total = torch.log(size + mean)
     likelihood = torch.lgamma(units + size) - torch.lgamma(size)

@@ -6,12 +6,12 @@
             = E|X - y| - E|X - X'| / 2                                                  for a sample
     PIT     = F(y - 1) + V·(F(y) - F(y - 1)),  V uniform: uniform when the forecast is right, though counts are discrete
 
-A closed 90 % interval of a small count covers more than 90 % by right; the share of PIT values in [.05, .95] covers
-exactly 90 % when the forecast is right. WAPE and pinball loss are those of
-:mod:`flashsim.models.forecasting.validation`.
+A closed 90 % interval of a small count always covers more than 90 %. The share of PIT values in [.05, .95] covers
+exactly 90 % when the forecast is right. :mod:`flashsim.models.forecasting.validation` defines WAPE and pinball loss.
 
-Intervals draw products *and* weeks with replacement, and a cell counts as often as its product times its week: the
-errors of a product are alike in all weeks, those of a week in all products. That is conservative.
+Intervals draw products *and* weeks with replacement. The weight of a cell is the number of times that its product was
+drawn, times that of its week: the errors of a product are alike in all weeks, those of a week in all products. This is
+conservative.
 
 Source: Gneiting & Raftery (2007), JASA 102 (CRPS); Czado, Gneiting & Held (2009), Biometrics 65 (randomized PIT of
 counts); Hyndman & Koehler (2006), International Journal of Forecasting 22, and the M5 competition (RMSSE); Owen (2007),
@@ -24,10 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from flashsim.models.forecasting.validation import INTERVAL, MEDIAN, QUANTILE_LEVELS, Interval, count_quantiles
+from flashsim.models.forecasting.validation import (
+    INTERVAL,
+    MEDIAN,
+    QUANTILE_LEVELS,
+    Interval,
+    bootstrap_interval,
+    count_quantiles,
+)
 
 CELLS_A_BLOCK: Final = 4_000
-"""Bounds the memory of CRPS."""
+"""Limits the memory that CRPS needs."""
 SMALLEST_MEAN: Final = 1e-6
 
 
@@ -63,7 +70,7 @@ class NegativeBinomial(NamedTuple):
         return count_quantiles(self.expected, alpha=self.alpha[:, :, None], clumping=self.clumping[:, None, None])
 
     def crps(self, actual: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The sum of its definition, up to where nothing is left of the distribution or the count."""
+        """Sum of the definition, up to where the distribution and the count both end."""
         size, success = self._parameters()
         spread = np.sqrt(self.clumping[:, None, None] * self.expected + self.alpha[:, :, None] * self.expected**2)
         reach = np.ceil(np.maximum(self.expected + 12.0 * spread + 12.0, actual + 1.0)).ravel()
@@ -88,7 +95,7 @@ class NegativeBinomial(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Equally likely values; a single one is a point forecast."""
+    """Equally likely values; a single value is a point forecast."""
 
     draws: NDArray[np.float64]  # draw, product, week, period
 
@@ -174,7 +181,7 @@ def score_forecast(
 def _rmsse(
     mean: NDArray[np.float64], actual: NDArray[np.float64], *, scored: NDArray[np.bool_], past: NDArray[np.float64]
 ) -> float:
-    """Mean over products that are scored and whose past ever changed."""
+    """Mean over products that are scored and whose past changed at least once."""
     change = (np.diff(past, axis=1) ** 2).mean(axis=(1, 2))
     count = scored.sum(axis=(1, 2))
     squared = np.where(scored, (actual - mean) ** 2, 0.0).sum(axis=(1, 2)) / np.maximum(count, 1)
@@ -191,7 +198,7 @@ def coverage(pit: NDArray[np.float64]) -> float:
 def coverage_by_volume(
     pit: NDArray[np.float64], volume: NDArray[np.float64], *, parts: int = 3
 ) -> list[tuple[float, float, float]]:
-    """(least volume, greatest volume, coverage) of equal parts of the cells, by the ``volume`` of their product."""
+    """(smallest volume, largest volume, coverage) of equal parts of the cells, by the ``volume`` of their product."""
     order = np.argsort(volume, kind="stable")
     return [
         (float(volume[part].min()), float(volume[part].max()), coverage(pit[part]))
@@ -217,7 +224,7 @@ class TwoWayResamples(NamedTuple):
 
 
 def two_way_resamples(products: int, weeks: int, *, resamples: int, generator: np.random.Generator) -> TwoWayResamples:
-    """Products and weeks, each drawn with replacement and apart. Source: Owen (2007)."""
+    """Draw products and weeks, each with replacement and independently. Source: Owen (2007)."""
     return TwoWayResamples(
         generator.multinomial(products, np.full(products, 1.0 / products), size=resamples).astype(np.float64),
         generator.multinomial(weeks, np.full(weeks, 1.0 / weeks), size=resamples).astype(np.float64),
@@ -227,5 +234,4 @@ def two_way_resamples(products: int, weeks: int, *, resamples: int, generator: n
 def reduction(mine: NDArray[np.float64], theirs: NDArray[np.float64], *, drawn: TwoWayResamples) -> Interval:
     """Relative reduction of a loss (product, week) against a rival's, paired by cell."""
     ratios = 1.0 - drawn.totals(mine) / drawn.totals(theirs)
-    low, high = np.quantile(ratios, INTERVAL)
-    return Interval(float(1.0 - mine.sum() / theirs.sum()), float(low), float(high))
+    return bootstrap_interval(1.0 - mine.sum() / theirs.sum(), ratios)

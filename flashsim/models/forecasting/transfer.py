@@ -1,18 +1,19 @@
-"""A demand model moved to another platform that has little data of its own, against one trained there from scratch.
+"""A demand model moved to another platform with few data of its own, against a model trained there from scratch.
 
-At an origin the target platform knows its last k weeks. Five ways to forecast the weeks after it, by product and day:
+At an origin the target platform knows its last k weeks. There are five ways to forecast the weeks after it, by product
+and day:
 
     last weeks    mean of the k weeks: no model
-    scratch       the demand model fitted to the k weeks alone
-    moved         the source platform's model as it is: responses and weekdays kept, levels set by the k weeks
+    scratch       the demand model, fitted to the k weeks alone
+    moved         the source platform's model: responses and weekdays stay, the k weeks set the levels
     trained on    one fit to the source's weeks and the k weeks together: the source's weeks are scaled to the levels of
                   the target, responses are shared
-    all weeks     the demand model fitted to everything the target has seen: what k weeks are a part of
+    all weeks     the demand model, fitted to everything that the target has seen, of which the k weeks are a part
 
-The source knows all its weeks before the origin. Levels follow the same filter in all of them, from the k weeks on, and
-none sees a later week. Moved levels:  r_p = (sold_p + prior) / (expected_p + prior / R),  R = Σ sold / Σ expected.
+The source knows all its weeks before the origin. In all ways the levels follow the same filter from the k weeks on, and
+no way sees a later week. Moved levels:  r_p = (sold_p + prior) / (expected_p + prior / R),  R = Σ sold / Σ expected.
 
-Losses are paired by product and week, intervals from the two-way bootstrap of
+Losses are paired by product and week; intervals come from the two-way bootstrap of
 :mod:`flashsim.models.forecasting.scoring`.
 
 Source: Pan & Yang (2010), IEEE Trans. Knowledge and Data Engineering 22(10), "A survey on transfer learning" (instance
@@ -35,13 +36,13 @@ from flashsim.models.forecasting.scoring import NegativeBinomial, reduction, sco
 from flashsim.models.forecasting.validation import Interval
 
 PRIOR_UNITS: Final = 10.0
-"""Expected units by which the level of a product is drawn towards that of its platform."""
+"""This many expected units pull the level of a product towards that of its platform."""
 WAYS: Final = ("last weeks", "scratch", "moved", "trained on", "all weeks")
 AGAINST: Final = "scratch"
 
 
 class TransferRow(NamedTuple):
-    """One way of forecasting with so many weeks."""
+    """One way of forecasting with a number of known weeks."""
 
     weeks: int
     way: str
@@ -72,9 +73,9 @@ def compare_transfer(
     resamples: int = 2000,
     generator: np.random.Generator,
 ) -> list[TransferRow]:
-    """Losses of every way with each number of known ``weeks``; panels hold the same products and weeks.
+    """Compare the losses of every way with each number of known ``weeks``; panels hold the same products and weeks.
 
-    InputError when they do not, or an origin leaves too few weeks before or after it.
+    InputError when they do not, or when an origin leaves too few weeks before or after it.
     """
     if source.product_ids != target.product_ids or source.n_weeks != target.n_weeks:
         raise InputError(
@@ -132,7 +133,7 @@ def _losses(
 
 
 def _last_weeks(known: _Known) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The mean of the known weeks, one for all days."""
+    """The mean of the known weeks, the same for all days."""
     seen = known.target.units[:, known.first : known.origin]
     mean = seen.mean(axis=(1, 2))[:, None, None]
     alpha = _alpha(known, np.broadcast_to(mean, seen.shape))
@@ -145,21 +146,21 @@ def _scratch(known: _Known) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _moved(known: _Known) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The source's model, its levels set by the known weeks."""
+    """The source's model with the levels of the known weeks."""
     return _follow(known, known.source_model, ratio=True)
 
 
 def _trained_on(known: _Known) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """One fit to the source's weeks, scaled to the target's levels, and the known weeks."""
-    before, own = _source_table(known.source, known.origin), _target_table(known)
+    source_table, target_table = _source_table(known.source, known.origin), _target_table(known)
     ratio = _level_ratio(known, known.source_model)
     both = DemandTable(
-        units=np.concatenate([before.units, own.units], axis=1),
-        exposure=np.concatenate([before.exposure / ratio[:, None, None], own.exposure], axis=1),
-        covariates=np.concatenate([before.covariates, own.covariates], axis=1),
-        group_of=own.group_of,
-        week_weight=np.ones(before.units.shape[1] + own.units.shape[1]),
-        clumping=own.clumping,
+        units=np.concatenate([source_table.units, target_table.units], axis=1),
+        exposure=np.concatenate([source_table.exposure / ratio[:, None, None], target_table.exposure], axis=1),
+        covariates=np.concatenate([source_table.covariates, target_table.covariates], axis=1),
+        group_of=target_table.group_of,
+        week_weight=np.ones(source_table.units.shape[1] + target_table.units.shape[1]),
+        clumping=target_table.clumping,
     )
     return _follow(known, fit_demand(both))
 
@@ -176,7 +177,7 @@ _FORECASTS: Final[dict[str, Callable[[_Known], tuple[NDArray[np.float64], NDArra
 def _follow(
     known: _Known, model: DemandModel, *, ratio: bool = False
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Means (product, week from the origin, day) at levels that the filter follows from the known weeks, and alpha."""
+    """Means (product, week from the origin, day) at levels that the filter takes from the known weeks, and alpha."""
     target, weeks = known.target, slice(known.first, known.stop)
     offers = covariates(target, known_weeks=known.origin)[:, weeks]
     expected = model.expected_units(offers) * target.is_open[weeks]
@@ -188,7 +189,7 @@ def _follow(
 
 
 def _level_ratio(known: _Known, model: DemandModel) -> NDArray[np.float64]:
-    """Level (product) of the target over that of ``model``, from the known weeks."""
+    """Level (product) of the target divided by that of ``model``, from the known weeks."""
     target, weeks = known.target, slice(known.first, known.origin)
     offers = covariates(target, known_weeks=known.origin)[:, weeks]
     expected = (model.expected_units(offers) * target.is_open[weeks]).sum(axis=(1, 2))
@@ -207,7 +208,7 @@ def _alpha(known: _Known, mean: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _target_table(known: _Known) -> DemandTable:
-    """The known weeks of the target; a product is on sale on every open day of them."""
+    """The known weeks of the target as a table; a product is on sale on every open day of them."""
     weeks = slice(known.first, known.origin)
     units = known.target.units[:, weeks]
     return DemandTable(
@@ -221,7 +222,7 @@ def _target_table(known: _Known) -> DemandTable:
 
 
 def _source_table(source: Panel, origin: int) -> DemandTable:
-    """All weeks of the source before the origin; products that had not sold there count as on sale."""
+    """All weeks of the source before the origin as a table; products that had not sold there count as on sale."""
     table = demand_table(source, weeks=origin)
     unsold = np.logical_not(table.exposure.any(axis=(1, 2)))
     opened = source.is_open[:origin].astype(np.float64)

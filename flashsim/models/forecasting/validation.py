@@ -3,7 +3,7 @@
     WAPE          = sum |y - median forecast| / sum y                       (the median minimizes it)
     pinball loss  = mean over quantile levels q of max(q·(y - f_q), (q - 1)·(y - f_q))
 
-Days of one week share its promotions and weather, so intervals resample blocks of weeks, never days or products.
+The days of one week share its promotions and weather. So intervals resample blocks of weeks, never days or products.
 
 Source: Koenker & Bassett (1978), Econometrica 46, "Regression quantiles" (pinball loss); Künsch (1989), Ann. Statist.
 17, "The jackknife and the bootstrap for general stationary observations" (blocks); Politis & Romano (1992), "A circular
@@ -26,7 +26,7 @@ INTERVAL: Final = (0.05, 0.95)
 
 
 class Losses(NamedTuple):
-    """Sums by week, from which scores and their intervals follow."""
+    """Sums by week; scores and their intervals follow from them."""
 
     absolute: NDArray[np.float64]  # week; sum of |y - median|
     pinball: NDArray[np.float64]  # week; sum over cells of the mean pinball loss over quantile levels
@@ -48,6 +48,12 @@ class Interval(NamedTuple):
     value: float
     low: float
     high: float
+
+
+def bootstrap_interval(value: float, resampled: NDArray[np.float64]) -> Interval:
+    """The interval of ``value`` from its ``resampled`` values (resample,)."""
+    low, high = np.quantile(resampled, INTERVAL)
+    return Interval(float(value), float(low), float(high))
 
 
 def losses(actual: NDArray[np.float64], quantiles: NDArray[np.float64], *, scored: NDArray[np.bool_]) -> Losses:
@@ -92,7 +98,8 @@ def lag_seven(units: NDArray[np.float64], *, weeks: range) -> NDArray[np.float64
 def recent_quantiles(
     units: NDArray[np.float64], *, weeks: range, levels: tuple[float, ...], memory_weeks: int = 8
 ) -> NDArray[np.float64]:
-    """Empirical quantiles (level, product, week, day) of the 56 days before each of ``weeks``, one for all its days."""
+    """Empirical quantiles (level, product, week, day) of the 56 days before each of ``weeks``, the same for all its
+    days."""
     products, _, days = units.shape
     out = np.zeros((len(levels), products, len(weeks), days))
     for i, week in enumerate(weeks):
@@ -104,7 +111,7 @@ def recent_quantiles(
 def poisson_floor(mean: NDArray[np.float64], *, scored: NDArray[np.bool_]) -> tuple[float, float]:
     """(WAPE, mean pinball loss) of the true distribution if counts were Poisson with exactly ``mean``.
 
-    Nobody can forecast better than that when counts vary at least as much as Poisson: a score below it is a leak.
+    No forecast can be better when counts vary at least as much as Poisson, so a score below it is a leak.
     """
     rate = np.maximum(mean[scored], 1e-9)
     support = np.arange(int(np.ceil(rate.max() + 12.0 * np.sqrt(rate.max()) + 12.0)))
@@ -125,7 +132,7 @@ def poisson_floor(mean: NDArray[np.float64], *, scored: NDArray[np.bool_]) -> tu
 def block_resamples(
     weeks: int, *, resamples: int, generator: np.random.Generator, block_weeks: int = 2
 ) -> NDArray[np.intp]:
-    """Indices (resample, week) of circular blocks of ``block_weeks`` weeks drawn with replacement."""
+    """Draw indices (resample, week) of circular blocks of ``block_weeks`` weeks with replacement."""
     blocks = -(-weeks // block_weeks)
     starts = generator.integers(weeks, size=(resamples, blocks))
     indices = (starts[:, :, None] + np.arange(block_weeks)) % weeks
@@ -137,8 +144,7 @@ def improvement(model: Losses, rival: Losses, *, resamples: NDArray[np.intp]) ->
 
     def reduction(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> Interval:
         drawn = 1.0 - mine[resamples].sum(axis=1) / theirs[resamples].sum(axis=1)
-        low, high = np.quantile(drawn, INTERVAL)
-        return Interval(float(1.0 - mine.sum() / theirs.sum()), float(low), float(high))
+        return bootstrap_interval(1.0 - mine.sum() / theirs.sum(), drawn)
 
     return reduction(model.absolute, rival.absolute), reduction(model.pinball, rival.pinball)
 
@@ -149,6 +155,5 @@ def score_intervals(scored: Losses, *, resamples: NDArray[np.intp]) -> tuple[Int
     intervals = []
     for numerator, denominator in pairs:
         drawn = numerator[resamples].sum(axis=1) / denominator[resamples].sum(axis=1)
-        low, high = np.quantile(drawn, INTERVAL)
-        intervals.append(Interval(float(numerator.sum() / denominator.sum()), float(low), float(high)))
+        intervals.append(bootstrap_interval(numerator.sum() / denominator.sum(), drawn))
     return intervals[0], intervals[1]

@@ -1,1 +1,1 @@
-"""How demand answers to the price where prices are not random and shelves run empty."""
+"""How demand responds to the price when prices are not random and shelves run empty."""

@@ -1,16 +1,17 @@
-"""Counts that vary more than Poisson and are cut off by the stock: log-likelihood and its derivatives.
+"""Counts that vary more than Poisson and that the stock cuts off: log-likelihood and its derivatives.
 
     demand | e ~ Poisson(exp(eta + sigma·e)),  e ~ N(0, 1)
     on the shelf:  P(units)        = ∫ Poisson(units; exp(eta + sigma·e)) phi(e) de
     sold out:      P(demand >= n)  = ∫ P(Poisson(exp(eta + sigma·e)) >= n) phi(e) de
 
-A sell-out says only that demand was at least the stock. What the covariates do not explain is in e: without it, a shelf
+A sell-out says only that demand was at least the stock. e holds what the covariates do not explain. Without e, a shelf
 that runs empty on good days would make demand look smaller and steadier than it is.
 
-Integrals are sums over equal steps (trapezoidal rule, whose error falls exponentially for such integrands), for each
-row over the stretch of e that matters: around the peak for counts that were seen, from the step on for sell-outs.
+Integrals are sums over equal steps (trapezoidal rule, whose error falls exponentially for such integrands). For each
+row the steps cover the range of e that matters: around the peak for counts that were seen, from the step on for
+sell-outs.
 
-Left out: any other law of e, stock that knows of e, and days on which the stock is unknown.
+Left out: any other law of e, stock that depends on e, and days on which the stock is unknown.
 
 Source: Terza (1985), Economics Letters 18, "A Tobit-type estimator for the censored Poisson regression model";
 Aitchison & Ho (1989), Biometrika 76, "The multivariate Poisson-log normal distribution"; Trefethen & Weideman (2014),
@@ -24,19 +25,19 @@ from numpy.typing import NDArray
 from scipy.special import gammainc, gammaln, ndtri, pdtr
 
 REACH: Final = 6.5
-"""Standard deviations of e beyond which nothing is counted."""
+"""The integral ignores e beyond this many standard deviations."""
 PEAK_NODES: Final = 25
-"""Nodes around a peak: about half a standard deviation of the posterior apart."""
+"""Nodes around a peak; they lie about half a standard deviation of the posterior apart."""
 STEP_NODES: Final = (41, 241)
-"""Least and most nodes for sell-outs."""
+"""Smallest and largest number of nodes for sell-outs."""
 NODES_A_WIDTH: Final = 0.8
-"""Nodes a standard deviation of the Poisson step, log scale."""
+"""Nodes for each standard deviation of the Poisson step, log scale."""
 NEWTON_STEPS: Final = 8
 QUANTILE_NODES: Final = 61
 
 
 class Derivatives(NamedTuple):
-    """Log-likelihood by row with derivatives to the location eta and to tau = ln sigma."""
+    """Log-likelihood by row, with its derivatives to the location eta and to tau = ln sigma."""
 
     value: NDArray[np.float64]
     d_eta: NDArray[np.float64]
@@ -49,7 +50,7 @@ class Derivatives(NamedTuple):
 def log_likelihood(
     units: NDArray[np.float64], sold_out: NDArray[np.bool_], *, eta: NDArray[np.float64], sigma: float
 ) -> Derivatives:
-    """Log-likelihood of each row and its derivatives; all arrays are (row,), ``units`` is the stock where sold out."""
+    """Log-likelihood of each row and its derivatives. All arrays are (row,); ``units`` is the stock where sold out."""
     out = np.empty((6, units.size))
     seen = ~sold_out
     if seen.any():

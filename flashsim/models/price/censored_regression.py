@@ -5,10 +5,10 @@
 
 with the likelihood of :mod:`flashsim.models.price.censored_counts`.
 
-Each product is fitted by penalized Newton steps with the exact second derivatives; center and spread by EM, so that a
-product with few rows or one price falls back to what the others say. A single product has no others: it is fitted by
-maximum likelihood, but for wide priors of sigma and of covariates. The design holds level, log price, covariates and
-control, in this order.
+Penalized Newton steps with the exact second derivatives fit each product. EM fits center and spread, so a product with
+few rows or with one price falls back to the estimate of the others. A single product has no others: maximum likelihood
+fits it, with wide priors only on sigma and on the covariates. The columns of the design are level, log price,
+covariates and control, in this order.
 
 Source: Breslow & Clayton (1993), JASA 88 (penalized likelihood and its variance updates); Terza (1985), Economics
 Letters 18 (the likelihood); Levenberg (1944), Quarterly of Applied Mathematics 2 (damped steps).
@@ -22,15 +22,16 @@ from numpy.typing import NDArray
 from flashsim.models.price.censored_counts import log_likelihood
 
 COVARIATE_SD: Final = 10.0
-"""Prior standard deviation of the effect of a standard deviation of a covariate: decides between collinear ones."""
+"""Prior standard deviation of the effect of one standard deviation of a covariate; it decides between collinear
+covariates."""
 SIGMA_PRIOR: Final = (-1.2, 1.5)
-"""Mean and standard deviation of ln sigma before anything is seen: sigma between .02 and 6."""
+"""Prior mean and standard deviation of ln sigma: sigma between .02 and 6."""
 TAU_LIMITS: Final = (np.log(0.02), np.log(3.0))
 SMALLEST_SPREAD: Final = 0.02
-"""Products differ at least this much; keeps EM from freezing."""
+"""Least difference between products; it keeps EM from freezing."""
 EM_STEPS: Final = 12
 LARGEST_STEP: Final = 1.0
-"""Newton steps are cut to this, log scale."""
+"""Largest Newton step, log scale."""
 
 
 class Counts(NamedTuple):
@@ -42,14 +43,14 @@ class Counts(NamedTuple):
 
 
 class Prior(NamedTuple):
-    """Normal prior of (coefficients, ln sigma); precision 0: free."""
+    """Normal prior of (coefficients, ln sigma); precision 0 means free."""
 
     mean: NDArray[np.float64]
     precision: NDArray[np.float64]
 
 
 class Fit(NamedTuple):
-    """Effects of one product: coefficients, then ln sigma."""
+    """Effects of one product: the coefficients, then ln sigma."""
 
     effects: NDArray[np.float64]  # effect
     covariance: NDArray[np.float64]  # effect, effect; inverse of the curvature at the peak
@@ -57,7 +58,7 @@ class Fit(NamedTuple):
 
 
 def fit_products(products: list[Counts], *, held_at_zero: NDArray[np.bool_]) -> list[Fit]:
-    """Fit every product; effects (product, effect) marked in ``held_at_zero`` stay 0."""
+    """Fit every product. Effects (product, effect) marked in ``held_at_zero`` stay 0."""
     size = products[0].design.shape[1] + 1
     free = np.zeros(size)
     free[2:-2] = COVARIATE_SD**-2
@@ -89,7 +90,7 @@ def fit_products(products: list[Counts], *, held_at_zero: NDArray[np.bool_]) -> 
 def fit_product(
     counts: Counts, prior: Prior, *, start: NDArray[np.float64] | None, held: NDArray[np.bool_], iterations: int = 40
 ) -> Fit:
-    """Penalized maximum likelihood of one product by damped Newton steps; ``held`` effects stay at 0."""
+    """Fit one product by penalized maximum likelihood with damped Newton steps; ``held`` effects stay at 0."""
     effects = _first_guess(counts, prior) if start is None else start.copy()
     effects[held] = 0.0
     value, gradient, curvature = _objective(counts, prior, effects)
@@ -145,7 +146,7 @@ def _first_guess(counts: Counts, prior: Prior) -> NDArray[np.float64]:
 
 
 def _solve_uphill(curvature: NDArray[np.float64], gradient: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Newton step where the surface is concave; elsewhere along its eigenvectors with the curvature's size."""
+    """Newton step where the surface is concave; elsewhere along its eigenvectors with the size of the curvature."""
     values, vectors = np.linalg.eigh(curvature)
     size = np.maximum(np.abs(values), 1e-8 * max(np.abs(values).max(), 1e-8))
     step: NDArray[np.float64] = vectors @ ((vectors.T @ gradient) / size)
@@ -161,7 +162,8 @@ def _inverse_of_peak(curvature: NDArray[np.float64]) -> NDArray[np.float64]:
 def _pool(
     effects: NDArray[np.float64], variance: NDArray[np.float64], *, is_free: NDArray[np.bool_], first: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """EM update of center and spread over products; the ``first`` weighs by precision: effects are not pooled yet."""
+    """EM update of center and spread over products. The ``first`` weighs by precision, because effects are not pooled
+    yet."""
     weight = is_free / (variance + (1e-2 if first else np.inf)) if first else is_free.astype(np.float64)
     total = np.maximum(weight.sum(axis=0), 1e-12)
     center = (weight * effects).sum(axis=0) / total

@@ -1,19 +1,19 @@
-"""What moved the price: the part that is as good as chance, and the part that may have followed demand.
+"""What moved the price: the part that is as good as random, and the part that may have followed demand.
 
 With an instrument z (a cost, a tax, a random price test), product by product:
 
     ln price = level + f(z) + covariates + v        f a polynomial, its degree chosen by BIC
 
-f(z) is as good as random, v is not: where the seller saw demand coming, it is in v. The *control function* puts v
-beside the price in the demand equation, so that the price's own coefficient is told by f(z) alone. How far that can be
-trusted is decided by the first-stage F statistic: below 10 the instrument hardly moves the price, and nothing can be
-said.
+f(z) is as good as random, v is not: where the seller foresaw demand, v contains it. The *control function* puts v
+beside the price in the demand equation, so that f(z) alone determines the price's own coefficient. The first-stage F
+statistic decides how far this can be trusted. Below 10 the instrument hardly moves the price, and the data say nothing
+about the response.
 
-Without an instrument the price is split into what all days of a product's week share (and its covariates explain),
-which may follow seasons and campaigns, and the rest. The rest is *taken* to be as good as random: prices that follow
-demand from day to day still bias the response, and no arithmetic can tell.
+Without an instrument the price is split into two parts. One part is what all days of a product's week share (and its
+covariates explain); it may follow seasons and campaigns. The rest is *assumed* to be as good as random. Prices that
+follow demand from day to day still bias the response, and no calculation can reveal this.
 
-Left out: instruments that also move demand, which no data can tell either; several instruments at once.
+Left out: instruments that also move demand (no data can reveal this either); several instruments at once.
 
 Source: Petrin & Train (2010), Journal of Marketing Research 47, "A control function approach to endogeneity in consumer
 choice models"; Wooldridge (2015), Journal of Human Resources 50, "Control function methods in applied econometrics";
@@ -30,17 +30,18 @@ from flashsim.models.price.sales_table import SalesTable
 
 WEAK_F: Final = 10.0
 """An instrument with a smaller F is weak (Staiger & Stock 1997)."""
-OWN_F: Final = 100.0
-"""A product's own first stage is used from this F on; below, all products share one."""
+PRODUCT_F: Final = 100.0
+"""From this F on a product uses its own first stage; below it, all products share one."""
 HIGHEST_DEGREE: Final = 3
 FEWEST_DISTINCT: Final = 8
-"""Distinct values that an instrument needs for a curve."""
+"""An instrument needs this many distinct values for a curve."""
 LEAST_REST: Final = 0.1
-"""Without an instrument: share of a product's price variance that must lie within weeks for week effects to be used."""
+"""Without an instrument: week effects are used if at least this share of a product's price variance lies within
+weeks."""
 
 
 class PriceControl(NamedTuple):
-    """The split of log prices, one element a row, and how strong the as-good-as-random part is."""
+    """The split of log prices, one element a row, and the strength of the part that is as good as random."""
 
     control: NDArray[np.float64]  # row; what may have followed demand
     strength: NDArray[np.float64]  # product; first-stage F times its degrees of freedom; inf without an instrument
@@ -64,9 +65,9 @@ def _by_instrument(table: SalesTable) -> PriceControl:
             rows = table.product == product
             if rows.sum() < 8 * (2 + HIGHEST_DEGREE + table.covariates.shape[1]):
                 continue
-            own = _first_stage(table, rows)
-            if own.f >= OWN_F:
-                control[rows], strength[product], first_stage_f[product] = own.residual, own.strength, own.f
+            stage = _first_stage(table, rows)
+            if stage.f >= PRODUCT_F:
+                control[rows], strength[product], first_stage_f[product] = stage.residual, stage.strength, stage.f
     return PriceControl(control, strength, first_stage_f, "instrument")
 
 
@@ -77,7 +78,8 @@ class _FirstStage(NamedTuple):
 
 
 def _first_stage(table: SalesTable, rows: NDArray[np.bool_]) -> _FirstStage:
-    """Regress log prices on the instrument, covariates and product levels by least squares, robust F."""
+    """Regress log prices on the instrument, covariates and product levels by least squares; the F statistic is
+    robust."""
     assert table.instrument is not None
     product, log_price = table.product[rows], table.log_price[rows]
     z = table.instrument[rows]
@@ -105,7 +107,8 @@ def _first_stage(table: SalesTable, rows: NDArray[np.bool_]) -> _FirstStage:
 
 
 def _by_weeks(table: SalesTable) -> PriceControl:
-    """Control: what a product's week shares of the price; 0 for products whose prices hardly move within weeks."""
+    """Control: the part of the price that a product's week shares; 0 for products whose prices hardly move within
+    weeks."""
     products = len(table.product_ids)
     others = _without_means(table.covariates, table.product)
     within = _without_means(table.log_price[:, None], table.product)[:, 0]
@@ -128,7 +131,7 @@ def _means(values: NDArray[np.float64], cell: NDArray[np.intp]) -> NDArray[np.fl
 
 
 def _without_means(columns: NDArray[np.float64], cell: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Columns (row, column) less the means of their cells."""
+    """Columns (row, column) minus the means of their cells."""
     if not columns.shape[1]:
         return columns
     return columns - np.stack([_means(column, cell) for column in columns.T], axis=1)

@@ -1,6 +1,6 @@
 """The fitted effects of a price response: how they are estimated from a split of prices, and what follows from them.
 
-The model is that of :mod:`flashsim.models.price.price_response`; this file lays out the design (level, centered log
+:mod:`flashsim.models.price.price_response` describes the model. This file lays out the design (level, centered log
 price, standardized covariates, control), fits it, and keeps what a prediction needs.
 """
 
@@ -18,10 +18,12 @@ from flashsim.models.price.price_control import WEAK_F, PriceControl
 from flashsim.models.price.sales_table import SalesTable, numbers
 
 PUBLISHED_SPREAD: Final = 2.21
-"""Standard deviation of 1,851 published elasticities (Bijmolt et al. 2005): nothing counts as less certain."""
+"""Standard deviation of 1,851 published elasticities (Bijmolt et al. 2005); no estimate counts as less certain than
+this."""
 CONFIDENCE: Final = 0.9
 SLOPE: Final = 1
-"""Place of the elasticity among the effects; before it the level, after it covariates, control and ln sigma."""
+"""Position of the elasticity among the effects. The level comes before it; covariates, control and ln sigma after
+it."""
 CONTROL: Final = -2
 TAU: Final = -1
 
@@ -53,7 +55,7 @@ class FittedResponse:
         return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
     def lay_out(self, table: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
-        """Product, log price and design (row, coefficient) of a table to be forecast; its control is 0."""
+        """Product, log price and design (row, coefficient) of a table to be forecast; the control is 0."""
         for column in ("product_id", "price", *self.covariate_names):
             if column not in table.columns:
                 raise InputError(f"column {column!r} is missing, the model was fitted with it; add it to the table")
@@ -103,7 +105,8 @@ def fieller_interval(slope: float, error: float, *, rho: float, strength: float,
 
 
 def fit_response(sales: SalesTable, control: PriceControl) -> FittedResponse:
-    """Fit the demand equation with the control in it; elasticities above 0 are set to 0 and the rest fitted again."""
+    """Fit the demand equation with the control in it. Elasticities above 0 are set to 0, and the rest is fitted
+    again."""
     products = len(sales.product_ids)
     mean, sd = sales.covariates.mean(axis=0), sales.covariates.std(axis=0)
     sd = np.where(sd > 0.0, sd, 1.0)
@@ -149,7 +152,8 @@ def fit_response(sales: SalesTable, control: PriceControl) -> FittedResponse:
 
 
 def _with_all_uncertainty(fitted: FittedResponse) -> FittedResponse:
-    """Variances of elasticities that count the first stage too; never more uncertain than published ones differ."""
+    """Add the uncertainty of the first stage to the variances of elasticities, up to the spread of published
+    elasticities."""
     low, high = fitted.intervals(confidence=CONFIDENCE).T
     width = np.minimum((high - low) / (2.0 * norm.ppf(0.5 + 0.5 * CONFIDENCE)), PUBLISHED_SPREAD)
     covariance = fitted.covariance.copy()

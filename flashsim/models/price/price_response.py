@@ -3,20 +3,21 @@
     ln rate(i) = level_p + elasticity_p·ln price(i) + covariates(i)·gamma_p + rho_p·control(i) + sigma_p·e(i)
     demand(i) ~ Poisson(rate(i)),   units(i) = min(demand(i), stock(i)),   e ~ N(0, 1)
 
-The *control* is the part of the price that may have followed demand (:mod:`flashsim.models.price.price_control`);
-beside it the price's own coefficient is told by the part that is as good as random. When *we* set the price, the
-control is no longer tied to it: predictions average over its distribution,
+The *control* is the part of the price that may have followed demand (:mod:`flashsim.models.price.price_control`).
+Beside it, the part that is as good as random determines the price's own coefficient. When *we* set the price, the
+control no longer depends on it; predictions average over the distribution of the control,
 
     E[demand | price, covariates] = exp(level + elasticity·ln price + covariates·gamma + sigma²/2)
                                     · mean_i exp(rho·control(i))
 
 Elasticities are never positive: a deeper discount never lowers demand. Their intervals follow Fieller and Anderson &
-Rubin: they grow without bound as the instrument weakens, so that a weak one cannot give a confident number.
+Rubin: they grow without bound as the instrument weakens, so a weak instrument cannot give a confident number.
 
     {b: (elasticity - b)² <= c²·[s² + (elasticity + rho - b)² / strength]},   strength = first-stage F × its degrees
 
-Left out: one product's price in another's demand, lagged effects (pulled-forward demand), time (levels are constant:
-give seasons as covariates), elasticities that change with the price, stock that is set with knowledge of demand.
+Left out: the effect of one product's price on another's demand, lagged effects (pulled-forward demand), time (levels
+are constant: pass seasons as covariates), elasticities that change with the price, and stock that is set with knowledge
+of demand.
 
 Source: Petrin & Train (2010), Journal of Marketing Research 47; Terza (1985), Economics Letters 18; Duan (1983), JASA
 78, "Smearing estimate"; Fieller (1954), JRSS B 16; Anderson & Rubin (1949), Annals of Mathematical Statistics 20;
@@ -33,15 +34,16 @@ import pandas as pd
 from safetensors.numpy import save as save_tensors
 
 from flashsim.errors import InputError
-from flashsim.files import read_json, read_tensors, write_bytes, write_json
+from flashsim.files import UNSTATED_FORMAT, check_format, read_json, read_tensors, write_bytes, write_json
 from flashsim.models.price.censored_counts import count_quantiles_of_lognormal_rate
 from flashsim.models.price.price_control import WEAK_F, control_price
 from flashsim.models.price.price_effects import CONFIDENCE, SLOPE, TAU, FittedResponse, explain, fit_response
 from flashsim.models.price.sales_table import QUANTILES, SalesTable, read_sales
 
 FEWEST_DAYS: Final = 30
-"""Distinct dates below which nothing is learned."""
+"""With fewer distinct dates nothing is learned."""
 EFFECTS_FILE, CARD_FILE = "price_response.safetensors", "price_response.json"
+FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,10 @@ class Diagnosis:
     basis: str
     """instrument, product and week effects, or product effects."""
     first_stage_f: float
-    """Smallest over products; NaN without an instrument."""
+    """Smallest F over products; NaN without an instrument."""
     is_identified: bool
-    """Whether the instrument is strong enough; without one False: that prices are as good as random is then assumed."""
+    """Whether the instrument is strong enough. Without an instrument False: prices are then assumed to be as good as
+    random."""
     sold_out_share: float
     """Share of rows that say only that demand was at least the stock."""
     words: tuple[str, ...]
@@ -61,23 +64,24 @@ class Diagnosis:
 
 
 class PriceResponse:
-    """Demand at prices that one sets, learned where prices follow demand and shelves run empty."""
+    """Demand at prices that the shop sets, learned where prices follow demand and shelves run empty."""
 
     def __init__(self) -> None:
         self._fitted: FittedResponse | None = None
 
     def fit(self, table: pd.DataFrame) -> Self:
-        """Learn from a table of sales; InputError when it cannot tell a response (one price, few days, no sale)."""
+        """Learn from a table of sales. InputError when it cannot show a response (one price, few days, no sale)."""
         sales = read_sales(table)
         _check_extent(sales, table["date"].nunique())
         self._fitted = fit_response(sales, control_price(sales))
         return self
 
     def predict(self, table: pd.DataFrame, *, levels: tuple[float, ...] = QUANTILES) -> pd.DataFrame:
-        """Unconstrained demand at the prices of ``table`` (product_id, price, the covariates of the fit).
+        """Predict unconstrained demand at the prices of ``table`` (product_id, price, the covariates of the fit).
 
-        Columns: ``mean``; one a level, such as ``q0.05``, with the uncertainty of the fit in it, so that quantiles
-        widen away from prices that were seen; ``is_extrapolated`` where the product never had such a price.
+        Columns: ``mean``; one column for each level, such as ``q0.05``; ``is_extrapolated`` where the product never had
+        such a price. The quantiles contain the uncertainty of the fit, so they widen away from the prices that were
+        seen.
         """
         fitted = self._learned()
         if not levels or not all(0.0 < level < 1.0 for level in levels):
@@ -123,6 +127,7 @@ class PriceResponse:
         data = save_tensors({name: np.ascontiguousarray(values) for name, values in fitted.arrays().items()})
         write_bytes(folder / EFFECTS_FILE, data)
         facts = {
+            "format_version": FORMAT_VERSION,
             "product_ids": list(fitted.product_ids),
             "covariates": list(fitted.covariate_names),
             "basis": fitted.basis,
@@ -134,8 +139,11 @@ class PriceResponse:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """A model that :meth:`save` wrote; InputError when a file is missing or was changed."""
+        """Load a model that :meth:`save` wrote. InputError when a file is missing or was changed."""
         card = read_json(folder / CARD_FILE)
+        seen = card.get("format_version", UNSTATED_FORMAT) if isinstance(card, dict) else UNSTATED_FORMAT
+        again = "fit it again and save it: PriceResponse().fit(table).save(folder)"
+        check_format(folder / CARD_FILE, seen, known=FORMAT_VERSION, make_anew=again)
         try:
             arrays = read_tensors(folder / EFFECTS_FILE, sha256=card["sha256"], advice="save the model again")
             fitted = FittedResponse(
@@ -160,7 +168,7 @@ class PriceResponse:
 
 
 def _check_extent(sales: SalesTable, days: int) -> None:
-    """InputError where a table cannot tell a response, whatever the method."""
+    """InputError where a table cannot show a response with any method."""
     if days < FEWEST_DAYS:
         raise InputError(f"the table covers {days} dates, at least {FEWEST_DAYS} are needed; bring more days")
     if np.ptp(sales.log_price) < 1e-9:

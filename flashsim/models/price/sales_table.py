@@ -1,8 +1,9 @@
-"""The table that a demand model learns from, and the protocol that every such model keeps.
+"""The table that a demand model learns from.
 
-Columns: ``date``, ``product_id``, ``units`` sold, ``price`` asked; optional ``stock`` (units available; empty: plenty),
-``instrument`` (moves the price and nothing else, such as a cost); every further column is a covariate (a number). A row
-is one product on one day or in one week. Units equal to the stock are a sell-out: demand was that or more.
+Columns: ``date``, ``product_id``, ``units`` sold, ``price`` a unit; optional ``stock`` (units available; empty:
+plenty), ``instrument`` (moves the price and nothing else, such as a cost). Every further column is a covariate (a
+number). A row is one product on one day or in one week. Units equal to the stock are a sell-out: demand was that many
+units or more.
 """
 
 from typing import Any, Final, NamedTuple
@@ -19,7 +20,7 @@ QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 class SalesTable(NamedTuple):
-    """A checked table as arrays, one element a row."""
+    """A checked table as arrays, one element for each row."""
 
     product_ids: tuple[str, ...]  # as text, in order of appearance
     product: NDArray[np.intp]  # row; index into product_ids
@@ -32,7 +33,7 @@ class SalesTable(NamedTuple):
     covariates: NDArray[np.float64]  # row, covariate
 
     def where(self, rows: NDArray[np.bool_]) -> "SalesTable":
-        """The rows for which ``rows`` holds."""
+        """Keep the rows for which ``rows`` holds."""
         return self._replace(
             product=self.product[rows],
             week=self.week[rows],
@@ -45,7 +46,7 @@ class SalesTable(NamedTuple):
 
 
 def read_sales(table: pd.DataFrame) -> SalesTable:
-    """Check ``table`` and lay it out; InputError names the first column, value and row that cannot be used.
+    """Check ``table`` and lay it out. InputError names the first column, value and row that cannot be used.
 
     Rows with a stock of 0 say nothing about demand and are left out.
     """
@@ -82,7 +83,7 @@ def read_sales(table: pd.DataFrame) -> SalesTable:
 
 
 def read_covariates(table: pd.DataFrame) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Names and values (row, covariate) of the columns that have no other role."""
+    """Names and values (row, covariate) of the columns without another role."""
     names = tuple(str(column) for column in table.columns if column not in (*NEEDED, *OPTIONAL))
     if not names:
         return (), np.zeros((len(table), 0))
@@ -97,7 +98,7 @@ def numbers(
     above: float = -np.inf,
     may_be_empty: bool = False,
 ) -> NDArray[np.float64]:
-    """A column as floats within its limits; InputError shows the first value that is not."""
+    """A column as floats within its limits. InputError shows the first value outside them."""
     held: Any = table[column]
     if not (pd.api.types.is_numeric_dtype(held) or pd.api.types.is_bool_dtype(held)):
         raise InputError(f"column {column!r} holds {held.iloc[0]!r} in row 0, expected numbers; convert it")

@@ -15,17 +15,19 @@ minute, one day ago,
                                + b5 (p[t+h-1440] - p[t-1440]) + s[t, h] Z_h
     log s[t, h]          = c0 + c1 log v[t] + c2 log w[t, h]
 
-v: root mean square of the last 30 steps of l_5; w: mean absolute change of l_5 over h minutes, half-life 20. All of it
-is ratios, so a model fitted on one site speaks of another of a different size; how noisy minutes are it reads from v
-and w. b minimizes weighted absolute deviations, c is least squares on log deviations, Z_h has the weighted empirical
-quantiles of what remains: so quantiles never cross. A minute weighs as much as it has visits, times 1/2 for every
-``memory_days`` of age: rushes are where a wrong forecast costs, and sites change. Fitted at ``HORIZONS``, interpolated
-between. Missing minutes are carried forward from the last one known, for an hour at most, and are never a target.
+v: root mean square of the last 30 steps of l_5; w: mean absolute change of l_5 over h minutes, half-life 20. All terms
+are ratios, so a model fitted on one site also forecasts another site of a different size; it reads the noise of minutes
+from v and w. b minimizes weighted absolute deviations, c is least squares on log deviations, and Z_h has the weighted
+empirical quantiles of the residuals; so quantiles never cross. A minute weighs as much as it has visits, times 1/2 for
+every ``memory_days`` of age, because a wrong forecast costs most in a rush, and because sites change. The model is
+fitted at ``HORIZONS`` and interpolated between them. A missing minute takes the value of the last known minute, for one
+hour at most, and is never a target.
 
-A shop with less than about 100 visits a minute should fit its own table: b1 then has to forgive counting noise.
+A shop with less than about 100 visits a minute should fit the model on its own table, because b1 then must allow for
+counting noise.
 
 Source: Koenker & Bassett (1978), Econometrica 46 (absolute deviations); Gneiting & Raftery (2007), JASA 102 (pinball
-loss as the score). Left out: the calendar of planned sales (``rush.py``), week days, causes.
+loss as the score). Left out: the calendar of planned sales (``rush.py``), weekdays, causes.
 """
 
 from collections.abc import Sequence
@@ -46,13 +48,13 @@ HORIZONS: Final = (1, 2, 3, 5, 10, 15, 20, 30, 45, 60)
 FEATURES: Final = ("constant", "1 - 3", "3 - 10", "10 - 20", "20 - 60", "same time yesterday")
 """What multiplies b0 … b5."""
 LEAST_HISTORY: Final = 60
-"""Minutes of history before the first forecast."""
+"""The first forecast needs this many minutes of history."""
 MOST_STALE: Final = 60
-"""Minutes for which the last known one may stand in; after that there is no forecast."""
+"""The last known minute may replace this many missing minutes; after that there is no forecast."""
 MEMORY_DAYS: Final = 2.0
-"""Half-life of a minute's weight; chosen among 2, 4, 8 and no forgetting on the World Cup's 1998-06-05 to 06-10."""
+"""Half-life of a minute's weight; chosen from 2, 4, 8 and no forgetting on the World Cup's 1998-06-05 to 06-10."""
 SMALLEST_DEVIATION: Final = 0.01
-"""Deviations of log visits below it count as equal to it."""
+"""Smaller deviations of log visits count as equal to this one."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class TrafficForecaster:
         return np.stack([self._quantiles(state, horizon, places=slice(-1, None))[0] for horizon in horizons])
 
     def forecast_each(self, visits: ArrayLike, *, horizon: int) -> Array:
-        """(minute, level) quantiles of each minute's visits, foreseen ``horizon`` minutes before; NaN where unknown."""
+        """(minute, level) quantiles of each minute's visits, forecast ``horizon`` minutes before; NaN where unknown."""
         known = checked_visits(visits, least=LEAST_HISTORY + horizon)
         out = np.full((known.size, len(QUANTILE_LEVELS)), np.nan)
         made = slice(LEAST_HISTORY - 1, known.size - horizon)
@@ -111,7 +113,7 @@ class TrafficState(NamedTuple):
     turbulence: Array  # minute; v
 
     def features(self, horizon: int) -> Array:
-        """(minute, feature) for visits ``horizon`` minutes later; yesterday counts from the second day on."""
+        """(minute, feature) for visits ``horizon`` minutes later; yesterday's term counts from the second day on."""
         change = _shift(self.smooth, MINUTES_A_DAY - horizon) - _shift(self.smooth, MINUTES_A_DAY)
         ones = np.ones(self.level.size)
         return np.column_stack([ones, self.contrasts, np.nan_to_num(change)])
@@ -134,23 +136,21 @@ def describe(visits: Array) -> TrafficState:
 
 
 def carry_forward(visits: Array) -> Array:
-    """Missing minutes take the value of the last one known, those before the first that of the first."""
+    """Fill missing minutes with the last known value; minutes before the first known one take its value."""
     return np.asarray(pd.Series(visits).ffill().bfill(), dtype=np.float64)
 
 
 def is_fresh(visits: Array) -> NDArray[np.bool_]:
-    """Minutes at which one of the last ``MOST_STALE`` is known."""
+    """Minutes at which at least one of the last ``MOST_STALE`` minutes is known."""
     known = pd.Series(np.isfinite(visits).astype(np.float64)).rolling(MOST_STALE, min_periods=1).max()
     return np.asarray(known > 0.0, dtype=np.bool_)
 
 
 def fit_forecaster(visits: ArrayLike, *, memory_days: float = MEMORY_DAYS) -> TrafficForecaster:
-    """Fit on visits of consecutive minutes (minute,; NaN: missing); InputError when they are too few or all zero."""
+    """Fit on visits of consecutive minutes (minute,; NaN: missing). InputError when they are too few or all zero."""
     if not memory_days > 0.0:
         raise InputError(f"memory_days must be > 0, got {memory_days}; 2 is usual")
-    known = checked_visits(visits, least=int(LEAST_DAYS * MINUTES_A_DAY))
-    if not np.nanmax(known) > 0.0:
-        raise InputError("all visits are 0, so there is nothing to learn; check that the right column is read")
+    known = learnable_visits(visits)
     state, age = describe(known), np.arange(known.size)[::-1] / MINUTES_A_DAY
     weight = (1.0 + carry_forward(known)) * 0.5 ** (age / memory_days)
     fitted = [_fit_horizon(state, known, weight, horizon=horizon) for horizon in HORIZONS]
@@ -158,7 +158,7 @@ def fit_forecaster(visits: ArrayLike, *, memory_days: float = MEMORY_DAYS) -> Tr
 
 
 def checked_visits(visits: ArrayLike, *, least: int) -> Array:
-    """Visits (minute,) >= 0 or NaN, at least ``least`` of them; else InputError."""
+    """Check visits (minute,): >= 0 or NaN, and at least ``least`` of them; else InputError."""
     known = np.asarray(visits, dtype=np.float64)
     if known.ndim != 1 or known.size < least:
         raise InputError(f"visits: expected at least {least} minutes in a row, got shape {known.shape}; bring more")
@@ -168,6 +168,14 @@ def checked_visits(visits: ArrayLike, *, least: int) -> Array:
         raise InputError(f"visits must be >= 0, got {known[minute]} in minute {minute}; correct the table")
     if np.isnan(known).all():
         raise InputError("all visits are missing (NaN); check that the right column is read")
+    return known
+
+
+def learnable_visits(visits: ArrayLike) -> Array:
+    """Check visits (minute,) that a model is fitted on: at least ``LEAST_DAYS`` days, not all zero; else InputError."""
+    known = checked_visits(visits, least=int(LEAST_DAYS * MINUTES_A_DAY))
+    if not np.nanmax(known) > 0.0:
+        raise InputError("all visits are 0, so there is nothing to learn; check that the right column is read")
     return known
 
 
@@ -189,7 +197,7 @@ def _fit_horizon(state: TrafficState, visits: Array, weight: Array, *, horizon: 
 
 
 def least_absolute(X: Array, y: Array, *, weight: Array, iterations: int = 25) -> Array:
-    """Coefficients of the least weighted absolute deviations, by reweighted least squares with a whiff of ridge."""
+    """Coefficients of the least weighted absolute deviations, by reweighted least squares with a tiny ridge."""
     ridge = 1e-6 * y.size * np.eye(X.shape[1])
     b: Array = np.zeros(X.shape[1])
     for _ in range(iterations):
@@ -211,7 +219,7 @@ def _between(rows: Array, horizon: int) -> Array:
 
 
 def _shift(values: Array, minutes: int) -> Array:
-    """Values of ``minutes`` before, NaN where there are none."""
+    """Values ``minutes`` earlier, NaN where there are none."""
     out = np.full(values.size, np.nan)
     out[minutes:] = values[: max(values.size - minutes, 0)]
     return out

@@ -7,8 +7,8 @@
     print(fit.sentences())
     fit.model.response_times([100.0, 300.0, 500.0], tick_s=1.0)        # foresee other loads
 
-Response time = unloaded latency w0 (network and all that occupies no server) + service 1/mu + wait. With c servers of
-rate mu, arrivals lambda(t) and utilization rho, the stationary M/M/c queue has
+Response time = unloaded latency w0 (network and everything that occupies no server) + service 1/mu + wait. With c
+servers of rate mu, arrivals lambda(t) and utilization rho, the stationary M/M/c queue has
 
     wait(rho) = C(c, rho) / (c mu (1 - rho)),        L(rho) = c rho + rho C(c, rho) / (1 - rho)      (C: Erlang C)
 
@@ -16,20 +16,22 @@ and between stationary states the mean number in the system L moves as
 
     dL/dt = lambda(t) - c mu u,     u the utilization with L(u) = L,     wait at t = wait(u)
 
-the pointwise stationary fluid flow approximation. It tends to Erlang C when the load is steady, passes smoothly
+This is the pointwise stationary fluid flow approximation. It tends to Erlang C when the load is steady, passes smoothly
 through rho = 1, grows by lambda - c mu in overload, and carries the backlog from tick to tick. Within a tick arrivals
-are spread evenly; steps are implicit (Euler), so they are stable however short a service is against a tick.
+are spread evenly. The steps are implicit (Euler), so they are stable even if a service is very short against a tick.
 
-Conventions: a tick's response time is the mean over the visits that *arrive* in it; visits of consecutive ticks, with
-the queue empty before the first. Weighted least squares: the spread of each tick follows from its services and waits
-(its scale from the residuals, in a few passes), the loss is soft (a tick that a deployment spoiled counts little), and
-standard errors allow for residuals that hang together over ticks. They leave out the approximation's own error, of 1 to
-2 % of the service rate. w0 is told apart from 1/mu by the waits alone: where it is small against a service, trust their
-sum (``unloaded_response_s``) more than the part.
+Conventions: a tick's response time is the mean over the visits that *arrive* in it. The visits are of consecutive
+ticks, and the queue is empty before the first. Weighted least squares: the spread of each tick follows from its
+services and waits (its scale from the residuals, in a few passes), the loss is soft (a tick that a deployment spoiled
+counts little), and standard errors allow for residuals that correlate over ticks. They leave out the error of the
+approximation itself, 1 to 2 % of the service rate. Only the waits separate w0 from 1/mu. Where w0 is small against a
+service, trust their sum (``unloaded_response_s``) more than w0.
 
 Source: Wang, Tipper & Banerjee (1996), IEEE Infocom, 865-872 (the fluid flow approximation); Jagerman (1974), Bell
 System Technical Journal 53, 525-551 (Erlang's recursion); Newey & West (1987), Econometrica 55, 703-708 (errors). Left
 out: people who give up, retries, time-outs, a service rate that falls under load, services that are not exponential.
+Left out: people who give up, retries, time-outs, a service rate that falls under load, and services that are not
+exponential.
 """
 
 from bisect import bisect_right
@@ -49,21 +51,21 @@ Array = NDArray[np.float64]
 STEPS_A_TICK: Final = 10
 """Implicit steps within a tick."""
 LEAST_TICKS: Final = 10
-"""Ticks with visits and a response time needed for a fit."""
+"""A fit needs this many ticks with visits and a response time."""
 LEAST_UTILIZATION: Final = 0.5
-"""Below it in every tick, waits are too short to tell service time from unloaded latency."""
+"""If every tick is below this, waits are too short to separate service time from unloaded latency."""
 LARGEST_RELATIVE_ERROR: Final = 0.25
-"""Standard error of the service rate, as a share of it, above which it counts as not identified."""
+"""If the standard error of the service rate is a larger share of it than this, the rate is not identified."""
 CORRELATED_TICKS: Final = 10
-"""Residuals this far apart may hang together (backlogs last for some ticks)."""
+"""Residuals up to this far apart may correlate (backlogs last for some ticks)."""
 FIRST_SPREAD: Final = 0.3
-"""Standard deviation of log response time that the first pass assumes of every tick."""
+"""Standard deviation of log response time that the first pass assumes for every tick."""
 LEAST_SPREAD: Final = 0.02
-"""Standard deviation below which no tick is trusted: the approximation's own error."""
+"""Smallest standard deviation of any tick: the error of the approximation itself."""
 REWEIGHTINGS: Final = 4
-"""Passes with spreads taken from the residuals."""
+"""Number of passes with spreads from the residuals."""
 SPREADS_BEFORE_SOFT: Final = 2.0
-"""Residuals of more spreads count linearly, not squared."""
+"""Residuals beyond this many spreads count linearly, not squared."""
 
 Prediction = Callable[[Array], tuple[Array, Array]]
 
@@ -90,12 +92,12 @@ def stationary_queue(servers: int) -> StationaryQueue:
 
 @dataclass(frozen=True)
 class LatencyModel:
-    """Servers in parallel with one queue before them."""
+    """Parallel servers with one queue in front of them."""
 
     service_rate: float
     """Visits that one busy server finishes; 1/s."""
     unloaded_latency_s: float
-    """What a visit takes beyond wait and service; seconds."""
+    """Time of a visit beyond wait and service; seconds."""
     servers: int
     """Servers in parallel."""
 
@@ -125,7 +127,7 @@ class LatencyModel:
 
 @dataclass(frozen=True)
 class LatencyFit:
-    """The estimates, how sure they are, and what they leave unexplained."""
+    """The estimates, their standard errors, and the residuals."""
 
     model: LatencyModel
     """The estimates."""
@@ -138,10 +140,11 @@ class LatencyFit:
     fitted_s: Array
     """(tick,) response times of the model; seconds."""
     residual: Array
-    """(tick,) measured over fitted, less 1; NaN where nothing was measured."""
+    """(tick,) measured over fitted, minus 1; NaN where nothing was measured."""
 
     def residuals_by_load(self, edges: ArrayLike = (0.0, 0.5, 0.8, 1.0, np.inf)) -> list[tuple[float, float, int]]:
-        """(mean, root mean square, ticks) of the residuals between utilizations ``edges``; NaN where no tick lies."""
+        """(mean, root mean square, ticks) of the residuals between utilizations ``edges``; NaN for a range without
+        ticks."""
         limits, out = np.asarray(edges, dtype=np.float64), []
         for low, high in pairwise(limits.tolist()):
             part = self.residual[(self.utilization >= low) & (self.utilization < high) & np.isfinite(self.residual)]
@@ -168,9 +171,9 @@ class LatencyFit:
 
 
 def fit_latency(visits: ArrayLike, *, response_time_s: ArrayLike, servers: int, tick_s: float = 60.0) -> LatencyFit:
-    """Service rate and unloaded latency from visits (tick,) and mean response times (tick,; NaN: not measured).
+    """Fit service rate and unloaded latency to visits (tick,) and mean response times (tick,; NaN: not measured).
 
-    InputError on bad values, too few ticks, or when the load never rose enough to tell the two parameters apart.
+    InputError on bad values, on too few ticks, or when the load never rose enough to separate the two parameters.
     """
     _check_servers(servers)
     counts = _checked_visits(visits, tick_s=tick_s)
@@ -208,10 +211,10 @@ def fit_latency(visits: ArrayLike, *, response_time_s: ArrayLike, servers: int, 
 
 
 def _mean_waits(visits: Array, *, rate: float, servers: int, tick_s: float) -> Array:
-    """(tick,) mean wait in seconds of the arrivals of each tick, the queue being empty before the first."""
+    """(tick,) mean wait in seconds of the arrivals of each tick; the queue is empty before the first tick."""
     queue = stationary_queue(servers)
     step = rate * tick_s / STEPS_A_TICK  # in mean services
-    # L(u) + what leaves in a step at u, rising in u: where it meets what there is to serve, u is found.
+    # L(u) + what leaves in a step at u rises with u; u is where it equals the visits offered.
     implicit = (queue.number + step * servers * queue.utilization).tolist()
     numbers, waits_at, last = queue.number.tolist(), queue.wait.tolist(), len(implicit) - 2
     number = wait = 0.0
@@ -231,13 +234,13 @@ def _mean_waits(visits: Array, *, rate: float, servers: int, tick_s: float) -> A
 
 
 def _descend_logs(predict: Prediction, seen: Array, *, start: Array) -> optimize.OptimizeResult:
-    """Parameters of the least soft loss of log(measured / fitted): a start that no outlier spoils."""
+    """Parameters with the least soft loss of log(measured / fitted): a start that no outlier spoils."""
     logs = np.log(seen)
     return _least(lambda parameters: (logs - np.log(predict(parameters)[0])) / FIRST_SPREAD, seen, start=start)
 
 
 def _descend(predict: Prediction, seen: Array, spread: Array, *, start: Array) -> optimize.OptimizeResult:
-    """Parameters of the least soft loss of (measured - fitted) / spread: means are fitted, not means of logarithms."""
+    """Parameters with the least soft loss of (measured - fitted) / spread: it fits means, not means of logarithms."""
     return _least(lambda parameters: (seen - predict(parameters)[0]) / spread, seen, start=start)
 
 
@@ -251,9 +254,9 @@ def _least(residuals: Callable[[Array], Array], seen: Array, *, start: Array) ->
 
 
 def _spread(predict: Prediction, seen: Array, parameters: Array, *, visits: Array) -> Array:
-    """(tick,) standard deviation of response times: services differ, waits differ more, the model errs a little.
+    """(tick,) standard deviation of response times: services vary, waits vary more, and the model has a small error.
 
-    variance = (LEAST_SPREAD · response)² + service² / visits + (kappa · wait)², kappa from the residuals.
+    variance = (LEAST_SPREAD · response)² + service² / visits + (kappa · wait)², with kappa from the residuals.
     """
     fitted, wait = predict(parameters)
     known = (LEAST_SPREAD * fitted) ** 2 + np.exp(-2.0 * parameters[0]) / visits

@@ -1,4 +1,4 @@
-"""A small HTTP server on this machine under a bounded load: a saturation curve where no public table has one.
+"""A small HTTP server on this machine under a bounded load: a saturation curve for cases without a public table.
 
     from flashsim.models.traffic.latency import fit_latency
     from flashsim.models.traffic.loopback import Load, measure_loopback
@@ -7,15 +7,15 @@
     fit = fit_latency(table["visits"], response_time_s=table["response_time_s"], servers=4, tick_s=1.0)
     print(fit.sentences())                                             # near 25 visits/s a server
 
-The server holds each request for a free worker (first come, first served), then for an exponential service, and answers
-over HTTP/1.1. Clients arrive as a Poisson process whose rate steps through the utilizations asked for, whether or not
-earlier ones were answered (an open load), each on a connection of its own. Server and clients share one event loop on
-127.0.0.1, at a port that the system chooses; nothing outside this machine is reached. Three bounds hold together: the
-number of requests (the rest is never sent), that of open connections (those above it wait at the client, and their wait
-counts), and the time after which whatever is still open is cut and reported as an InputError.
+The server holds each request until a worker is free (first come, first served), then for an exponential service time,
+and answers over HTTP/1.1. Clients arrive as a Poisson process. Its rate steps through the requested utilizations,
+whether or not earlier requests were answered (an open load). Each client has its own connection. Server and clients
+share one event loop on 127.0.0.1, at a port that the system chooses; nothing outside this machine is reached. Three
+limits hold together: the number of requests (the rest is never sent), the number of open connections (clients above it
+wait, and their wait counts), and the time limit, after which everything still open is cut and an InputError reports it.
 
-A service is a sleep, which a busy machine lengthens by about a millisecond: keep services well above that. Left out:
-TLS, keep-alive, work that needs a processor, and failures.
+A service is a sleep, which a busy machine lengthens by about a millisecond: use services much longer than that. Left
+out: TLS, keep-alive, work that needs a processor, and failures.
 """
 
 import asyncio
@@ -31,13 +31,13 @@ from flashsim.errors import InputError
 Array = NDArray[np.float64]
 HOST: Final = "127.0.0.1"
 LONGEST_S: Final = 600.0
-"""No load may take longer; seconds."""
+"""Longest duration of a load; seconds."""
 ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
 
 @dataclass(frozen=True)
 class Load:
-    """How many visits come when, and what serves them."""
+    """How many visits come at what time, and how many workers serve them."""
 
     servers: int = 4
     """Workers that serve one request each at a time."""
@@ -48,13 +48,14 @@ class Load:
     tick_s: float = 1.0
     """Length of a tick; seconds."""
     utilizations: tuple[float, ...] = (0.3, 0.5, 0.7, 0.85, 1.0, 1.1, 0.6, 0.3)
-    """Arrival rate over capacity, each held for an equal part of the ticks; overload comes late and drains after it."""
+    """Arrival rate over capacity; each value holds for an equal part of the ticks. Overload comes late and then
+    drains."""
     most_requests: int = 5_000
-    """Requests that may be sent."""
+    """Largest number of requests."""
     most_open: int = 200
-    """Connections that may be open at once."""
+    """Largest number of open connections."""
     patience_s: float = 30.0
-    """Time after the last tick in which the backlog must drain; seconds."""
+    """The backlog must drain within this time after the last tick; seconds."""
 
     def __post_init__(self) -> None:
         for name in ("servers", "ticks", "most_requests", "most_open"):
@@ -88,15 +89,17 @@ class Load:
 class Sent(NamedTuple):
     """What the clients saw."""
 
-    arrival_s: Array  # request; seconds from the start, as it really was
+    arrival_s: Array  # request; actual seconds from the start
     response_s: Array  # request; seconds
 
 
 def measure_loopback(load: Load | None = None, *, seed: int = 0) -> pd.DataFrame:
-    """Start the server, send the load, stop the server: a table date, visits, clicks, response_time_s, a row a tick.
+    """Start the server, send the load and stop the server. Return date, visits, clicks, response_time_s, one row a
+    tick.
 
-    A visit belongs to the tick in which it arrived; ``date`` starts at 1970-01-01, for only differences matter. The
-    seed decides arrivals and services, not the machine's timing. InputError when the backlog does not drain in time.
+    A visit belongs to the tick in which it arrived. ``date`` starts at 1970-01-01, because only differences matter. The
+    seed determines arrivals and services, not the timing of the machine. InputError when the backlog does not drain in
+    time.
     """
     load = load or Load()
     generator = np.random.default_rng(seed)
@@ -140,7 +143,7 @@ async def _serve_and_send(load: Load, *, arrivals: Array, services: Array) -> Se
     try:
         port = int(server.sockets[0].getsockname()[1])
         async with asyncio.timeout(load.longest_s):
-            return await _send(arrivals, port=port, doors=asyncio.Semaphore(load.most_open))
+            return await _send(arrivals, port=port, slots=asyncio.Semaphore(load.most_open))
     except TimeoutError as error:
         raise InputError(
             f"the load was not answered within {load.longest_s:g} s; lower the utilizations or raise patience_s"
@@ -153,14 +156,14 @@ async def _serve_and_send(load: Load, *, arrivals: Array, services: Array) -> Se
         await server.wait_closed()
 
 
-async def _send(arrivals: Array, *, port: int, doors: asyncio.Semaphore) -> Sent:
-    """Send one request at each of ``arrivals``, each from its own task, and time them."""
+async def _send(arrivals: Array, *, port: int, slots: asyncio.Semaphore) -> Sent:
+    """Send one request at each of ``arrivals``, each from its own task, and measure its time."""
     loop = asyncio.get_running_loop()
     start = loop.time()
 
     async def visit() -> tuple[float, float]:
         arrived = loop.time()
-        async with doors:
+        async with slots:
             reader, writer = await asyncio.open_connection(HOST, port)
             try:
                 writer.write(b"GET / HTTP/1.1\r\nHost: loopback\r\nConnection: close\r\n\r\n")

@@ -1,4 +1,4 @@
-"""The ramp and decay of a rush: how visits rise above the ordinary, hold, and fall back.
+"""The ramp and decay of a rush: how visits rise above the ordinary level, hold, and fall back.
 
     import numpy as np
     from flashsim.models.traffic.rush import fit_rushes
@@ -11,18 +11,19 @@ With t in minutes from the start of the top,
 
     multiplier(t) = 1 + A s(t),   s = exp(t / ramp) before the top, 1 for hold minutes, exp(-(t - hold) / decay) after
 
-Rushes are found where the 5-minute median stands at ``LEAST_MULTIPLIER`` times the ordinary or more for at least
-``LEAST_MINUTES``. The ordinary is a level (median of the day around the minute) times a profile of the day (median
-over days), each found with the other taken off, and found again without the rushes of a first pass. Two rushes less
-than ``MERGE_MINUTES`` apart are one; one beside an outage is left out. Each is fitted by least squares of the log
-multiplier, over its stretch and ``MARGIN_MINUTES`` on either side as far as no other rush lies there. What is kept is
-the mean and covariance, over rushes, of the logarithms of (A, ramp, hold + 1, decay).
+A rush is a period of at least ``LEAST_MINUTES`` in which the 5-minute median is at least ``LEAST_MULTIPLIER`` times the
+ordinary level. The ordinary level is a level (median of the day around the minute) times a profile of the day (median
+over days). Each is computed without the other, and both are computed again without the rushes of a first pass. Two
+rushes less than ``MERGE_MINUTES`` apart count as one; a rush beside an outage is left out. Each rush is fitted by least
+squares of the log multiplier, over its own minutes and ``MARGIN_MINUTES`` on either side if no other rush lies there.
+The model keeps the mean and covariance, over rushes, of the logarithms of (A, ramp, hold + 1, decay).
 
-Rival shapes, fitted the same way and judged by the sum of squares with a penalty for parameters (BIC): without a hold,
-the difference of two exponentials that starts at an onset, and a power law in place of the exponential decay.
+Rival shapes are fitted the same way and judged by the sum of squares with a penalty for parameters (BIC): a shape
+without a hold, the difference of two exponentials that starts at an onset, and a power law in place of the exponential
+decay.
 
 Source: Crane & Sornette (2008), PNAS 105(41), 15649-15653 (power-law relaxation, the rival); Schwarz (1978), Ann.
-Statist. 6 (BIC). Left out: what caused a rush, and the dent below the ordinary that may follow.
+Statist. 6 (BIC). Left out: what caused a rush, and the fall below the ordinary level that may follow it.
 """
 
 from collections.abc import Callable
@@ -34,9 +35,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize
 
-from flashsim.data.traffic import LEAST_DAYS, MINUTES_A_DAY
+from flashsim.data.traffic import MINUTES_A_DAY
 from flashsim.errors import InputError
-from flashsim.models.traffic.forecast import carry_forward, checked_visits
+from flashsim.models.traffic.forecast import carry_forward, learnable_visits
 
 Array = NDArray[np.float64]
 LEAST_MULTIPLIER: Final = 2.0
@@ -44,26 +45,26 @@ LEAST_MINUTES: Final = 10
 MERGE_MINUTES: Final = 60
 MARGIN_MINUTES: Final = 120
 OUTAGE: Final = 0.2
-"""A stretch that falls below this share of the ordinary holds an outage, and its rush is left out."""
+"""A period that falls below this share of the ordinary level contains an outage; its rush is left out."""
 LEAST_RUSHES: Final = 3
-"""Rushes needed to say how they differ."""
+"""The model needs this many rushes to describe how they differ."""
 LONGEST_MINUTES: Final = 1440.0
-"""Bound of every time of a shape."""
+"""Upper limit of every time of a shape."""
 PARAMETERS: Final = ("amplitude", "ramp_minutes", "hold_minutes", "decay_minutes")
 
 
 @dataclass(frozen=True)
 class Rush:
-    """One rush on top of the ordinary."""
+    """One rush on top of the ordinary level."""
 
     amplitude: float
-    """Extra visits at the top, as a multiple of the ordinary; 1."""
+    """Extra visits at the top, as a multiple of the ordinary level; 1."""
     ramp_minutes: float
-    """Time in which the extra grows by a factor e before the top."""
+    """Time in which the extra visits grow by a factor e before the top."""
     hold_minutes: float
     """How long the top lasts."""
     decay_minutes: float
-    """Time in which the extra falls by a factor e after the top."""
+    """Time in which the extra visits fall by a factor e after the top."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -71,7 +72,7 @@ class Rush:
                 raise InputError(f"{name} must be > 0, got {value}; correct the rush")
 
     def multiplier(self, minutes: ArrayLike) -> Array:
-        """Visits over the ordinary at ``minutes`` from the start of the top; >= 1."""
+        """Visits over the ordinary level at ``minutes`` from the start of the top; >= 1."""
         return _plateau(
             [np.log(self.amplitude), np.log(self.ramp_minutes), self.hold_minutes, np.log(self.decay_minutes)], minutes
         )
@@ -89,7 +90,7 @@ class RushModel:
     mean: Array  # 4; of the logarithms
     covariance: Array  # 4, 4
     rushes: int
-    """How many it was learned from."""
+    """Number of rushes in the fit."""
 
     def __post_init__(self) -> None:
         shapes = (np.shape(self.mean), np.shape(self.covariance))
@@ -104,7 +105,7 @@ class RushModel:
         return _as_rush(self.mean)
 
     def draw(self, generator: np.random.Generator) -> Rush:
-        """Another rush of the same kind; its times are cut at a day."""
+        """Draw another rush of the same kind; its times are limited to a day."""
         return _as_rush(generator.multivariate_normal(self.mean, self.covariance, method="eigh"))
 
     def sentences(self) -> tuple[str, ...]:
@@ -120,7 +121,7 @@ class RushFit(NamedTuple):
     """Rushes found in a series, fitted one by one."""
 
     model: RushModel
-    start: NDArray[np.intp]  # rush; minute in which it passes LEAST_MULTIPLIER
+    start: NDArray[np.intp]  # rush; minute in which it rises above LEAST_MULTIPLIER
     end: NDArray[np.intp]  # rush; minute in which it falls below again
     rushes: tuple[Rush, ...]
     root_mean_square: Array  # rush; of log data over log fit
@@ -129,9 +130,7 @@ class RushFit(NamedTuple):
 
 def fit_rushes(visits: ArrayLike) -> RushFit:
     """Find and fit the rushes of ``visits`` (minute,); InputError when there are fewer than ``LEAST_RUSHES``."""
-    known = checked_visits(visits, least=int(LEAST_DAYS * MINUTES_A_DAY))
-    if not np.nanmax(known) > 0.0:
-        raise InputError("all visits are 0, so there is nothing to learn; check that the right column is read")
+    known = learnable_visits(visits)
     ratio = multiplier_of(known)
     found = find_rushes(ratio)
     around = [_stretch(ratio, found, place) for place in range(len(found))]
@@ -161,7 +160,8 @@ def fit_rushes(visits: ArrayLike) -> RushFit:
 
 
 def multiplier_of(visits: Array) -> Array:
-    """(minute,) 5-minute median of ``visits`` over the ordinary, in two passes: the second leaves rushes out of it."""
+    """(minute,) 5-minute median of ``visits`` over the ordinary level, in two passes: the second excludes rushes from
+    it."""
     logs = np.log1p(np.asarray(pd.Series(carry_forward(visits)).rolling(5, center=True, min_periods=1).median()))
     ratio: Array = np.exp(logs - _ordinary(logs))
     quiet = logs.copy()
@@ -171,7 +171,7 @@ def multiplier_of(visits: Array) -> Array:
 
 
 def _ordinary(logs: Array) -> Array:
-    """(minute,) level plus daily profile of log visits (minute,; NaN: left out), each with the other taken off."""
+    """(minute,) level plus daily profile of log visits (minute,; NaN: left out); each is computed without the other."""
     minute = np.arange(logs.size) % MINUTES_A_DAY
     profile = np.zeros(MINUTES_A_DAY)
     level = np.zeros(logs.size)
@@ -198,7 +198,7 @@ def find_rushes(ratio: Array) -> list[tuple[int, int]]:
 
 
 class Shape(NamedTuple):
-    """A curve of a rush: its bounds, and log multiplier from parameters and minutes."""
+    """A shape of a rush: bounds of its parameters, and the curve from parameters and minutes."""
 
     lower: tuple[float, ...]
     upper: tuple[float, ...]
@@ -232,11 +232,11 @@ SHAPES: Final[dict[str, Shape]] = {
     "power law": Shape((-_FAR, -3.0, 0.0, 0.0, 0.1), (_FAR, 6.0, _T, _T, 10.0), _power),
     "two exponentials": Shape((-_FAR, -3.0, 0.0, 0.0), (_FAR, 6.0, _T, _T), _bateman),
 }
-"""Parameters of each: place of the top (or onset) in minutes, log amplitude, then the curve's own."""
+"""Parameters of each shape: position of the top (or onset) in minutes, log amplitude, then those of the curve."""
 
 
 def _fit_shape(name: str, minutes: Array, log_ratio: Array) -> tuple[Array, float]:
-    """(parameters, sum of squares) of the best of some starts."""
+    """(parameters, sum of squares) of the best fit from several starts."""
     shape = SHAPES[name]
 
     def residuals(parameters: Array) -> Array:
@@ -259,7 +259,7 @@ def _fit_shape(name: str, minutes: Array, log_ratio: Array) -> tuple[Array, floa
 
 
 def _stretch(ratio: Array, spans: list[tuple[int, int]], place: int) -> tuple[Array, Array]:
-    """(minutes from the rush's start, log ratio) of a rush and its margins, up to half way to its neighbors."""
+    """(minutes from the rush's start, log ratio) of a rush and its margins, up to halfway to its neighbors."""
     start, end = spans[place]
     low = max(0, start - MARGIN_MINUTES, (spans[place - 1][1] + start) // 2 if place else 0)
     high = min(ratio.size, end + MARGIN_MINUTES)

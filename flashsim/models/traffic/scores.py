@@ -1,19 +1,21 @@
-"""How good a forecast of traffic is: pinball loss on held-out minutes, against what needs no model.
+"""How good a forecast of traffic is: pinball loss on held-out minutes, against forecasts that need no model.
 
     from flashsim.models.traffic.scores import score_forecast
     scores = score_forecast(series.visits, start=series.index_of("1998-06-11"), horizon=10)
     print(scores.sentences())
 
-Everything is fitted on the minutes before ``start`` and scored on those from it. The rivals know the same minutes:
+Everything is fitted on the minutes before ``start`` and scored on the minutes from ``start`` on. The rivals know the
+same minutes:
 
     persistence   the last minute known stays         yesterday, last week   the same minute a day, a week before
 
-each as it is (a point: every quantile is that point) and *dressed*, with the quantiles of its own log errors over the
-week before ``start``. A point is a poor distribution, so the dressed rivals are the harder ones. Improvements are
-1 - loss / loss of the rival over the same minutes, with intervals from a circular bootstrap of blocks of 4 hours.
+Each rival appears as a point forecast (every quantile is that point) and *dressed* with the quantiles of its own log
+errors over the week before ``start``. A point is a poor distribution, so the dressed rivals are harder to beat.
+Improvements are 1 - loss / loss of the rival over the same minutes, with intervals from a circular bootstrap of blocks
+of 4 hours.
 
-Source: Künsch (1989), Ann. Statist. 17, and Politis & Romano (1992) (blocks). Left out: week-long blocks, for five days
-hold none; so a change from one week to the next is not in the intervals.
+Source: Künsch (1989), Ann. Statist. 17, and Politis & Romano (1992) (blocks). Left out: week-long blocks, because five
+days contain none; so the intervals do not include a change from one week to the next.
 """
 
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from numpy.typing import NDArray
 
 from flashsim.data.traffic import MINUTES_A_DAY
 from flashsim.errors import InputError
-from flashsim.models.forecasting.validation import INTERVAL, QUANTILE_LEVELS, Interval, block_resamples
+from flashsim.models.forecasting.validation import QUANTILE_LEVELS, Interval, block_resamples, bootstrap_interval
 from flashsim.models.traffic.forecast import MEMORY_DAYS, TrafficForecaster, carry_forward, fit_forecaster
 
 Array = NDArray[np.float64]
@@ -33,7 +35,7 @@ DRESSED_ON_DAYS: Final = 7
 BLOCK_BINS: Final = 8
 """Blocks of 4 hours: longer than a rush's ramp, and enough of them in five days."""
 RIVALS: Final = {"persistence": 0, "yesterday": MINUTES_A_DAY, "last week": 7 * MINUTES_A_DAY}
-"""How many minutes before the target the rival looks, at least the horizon."""
+"""How many minutes before the target the rival looks; at least the horizon."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class TrafficScores:
     pinball: dict[str, float]
     """Mean pinball loss in visits, of "model" and of each rival."""
     improvement: dict[str, Interval]
-    """Share of each rival's loss that the model saves, with a 90 % interval."""
+    """Share of each rival's loss that the model avoids, with a 90 % interval."""
     coverage: float
     """Share of held-out minutes within the 5 % and 95 % quantiles; 0.9 is right."""
 
@@ -118,7 +120,7 @@ def _lagged(visits: Array, lag: int) -> Array:
 
 
 def _dress(point: Array, visits: Array, *, start: int) -> Array:
-    """(minute, level) the point moved by the quantiles of its log errors in the week before ``start``."""
+    """(minute, level): the point, moved by the quantiles of its log errors in the week before ``start``."""
     first = max(start - DRESSED_ON_DAYS * MINUTES_A_DAY, 0)
     error = np.log1p(visits[first:start]) - np.log1p(point[first:start])
     moves = np.quantile(error[np.isfinite(error)], QUANTILE_LEVELS)
@@ -126,11 +128,11 @@ def _dress(point: Array, visits: Array, *, start: int) -> Array:
 
 
 def _saving(mine: Array, theirs: Array, drawn: NDArray[np.intp]) -> Interval:
-    low, high = np.quantile(_saved(mine[drawn].sum(axis=1), theirs[drawn].sum(axis=1)), INTERVAL)
-    return Interval(float(_saved(mine.sum(), theirs.sum())), float(low), float(high))
+    resampled = _saved(mine[drawn].sum(axis=1), theirs[drawn].sum(axis=1))
+    return bootstrap_interval(float(_saved(mine.sum(), theirs.sum())), resampled)
 
 
 def _saved(mine: Array, theirs: Array) -> Array:
-    """1 - mine / theirs; a rival that errs nowhere leaves nothing to save, and any loss is infinitely worse."""
+    """1 - mine / theirs. Against a rival without error there is nothing to save, and any loss is infinitely worse."""
     ratio: Array = np.divide(mine, theirs, out=np.where(mine > 0.0, np.inf, 1.0), where=theirs > 0.0)
     return 1.0 - ratio

@@ -1,4 +1,4 @@
-"""Traffic parameters that travel with the package: fitted on the 1998 World Cup site, or refitted on any table.
+"""Traffic parameters that the package ships: fitted on the 1998 World Cup site, or fitted again on any table.
 
     from flashsim.models.traffic.world_cup import load_shipped
     shipped = load_shipped()
@@ -7,14 +7,14 @@
     shipped.rush.typical.multiplier([0.0, 30.0, 120.0])
     print(shipped.provenance["credit"])
 
-Refit, from the table of requests per minute (period, count) or from a shop's own (date, visits):
+Refit, from the table of requests per minute (period, count) or from a shop's own table (date, visits):
 
     python -m flashsim.models.traffic.world_cup requests_per_minute.csv --out traffic_parameters.json
 
-The file holds parameters, where they came from (period, method, SHA-256 of the table) and what the same method scored
-on the last ``HELDOUT_DAYS`` days when fitted on the days before; never the data. What is shipped is then fitted on all
-days. These were HTTP requests of 1998, many a page view: shapes and ratios carry over, levels do not, and a shop's own
-table is better as soon as it has some weeks.
+The file holds parameters, their origin (period, method, SHA-256 of the table), and the scores of the same method on the
+last ``HELDOUT_DAYS`` days when fitted on the days before; it never holds the data. The shipped parameters are then
+fitted on all days. The data were HTTP requests of 1998, with many requests for each page view: shapes and ratios apply
+to other sites, levels do not. A shop's own table is better as soon as it covers some weeks.
 """
 
 import argparse
@@ -58,7 +58,7 @@ REFIT: Final = "python -m flashsim.models.traffic.world_cup requests_per_minute.
 
 @dataclass(frozen=True)
 class TrafficParameters:
-    """Everything learned from one table of traffic."""
+    """All parameters learned from one table of traffic."""
 
     forecaster: TrafficForecaster
     """The next 1 to 60 minutes."""
@@ -73,12 +73,12 @@ class TrafficParameters:
 
 
 def load_shipped() -> TrafficParameters:
-    """The parameters that come with the package."""
+    """Load the parameters that the package ships."""
     return load_parameters(SHIPPED)
 
 
 def load_parameters(path: Path) -> TrafficParameters:
-    """Parameters saved by :func:`save_parameters`; InputError when the file is not of that kind."""
+    """Load parameters saved by :func:`save_parameters`. InputError when the file holds something else."""
     record = read_json(path)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise InputError(f"{path} does not hold traffic parameters of format {FORMAT}; refit with: {REFIT}")
@@ -99,7 +99,7 @@ def load_parameters(path: Path) -> TrafficParameters:
 
 
 def save_parameters(parameters: TrafficParameters, path: Path) -> None:
-    """Write ``parameters`` as JSON, whole or not at all."""
+    """Write ``parameters`` as JSON: the whole file, or nothing."""
     made, rush = parameters.forecaster, parameters.rush
     write_json(
         path,
@@ -119,7 +119,7 @@ def save_parameters(parameters: TrafficParameters, path: Path) -> None:
 
 
 def fit_parameters(series: MinuteSeries, *, provenance: Mapping[str, Any]) -> TrafficParameters:
-    """Fit on all days of ``series``, after scoring the same method on its last days.
+    """Score the method on the last days of ``series``, then fit it on all days.
 
     InputError when there are fewer than HELDOUT_DAYS + 4 days, or too few rushes.
     """
@@ -156,7 +156,8 @@ def fit_parameters(series: MinuteSeries, *, provenance: Mapping[str, Any]) -> Tr
 
 
 def score_bursts(visits: NDArray[np.float64], *, start: int, seed: int = 0) -> dict[str, Any]:
-    """False alarms a day from minute ``start`` on, and bursts found there, by a detector fitted on the days before."""
+    """Score a detector that is fitted on the days before minute ``start``: false alarms a day after it, and bursts
+    found."""
     detector = fit_detector(visits[:start])
     alarms = detector.alarms(visits)
     generator = np.random.default_rng(seed)

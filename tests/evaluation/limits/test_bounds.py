@@ -15,7 +15,7 @@ from flashsim.envs.vector import SaleBatch
 from flashsim.errors import InputError
 from flashsim.evaluation.limits.bounds import relaxation
 from flashsim.evaluation.limits.hindsight import best_plans
-from flashsim.evaluation.limits.possible import possible_table, told
+from flashsim.evaluation.limits.possible import possible_rows, possible_table
 from flashsim.evaluation.rollout import Rollout, play
 from flashsim.reference import REFERENCE_SALES, MenuSale, fluid_value, j1, menu_sale, solve
 from flashsim.scenarios import SCENARIOS, Failures, Outage, scenario_named
@@ -225,8 +225,8 @@ def test_the_table_tells_who_earned_what_of_what_was_possible() -> None:
             assert row["of_best_plan"] <= 1.0 + 1e-9
         assert profits[place].size == 20
     assert table["of_optimum"].isna().all()
-    assert [row["policy"] for row in told(table)] == table["policy"].tolist()
-    assert "of the exact optimum" not in told(table)[0]
+    assert [row["policy"] for row in possible_rows(table)] == table["policy"].tolist()
+    assert "of the exact optimum" not in possible_rows(table)[0]
 
 
 def test_bounds_that_do_not_fit_the_rollouts_are_refused() -> None:

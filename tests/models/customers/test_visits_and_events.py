@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flashsim.errors import Unavailable
 from flashsim.models.customers.visits_and_events import (
     divide_people,
     purchase_profiles,
@@ -11,7 +12,7 @@ from flashsim.models.customers.visits_and_events import (
     units_a_visitor,
     visit_profile,
 )
-from tests.data.own_folder import make_behavior, make_sales, make_traffic
+from tests.data.made_shop import make_behavior, make_sales, make_traffic
 
 IDS = ("p0", "p1", "p2")
 LIST_PRICE = np.array([5.0, 8.0, 11.0])
@@ -36,31 +37,31 @@ def test_hours_are_those_of_the_visits_and_a_gap_is_not_silence() -> None:
     truth = 1.0 + 0.8 * np.cos(2.0 * np.pi * (np.arange(24) - 20) / 24.0)
     table = traffic()
     whole = visit_profile(table)
-    assert not isinstance(whole, str)
+    assert not isinstance(whole, Unavailable)
     np.testing.assert_allclose(whole, truth / truth.sum(), atol=0.002)
     gappy = visit_profile(table[~((table["date"].dt.hour == 20) & (table["date"].dt.day_of_week < 5))])
-    assert not isinstance(gappy, str)
+    assert not isinstance(gappy, Unavailable)
     np.testing.assert_allclose(gappy, truth / truth.sum(), atol=0.003)
-    assert visit_profile(table[table["date"].dt.hour != 3]) == "traffic_data never tells the hour 3"
-    assert visit_profile(table.assign(visits=0.0)) == "traffic_data tells of no visit"
+    assert visit_profile(table[table["date"].dt.hour != 3]) == Unavailable("traffic_data never tells the hour 3")
+    assert visit_profile(table.assign(visits=0.0)) == Unavailable("traffic_data tells of no visit")
 
 
 def test_units_a_visitor_are_units_over_visits_of_the_days_that_both_tell() -> None:
     ratio = units_a_visitor(
         sales=sales(), traffic=traffic(), behavior=None, members=50, generator=np.random.default_rng(0)
     )
-    assert not isinstance(ratio, str)
+    assert not isinstance(ratio, Unavailable)
     first = sales()[sales()["date"] < traffic()["date"].max()]
     assert ratio[0].mean() == pytest.approx(first["sales"].sum() / traffic()["visits"].sum(), rel=0.05)
     assert ratio[0].std() > 0.0
 
 
 def test_more_units_than_visits_are_not_believed() -> None:
-    told = units_a_visitor(
+    unknown = units_a_visitor(
         sales=sales().assign(sales=1e6), traffic=traffic(), behavior=None, members=2, generator=np.random.default_rng(0)
     )
-    assert isinstance(told, str)
-    assert "more than one" in told
+    assert isinstance(unknown, Unavailable)
+    assert "more than one" in unknown.reason
     assert "they need" in str(
         units_a_visitor(sales=sales(), traffic=None, behavior=None, members=2, generator=np.random.default_rng(0))
     )
@@ -70,7 +71,7 @@ def test_deal_seekers_are_found_and_buy_on_deal() -> None:
     """The first 120 of 400 people were made to buy on deal; their share of the demand rises with depth."""
     bought = purchases_of(behavior(), IDS)
     found = divide_people(bought, sales(), product_ids=IDS, list_price=LIST_PRICE)
-    assert not isinstance(found, str)
+    assert not isinstance(found, Unavailable)
     shares = found.shares.at(np.array([0.0, 0.4]))
     np.testing.assert_allclose(shares.sum(axis=1), 1.0)
     assert (shares[:2, 0, 1] > 1.3 * shares[:2, 0, 0]).all()
@@ -85,7 +86,7 @@ def test_few_buyers_or_few_days_are_not_divided() -> None:
 def test_purchases_tell_their_hours_and_few_of_them_do_not() -> None:
     bought = purchases_of(behavior(), IDS)
     profiles = purchase_profiles(bought, group_of=np.zeros(3, dtype=np.intp), segments=None, count=2)
-    assert not isinstance(profiles, str)
+    assert not isinstance(profiles, Unavailable)
     assert profiles.shape == (1, 2, 24)
     assert profiles[0, 0, 16:22].sum() > 0.99
     few = purchases_of(behavior().iloc[:400], IDS)

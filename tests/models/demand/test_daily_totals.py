@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from flashsim.errors import InputError
-from flashsim.models.demand.daily_totals import OwnDemand, learn_demand
-from tests.data.own_folder import ELASTICITY, LEVEL, LIST_PRICES, PROMOTION, WEEKDAY, level_of, make_sales
+from flashsim.models.demand.daily_totals import ShopDemand, learn_demand
+from tests.data.made_shop import ELASTICITY, LEVEL, LIST_PRICES, PROMOTION, WEEKDAY, level_of, make_sales
 
 
 def checked(sales: pd.DataFrame) -> pd.DataFrame:
@@ -15,17 +15,17 @@ def checked(sales: pd.DataFrame) -> pd.DataFrame:
     return sales.assign(date=pd.to_datetime(sales["date"]), sales=sales["sales"].astype(float), **flags)
 
 
-def learn(sales: pd.DataFrame, *, members: int = 4, seed: int = 0) -> OwnDemand:
+def learn(sales: pd.DataFrame, *, members: int = 4, seed: int = 0) -> ShopDemand:
     generator = np.random.default_rng(seed)
     return learn_demand(sales, members=members, generator=generator, progress=lambda done, total: None)
 
 
 @pytest.fixture(scope="module")
-def learned() -> OwnDemand:
+def learned() -> ShopDemand:
     return learn(checked(make_sales(168)), members=6)
 
 
-def test_levels_responses_promotions_and_weekdays_are_those_of_the_shop(learned: OwnDemand) -> None:
+def test_levels_responses_promotions_and_weekdays_are_those_of_the_shop(learned: ShopDemand) -> None:
     """A fifth of the days are sold out: with these taken for demand, the best days would be missing."""
     assert learned.product_ids == ("p0", "p1", "p2")
     np.testing.assert_allclose(learned.list_price, LIST_PRICES)
@@ -38,12 +38,12 @@ def test_levels_responses_promotions_and_weekdays_are_those_of_the_shop(learned:
     assert learned.supported_depth == pytest.approx(0.4, abs=0.02)
 
 
-def test_members_differ_as_much_as_the_weeks_of_the_shop(learned: OwnDemand) -> None:
+def test_members_differ_as_much_as_the_weeks_of_the_shop(learned: ShopDemand) -> None:
     assert (learned.level.std(axis=0) > 0.002 * learned.level.mean(axis=0)).all()
     assert (learned.level.std(axis=0) < 0.15 * learned.level.mean(axis=0)).all()
 
 
-def test_poisson_counts_have_hardly_any_frailty(learned: OwnDemand) -> None:
+def test_poisson_counts_have_hardly_any_frailty(learned: ShopDemand) -> None:
     assert max(part.common for part in learned.spread) < 0.02
     assert np.mean([part.product for part in learned.spread]) < 0.03
 
@@ -57,7 +57,7 @@ def test_sell_outs_taken_for_demand_would_make_the_response_too_flat() -> None:
     assert abs(censored.mean() - ELASTICITY) < 0.35
 
 
-def test_a_product_of_one_price_has_no_response_and_says_so(learned: OwnDemand) -> None:
+def test_a_product_of_one_price_has_no_response_and_says_so(learned: ShopDemand) -> None:
     assert set(learned.unidentified) == {"p2"}
     assert learned.unidentified["p2"] == "was sold at one price, 11, on all but 0 of its 168 days"
     assert np.isnan(learned.elasticity[:, 2]).all()

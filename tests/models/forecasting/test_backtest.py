@@ -71,17 +71,17 @@ def test_the_table_of_the_first_weeks_knows_nothing_of_later_ones(panel: Panel) 
 
 
 def test_the_model_beats_naive_forecasts_where_its_assumptions_hold(panel: Panel) -> None:
-    told: list[tuple[str, int, int]] = []
+    reported: list[tuple[str, int, int]] = []
     result = run_backtest(
         panel,
         first_week=ORIGIN,
         horizon=6,
         resamples=200,
         generator=np.random.default_rng(0),
-        progress=lambda *step: told.append(step),
+        progress=lambda *step: reported.append(step),
     )
     assert result.origins == (36, 42)
-    assert told[-1][1:] == (2, 2)
+    assert reported[-1][1:] == (2, 2)
     assert result.scored_product_days == panel.n_products * 12 * 7
     assert result.scored_units == panel.units[:, ORIGIN:].sum()
     wape, pinball = result.better_naive()

@@ -107,5 +107,5 @@ def test_an_interval_covers_its_estimate_and_pairs_by_week() -> None:
     wape, pinball = improvement(good, bad, resamples=drawn)
     assert wape == pytest.approx((0.5, 0.5, 0.5))  # week by week half the error: no spread is left
     assert pinball.low <= pinball.value <= pinball.high
-    own, _ = score_intervals(good, resamples=drawn)
-    assert own.value == pytest.approx(0.1)
+    score, _ = score_intervals(good, resamples=drawn)
+    assert score.value == pytest.approx(0.1)

@@ -1,20 +1,20 @@
-"""A shop's own tables, checked row by row; every row that is dropped, changed or added is in the account.
+"""A shop's own tables, checked row by row; the account counts every row that is dropped, changed or added.
 
 What happens to                                              outcome
 
     a cell that breaks the schema                            its row is quarantined (:mod:`flashsim.data.quarantine`)
-    stamps of several zones, skipped hours, strays           :mod:`flashsim.data.stamps`
+    stamps of several zones, skipped hours, outliers         :mod:`flashsim.data.stamps`
     prices or quantities in another unit                     quarantined (:mod:`flashsim.data.unit_changes`)
-    a row, event or minute that is there twice, all equal    dropped
+    a row, event or minute that comes twice, all equal       dropped
     a day and product, or a minute, twice with other values  the later one is quarantined
-    stamps of traffic that run backwards                     sorted, and entered as changed
-    minutes of traffic that are not there                    counted and told; nothing is made up for them
-    an empty promotion or stock_out                          taken as no, and entered as changed
-    a day without a sale and without a price                 the product's last price, entered as changed
-    a day between a product's first and last on which        if no row of the table has sales of 0, days without a sale
-    others have a row and it has none                        were never written down: they are added, with 0 sales;
-                                                             otherwise, or where a row was quarantined that may have
-                                                             been of that day, nothing is known of it
+    stamps of traffic that run backwards                     sorted, and counted as changed
+    minutes of traffic that are missing                      counted and noted; nothing replaces them
+    an empty promotion or stock_out                          taken as no, and counted as changed
+    a day without a sale and without a price                 the product's last price, counted as changed
+    a day between a product's first and last on which        if no row of the table has sales of 0, the shop does not
+    other products have a row and this one has none          write days without a sale: they are added, with 0 sales;
+                                                             otherwise, or where a quarantined row may belong to that
+                                                             day, nothing is known about it
 
 A share of quarantined rows above ``most_quarantined`` stops the run.
 """
@@ -29,9 +29,9 @@ import pandas as pd
 import pandera.pandas as pa
 
 from flashsim.data.clean import RowAccount
-from flashsim.data.own_days import FLAGS, finish_sales, finish_traffic
 from flashsim.data.quarantine import Quarantine
 from flashsim.data.schemas import SALES_DATA, SUPPORT_TICKETS, USER_BEHAVIOR, BrokenCell, broken_cells
+from flashsim.data.shop_days import FLAGS, finish_sales, finish_traffic
 from flashsim.data.shop_folder import NUMBERS, RawTable, ShopMapping, read_folder
 from flashsim.data.stamps import read_stamps
 from flashsim.data.traffic import OPTIONAL_COLUMNS, TRAFFIC
@@ -48,16 +48,16 @@ STAMPS: Final = ("date", "timestamp")
 YES: Final = ("1", "1.0", "true", "t", "yes", "y", "是")
 NO: Final = ("0", "0.0", "false", "f", "no", "n", "否")
 EMPTY: Final = ("", "na", "n/a", "nan", "nat", "null", "none")
-"""What people write into a cell of numbers that is empty."""
+"""What people write into an empty cell of numbers."""
 
 
 class Twice(NamedTuple):
-    """What must not be there twice."""
+    """A key that must not come twice."""
 
     key: tuple[str, ...]
     """Columns that name a row."""
     words: str
-    """What to do about a row that repeats them with other values."""
+    """Advice for a row that repeats the key with other values."""
 
 
 KEYS: Final[Mapping[str, Twice]] = {
@@ -67,8 +67,8 @@ KEYS: Final[Mapping[str, Twice]] = {
 
 
 @dataclass(frozen=True)
-class OwnTables:
-    """The tables of a shop, ready to learn from; None where there is no such table."""
+class CheckedTables:
+    """The checked tables of a shop, ready to learn from; None for a table that the shop does not have."""
 
     mapping: ShopMapping
     account: RowAccount
@@ -82,11 +82,11 @@ class OwnTables:
     behavior: pd.DataFrame | None = None
     tickets: pd.DataFrame | None = None
     notes: list[str] = field(default_factory=list)
-    """What one should know of the tables, one sentence each."""
+    """What a reader should know about the tables, one sentence each."""
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """Those that are there, by name."""
+        """The tables that the shop has, by name."""
         held = zip(SCHEMAS, (self.sales, self.traffic, self.behavior, self.tickets), strict=True)
         return {name: table for name, table in held if table is not None}
 
@@ -96,9 +96,9 @@ class OwnTables:
 
     def spans(self) -> dict[str, list[str]]:
         """First and last day of each table whose rows have a date."""
-        told = {name: self._stamps(name) for name, table in self.tables.items() if {*STAMPS} & set(table.columns)}
+        dated = {name: self._stamps(name) for name, table in self.tables.items() if {*STAMPS} & set(table.columns)}
         return {
-            name: [stamps.min().date().isoformat(), stamps.max().date().isoformat()] for name, stamps in told.items()
+            name: [stamps.min().date().isoformat(), stamps.max().date().isoformat()] for name, stamps in dated.items()
         }
 
     def _stamps(self, table: str) -> pd.Series:
@@ -106,22 +106,23 @@ class OwnTables:
         return held[next(name for name in STAMPS if name in held.columns)]
 
 
-def read_own_tables(
+def read_shop_tables(
     folder: Path,
     mapping: ShopMapping,
     *,
     most_quarantined: float,
     quarantine_file: Path,
-    usual_price: Mapping[str, float] | None = None,
-) -> OwnTables:
-    """Read and check the tables of ``folder``; what is set apart goes to ``quarantine_file``, refused or not.
+    known_price: Mapping[str, float] | None = None,
+) -> CheckedTables:
+    """Read and check the tables of ``folder``; quarantined rows go to ``quarantine_file``, even when a table is
+    refused.
 
-    ``usual_price`` is the price of products that are known already. InputError when a table cannot be used.
+    ``known_price`` is the price of products that are already known. InputError when a table cannot be used.
     """
     if not 0.0 <= most_quarantined <= 1.0:
         raise InputError(f"data.most_quarantined must be a share from 0 to 1, got {most_quarantined}; correct it")
     raws = read_folder(Path(folder), mapping)
-    own = OwnTables(
+    shop = CheckedTables(
         mapping,
         RowAccount(),
         Quarantine(),
@@ -130,49 +131,49 @@ def read_own_tables(
     )
     cleaned = {}
     for name, raw in raws.items():
-        reader = _Reader(raw, own, most_quarantined=most_quarantined, quarantine_file=quarantine_file)
+        reader = _Reader(raw, shop, most_quarantined=most_quarantined, quarantine_file=quarantine_file)
         table = reader.checked()
         if name == "sales_data":
-            table = reader.without(table, changed_units(table, usual_price=usual_price))
-            table = finish_sales(table, lost=reader.lost(table), account=own.account, notes=own.notes)
+            table = reader.without(table, changed_units(table, known_price=known_price))
+            table = finish_sales(table, lost=reader.lost(table), account=shop.account, notes=shop.notes)
         elif name == "traffic_data":
-            table = finish_traffic(table, account=own.account, notes=own.notes)
+            table = finish_traffic(table, account=shop.account, notes=shop.notes)
         elif name == "support_tickets":
-            own.notes.append(
+            shop.notes.append(
                 f"support_tickets: {len(table)} tickets of {table['intent'].nunique()} intents were checked and "
                 "counted; nothing is learned from them yet."
             )
         cleaned[name] = table.reset_index(drop=True)
-    own.quarantine.write(quarantine_file)
+    shop.quarantine.write(quarantine_file)
     sales, traffic, behavior, tickets = (cleaned.get(name) for name in SCHEMAS)
-    return replace(own, sales=sales, traffic=traffic, behavior=behavior, tickets=tickets)
+    return replace(shop, sales=sales, traffic=traffic, behavior=behavior, tickets=tickets)
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads one table into ``own``."""
+    """Reads one table and enters what happens into ``shop``."""
 
     raw: RawTable
-    own: OwnTables
+    shop: CheckedTables
     most_quarantined: float
     quarantine_file: Path
 
     def checked(self) -> pd.DataFrame:
-        """The rows that keep the schema, of the right types, each once, labelled by their number in the file."""
-        raw, account = self.raw, self.own.account
+        """The rows that keep the schema, with the right types, each once, labelled by their number in the file."""
+        raw, account = self.raw, self.shop.account
         account.read[raw.name] = raw.rows
         if raw.blank:
             account.drop(raw.name, "an empty line", raw.blank)
         if raw.ignored:
-            self.own.notes.append(f"{raw.path.name}: nothing reads the column(s) {', '.join(raw.ignored)}.")
-        self.own.quarantine.take_ragged(raw, account=account)
+            self.shop.notes.append(f"{raw.path.name}: nothing reads the column(s) {', '.join(raw.ignored)}.")
+        self.shop.quarantine.take_ragged(raw, account=account)
         typed, reasons, happens_twice = self._typed()
         broken = [BrokenCell(row, column, reason) for (row, column), reason in reasons.items()]
         schema = SCHEMAS[raw.name]
         schema = schema.remove_columns([column for column in schema.columns if column not in typed.columns])
-        told = {(cell.row, cell.column) for cell in broken}
+        known = {(cell.row, cell.column) for cell in broken}
         more = broken_cells(typed, schema) + (_contradictions(typed) if raw.name == "sales_data" else [])
-        broken += [cell for cell in more if (cell.row, cell.column) not in told]
+        broken += [cell for cell in more if (cell.row, cell.column) not in known]
         typed = self.without(typed, broken)
         typed = self._without_repeats(typed, twice=set(typed.index.intersection(happens_twice)))
         if not len(typed):
@@ -180,21 +181,22 @@ class _Reader:
         return typed
 
     def without(self, table: pd.DataFrame, broken: list[BrokenCell]) -> pd.DataFrame:
-        """``table`` without the rows of ``broken``, which are set apart; InputError when they are too many."""
-        rows = self.own.quarantine.take(self.raw, broken, account=self.own.account)
-        self.own.quarantine.refuse_many(self.raw, most=self.most_quarantined, file=self.quarantine_file)
+        """Remove and quarantine the rows of ``broken``. InputError when they are too many."""
+        rows = self.shop.quarantine.take(self.raw, broken, account=self.shop.account)
+        self.shop.quarantine.refuse_many(self.raw, most=self.most_quarantined, file=self.quarantine_file)
         return table.drop(index=list(rows)) if rows else table
 
     def lost(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Date and product, as far as they can be read, of the rows of sales_data that ``table`` lacks."""
+        """Date and product, as far as readable, of the rows of sales_data that ``table`` lacks."""
         cells = self.raw.cells.drop(index=table.index)
-        zones = self.own.mapping.time_zone, self.own.mapping.stamps or self.own.mapping.time_zone
+        zones = self.shop.mapping.time_zone, self.shop.mapping.stamps or self.shop.mapping.time_zone
         dates = read_stamps(cells["date"], time_zone=zones[0], naive_zone=zones[1]).local.dt.normalize()
         return pd.DataFrame({"date": dates, "product_id": cells["product_id"]})
 
     def _typed(self) -> tuple[pd.DataFrame, dict[tuple[int, str], str], pd.Index]:
-        """Columns of the right types; why cells could not be turned into one; rows in an hour that happens twice."""
-        raw, mapping = self.raw, self.own.mapping
+        """Columns with the right types; reasons for the cells that do not convert; rows in an hour that happens
+        twice."""
+        raw, mapping = self.raw, self.shop.mapping
         spelled = mapping.of(raw.name)
         columns: dict[str, pd.Series] = {}
         reasons: dict[tuple[int, str], str] = {}
@@ -214,7 +216,7 @@ class _Reader:
                 lower = text.str.lower()
                 columns[name] = lower.isin(YES)
                 blank = lower.isin(EMPTY)
-                self.own.account.change(raw.name, f"empty {name}, taken as no", blank.sum())
+                self.shop.account.change(raw.name, f"empty {name}, taken as no", blank.sum())
                 wrong = text.index[~lower.isin((*YES, *NO)) & ~blank]
                 reasons |= {(row, name): "expected 1 or 0, yes or no" for row in wrong}
             else:
@@ -222,11 +224,11 @@ class _Reader:
         return pd.DataFrame(columns, index=raw.cells.index), reasons, happens_twice
 
     def _without_repeats(self, table: pd.DataFrame, *, twice: set[int]) -> pd.DataFrame:
-        """Each row once; rows in an hour that happens ``twice`` may come again."""
+        """Keep each row once; rows in an hour that happens ``twice`` may come again."""
         may_come_again = table.index.isin(list(twice)) | ("timestamp" not in table.columns and "date" not in table)
         again = table.duplicated().to_numpy() & ~may_come_again
         if again.any():
-            self.own.account.drop(self.raw.name, "repeats another row in every column", again.sum())
+            self.shop.account.drop(self.raw.name, "repeats another row in every column", again.sum())
         table = table[~again]
         if self.raw.name not in KEYS:
             return table
@@ -248,7 +250,7 @@ def _numbers(text: pd.Series, *, scale: float) -> tuple[pd.Series, pd.Index]:
 
 
 def _contradictions(sales: pd.DataFrame) -> list[BrokenCell]:
-    """Cells that contradict another one of their row."""
+    """Cells that contradict another cell of their row."""
     free = sales.index[(sales["price"].isna() & (sales["sales"] > 0.0)).to_numpy()]
     broken = [BrokenCell(row, "price", "is empty on a day with sales") for row in free]
     if "stock" in sales.columns:

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flashsim.data.own_tables import OwnTables, read_own_tables
 from flashsim.data.quarantine import harmless
 from flashsim.data.shop_folder import ShopMapping, read_mapping
+from flashsim.data.shop_tables import CheckedTables, read_shop_tables
 from flashsim.errors import InputError
-from tests.data.own_folder import make_sales, make_traffic, write_tables
+from tests.data.made_shop import make_sales, make_traffic, write_tables
 
 
-def read(folder: Path, mapping: Any = None, *, most: float = 0.05, **settings: Any) -> OwnTables:
-    return read_own_tables(
+def read(folder: Path, mapping: Any = None, *, most: float = 0.05, **settings: Any) -> CheckedTables:
+    return read_shop_tables(
         folder,
         read_mapping(mapping, source="map.yaml"),
         most_quarantined=most,
@@ -30,8 +30,8 @@ def set_apart(folder: Path) -> list[tuple[int, str, str, str]]:
         return [(int(row["row"]), row["column"], row["value"], row["reason"]) for row in csv.DictReader(file)]
 
 
-def account(own: OwnTables) -> dict[str, int]:
-    return {f"{row['table']} {row['what']}": int(row["rows"]) for row in own.account.rows()}
+def account(shop: CheckedTables) -> dict[str, int]:
+    return {f"{row['table']} {row['what']}": int(row["rows"]) for row in shop.account.rows()}
 
 
 def as_text(table: pd.DataFrame, *changes: tuple[int, str, str]) -> pd.DataFrame:
@@ -43,18 +43,18 @@ def as_text(table: pd.DataFrame, *changes: tuple[int, str, str]) -> pd.DataFrame
 
 
 def test_a_clean_table_is_used_whole_and_leaves_no_quarantine(tmp_path: Path) -> None:
-    own = read(write_tables(tmp_path, sales_data=make_sales(40), traffic_data=make_traffic(2)))
-    assert account(own) == {
+    shop = read(write_tables(tmp_path, sales_data=make_sales(40), traffic_data=make_traffic(2)))
+    assert account(shop) == {
         "sales_data read": 120,
         "sales_data kept": 120,
         "traffic_data read": 288,
         "traffic_data kept": 288,
     }
     assert not (tmp_path / "out").exists()
-    assert own.sales is not None
-    assert own.traffic is not None
-    assert own.behavior is None
-    assert own.spans() == {"sales_data": ["2026-01-05", "2026-02-13"], "traffic_data": ["2026-01-05", "2026-01-06"]}
+    assert shop.sales is not None
+    assert shop.traffic is not None
+    assert shop.behavior is None
+    assert shop.spans() == {"sales_data": ["2026-01-05", "2026-02-13"], "traffic_data": ["2026-01-05", "2026-01-06"]}
 
 
 def test_each_broken_row_is_set_apart_with_row_column_value_and_reason(tmp_path: Path) -> None:
@@ -73,9 +73,9 @@ def test_each_broken_row_is_set_apart_with_row_column_value_and_reason(tmp_path:
     folder = write_tables(tmp_path, sales_data=as_text(make_sales(40), *changes))
     with (folder / "sales_data.csv").open("a", encoding="utf-8") as file:
         file.write("2026-01-05,p0\n\n")
-    own = read(folder, most=0.2)
-    told = {(row, column): (value, reason) for row, column, value, reason in set_apart(folder)}
-    assert told == {
+    shop = read(folder, most=0.2)
+    cells = {(row, column): (value, reason) for row, column, value, reason in set_apart(folder)}
+    assert cells == {
         (4, "price"): ("1,99", "is not a number"),
         (5, "sales"): ("-2", "expected a number >= 0"),
         (6, "date"): ("13/14/2026", "is not a date that can be read: write 2026-11-11 or 2026-11-11 20:00:00"),
@@ -88,7 +88,7 @@ def test_each_broken_row_is_set_apart_with_row_column_value_and_reason(tmp_path:
         (13, "price"): ("", "is empty on a day with sales"),
         (122, "(whole row)"): ("2026-01-05,p0", "has 2 fields, the header has 6"),
     }
-    assert account(own) == {
+    assert account(shop) == {
         "sales_data read": 122,
         "sales_data dropped: an empty line": 1,
         "sales_data dropped: quarantined: breaks the schema": 11,
@@ -152,23 +152,23 @@ def test_quantities_that_stay_a_thousandfold_are_in_another_unit_and_one_great_d
 
 def test_a_row_that_is_there_twice_counts_once_and_one_that_contradicts_is_set_apart(tmp_path: Path) -> None:
     sales = make_sales(40)
-    own = read(write_tables(tmp_path, sales_data=pd.concat([sales, sales.iloc[:3], sales.iloc[[9]].assign(sales=0)])))
-    assert account(own)["sales_data dropped: repeats another row in every column"] == 3
+    shop = read(write_tables(tmp_path, sales_data=pd.concat([sales, sales.iloc[:3], sales.iloc[[9]].assign(sales=0)])))
+    assert account(shop)["sales_data dropped: repeats another row in every column"] == 3
     ((row, column, _, reason),) = set_apart(tmp_path)
     assert (row, column) == (125, "product_id")
     assert reason.startswith("repeats date and product_id of row 11 with other values: add them up")
-    assert own.sales is not None
-    assert len(own.sales) == 120
+    assert shop.sales is not None
+    assert len(shop.sales) == 120
 
 
 def test_days_without_a_row_are_added_where_no_row_tells_of_days_without_a_sale(tmp_path: Path) -> None:
     sales = make_sales(40).iloc[:80].assign(stock_out=0)
     sales = sales[sales["sales"] > 0]
     gone = sales.index.isin([10, 11, 55])
-    own = read(write_tables(tmp_path, sales_data=sales[~gone]))
-    assert account(own)["sales_data added: a day without a row, taken as no sale at the price before"] == 3
-    assert own.sales is not None
-    new = own.sales[own.sales["sales"] == 0.0]
+    shop = read(write_tables(tmp_path, sales_data=sales[~gone]))
+    assert account(shop)["sales_data added: a day without a row, taken as no sale at the price before"] == 3
+    assert shop.sales is not None
+    new = shop.sales[shop.sales["sales"] == 0.0]
     assert new["date"].dt.strftime("%Y-%m-%d").tolist() == ["2026-01-15", "2026-01-16", "2026-01-20"]
     assert new["price"].tolist() == sales.loc[[9, 9, 54], "price"].tolist()
     assert not new["sold_out"].any()
@@ -177,10 +177,10 @@ def test_days_without_a_row_are_added_where_no_row_tells_of_days_without_a_sale(
 def test_nothing_is_added_where_other_rows_tell_of_days_without_a_sale(tmp_path: Path) -> None:
     sales = make_sales(40).assign(stock_out=0)
     sales.loc[20, "sales"] = 0
-    own = read(write_tables(tmp_path, sales_data=sales.drop(index=[10, 11])))
-    assert own.sales is not None
-    assert len(own.sales) == 118
-    assert any("2 days of a product" in note and "nothing is assumed" in note for note in own.notes)
+    shop = read(write_tables(tmp_path, sales_data=sales.drop(index=[10, 11])))
+    assert shop.sales is not None
+    assert len(shop.sales) == 118
+    assert any("2 days of a product" in note and "nothing is assumed" in note for note in shop.notes)
 
 
 @pytest.mark.parametrize(
@@ -188,9 +188,9 @@ def test_nothing_is_added_where_other_rows_tell_of_days_without_a_sale(tmp_path:
 )
 def test_a_day_whose_row_was_set_apart_is_not_a_day_without_a_sale(tmp_path: Path, column: str, text: str) -> None:
     sales = make_sales(40).assign(sales=lambda table: table["sales"] + 1)
-    own = read(write_tables(tmp_path, sales_data=as_text(sales, (12, column, text))))
-    assert account(own)["sales_data kept"] == 119
-    assert not own.account.added
+    shop = read(write_tables(tmp_path, sales_data=as_text(sales, (12, column, text))))
+    assert account(shop)["sales_data kept"] == 119
+    assert not shop.account.added
 
 
 def test_a_shelf_that_was_empty_all_day_says_nothing_and_a_stock_that_was_sold_is_a_sell_out(tmp_path: Path) -> None:
@@ -198,29 +198,29 @@ def test_a_shelf_that_was_empty_all_day_says_nothing_and_a_stock_that_was_sold_i
     sales.loc[3, ["sales", "stock"]] = 0
     sales.loc[4, "stock"] = 5
     sales.loc[5, "stock"] = 4
-    own = read(write_tables(tmp_path, sales_data=sales))
-    assert account(own)["sales_data dropped: sold out all day: says nothing of demand"] == 1
+    shop = read(write_tables(tmp_path, sales_data=sales))
+    assert account(shop)["sales_data dropped: sold out all day: says nothing of demand"] == 1
     assert [reason for *_, reason in set_apart(tmp_path)] == ["is more than the stock of the row"]
-    assert own.sales is not None
-    assert own.sales["sold_out"].sum() == 1
+    assert shop.sales is not None
+    assert shop.sales["sold_out"].sum() == 1
 
 
 def test_an_empty_flag_is_a_no_and_a_day_without_a_sale_needs_no_price(tmp_path: Path) -> None:
     sales = as_text(make_sales(40), (3, "promotion", ""), (4, "sales", "0"), (4, "price", ""), (4, "stock_out", "0"))
-    own = read(write_tables(tmp_path, sales_data=sales))
-    told = account(own)
-    assert told["sales_data changed: empty promotion, taken as no"] == 1
-    assert told["sales_data changed: no price on a day without a sale, the last one taken"] == 1
-    assert told["sales_data kept"] == 120
+    shop = read(write_tables(tmp_path, sales_data=sales))
+    lines = account(shop)
+    assert lines["sales_data changed: empty promotion, taken as no"] == 1
+    assert lines["sales_data changed: no price on a day without a sale, the last one taken"] == 1
+    assert lines["sales_data kept"] == 120
 
 
 def test_a_clock_of_traffic_that_is_set_back_loses_only_what_it_tells_twice(tmp_path: Path) -> None:
     traffic = make_traffic(10)
     again = pd.concat([traffic.iloc[:500], traffic.iloc[490:].assign(visits=traffic["visits"] + 1)])
-    own = read(write_tables(tmp_path, traffic_data=again))
-    assert own.traffic is not None
-    assert len(own.traffic) == len(traffic)
-    assert own.traffic["date"].is_monotonic_increasing
+    shop = read(write_tables(tmp_path, traffic_data=again))
+    assert shop.traffic is not None
+    assert len(shop.traffic) == len(traffic)
+    assert shop.traffic["date"].is_monotonic_increasing
     assert {reason.split(" of row")[0] for *_, reason in set_apart(tmp_path)} == {"repeats date"}
     shuffled = read(
         write_tables(tmp_path / "shuffled", traffic_data=pd.concat([traffic.iloc[500:], traffic.iloc[:500]]))
@@ -230,18 +230,18 @@ def test_a_clock_of_traffic_that_is_set_back_loses_only_what_it_tells_twice(tmp_
 
 def test_a_gap_is_told_and_not_filled(tmp_path: Path) -> None:
     traffic = make_traffic(10)
-    own = read(write_tables(tmp_path, traffic_data=traffic.drop(index=range(300, 420))))
-    assert any("120 ticks of 10 minutes are missing in 1 gaps, the longest 20.2 hours" in note for note in own.notes)
-    assert own.traffic is not None
-    assert len(own.traffic) == len(traffic) - 120
+    shop = read(write_tables(tmp_path, traffic_data=traffic.drop(index=range(300, 420))))
+    assert any("120 ticks of 10 minutes are missing in 1 gaps, the longest 20.2 hours" in note for note in shop.notes)
+    assert shop.traffic is not None
+    assert len(shop.traffic) == len(traffic) - 120
 
 
 def test_in_autumn_an_hour_of_traffic_may_come_twice_and_in_spring_one_never_was(tmp_path: Path) -> None:
     hours = pd.date_range("2026-10-20", "2026-10-30", freq="h", tz="Europe/Berlin").tz_localize(None)
     autumn = pd.DataFrame({"date": hours.strftime("%Y-%m-%d %H:%M"), "visits": np.arange(len(hours))})
-    own = read(write_tables(tmp_path, traffic_data=autumn), {"time_zone": "Europe/Berlin"})
-    assert own.traffic is not None
-    assert len(own.traffic) == 242
+    shop = read(write_tables(tmp_path, traffic_data=autumn), {"time_zone": "Europe/Berlin"})
+    assert shop.traffic is not None
+    assert len(shop.traffic) == 242
     hours = pd.date_range("2026-03-25", "2026-04-02", freq="h")
     spring = pd.DataFrame({"date": hours.strftime("%Y-%m-%d %H:%M"), "visits": 1})
     read(write_tables(tmp_path / "spring", traffic_data=spring), {"time_zone": "Europe/Berlin"})
@@ -259,17 +259,17 @@ def test_an_event_that_was_sent_twice_counts_once(tmp_path: Path) -> None:
             "behavior": ["pv", "pv", "buy"],
         }
     )
-    own = read(write_tables(tmp_path, user_behavior=events), {"user_behavior": {"values": {"pv": "view"}}})
-    assert account(own)["user_behavior dropped: repeats another row in every column"] == 1
-    assert own.behavior is not None
-    assert own.behavior["behavior"].tolist() == ["view", "buy"]
+    shop = read(write_tables(tmp_path, user_behavior=events), {"user_behavior": {"values": {"pv": "view"}}})
+    assert account(shop)["user_behavior dropped: repeats another row in every column"] == 1
+    assert shop.behavior is not None
+    assert shop.behavior["behavior"].tolist() == ["view", "buy"]
 
 
 def test_tickets_are_checked_and_counted(tmp_path: Path) -> None:
     tickets = pd.DataFrame({"text": ["where is\nit?", "where is\nit?", ""], "intent": ["track", "track", "refund"]})
-    own = read(write_tables(tmp_path, support_tickets=tickets), most=0.5)
-    assert account(own)["support_tickets kept"] == 2
-    assert any("nothing is learned from them yet" in note for note in own.notes)
+    shop = read(write_tables(tmp_path, support_tickets=tickets), most=0.5)
+    assert account(shop)["support_tickets kept"] == 2
+    assert any("nothing is learned from them yet" in note for note in shop.notes)
 
 
 def test_parquet_and_csv_are_read_alike(tmp_path: Path) -> None:
@@ -287,10 +287,10 @@ def test_parquet_and_csv_are_read_alike(tmp_path: Path) -> None:
 def test_a_mapping_says_how_a_shop_spells_its_tables(tmp_path: Path) -> None:
     theirs = make_sales(40).rename(columns={"product_id": "sku", "sales": "qty"}).assign(note="x")
     folder = write_tables(tmp_path, till=theirs)
-    own = read(folder, {"sales_data": {"file": "till.csv", "columns": {"product_id": "sku", "sales": "qty"}}})
-    assert own.sales is not None
-    assert len(own.sales) == 120
-    assert own.notes == ["till.csv: nothing reads the column(s) note."]
+    shop = read(folder, {"sales_data": {"file": "till.csv", "columns": {"product_id": "sku", "sales": "qty"}}})
+    assert shop.sales is not None
+    assert len(shop.sales) == 120
+    assert shop.notes == ["till.csv: nothing reads the column(s) note."]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""What is done to the rows of sales and of traffic once each of them keeps its schema: days filled in, time in order.
+"""What happens to rows of sales and traffic that keep their schema: missing days are added, times are sorted.
 
-The rules are those of :mod:`flashsim.data.own_tables`; each row that is dropped, changed or added is in the account.
+:mod:`flashsim.data.shop_tables` states the rules; the account counts each row that is dropped, changed or added.
 """
 
 from typing import Final
@@ -13,13 +13,14 @@ from flashsim.errors import InputError
 
 FLAGS: Final = ("promotion", "stock_out")
 SLOWEST_USUAL_RESPONSE_S: Final = 30.0
-"""A median response time above this is in another unit than seconds."""
+"""A median response time above this must be in another unit than seconds."""
 MOST_MINUTES: Final = 60.0
-"""Minutes from one row of traffic to the next that still tell the hours of the day."""
+"""Most minutes between two rows of traffic with which the hours of the day can still be learned."""
 
 
 def finish_sales(sales: pd.DataFrame, *, lost: pd.DataFrame, account: RowAccount, notes: list[str]) -> pd.DataFrame:
-    """Days without a sale filled in, sell-outs in one column ``sold_out``, rows that say nothing dropped."""
+    """Add days without a sale, put sell-outs into one column ``sold_out``, and drop rows that say nothing about
+    demand."""
     sales = sales.sort_values(["product_id", "date"], kind="stable")
     known = sales.groupby("product_id")["price"].ffill()
     lacks = sales["price"].isna()
@@ -45,7 +46,7 @@ def finish_sales(sales: pd.DataFrame, *, lost: pd.DataFrame, account: RowAccount
 def _with_days_without_sale(
     sales: pd.DataFrame, *, lost: pd.DataFrame, account: RowAccount, notes: list[str]
 ) -> pd.DataFrame:
-    """``sales`` with the days that were never written down; ``lost`` are date and product of rows set apart."""
+    """Add to ``sales`` the days that have no row; ``lost`` holds date and product of the quarantined rows."""
     days = pd.DatetimeIndex(np.sort(sales["date"].unique()))
     spans = sales.groupby("product_id")["date"].agg(["min", "max", "nunique"])
     places = days.searchsorted(spans["max"]) - days.searchsorted(spans["min"]) + 1
@@ -76,7 +77,7 @@ def _with_days_without_sale(
 
 
 def _may_be_lost(days: pd.DataFrame, lost: pd.DataFrame) -> pd.Series:
-    """Whether a row set apart may have been of the day and product; an unreadable half of its key may be any."""
+    """Whether a quarantined row may belong to the day and product; an unreadable half of its key matches any."""
     whole = lost[lost["date"].notna() & (lost["product_id"] != "")]
     named = pd.MultiIndex.from_frame(days[["date", "product_id"]]).isin(pd.MultiIndex.from_frame(whole))
     undated, unnamed = lost.loc[lost["date"].isna(), "product_id"], lost.loc[lost["product_id"] == "", "date"]
@@ -84,7 +85,7 @@ def _may_be_lost(days: pd.DataFrame, lost: pd.DataFrame) -> pd.Series:
 
 
 def finish_traffic(traffic: pd.DataFrame, *, account: RowAccount, notes: list[str]) -> pd.DataFrame:
-    """Rows in order of time; InputError when they are too far apart or response times are not in seconds."""
+    """Sort rows by time. InputError when they are too far apart or response times are not in seconds."""
     back = int((traffic["date"].diff() < pd.Timedelta(0)).sum())
     account.change("traffic_data", "the clock runs backwards before this row, sorted", back)
     traffic = traffic.sort_values("date", kind="stable")

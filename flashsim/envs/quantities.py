@@ -1,0 +1,161 @@
+"""Quantities that follow from the ledger, each defined once: profit, visitors, shares of visits, margin, latency.
+
+    profit        revenue - goods_cost - server_cost - penalty + salvage
+    visitors      exogenous_visitors + attracted_visitors      (returning visitors and retries came before)
+    error share   errors / (served + abandoned + errors)       (a visit that tries again counts again)
+    gross margin  (revenue - goods_cost + salvage) / revenue
+    latency       percentiles of the waits of all visits that were answered, an error being an answer too
+
+Each is a function of amounts by name: those of one tick (:class:`AmountsOfTick`), or their sums over a sale, which a
+rollout calls totals. So the cost of a tick, the constraint, the KPI and the guardrail of one name are one function. The
+ratio of a sale is that of its summed amounts, not the mean of the ratios of its ticks.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim.sim.ledger import PRODUCT_FIELDS, Ledger
+
+Array = NDArray[np.float64]
+
+MONEY_TERMS = {"revenue": 1.0, "goods_cost": -1.0, "server_cost": -1.0, "penalty": -1.0, "salvage": 1.0}
+"""Amounts and signs that add up to profit."""
+SLOWEST_SHARE = 0.05
+"""Share of visits that may be slower than a mark on the 95th percentile of latency."""
+_HALVINGS = 50  # 2^-50 of the first interval, about 1e-15
+
+
+class Amounts(Protocol):
+    """Amounts of the ledger by name, of one tick or summed over ticks, (sale,)."""
+
+    def __getitem__(self, name: str, /) -> NDArray[Any]: ...
+
+
+@dataclass(frozen=True)
+class AmountsOfTick:
+    """The amounts of one tick, summed over products."""
+
+    ledger: Ledger
+    rows: Callable[[NDArray[Any]], NDArray[Any]]
+    """Turns an array of the ledger into one whose first axis is the sale (``Batch.rows``)."""
+
+    def __getitem__(self, name: str, /) -> NDArray[Any]:
+        amounts = self.rows(getattr(self.ledger, name))
+        return amounts.sum(axis=1) if name in PRODUCT_FIELDS else amounts
+
+
+Quantity = Callable[[Amounts], Array]
+"""Amounts -> (sale,)."""
+
+
+def amount(name: str) -> Quantity:
+    """The amount of that name as a quantity."""
+    return lambda amounts: amounts[name]
+
+
+def money_terms(amounts: Amounts) -> list[Array]:
+    """The signed terms of profit, in the order of ``MONEY_TERMS``."""
+    return [sign * amounts[name] for name, sign in MONEY_TERMS.items()]
+
+
+def profit(amounts: Amounts) -> Array:
+    """What is left of the revenue when all is paid, currency."""
+    return functools.reduce(np.add, money_terms(amounts))
+
+
+def visitors(amounts: Amounts) -> Array:
+    """People who come of their own accord or for the offer."""
+    return amounts["exogenous_visitors"] + amounts["attracted_visitors"]
+
+
+def finished_visits(amounts: Amounts) -> Array:
+    """Visits that came to an end, good or bad."""
+    return amounts["served"] + amounts["abandoned"] + amounts["errors"]
+
+
+def answered_visits(amounts: Amounts) -> Array:
+    """Visits that have a latency."""
+    return amounts["served"] + amounts["errors"]
+
+
+def kept_of_revenue(amounts: Amounts) -> Array:
+    """What goods leave of their revenue, those left over and their salvage included, currency."""
+    return amounts["revenue"] - amounts["goods_cost"] + amounts["salvage"]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A quotient of two quantities that add up over ticks."""
+
+    top: Quantity
+    bottom: Quantity
+    empty: float = 0.0
+    """Its value where the bottom is 0."""
+
+    def __call__(self, amounts: Amounts) -> Array:
+        """The ratio, (sale,)."""
+        bottom = self.bottom(amounts)
+        return np.divide(self.top(amounts), bottom, out=np.full(bottom.shape, self.empty), where=bottom > 0.0)
+
+    def excess(self, amounts: Amounts, *, most: float) -> Array:
+        """What adds up over ticks to at most 0 just where the ratio of the sums is at most ``most``."""
+        return self.top(amounts) - most * self.bottom(amounts)
+
+    def shortfall(self, amounts: Amounts, *, least: float) -> Array:
+        """What adds up over ticks to at most 0 just where the ratio of the sums is at least ``least``."""
+        return least * self.bottom(amounts) - self.top(amounts)
+
+
+ERROR_SHARE = Ratio(amount("errors"), finished_visits)
+ABANDONMENT_SHARE = Ratio(amount("abandoned"), finished_visits)
+GROSS_MARGIN = Ratio(kept_of_revenue, amount("revenue"))
+
+
+class Waits(NamedTuple):
+    """Law of waits, (sale,) or (tick, sale): ``floor``, and with ``chance`` an exponential of mean ``tail`` more."""
+
+    chance: NDArray[np.float64]
+    floor: NDArray[np.float64]  # seconds
+    tail: NDArray[np.float64]  # seconds
+
+    @classmethod
+    def of_tick(cls, ledger: Ledger, rows: Callable[[NDArray[Any]], NDArray[Any]]) -> "Waits":
+        """Those of one tick, (sale,)."""
+        return cls(rows(ledger.wait_chance), rows(ledger.wait_floor_s), rows(ledger.wait_tail_s))
+
+    def share_beyond(self, wait_s: float | Array) -> Array:
+        """Share of visits that wait longer than ``wait_s``."""
+        more = wait_s - self.floor
+        return np.where(more < 0.0, 1.0, self.chance * np.exp(-np.maximum(more, 0.0) / np.maximum(self.tail, 1e-12)))
+
+
+def slow_visits_excess(waits: Waits, answered: Array, *, most_s: float) -> Array:
+    """What adds up over ticks to at most 0 just where the 95th percentile of the waits is at most ``most_s``."""
+    return answered * (waits.share_beyond(most_s) - SLOWEST_SHARE)
+
+
+def wait_percentile(waits: Waits, weights: Array, *, share: float) -> Array:
+    """Percentile ``share`` (sale,) of the mixture of ``waits`` with ``weights`` (tick, sale), seconds, by bisection.
+
+    Good to 1e-15 of the largest percentile in the mixture, and the same for a sale whatever others stand beside it.
+    """
+    total = np.maximum(sum_over_ticks(weights), 1.0)
+    low = np.zeros(weights.shape[1])
+    high = (waits.floor - np.log(1.0 - share) * waits.tail).max(axis=0) + 1e-12
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        is_beyond = sum_over_ticks(weights * waits.share_beyond(middle)) / total > 1.0 - share
+        low = np.where(is_beyond, middle, low)
+        high = np.where(is_beyond, high, middle)
+    return high
+
+
+def sum_over_ticks(values: Array) -> Array:
+    """Sum (sale,) of (tick, sale), tick by tick: numpy's own order depends on the number of sales."""
+    total: Array = functools.reduce(np.add, values)
+    return total
