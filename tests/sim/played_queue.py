@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.special import gammaincc
 
 from flashsim.sim.parameters import as_arguments
-from flashsim.sim.queue_flow import clear_queue, make_queue_flow, make_queue_state
+from flashsim.sim.queue_flow import QueueFlow, QueueState, clear_queue, make_queue_flow, make_queue_state
 from flashsim.sim.queueing import serve
-from flashsim.sim.samplers import make_workspace
+from flashsim.sim.samplers import Workspace, make_workspace
 from flashsim.sim.servers import ServerArguments, ServerParams
 from flashsim.sim.streams import write_tick_keys
 from tests.sim.tiles import first_tile
@@ -54,6 +54,15 @@ def _pool(servers: int, tick: float, queue_limit: int, patience_rate: float, *, 
     )
 
 
+def _opened(lanes: int, start: NDArray[np.int64] | None) -> tuple[QueueState, QueueFlow, Workspace]:
+    """One tile of queues, empty or with ``start`` (lane) visits."""
+    state = first_tile(make_queue_state(1, lanes, segments=1))
+    clear_queue(state, np.ones(lanes, np.bool_))
+    if start is not None:
+        state.backlog[0] = start
+    return state, make_queue_flow(1, lanes), make_workspace(lanes)
+
+
 def play_queue(
     *,
     servers: int,
@@ -73,14 +82,7 @@ def play_queue(
     It starts empty or with ``start`` (lane) visits.
     """
     arguments = as_arguments(_pool(servers, tick, queue_limit, patience_rate, exactly=exactly), ServerArguments)
-    state, flow, work = (
-        first_tile(make_queue_state(1, lanes, segments=1)),
-        make_queue_flow(1, lanes),
-        make_workspace(lanes),
-    )
-    clear_queue(state, np.ones(lanes, np.bool_))
-    if start is not None:
-        state.backlog[0] = start
+    state, flow, work = _opened(lanes, start)
     rng = np.random.default_rng(seed)
     keys, now = rng.integers(0, 2**63, lanes).astype(np.uint64), np.zeros(lanes, np.uint64)
     in_force, capacity = np.full(lanes, servers), np.full(lanes, tick * servers)
