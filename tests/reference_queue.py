@@ -9,6 +9,8 @@ from random import Random
 from statistics import NormalDist, fmean
 from typing import Any, NamedTuple
 
+from flashsim.sim.reflected_queue import FIT
+
 NORMAL = NormalDist()
 LONGEST_WAIT = 1e4  # ticks
 ARRIVES, COMPLETES, LEAVES = range(3)
@@ -50,26 +52,104 @@ class Waits(NamedTuple):
         return self.floor + (random.expovariate(1.0) * self.tail if random.random() < self.chance else 0.0)
 
 
-def waits_of_tick(params: Any, servers: int, capacity: float, *, before: int, expected: float, after: int) -> Waits:
-    """Waits in a tick of many services: ``before`` visits carried over, ``expected`` ones let in, ``after`` left over.
+class Tick(NamedTuple):
+    """What happens in a tick of many services, in visits."""
+
+    answered: int
+    refused: int
+    abandoned: int
+    waits: Waits
+
+
+def chance_to_wait(params: Any, servers: int, capacity: float, expected: float) -> float:
+    """C of a tick in which ``expected`` visits are to come."""
+    if servers == 0:
+        return 1.0
+    use = max(expected / capacity, 1e-9)
+    alpha = math.copysign(math.sqrt(max(0.0, -2.0 * servers * (1.0 - use + math.log(use)))), 1.0 - use)
+    alpha = min(20.0, max(-20.0, alpha))
+    ratio = NORMAL.cdf(alpha) / NORMAL.pdf(alpha) if use <= 1.0 else 2.0 / (math.sqrt(alpha**2 + 8.0 / math.pi) - alpha)
+    idle = max(1e-9, math.sqrt(servers) * ratio - 1.0 / 3.0)
+    spread = 8.0 / (math.pi * params.patience_ticks * capacity)
+    busy = 2.0 / (1.0 - use + math.sqrt((1.0 - use) ** 2 + spread) + 1e-12)
+    return busy / (busy + idle)
+
+
+def expected_of(params: Any, servers: int, capacity: float, chance: float) -> float:
+    """How many visits were to come in a tick in which visits wait with this ``chance``; by bisection."""
+    low, high = 0.0, 100.0 * capacity
+    for _ in range(100 if servers else 0):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if chance_to_wait(params, servers, capacity, middle) < chance else (low, middle)
+    return low
+
+
+def waits_of_tick(
+    params: Any, servers: int, capacity: float, *, expected: float, queue: float, visits: int, is_full: bool = False
+) -> Waits:
+    """Waits in a tick of many services in which ``queue`` visits wait on average and ``expected`` are to come.
 
     Nobody is answered without servers: whoever is there waits for the longest time that there is.
     """
-    longest_s = LONGEST_WAIT * params.seconds_per_tick
+    tick_s = params.seconds_per_tick
     if servers == 0:
-        return Waits(1.0, longest_s if before + after else 0.0, longest_s)
-    use = min(1.0, (before + expected) / capacity)
-    tail = 1.0 / (capacity * math.sqrt((1.0 - use) ** 2 + 1.0 / capacity))
-    chance = 1.0
-    if use == 0.0:
-        chance = 0.0
-    elif use < 1.0:
-        gamma = (1.0 - use) * math.sqrt(servers)
-        alpha = math.sqrt(-2.0 * servers * (1.0 - use + math.log(use)))
-        ratio = NORMAL.cdf(alpha) / max(NORMAL.pdf(alpha), 1e-300)
-        chance = 1.0 / (use + gamma * (ratio + 2.0 / (3.0 * math.sqrt(servers))))
-    floor = min(LONGEST_WAIT, 0.5 * (before + after) / capacity)
-    return Waits(chance, floor * params.seconds_per_tick, tail * params.seconds_per_tick)
+        return Waits(1.0, LONGEST_WAIT * tick_s if visits else 0.0, LONGEST_WAIT * tick_s)
+    leaving = 1.0 / params.patience_ticks
+    slack = max(0.0, capacity / max(expected, 1e-9 * capacity) - 1.0)
+    drift = (slack + math.sqrt(slack**2 + FIT.tail_patience * leaving / capacity)) / 2.0
+    tail = (1.0 + 1.0 / math.sqrt(drift**2 + FIT.tail_spread / capacity)) / capacity
+    tail /= 1.0 + FIT.tail_cut * leaving * tail
+    most = params.service_rate * params.max_servers if is_full else capacity
+    stray = capacity * (1.0 + math.sqrt(most / (FIT.tail_spread + FIT.floor_patience * leaving))) / most
+    beyond = max(0.0, queue - stray)
+    z = leaving * beyond / capacity
+    floor = (z / leaving) * (60.0 + 60.0 * z + 11.0 * z**2) / (60.0 + 90.0 * z + 36.0 * z**2 + 3.0 * z**3)
+    chance = chance_to_wait(params, servers, capacity, expected)
+    return Waits(chance, min(LONGEST_WAIT, floor) * tick_s, min(LONGEST_WAIT, tail) * tick_s)
+
+
+def tick_of_many(
+    random: Random, params: Any, servers: int, capacity: float, *, before: int, arrivals: int, expected: float
+) -> Tick:
+    """``before`` visits wait, ``arrivals`` come, of whom ``expected`` were to come: the walk of reflected_queue."""
+    services, uniform = poisson(random, capacity), random.random()
+    leaving, rounding = 1.0 / params.patience_ticks, random.random()
+    x, steps = arrivals - services, max(1, arrivals + services)
+    leave = -math.expm1(-leaving)
+    free = max(0, math.floor(before * leave + x * (1.0 - leave / leaving) + rounding))
+    end = before + x - free
+    y = min(leaving, 2.0) / (1.0 + min(0, x) ** 2 / steps)
+    f, variance = x / (1.0 + y / 2.0 + y**2 / 12.0), steps / (1.0 + y + y**2 / 3.0)
+    short = -math.log(uniform) - idle_cost(params, servers, capacity, expected)
+    rise = (f + math.sqrt(f**2 + 2.0 * variance * max(0.0, short))) / 2.0
+    high = max(end, math.floor(min(rise, arrivals)), 0)
+    places = params.queue_limit * servers if params.queue_limit else 10**15
+    after = min(high, places)
+    queue, is_full = (before + after) / 2.0, after < high
+    if is_full:
+        gap = max(0, places - before)
+        queue = places - gap**2 / 2.0 / max(1, x, gap) + max(0, before - places) / 2.0
+    if high > end:
+        gave_up = max(before + x - high, math.floor(leaving * queue + rounding), 0)
+        abandoned, refused = min(gave_up, before + arrivals - high), high - after
+    elif is_full:
+        abandoned = min(math.floor(leaving * queue + rounding), before + x - after)
+        refused = before + x - after - abandoned
+    else:
+        abandoned, refused = free, 0
+    waits = waits_of_tick(
+        params, servers, capacity, expected=expected, queue=queue, visits=before + arrivals, is_full=is_full
+    )
+    return Tick(before + arrivals - after - abandoned - refused, refused, abandoned, waits)
+
+
+def idle_cost(params: Any, servers: int, capacity: float, expected: float) -> float:
+    """w: what an idle spell costs."""
+    if servers == 0:
+        return math.inf
+    r = (math.sqrt(math.pi * servers / 2.0) - 1.0 / 3.0) / math.sqrt(capacity)
+    brief = FIT.idle * r * (1.0 + FIT.idle_again * r) / (1.0 + FIT.idle_patience / params.patience_ticks**2)
+    return math.hypot(brief**2, math.log(chance_to_wait(params, servers, capacity, expected)) ** 2) ** 0.5
 
 
 def health_after(params: Any, health: float, load: float) -> float:

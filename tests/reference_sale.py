@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from flashsim.sim.ledger import Ledger
 from flashsim.sim.state import CLOSE, PUSH, RELEASE, REORDER, SaleTables
 from tests.reference_draws import gamma_factor, outages
-from tests.reference_queue import EventQueue, Person, Waits, evenly, health_after, poisson, waits_of_tick
+from tests.reference_queue import EventQueue, Person, Waits, evenly, health_after, poisson, tick_of_many
 
 EXOGENOUS, ATTRACTED = range(2)
 
@@ -256,12 +256,14 @@ class ReferenceSale:
             queue = EventQueue(self.random, params, self.in_force, speed, self.queue)
             waits, answered, refused, abandoned, self.queue = queue.play(entering)
         else:
-            answered, waiting = evenly(self.random, self.queue + entering, poisson(self.random, self.capacity))
-            most = params.queue_limit * self.in_force if params.queue_limit else len(waiting)
-            after, use = min(len(waiting), most) if self.in_force else len(waiting), self.expected
-            waits = waits_of_tick(params, self.in_force, self.capacity, before=before, expected=use, after=after)
-            waiting, refused = evenly(self.random, waiting, most)
-            abandoned, self.queue = self.split(waiting, -math.expm1(-1.0 / params.patience_ticks))
+            arrivals, expected = len(entering), self.expected
+            tick = tick_of_many(
+                self.random, params, self.in_force, self.capacity, before=before, arrivals=arrivals, expected=expected
+            )
+            waits = tick.waits
+            answered, waiting = evenly(self.random, self.queue + entering, tick.answered)
+            refused, waiting = evenly(self.random, waiting, tick.refused)
+            abandoned, self.queue = evenly(self.random, waiting, tick.abandoned)
         longest = params.timeout_s - params.unloaded_latency_s
         served: list[Person] = []
         failed = list(refused)

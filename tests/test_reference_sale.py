@@ -1,6 +1,5 @@
 """The simulator against the slow reference: equal in distribution where chance rules, and exactly without it."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -23,7 +22,7 @@ from flashsim.sim.state import CLOSE, HOLD, PUSH, RELEASE, REORDER, SaleTables
 from flashsim.sim.traffic import TrafficParams
 from flashsim.sim.waiting_room import OPEN, WaitingRoomParams
 from flashsim.world import World
-from tests.reference_queue import health_after, waits_of_tick
+from tests.reference_queue import expected_of, health_after, waits_of_tick
 from tests.reference_sale import Decision, play
 from tests.worlds import make_scenario, make_world, without_frailty
 
@@ -242,10 +241,13 @@ def columns_of(record: Record) -> dict[str, NDArray[np.float64]]:
 
 
 def distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Difference of means in standard errors, if both samples come from one distribution."""
+    """Difference of means in standard errors, if both samples come from one distribution.
+
+    Below 1e-6 it is that of the simulator's normal distribution function, good to 1e-7.
+    """
     difference = abs(first.mean() - second.mean())
     error = float(np.concatenate([first, second]).std() * np.sqrt(1.0 / len(first) + 1.0 / len(second)))
-    return 0.0 if difference <= 1e-9 * max(1.0, abs(first.mean())) else difference / max(error, 1e-300)
+    return 0.0 if difference <= 1e-6 * max(1.0, abs(first.mean())) else difference / max(error, 1e-300)
 
 
 def chance_of_both(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
@@ -372,21 +374,20 @@ def test_where_nobody_comes_both_are_equal(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("scenario", [everything(has_frailty=True), talk_of_the_town(), fading_news()], ids=range(3))
 def test_health_and_waits_follow_from_the_people_of_the_tick(scenario: Scenario) -> None:
-    """Exactly, without caps and queue limit: the mean of long waits shows what the tick expected."""
+    """Exactly, without caps and queue limit: the chance to wait shows what the tick expected."""
     servers = replace(scenario.servers, queue_limit=0)
     tables = replace(scenario, servers=servers).compile().tables
     fast = played_fast(tables, schedule(has_caps=False), sales=100)
     for sale in range(100):
         facts, before = {name: path[sale] for name, path in fast.items()}, 0
-        for tick in range(TICKS):
+        for tick in range(TICKS - 1):  # at the close those who wait leave
             names = ("exogenous_visitors", "attracted_visitors", "returning_visitors", "retries")
             came = sum(facts[name][tick] for name in names)
-            after = int(facts["backlog"][tick] + facts["abandoned"][tick])
+            queue = 0.5 * (before + facts["backlog"][tick])
             pool, health = int(facts["servers"][tick]), facts["health"][tick]
-            capacity, tail = servers.service_rate * pool * health, facts["wait_tail_s"][tick] / servers.seconds_per_tick
-            slack = math.sqrt(max(0.0, 1.0 / (tail * capacity) ** 2 - 1.0 / capacity)) if pool else 0.0
-            expected = (1.0 - slack) * capacity - before
-            waits = waits_of_tick(servers, pool, capacity, before=before, expected=expected, after=after)
+            capacity = servers.service_rate * pool * health
+            expected = expected_of(servers, pool, capacity, facts["wait_chance"][tick])
+            waits = waits_of_tick(servers, pool, capacity, expected=expected, queue=queue, visits=before + int(came))
             seen = [facts[name][tick] for name in ("wait_chance", "wait_floor_s", "wait_tail_s")]
             np.testing.assert_allclose(seen, waits, rtol=1e-5, atol=1e-6)
             longest = servers.timeout_s - servers.unloaded_latency_s
@@ -394,6 +395,5 @@ def test_health_and_waits_follow_from_the_people_of_the_tick(scenario: Scenario)
             np.testing.assert_allclose(endured, waits.endured(longest), rtol=1e-5, atol=1e-5)
             load = (before + came) / max(capacity, 1e-9)
             np.testing.assert_allclose(facts["load"][tick], load, rtol=1e-12)
-            if tick + 1 < TICKS:
-                np.testing.assert_allclose(facts["health"][tick + 1], health_after(servers, health, load), rtol=1e-12)
+            np.testing.assert_allclose(facts["health"][tick + 1], health_after(servers, health, load), rtol=1e-12)
             before = int(facts["backlog"][tick])

@@ -25,7 +25,7 @@ class QueueFlow(NamedTuple):
     abandoned: NDArray[np.int64]  # lane; visits that gave up waiting
     given_up: NDArray[np.int64]  # lane; visits that failed and do not try again
     load: NDArray[np.float64]  # lane; visits over capacity
-    expected_load: NDArray[np.float64]  # lane; what was to be expected of it
+    expected_load: NDArray[np.float64]  # lane; visits that were to come over capacity
     wait_chance: NDArray[np.float64]  # lane; C
     wait_floor_s: NDArray[np.float64]  # lane; d, seconds
     wait_tail_s: NDArray[np.float64]  # lane; m, seconds
@@ -39,8 +39,14 @@ class QueueFlow(NamedTuple):
     waiting: NDArray[np.int64]  # segment, lane; backlog and arrivals, less those who were served, refused or gave up
     failed: NDArray[np.int64]  # segment, lane; visits refused or timed out
     refused: NDArray[np.int64]  # lane; visits for whom the queue has no place
-    leave_chance: NDArray[np.float64]  # lane; that somebody who waits gives up
     leaving: NDArray[np.int64]  # segment, lane; visits that give up
+    # Scratch of ticks of many services
+    log_path: NDArray[np.float64]  # lane; ln v
+    rounding: NDArray[np.float64]  # lane; u
+    idle_cost: NDArray[np.float64]  # lane; w
+    answered: NDArray[np.int64]  # lane; visits that are answered, in time or not
+    mean_queue: NDArray[np.float64]  # lane; Q
+    is_full: NDArray[np.float64]  # lane; 1 where the queue has no place left, else 0
     # Scratch of the law of waits
     utilization: NDArray[np.float64]  # lane; ρ
     log_utilization: NDArray[np.float64]  # lane; ln ρ

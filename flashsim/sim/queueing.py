@@ -1,17 +1,7 @@
 """The queue before the servers: who is answered, how long it takes, who fails, gives up or tries again.
 
-Two laws. A tick of a real sale holds many services of every server; in it, with capacity κ = μ·c·h visits a tick, B
-visits carried over and A let in,
-
-    S ~ Poisson(κ)    answered = min(B + A, S)    B' = B + A - answered, less those who are refused
-    wait of a visit = d + Exp(m) with probability C, else d                                             [ticks]
-    d = (B + B')/2 / κ      ρ = min(1, (B + E[A])/κ)    m = 1 / (κ·√((1-ρ)² + 1/κ))
-    1/C = ρ + γ·(Φ(α)/φ(α) + 2/(3√c))      γ = (1-ρ)·√c      α = √(-2c·(1-ρ+ln ρ))
-
-so that in a calm tick waits are those of M/M/c (C: probability of waiting, 1/(κ(1-ρ)): mean wait of those who do), and
-through overload the backlog takes over: 1/κ under the root bounds the queue that one tick can build at ρ = 1 by its
-diffusion scale √κ. E[A] is the expected number of arrivals, not the number that came, for the formula averages over
-chance already. Valid for ticks of many services of each server (docs/queue.md measures it).
+Two laws. A tick of a real sale holds many services of every server: then the queue is the walk of reflected_queue,
+which says who is answered, refused and gives up in a tick and that a visit waits d + Exp(m) with probability C, else d.
 
 ``is_event_by_event`` simulates the birth-death process of M/M/c + M itself, exactly at any length of a tick: arrivals
 at uniform times of the tick, potential completions (rate μ·h·max_servers, real with probability min(n, c)/max_servers),
@@ -19,18 +9,16 @@ potential departures of the impatient likewise, in their random order. B then co
 that finds n ≥ c in the system waits for n - c + 1 services: C is the share of such visits, and d + Exp(m) has the mean
 and, where all wait, the spread of their waits.
 
-In both, visits beyond ``queue_limit`` a server are refused, those waiting at the end of a tick give up with probability
-1 - e^(-1/patience) (or as they lose patience, event by event), a visit whose wait passes s = timeout - unloaded latency
-fails having used its service, and purchase weights fall by e^(-sensitivity·E[min(wait, s)]). Of those refused or timed
-out a share tries again: they return at the rate 1/``retry_delay``, and load the servers anew.
+In both, visits beyond ``queue_limit`` a server are refused (at the end of the tick, or as they come, event by event),
+those who wait give up at the rate 1/patience, a visit whose wait passes s = timeout - unloaded latency fails having
+used its service, and purchase weights fall by e^(-sensitivity·E[min(wait, s)]). Of those refused or timed out a share
+tries again: they return at the rate 1/``retry_delay``, and load the servers anew.
 
 In ``hard_cap`` mode (reference sales, of one segment) exactly ⌊μ·c⌋ people are served, the rest leave for good, and
 nothing waits.
 
-Source: Janssen, van Leeuwaarden & Zwart (2008), Adv. Appl. Prob. 40(1), for the probability of waiting (within 3 % of
-Erlang C); Stolletz (2008), EJOR 190(2), for carrying the backlog from period to period; Kimber & Hollis (1979), TRRL LR
-909, for delay that is continuous through ρ = 1; Grassmann (1977), Comput. Oper. Res. 4(1), for uniformization. Left
-out: back-offs that grow with each attempt, and the shorter wait of those behind people who give up.
+Source: Kimber & Hollis (1979), TRRL LR 909, for delay that is continuous through ρ = 1; Grassmann (1977), Comput. Oper.
+Res. 4(1), for uniformization. Left out: back-offs that grow with each attempt.
 """
 
 import math
@@ -39,10 +27,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.sim.birth_death import LONGEST_WAIT, play_events
+from flashsim.sim.birth_death import play_events
 from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
 from flashsim.sim.queue_flow import QueueFlow, QueueState
-from flashsim.sim.rationing import draw_some, ration
+from flashsim.sim.rationing import draw_some, has_any, ration
+from flashsim.sim.reflected_queue import FIT, walk, write_wait_chance, write_waits
 from flashsim.sim.samplers import Workspace, write_exp, write_log, write_poisson
 from flashsim.sim.streams import (
     ABANDONMENT,
@@ -51,6 +40,7 @@ from flashsim.sim.streams import (
     QUEUE_COMPLETIONS,
     QUEUE_IMPATIENCE,
     QUEUE_ORDER,
+    QUEUE_PATH,
     RETRY_RETURN,
     RETRYING,
     SERVICE,
@@ -59,6 +49,7 @@ from flashsim.sim.streams import (
 )
 
 _TINY = 1e-9
+_HOW_MANY, _ORDER = np.int64(0), np.int64(1)  # cells of the uniforms that say how many give up, and who
 _NEVER = 1e-12  # chances below are none
 
 
@@ -143,7 +134,7 @@ def _take_in(
             flow.failed[segment, lane] = 0
     for lane in range(lanes):
         flow.load[lane] = np.float64(flow.visits[lane]) / max(capacity[lane], _TINY)
-        flow.expected_load[lane] = (np.float64(flow.carried[lane]) + expected[lane]) / max(capacity[lane], _TINY)
+        flow.expected_load[lane] = expected[lane] / max(capacity[lane], _TINY)
         flow.abandoned[lane] = 0
 
 
@@ -157,71 +148,21 @@ def _serve_many(
     work: Workspace,
 ) -> None:
     """The law of ticks of many services: writes served, failed (refused), abandoned, waiting and the law of waits."""
-    lanes = capacity.shape[0]
     write_uniforms(keys, SERVICE, ONLY, work.uniform)
     write_poisson(capacity, work.uniform, flow.services, work)
-    _write_wait_chance(in_force, flow)
-    for lane in range(lanes):
-        rate = max(capacity[lane], _TINY)
-        unserved = np.float64(max(0, flow.visits[lane] - flow.services[lane]))
-        places = np.float64(params.queue_limit * in_force[lane])
-        unserved = min(unserved, places) if (params.queue_limit > 0) & (in_force[lane] > 0) else unserved
-        slack = 1.0 - min(1.0, flow.expected_load[lane])
-        floor = min(LONGEST_WAIT, 0.5 * (np.float64(flow.carried[lane]) + unserved) / rate)
-        tail = min(LONGEST_WAIT, 1.0 / (rate * np.sqrt(slack * slack + 1.0 / rate)))
-        flow.wait_floor_s[lane] = floor * params.seconds_per_tick
-        flow.wait_tail_s[lane] = tail * params.seconds_per_tick
+    write_wait_chance(params.patience_ticks, in_force, capacity, flow, FIT)
+    write_uniforms(keys, QUEUE_PATH, ONLY, work.uniform)
+    write_uniforms(keys, ABANDONMENT, _HOW_MANY, flow.rounding)
+    walk(params.patience_ticks, params.queue_limit, in_force, work.uniform, flow.rounding, flow)
+    write_waits(params, in_force, capacity, flow, FIT)
     write_uniforms(keys, ADMISSION_ORDER, ONLY, work.uniform)
-    ration(flow.waiting, flow.services, work.uniform, flow.served, work)
-    _refuse(params, in_force, keys, flow, work)
-    _abandon(params, keys, flow, work)
-
-
-@compiled_inside
-def _write_wait_chance(in_force: NDArray[np.int64], flow: QueueFlow) -> None:
-    """Write flow.wait_chance, C, at the expected load; 1 from full load on and without servers."""
-    lanes = in_force.shape[0]
-    for lane in range(lanes):
-        flow.utilization[lane] = max(min(1.0, flow.expected_load[lane]), _TINY)
-    write_log(flow.utilization, flow.log_utilization)
-    for lane in range(lanes):
-        excess = min(0.0, 1.0 - flow.utilization[lane] + flow.log_utilization[lane])
-        flow.half_alpha_squared[lane] = -np.float64(in_force[lane]) * excess
-    write_exp(flow.half_alpha_squared, flow.exp_half_alpha_squared)
-    for lane in range(lanes):
-        servers = np.float64(in_force[lane])
-        t = 1.0 / (1.0 + 0.2316419 * np.sqrt(2.0 * flow.half_alpha_squared[lane]))
-        mills = ((1.330274429 * t - 1.821255978) * t + 1.781477937) * t
-        mills = ((mills - 0.356563782) * t + 0.319381530) * t
-        ratio = 2.5066282746310002 * flow.exp_half_alpha_squared[lane] - mills  # Φ/φ, as 1 - Φ = φ·mills
-        root = np.sqrt(max(servers, _TINY))
-        inverse = flow.utilization[lane] + (1.0 - flow.utilization[lane]) * (root * ratio + 2.0 / 3.0)
-        flow.wait_chance[lane] = 1.0 / max(1.0, inverse) if servers > 0.0 else 1.0
-
-
-@compiled_inline
-def _refuse(
-    params: Any, in_force: NDArray[np.int64], keys: NDArray[np.uint64], flow: QueueFlow, work: Workspace
-) -> None:
-    """Refuse those in flow.waiting for whom the queue has no place: they are the first in flow.failed."""
-    if params.queue_limit > 0:
-        segments, lanes = flow.waiting.shape
-        for lane in range(lanes):
-            waiting = 0
-            for segment in range(segments):
-                waiting += flow.waiting[segment, lane]
-            flow.refused[lane] = max(0, waiting - params.queue_limit * in_force[lane])
+    ration(flow.waiting, flow.answered, work.uniform, flow.served, work)
+    if has_any(flow.refused):
         write_uniforms(keys, QUEUE_ORDER, ONLY, work.uniform)
         ration(flow.waiting, flow.refused, work.uniform, flow.failed, work)
-
-
-@compiled_inline
-def _abandon(params: Any, keys: NDArray[np.uint64], flow: QueueFlow, work: Workspace) -> None:
-    """Let some of flow.waiting give up."""
-    chance = 1.0 - math.exp(-1.0 / params.patience_ticks)
-    for lane in range(flow.leave_chance.shape[0]):
-        flow.leave_chance[lane] = chance
-    draw_some(flow.waiting, flow.leave_chance, ABANDONMENT, keys, flow.leaving, flow.abandoned, work)
+    if has_any(flow.abandoned):
+        write_uniforms(keys, ABANDONMENT, _ORDER, work.uniform)
+        ration(flow.waiting, flow.abandoned, work.uniform, flow.leaving, work)
 
 
 @compiled_inline

@@ -45,6 +45,7 @@ QUEUE_IMPATIENCE = np.int64(21)
 QUEUE_EVENTS = np.int64(22)
 QUEUE_ORDER = np.int64(23)
 FAILURE_TIME = np.int64(24)
+QUEUE_PATH = np.int64(25)
 
 ONLY = np.int64(0)  # the cell of a stream that is drawn from once a tick
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.special import gammaincc
 
 from flashsim.sim.parameters import as_arguments
-from flashsim.sim.queue_flow import clear_queue, make_queue_flow, make_queue_state
+from flashsim.sim.queue_flow import QueueFlow, QueueState, clear_queue, make_queue_flow, make_queue_state
 from flashsim.sim.queueing import serve
-from flashsim.sim.samplers import make_workspace
+from flashsim.sim.samplers import Workspace, make_workspace
 from flashsim.sim.servers import ServerArguments, ServerParams
 from flashsim.sim.streams import write_tick_keys
 from tests.sim.tiles import first_tile
@@ -23,7 +23,7 @@ class Played(NamedTuple):
     """What a queue did, in service times; each with its standard error over the lanes."""
 
     wait: tuple[float, float]
-    """Mean wait, from the law of waits of each tick."""
+    """Mean wait, from the law of waits of each tick; by the law of many services of those who are served."""
     little_wait: tuple[float, float]
     """Mean wait by Little's law, from the numbers in the system at the ends of ticks."""
     wait_95: float
@@ -54,6 +54,15 @@ def _pool(servers: int, tick: float, queue_limit: int, patience_rate: float, *, 
     )
 
 
+def _opened(lanes: int, start: NDArray[np.int64] | None) -> tuple[QueueState, QueueFlow, Workspace]:
+    """One tile of queues, empty or with ``start`` (lane) visits."""
+    state = first_tile(make_queue_state(1, lanes, segments=1))
+    clear_queue(state, np.ones(lanes, np.bool_))
+    if start is not None:
+        state.backlog[0] = start
+    return state, make_queue_flow(1, lanes), make_workspace(lanes)
+
+
 def play_queue(
     *,
     servers: int,
@@ -65,21 +74,20 @@ def play_queue(
     lanes: int = 500,
     warm_up: float = 60.0,
     measured: float = 120.0,
+    start: NDArray[np.int64] | None = None,
     seed: int = 0,
 ) -> Played:
-    """A queue with service rate 1 and ticks of ``tick`` service times; times in service times."""
+    """A queue with service rate 1 and ticks of ``tick`` service times; times in service times.
+
+    It starts empty or with ``start`` (lane) visits.
+    """
     arguments = as_arguments(_pool(servers, tick, queue_limit, patience_rate, exactly=exactly), ServerArguments)
-    state, flow, work = (
-        first_tile(make_queue_state(1, lanes, segments=1)),
-        make_queue_flow(1, lanes),
-        make_workspace(lanes),
-    )
-    clear_queue(state, np.ones(lanes, np.bool_))
+    state, flow, work = _opened(lanes, start)
     rng = np.random.default_rng(seed)
     keys, now = rng.integers(0, 2**63, lanes).astype(np.uint64), np.zeros(lanes, np.uint64)
     in_force, capacity = np.full(lanes, servers), np.full(lanes, tick * servers)
     expected = np.full(lanes, load * tick)
-    sums = {name: np.zeros(lanes) for name in ("came", "refused", "abandoned", "present", "waiting", "wait")}
+    sums = {name: np.zeros(lanes) for name in ("came", "refused", "abandoned", "present", "waiting", "wait", "waited")}
     waits: list[NDArray[np.float64]] = []
     found = np.zeros(0, np.int64)  # how often each number was in the system at the end of a tick
     warm, ticks = round(warm_up / tick), round(measured / tick)
@@ -97,6 +105,7 @@ def play_queue(
         sums["waiting"] += np.maximum(0.0, present - servers)
         accepted = came - flow.errors if exactly else flow.served[0]
         sums["wait"] += accepted * (flow.wait_floor_s + flow.wait_chance * flow.wait_tail_s)
+        sums["waited"] += accepted
         waits.append(np.stack([flow.wait_chance, flow.wait_floor_s, flow.wait_tail_s, accepted]))
         counts = np.bincount(state.backlog[0], minlength=found.size)
         counts[: found.size] += found
@@ -104,7 +113,7 @@ def play_queue(
     chance, floor, tail, weight = (part.ravel() for part in np.stack(waits).transpose(1, 0, 2))
     accepted = sums["came"] - sums["refused"]
     return Played(
-        _ratio(sums["wait"], accepted),
+        _ratio(sums["wait"], sums["waited"]),
         _ratio(sums["waiting"] * tick, sums["came"]),
         _percentile(lambda w: _erlang_beyond(found, servers, w)),
         _percentile(lambda w: _stated_beyond(chance, floor, tail, weight, w)),
@@ -149,28 +158,7 @@ def _ratio(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> tuple[float
     return value, float((top - value * bottom).std(ddof=1) / np.sqrt(top.size) / bottom.mean())
 
 
-def queue_table() -> str:
-    """Relative errors of both laws against M/M/c at several lengths of a tick, as the table of docs/queue.md."""
-    queues = [(1, 0.5, 1.0, 4.605170), (3, 2, 0.444444, 2.184802), (10, 8, 0.204590, 1.051066)]
-    queues += [(20, 16, 0.064019, 0.408365), (50, 45, 0.072773, 0.396952), (100, 90, 0.021694, 0.146760)]
-    lines = [
-        "| law | services of a server in a tick | " + " | ".join(f"c={c}, load {load}" for c, load, *_ in queues) + " |"
-    ]
-    lines.append("|---" * (len(queues) + 2) + "|")
-    for exactly, ticks in ((True, (0.05, 1.0, 20.0)), (False, (1.0, 5.0, 20.0, 100.0))):
-        for tick in ticks:
-            cells = []
-            for servers, load, wait, wait_95 in queues:
-                span = max(20.0, 20.0 * tick)
-                played = play_queue(
-                    servers=servers, load=load, tick=tick, exactly=exactly, lanes=1500, warm_up=span, measured=span
-                )
-                seen = played.wait_95 if exactly else played.stated_wait_95
-                cells.append(f"{played.wait[0] / wait - 1.0:+.0%} / {seen / wait_95 - 1.0:+.0%}")
-            name = "event by event" if exactly else "many services"
-            lines.append(f"| {name} | {tick:g} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
 if __name__ == "__main__":
-    print(queue_table())
+    from tests.sim.queue_tables import all_tables
+
+    print("\n\n".join(all_tables()))
