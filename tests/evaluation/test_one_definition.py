@@ -19,7 +19,8 @@ from flashsim.envs.quantities import (
     wait_percentile,
 )
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
-from flashsim.envs.vector import FlashSaleVectorEnv, SaleBatch, as_compiled
+from flashsim.envs.sales import as_compiled
+from flashsim.envs.vector import FlashSaleVectorEnv, SaleBatch
 from flashsim.evaluation.comparison import compare
 from flashsim.evaluation.kpis import find_kpi, kpi_values
 from flashsim.evaluation.rollout import Rollout, action_config, play
