@@ -117,8 +117,8 @@ def _register() -> None:
     for name, ticks in _TICKS.items():
         gymnasium.register(
             id=f"flashsim/{name.title().replace('_', '')}-v0",
-            entry_point="flashsim.envs.of_one_sale:single",
-            vector_entry_point="flashsim.envs.of_one_sale:vector",
+            entry_point="flashsim.envs.single:env_of",
+            vector_entry_point="flashsim.envs.vector:vector_env_of",
             max_episode_steps=ticks + 1,
             kwargs={"sale": name},
         )

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.envs.actions import ActionConfig
-from flashsim.envs.arguments import check_options, check_reward_scale
+from flashsim.envs.arguments import WithSaleSpec, check_options, check_reward_scale, check_sale_of_id
 from flashsim.envs.infos import LedgerOfTick
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
-from flashsim.envs.specs import WithSaleSpec
 from flashsim.envs.vector import NOT_OPEN, make_batch
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import Compilable, CompiledSale
@@ -108,3 +107,9 @@ class FlashSaleEnv(WithSaleSpec, gymnasium.Env[NDArray[Any], Any]):
     def action_masks(self) -> NDArray[np.bool_]:
         """Feasible choices now, for sb3-contrib's maskable algorithms."""
         return self.sales.masks()[0]
+
+
+def env_of(sale: str, **arguments: Any) -> FlashSaleEnv:
+    """The single env of a named sale, for the id that names it."""
+    check_sale_of_id(sale, arguments)
+    return FlashSaleEnv(sale, **arguments)

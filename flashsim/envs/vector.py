@@ -9,14 +9,20 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from flashsim.envs.actions import ActionCodec, ActionConfig
-from flashsim.envs.arguments import autoreset_mode_of, check_options, check_reward_scale, config_of
+from flashsim.envs.arguments import (
+    WithSaleSpec,
+    as_compiled,
+    autoreset_mode_of,
+    check_options,
+    check_reward_scale,
+    check_sale_of_id,
+    config_of,
+)
 from flashsim.envs.features import observation_space
 from flashsim.envs.infos import LedgerBlock, TickFacts, facts_of_tick, in_rows
 from flashsim.envs.observation import forget_tiles, make_observation_scratch, observe_tiles, pass_tick, view_of
 from flashsim.envs.operator_memory import make_memory
 from flashsim.envs.reward import ConstraintConfig, RateRewards, RewardConfig, RewardConfigArguments, constraint_costs
-from flashsim.envs.sales import as_compiled
-from flashsim.envs.specs import WithSaleSpec
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import Compilable, CompiledSale
 from flashsim.sim.cache import announce_compiling, bound
@@ -364,3 +370,9 @@ class FlashSaleVectorEnv(WithSaleSpec, VectorEnv[NDArray[np.float32], NDArray[An
     def action_masks(self) -> NDArray[np.bool_]:
         """Feasible choices now, (sale, choice)."""
         return self.sales.masks()
+
+
+def vector_env_of(sale: str, **arguments: Any) -> FlashSaleVectorEnv:
+    """The vector env of a named sale, for the id that names it."""
+    check_sale_of_id(sale, arguments)
+    return FlashSaleVectorEnv(sale, **arguments)

@@ -355,7 +355,8 @@ def test_what_a_view_does_not_know_is_refused_with_a_sentence() -> None:
             reset()
     with pytest.raises(InputError, match="reset: unknown option 'depth'; known: reset_mask"):
         vector.reset(options={"depth": 1})
-    for env in (single, vector, make_sb3(SMALL, num_envs=2)):
+    unopened: list[Any] = [single, vector, make_sb3(SMALL, num_envs=2)]
+    for env in unopened:
         with pytest.raises(InputError, match="step: no sale is open; call reset first"):
-            env.step(env.action_space.sample() if env is not sb3 else None)
+            env.step(env.action_space.sample())
     single.reset(seed=1, options={})
