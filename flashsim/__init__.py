@@ -87,8 +87,41 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_MODULE_OF})
 
 
-gymnasium.register(
-    id="flashsim/FlashSale-v0",
-    entry_point="flashsim.envs.single:FlashSaleEnv",
-    vector_entry_point="flashsim.envs.vector:FlashSaleVectorEnv",
-)
+_TICKS = {
+    "grocery_evening": 120,
+    "seckill": 120,
+    "shopping_festival": 240,
+    "clearance": 180,
+    "flaky_platform": 120,
+    "g0": 2,
+    "g1": 24,
+    "g3": 30,
+    "j1": 8,
+    "j1_lag1": 8,
+    "j1_lag2": 8,
+}
+"""Length of each named sale, written here because an import loads no scenario."""
+
+
+def _register() -> None:
+    """Register the env that plays any sale, and one for each named sale: ``flashsim/Seckill-v0`` plays "seckill".
+
+    Their ``max_episode_steps`` is one step more than the sale has: Gymnasium's time limit calls the step that reaches
+    it truncated, and the last tick of a sale is an end that the agent can see, not a cut.
+    """
+    gymnasium.register(
+        id="flashsim/FlashSale-v0",
+        entry_point="flashsim.envs.single:FlashSaleEnv",
+        vector_entry_point="flashsim.envs.vector:FlashSaleVectorEnv",
+    )
+    for name, ticks in _TICKS.items():
+        gymnasium.register(
+            id=f"flashsim/{name.title().replace('_', '')}-v0",
+            entry_point="flashsim.envs.single:env_of",
+            vector_entry_point="flashsim.envs.vector:vector_env_of",
+            max_episode_steps=ticks + 1,
+            kwargs={"sale": name},
+        )
+
+
+_register()

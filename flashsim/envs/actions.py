@@ -82,8 +82,10 @@ class ActionCodec:
             starts = np.concatenate([[0], np.cumsum(self.sizes[:-1])])
             self._choices_of_flat = (starts + self._flat_actions).T  # column, flat action; place in a mask
             self.space = spaces.Discrete(count)
+            self._limit = np.array(count, np.uint64)
         else:
             self.space = spaces.MultiDiscrete(self.sizes)
+            self._limit = self.sizes.astype(np.uint64)
 
     @property
     def head_sizes(self) -> tuple[int, ...]:
@@ -104,10 +106,10 @@ class ActionCodec:
         if array.dtype.kind not in "iu":
             raise InputError(f"action: expected whole numbers, got {array.dtype} such as {array.flat[0]!r}")
         whole = array.astype(np.int64, copy=False)
-        limit = np.array(len(self._flat_actions)) if self.config.flat else self.sizes
-        outside = whole.view(np.uint64) >= limit.astype(np.uint64)  # negative numbers become the largest
+        outside = whole.view(np.uint64) >= self._limit  # negative numbers become the largest
         if outside.any():
-            raise InputError(f"action: expected numbers from 0 to {(limit - 1).tolist()}, got {whole[outside][0]}")
+            largest = (self._limit - np.uint64(1)).tolist()
+            raise InputError(f"action: expected numbers from 0 to {largest}, got {whole[outside][0]}")
         return whole
 
     def defaults(self, sales: int) -> Decisions:

@@ -3,7 +3,8 @@
 Only this module of the library imports Stable-Baselines3 (and with it torch).
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices
 
 from flashsim.envs.actions import ActionConfig
+from flashsim.envs.arguments import check_options, check_reward_scale
+from flashsim.envs.infos import LedgerOfTick
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
-from flashsim.envs.vector import SaleBatch, as_compiled, consecutive_seeds
+from flashsim.envs.vector import SaleBatch, consecutive_seeds, make_batch
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import Compilable, CompiledSale
 from flashsim.sim.parameters import check_seed
@@ -22,13 +25,12 @@ from flashsim.sim.streams import TRAINING_DOMAIN
 class FlashSaleVecEnv(VecEnv):
     """Sales as a VecEnv; env i starts at seed ``first seed + i``. Rewards are divided by ``reward_scale``.
 
-    ``episode`` statistics of each finished sale are in its info, in unscaled reward, as SB3's monitors write them.
+    An info holds the ``ledger`` of its sale in the tick that passed (``flashsim.envs.infos``). That of a finished sale
+    holds ``episode`` statistics, too, in unscaled reward, as SB3's monitors write them.
     """
 
     def __init__(self, sales: SaleBatch, *, seed: int, reward_scale: float = 1.0) -> None:
-        if not reward_scale > 0.0:
-            raise InputError(f"reward_scale must be above 0, got {reward_scale!r}")
-        self.sales, self.reward_scale = sales, reward_scale
+        self.sales, self.reward_scale = sales, check_reward_scale(reward_scale)
         self.render_mode = None  # SB3 asks for it
         self._actions: NDArray[Any] = np.zeros(0)
         self._first_seed: int | None = check_seed(seed)
@@ -38,6 +40,8 @@ class FlashSaleVecEnv(VecEnv):
 
     def reset(self) -> NDArray[np.float32]:
         """Open new sales."""
+        for options in self._options:
+            check_options(options)
         if self._first_seed is not None:
             self.sales.seed(consecutive_seeds(self._first_seed, self.num_envs))
             self._first_seed = None
@@ -56,12 +60,13 @@ class FlashSaleVecEnv(VecEnv):
         reward, closed = self.sales.step(self._actions)
         self._returns += reward
         self._lengths += 1
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        facts = self.sales.facts()
+        infos: list[dict[str, Any]] = [{"ledger": LedgerOfTick(facts, row)} for row in range(self.num_envs)]
         observation = self.sales.seen()
         if closed.any():
             for row in np.flatnonzero(closed):
                 episode = {"r": float(self._returns[row]), "l": int(self._lengths[row])}
-                infos[row] = {
+                infos[row] |= {
                     "terminal_observation": observation[row],
                     "episode": episode,
                     "TimeLimit.truncated": False,
@@ -82,11 +87,16 @@ class FlashSaleVecEnv(VecEnv):
         """Feasible choices now, for sb3-contrib's maskable algorithms."""
         return self.sales.masks()
 
+    def _masks_of(self, row: int) -> NDArray[np.bool_]:
+        return self.action_masks()[row]
+
     def close(self) -> None:
         """Nothing is held open."""
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """The attribute of the batch, once for each index."""
+        """The attribute of the batch, once for each index; of ``action_masks`` the method of each row."""
+        if attr_name == "action_masks":
+            return [functools.partial(self._masks_of, row) for row in self._get_indices(indices)]
         return [getattr(self, attr_name) for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
@@ -112,22 +122,23 @@ def make_sb3(
     *,
     num_envs: int,
     seed: int = 0,
-    action: ActionConfig | None = None,
-    reward: RewardConfig | None = None,
+    action: ActionConfig | Mapping[str, Any] | None = None,
+    reward: RewardConfig | Mapping[str, Any] | None = None,
     members: str | Sequence[int] = "training",
     domain: int = TRAINING_DOMAIN,
     reward_scale: float = 1.0,
     threads: int = 1,
-    constraints: ConstraintConfig | None = None,
+    constraints: ConstraintConfig | Mapping[str, Any] | None = None,
 ) -> FlashSaleVecEnv:
     """A native VecEnv of ``num_envs`` sales of ``scenario``; arguments as for ``FlashSaleVectorEnv``."""
-    sales = SaleBatch(
-        as_compiled(scenario, members),
+    sales = make_batch(
+        scenario,
         num_envs,
-        action=action or ActionConfig(),
-        reward=reward or RewardConfig(),
+        action=action,
+        reward=reward,
+        constraints=constraints,
+        members=members,
         domain=domain,
         threads=threads,
-        constraints=constraints,
     )
     return FlashSaleVecEnv(sales, seed=seed, reward_scale=reward_scale)

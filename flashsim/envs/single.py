@@ -1,6 +1,6 @@
 """The single env: a vector env with one row, and what Gymnasium expects around it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -8,15 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.envs.actions import ActionConfig
+from flashsim.envs.arguments import WithSaleSpec, check_options, check_reward_scale, check_sale_of_id
+from flashsim.envs.infos import LedgerOfTick
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
-from flashsim.envs.vector import SaleBatch, as_compiled
+from flashsim.envs.vector import NOT_OPEN, make_batch
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import Compilable, CompiledSale
 from flashsim.sim.parameters import SEED_LIMIT, check_seed
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 
-class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
+class FlashSaleEnv(WithSaleSpec, gymnasium.Env[NDArray[Any], Any]):
     """A timed sale, minute by minute.
 
     Story: stock was bought for a sale of some hours. A deeper discount brings more buyers and more visitors; visitors
@@ -39,10 +41,17 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
 
     End: terminated when the last tick has passed or the sale was closed; never truncated.
 
-    Arguments: scenario (a Scenario, a reference sale, or a CompiledSale; a name such as "seckill", or none for the
-    grocery evening: on the World that comes with the package), action (ActionConfig), reward (RewardConfig), members
-    ("training", "heldout" or numbers), domain (training or evaluation streams), constraints (ConstraintConfig, whose
-    excess is then in ``info["cost"]``).
+    Info: ``action_mask``, and after a step ``cost`` and ``ledger``, the facts of the last tick, by name
+    (``flashsim.envs.infos``).
+
+    Arguments: scenario (a Scenario, a reference sale, or a CompiledSale; the name of a scenario or of a reference sale,
+    such as "seckill" or "g1"; the path of a file of one; none for the grocery evening. What has no World of its own is
+    on the one that comes with the package), action (ActionConfig), reward (RewardConfig), members ("training",
+    "heldout" or numbers), domain (training or evaluation streams), constraints (ConstraintConfig, whose excess is then
+    in ``info["cost"]``), reward_scale (rewards are divided by it). Configs may be given as mappings of their fields.
+
+    Ids: ``flashsim/FlashSale-v0`` takes any scenario. Each named one has an id of its own, such as
+    ``flashsim/Seckill-v0`` or ``flashsim/G1-v0``.
 
     Versions: v0.
     """
@@ -53,19 +62,16 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
         self,
         scenario: Compilable | CompiledSale | str | None = None,
         *,
-        action: ActionConfig | None = None,
-        reward: RewardConfig | None = None,
+        action: ActionConfig | Mapping[str, Any] | None = None,
+        reward: RewardConfig | Mapping[str, Any] | None = None,
         members: str | Sequence[int] = "training",
         domain: int = TRAINING_DOMAIN,
-        constraints: ConstraintConfig | None = None,
+        constraints: ConstraintConfig | Mapping[str, Any] | None = None,
+        reward_scale: float = 1.0,
     ) -> None:
-        self.sales = SaleBatch(
-            as_compiled(scenario, members),
-            1,
-            action=action or ActionConfig(),
-            reward=reward or RewardConfig(),
-            domain=domain,
-            constraints=constraints,
+        self.reward_scale = check_reward_scale(reward_scale)
+        self.sales = make_batch(
+            scenario, 1, action=action, reward=reward, constraints=constraints, members=members, domain=domain
         )
         self.observation_space = self.sales.observation_space
         self.action_space = self.sales.codec.space
@@ -76,6 +82,7 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Open a sale: with a seed its first episode, without one the next episode of the present seed."""
+        check_options(options)
         super().reset(seed=seed)
         if seed is not None or not self._has_seed:
             first = seed if seed is not None else int(self.np_random.integers(SEED_LIMIT // 2))
@@ -89,9 +96,20 @@ class FlashSaleEnv(gymnasium.Env[NDArray[Any], Any]):
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Let one tick pass."""
         if not self._is_open:
-            raise InputError("step: no sale is open; call reset first")
+            raise InputError(NOT_OPEN)
         reward, closed = self.sales.step(np.asarray(action)[None])
         self._is_open = not closed[0]
         costs = {name: float(cost[0]) for name, cost in self.sales.costs().items()}
-        info = {"cost": costs, "action_mask": self.sales.masks()[0]}
-        return self.sales.seen()[0], float(reward[0]), bool(closed[0]), False, info
+        ledger = LedgerOfTick(self.sales.facts(), 0)
+        info = {"cost": costs, "ledger": ledger, "action_mask": self.sales.masks()[0]}
+        return self.sales.seen()[0], float(reward[0]) / self.reward_scale, bool(closed[0]), False, info
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Feasible choices now, for sb3-contrib's maskable algorithms."""
+        return self.sales.masks()[0]
+
+
+def env_of(sale: str, **arguments: Any) -> FlashSaleEnv:
+    """The single env of a named sale, for the id that names it."""
+    check_sale_of_id(sale, arguments)
+    return FlashSaleEnv(sale, **arguments)

@@ -1,6 +1,6 @@
 """The env itself: many sales stepped side by side, as a Gymnasium VectorEnv; the single env and SB3's are its views."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,20 +9,30 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from flashsim.envs.actions import ActionCodec, ActionConfig
+from flashsim.envs.arguments import (
+    WithSaleSpec,
+    as_compiled,
+    autoreset_mode_of,
+    check_options,
+    check_reward_scale,
+    check_sale_of_id,
+    config_of,
+)
 from flashsim.envs.features import observation_space
+from flashsim.envs.infos import LedgerBlock, TickFacts, facts_of_tick, in_rows
 from flashsim.envs.observation import forget_tiles, make_observation_scratch, observe_tiles, pass_tick, view_of
 from flashsim.envs.operator_memory import make_memory
 from flashsim.envs.reward import ConstraintConfig, RateRewards, RewardConfig, RewardConfigArguments, constraint_costs
 from flashsim.errors import InputError
-from flashsim.scenarios import scenario_named
 from flashsim.scenarios.compiled import Compilable, CompiledSale
 from flashsim.sim.cache import announce_compiling, bound
 from flashsim.sim.engine import Batch
 from flashsim.sim.failures import FEED_FREEZES
-from flashsim.sim.parameters import SEED_LIMIT, as_arguments, check_seed
+from flashsim.sim.parameters import SEED_LIMIT, as_arguments, check_seed, check_whole
 from flashsim.sim.state import Decisions
 from flashsim.sim.streams import TRAINING_DOMAIN
-from flashsim.world import shipped_world
+
+NOT_OPEN = "step: no sale is open; call reset first"
 
 
 class SaleBatch:
@@ -69,10 +79,19 @@ class SaleBatch:
         self._observe: Callable[..., None] | None = None
         announce_compiling(pass_tick)
         self.listeners: list[Callable[[SaleBatch, NDArray[np.float64], NDArray[np.bool_]], object]] = []
+        self._is_open = False
+        self._block = LedgerBlock(batch.ledger)
+        batch.ledger = self._block.ledger
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy is made of: everything but the compiled functions, which are bound anew."""
         return self.__dict__ | {"_pass": None, "_observe": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over ``state``, in which each array was copied alone: the ledger is one block again."""
+        self.__dict__.update(state)
+        self._block = LedgerBlock(self.batch.ledger)
+        self.batch.ledger = self._block.ledger
 
     def seed(self, seeds: NDArray[np.uint64], episodes: int = 0) -> None:
         """Open new sales: row i is episode ``episodes`` of seed ``seeds[i]``."""
@@ -84,9 +103,20 @@ class SaleBatch:
         self.batch.fill(self.batch.seed, seeds)
         self._episodes[:] = episodes
 
+    def assign_rows(self, rows: NDArray[np.bool_], seeds: NDArray[np.uint64]) -> None:
+        """Name the sales that open next in ``rows`` (sale,): the first episode of ``seeds`` (sale,)."""
+        present = self.batch.rows(self.batch.seed)
+        self.batch.fill(self.batch.seed, np.where(rows, seeds, present))
+        self._episodes[rows] = 0
+
+    def open_again(self, rows: NDArray[np.bool_]) -> None:
+        """Open the present episode in ``rows`` (sale,) from its start."""
+        self._episodes[rows] -= np.uint64(1)
+        self.open(rows)
+
     def open(self, rows: NDArray[np.bool_]) -> None:
         """Open the next episode in ``rows`` (sale,)."""
-        batch = self.batch
+        batch, self._is_open = self.batch, True
         batch.fill(batch.episode, self._episodes)
         marks = batch.open(rows)
         forget_tiles(self.memory, marks, self.sale.tables.servers.unloaded_latency_s)
@@ -118,12 +148,15 @@ class SaleBatch:
     def step(self, actions: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Let the ticks of one decision pass; returns reward (sale,) and whether the sale ended (sale,).
 
-        Does not restart. ``listeners`` are called after each tick.
+        Does not restart. ``listeners`` are called after each tick. InputError before any sale was opened.
         """
+        if not self._is_open:
+            raise InputError(NOT_OPEN)
         checked = self.codec.check(actions, self.sales)
         total = np.zeros(self.sales)
         closed = np.zeros(self.sales, np.bool_)
-        self.decision_excess[:] = 0.0
+        if self.constraints.names:
+            self.decision_excess[:] = 0.0
         for tick in range(self.codec.config.every):
             decisions = self.codec.decode(checked, self._observation[: self.sales], is_first=tick == 0)
             reward, closed = self._step(decisions)
@@ -163,6 +196,10 @@ class SaleBatch:
         """Feasible choices now (see ``ActionCodec.masks``)."""
         return self.codec.masks(self.batch.state, self.batch.rows)
 
+    def facts(self) -> TickFacts:
+        """A copy of the ledgers of the last tick, to be read later."""
+        return TickFacts(self._block, self.sales)
+
     def costs(self) -> dict[str, NDArray[np.float64]]:
         """Costs of the last tick (see ``reward.constraint_costs``), and ``…_excess`` of each constraint in use,
         summed over the ticks of the decision (see ``reward.ConstraintConfig``)."""
@@ -170,20 +207,27 @@ class SaleBatch:
         return constraint_costs(self.batch.ledger, self.batch.rows) | dict(excess)
 
 
-def as_compiled(scenario: Compilable | CompiledSale | str | None, members: str | Sequence[int]) -> CompiledSale:
-    """The compiled sale of ``scenario`` on sales that draw ``members``: "training", "heldout" or their numbers.
-
-    None is the grocery evening, and a name that scenario, on the World that comes with the package.
-    """
-    if scenario is None or isinstance(scenario, str):
-        scenario = scenario_named("grocery_evening" if scenario is None else scenario, shipped_world())
-    sale = scenario if isinstance(scenario, CompiledSale) else scenario.compile()
-    if isinstance(members, str):
-        sets = {"training": sale.training_members, "heldout": sale.heldout_members}
-        if members not in sets:
-            raise InputError(f"members: expected 'training', 'heldout' or numbers, got {members!r}")
-        return sale.with_members(sets[members])
-    return sale.with_members(tuple(members))
+def make_batch(
+    scenario: Compilable | CompiledSale | str | None,
+    sales: int,
+    *,
+    action: ActionConfig | Mapping[str, Any] | None,
+    reward: RewardConfig | Mapping[str, Any] | None,
+    constraints: ConstraintConfig | Mapping[str, Any] | None,
+    members: str | Sequence[int],
+    domain: int,
+    threads: int = 1,
+) -> SaleBatch:
+    """The batch behind a view, from the view's arguments."""
+    return SaleBatch(
+        as_compiled(scenario, members),
+        sales,
+        action=config_of(ActionConfig, action, name="action"),
+        reward=config_of(RewardConfig, reward, name="reward"),
+        domain=domain,
+        threads=threads,
+        constraints=config_of(ConstraintConfig, constraints, name="constraints"),
+    )
 
 
 def consecutive_seeds(first: int, count: int) -> NDArray[np.uint64]:
@@ -191,11 +235,17 @@ def consecutive_seeds(first: int, count: int) -> NDArray[np.uint64]:
     return np.uint64(check_seed(first)) + np.arange(count, dtype=np.uint64)
 
 
-class FlashSaleVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
-    """Native vector env: ``num_envs`` sales in one engine, SAME_STEP autoreset. ``FlashSaleEnv`` describes the sale.
+class FlashSaleVectorEnv(WithSaleSpec, VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
+    """Native vector env: ``num_envs`` sales in one engine. ``FlashSaleEnv`` describes the sale and the arguments.
 
-    ``reset(seed=s)`` gives env i the seed s + i; its path does not depend on ``num_envs``. Observations are fresh
-    copies.
+    ``reset(seed=s)`` gives env i the seed s + i; its path does not depend on ``num_envs``. ``reset`` with the option
+    ``reset_mask`` (bool, (sale,)) opens the sales of the mask alone. Observations are fresh copies.
+
+    Three arguments are its own. ``autoreset_mode``: SAME_STEP, the default, opens a new sale in the step in which one
+    ends, and ``final_obs`` and ``final_info`` hold the end of the old one; ``cost`` and ``ledger`` are of the tick that
+    passed. NEXT_STEP opens it in the step after, which ignores the action of that row and earns 0. DISABLED leaves it
+    to ``reset_mask``. ``max_episode_steps``: steps after which a sale that goes on is truncated. ``threads``: of the
+    engine.
     """
 
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012  (as Gymnasium has it)
@@ -205,60 +255,124 @@ class FlashSaleVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[An
         scenario: Compilable | CompiledSale | str | None = None,
         *,
         num_envs: int = 1,
-        action: ActionConfig | None = None,
-        reward: RewardConfig | None = None,
+        action: ActionConfig | Mapping[str, Any] | None = None,
+        reward: RewardConfig | Mapping[str, Any] | None = None,
         members: str | Sequence[int] = "training",
         domain: int = TRAINING_DOMAIN,
         threads: int = 1,
-        constraints: ConstraintConfig | None = None,
+        constraints: ConstraintConfig | Mapping[str, Any] | None = None,
+        reward_scale: float = 1.0,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
+        max_episode_steps: int | None = None,
     ) -> None:
-        self.sales = SaleBatch(
-            as_compiled(scenario, members),
+        self.reward_scale = check_reward_scale(reward_scale)
+        self.autoreset_mode = autoreset_mode_of(autoreset_mode)
+        self.metadata = type(self).metadata | {"autoreset_mode": self.autoreset_mode}
+        if max_episode_steps is not None:
+            check_whole("max_episode_steps", max_episode_steps, 1, 2**31)
+        self._max_steps = max_episode_steps
+        self.sales = make_batch(
+            scenario,
             num_envs,
-            action=action or ActionConfig(),
-            reward=reward or RewardConfig(),
+            action=action,
+            reward=reward,
+            constraints=constraints,
+            members=members,
             domain=domain,
             threads=threads,
-            constraints=constraints,
         )
         self.num_envs = num_envs
         self.single_observation_space = self.sales.observation_space
         self.single_action_space = self.sales.codec.space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._first_seed: int | None = None
+        self._has_seed = False
+        self._steps = np.zeros(num_envs, np.int64)  # of the sale that is open
+        self._ended = np.zeros(num_envs, np.bool_)  # sales that ended and were not opened again
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Open new sales: with a seed its first episode, without one the next episode of the present seed."""
+        check_options(options, ("reset_mask",))
+        rows = self._reset_rows((options or {}).get("reset_mask"))
         if isinstance(seed, list):
             seeds = np.array([check_seed(s) for s in seed], np.uint64)
             if seeds.size != self.num_envs:
                 raise InputError(f"seed: expected {self.num_envs} numbers, got {seeds.size}")
-            self.sales.seed(seeds)
-        elif seed is not None or self._first_seed is None:
+            self.sales.assign_rows(rows, seeds)
+        elif seed is not None or not self._has_seed:
             first = check_seed(seed if seed is not None else int(self.np_random.integers(SEED_LIMIT // 2)))
-            self.sales.seed(consecutive_seeds(first, self.num_envs))
-            self._first_seed = first
-        else:
-            self.sales.open(np.ones(self.num_envs, np.bool_))
-        self._first_seed = self._first_seed or 0
-        return self.sales.observe(), {"action_mask": self.sales.masks()}
+            self.sales.assign_rows(rows, consecutive_seeds(first, self.num_envs))
+        self.sales.open(rows)
+        self._has_seed = True
+        self._steps[rows], self._ended[rows] = 0, False
+        masks = {"action_mask": self.sales.masks(), "_action_mask": np.ones(self.num_envs, np.bool_)}
+        return self.sales.observe(), masks
+
+    def _reset_rows(self, mask: Any) -> NDArray[np.bool_]:
+        """The rows of the option ``reset_mask``, all without one; InputError when it does not fit."""
+        rows = np.ones(self.num_envs, np.bool_)
+        if mask is None:
+            return rows
+        if not isinstance(mask, np.ndarray) or mask.shape != rows.shape or mask.dtype != np.bool_ or not mask.any():
+            raise InputError(f"reset_mask: expected a bool array ({self.num_envs},) with a True in it, got {mask!r}")
+        if not (self._has_seed or mask.all()):
+            raise InputError("reset_mask: the first reset opens all sales; leave it out")
+        return mask
 
     def step(
         self, actions: NDArray[Any]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Let one tick pass; where a sale ends, ``info["final_obs"]`` is its last observation and a new one opens."""
-        reward, closed = self.sales.step(actions)
-        info: dict[str, Any] = {"cost": self.sales.costs()}
-        observation = self.sales.seen()
-        if closed.any():
-            final = np.full(self.num_envs, None, dtype=object)
-            for row in np.flatnonzero(closed):
-                final[row] = observation[row]
-            info |= {"final_obs": final, "_final_obs": closed.copy()}
-            self.sales.open(closed)
+        """Let the ticks of one decision pass in all sales that are open, and open others as ``autoreset_mode`` says."""
+        opened = self._ended
+        if opened.any():
+            if self.autoreset_mode is AutoresetMode.DISABLED:
+                row = int(np.flatnonzero(opened)[0])
+                raise InputError(f"step: sale {row} has ended; open it with reset(options={{'reset_mask': …}}) first")
+            self.sales.open(opened)  # the engine steps all rows; these are opened again below
+        reward, terminated = self.sales.step(actions)
+        facts, costs, played = self.sales.facts(), self.sales.costs(), ~opened
+        if opened.any():
+            self.sales.open_again(opened)
+            reward[opened], terminated[opened], self._steps[opened] = 0.0, False, -1
+            costs = in_rows(costs, played)
+            self.sales.observe()
+        truncated = np.zeros(self.num_envs, np.bool_)
+        if self._max_steps is not None:
+            self._steps += 1
+            truncated = (self._steps >= self._max_steps) & ~terminated
+        observation, ended = self.sales.seen(), terminated | truncated
+        info = facts_of_tick(costs, facts, played)
+        if self.autoreset_mode is not AutoresetMode.SAME_STEP:
+            self._ended = ended
+        elif ended.any():
+            info |= self._final(observation, ended, facts_of_tick(in_rows(costs, ended), facts, ended))
+            self.sales.open(ended)
+            self._steps[ended] = 0
             observation = self.sales.observe()
-        info["action_mask"] = self.sales.masks()
-        return observation, reward, closed, np.zeros(self.num_envs, np.bool_), info
+        if self.reward_scale != 1.0:
+            reward /= self.reward_scale
+        info["action_mask"], info["_action_mask"] = self.sales.masks(), np.ones(self.num_envs, np.bool_)
+        return observation, reward, terminated, truncated, info
+
+    def _final(
+        self, observation: NDArray[np.float32], ended: NDArray[np.bool_], info: dict[str, Any]
+    ) -> dict[str, Any]:
+        """What Gymnasium keeps of the sales that ended, before others open in their rows; ``info`` is theirs."""
+        final = np.full(self.num_envs, None, dtype=object)
+        for row in np.flatnonzero(ended):
+            final[row] = observation[row]
+        masks = np.where(ended[:, None], self.sales.masks(), False)  # noqa: FBT003  (a value, not a flag)
+        info |= {"action_mask": masks, "_action_mask": ended.copy()}
+        return {"final_obs": final, "_final_obs": ended.copy(), "final_info": info, "_final_info": ended.copy()}
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Feasible choices now, (sale, choice)."""
+        return self.sales.masks()
+
+
+def vector_env_of(sale: str, **arguments: Any) -> FlashSaleVectorEnv:
+    """The vector env of a named sale, for the id that names it."""
+    check_sale_of_id(sale, arguments)
+    return FlashSaleVectorEnv(sale, **arguments)

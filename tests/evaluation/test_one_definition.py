@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from flashsim.envs.arguments import as_compiled
 from flashsim.envs.quantities import (
     ERROR_SHARE,
     MONEY_TERMS,
@@ -19,7 +20,7 @@ from flashsim.envs.quantities import (
     wait_percentile,
 )
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
-from flashsim.envs.vector import FlashSaleVectorEnv, SaleBatch, as_compiled
+from flashsim.envs.vector import FlashSaleVectorEnv, SaleBatch
 from flashsim.evaluation.comparison import compare
 from flashsim.evaluation.kpis import find_kpi, kpi_values
 from flashsim.evaluation.rollout import Rollout, action_config, play
