@@ -11,7 +11,7 @@ from flashsim.errors import InputError
 from flashsim.evaluation.rollout import Rollout
 from flashsim.files import UNSTATED_FORMAT, check_format, replace_folder, write_bytes
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 EVALUATE_AGAIN = "evaluate again: python -m experiments.evaluate, or experiments.run"
 """How an evaluation is made anew."""
 _GROUPS = ("totals", "products", "profile")

@@ -54,14 +54,16 @@ def _by_policy_and_kpi(contest: Contest) -> pd.DataFrame:
     )
 
 
-def _bounds() -> tuple[Array, Array]:
-    return np.array([kpi.least for kpi in KPIS]), np.array([kpi.most for kpi in KPIS])
+def _bounds(contest: Contest) -> tuple[Array, Array]:
+    """Range of each KPI under each policy, in the order of :func:`_by_policy_and_kpi`."""
+    least, most = zip(*(kpi.bounds(rollout.totals) for rollout in contest.rollouts for kpi in KPIS), strict=True)
+    return np.array(least), np.array(most)
 
 
 def kpi_table(contest: Contest, levels: Summary) -> pd.DataFrame:
     """Mean and interval of every KPI under every policy."""
     table = _by_policy_and_kpi(contest)
-    least, most = (np.tile(bound, len(contest.names)) for bound in _bounds())
+    least, most = _bounds(contest)
     return table.assign(
         mean=levels.mean,
         low=np.clip(levels.low, least, most),
@@ -220,13 +222,14 @@ def risk_table(contest: Contest, summaries: Mapping[str, Summary]) -> pd.DataFra
     tails = primary if contest.primary.direction != "lower" else -primary
     worst = np.take_along_axis(primary, tails.argmin(axis=0)[None], axis=0)[0]
     level, difference = summaries["tails"], summaries["tail_differences"]
+    least, most = np.transpose([contest.primary.bounds(rollout.totals) for rollout in contest.rollouts])
     return pd.DataFrame(
         {
             "policy": contest.names,
             "tail_share": contest.tail_share,
             "tail_mean": level.mean,
-            "tail_low": level.low,
-            "tail_high": level.high,
+            "tail_low": np.clip(level.low, least, most),
+            "tail_high": np.clip(level.high, least, most),
             "baseline": contest.names[contest.best],
             "difference": difference.mean,
             "low": difference.low,

@@ -23,6 +23,11 @@ watches is drawn only when it begins to matter, at a rise: the law is the same.)
 
 One buyer may want several units: with probability ``another_unit`` one more, and again, up to ``limit`` a person.
 
+Where a product is sold out, the law also says what that costs: the expected requests of those served had every product
+been on sale, less the expected requests as things are. For the missing product this is all that would have been asked
+for; for another one it is below 0, by what its buyers would have taken of the missing one. A product that is missing
+counts with c_p = 1, the others as they are. Nothing is drawn for it.
+
 Source: McFadden (1974), in Frontiers in Econometrics; Train (2009), Discrete Choice Methods, ch. 3, for the constants
 that match shares; Kalyanaram & Winer (1995), Marketing Science 14(3), for reference prices and losses that weigh more
 than gains; Aguirre-Rodriguez (2013), Psychol. Mark. 30(4), for scarcity; Su (2007), Management Science 53(5), for
@@ -107,6 +112,7 @@ class ChoiceFlow(NamedTuple):
     buyers: NDArray[np.int64]  # product, lane; people who ask for it
     requests: NDArray[np.int64]  # product, lane; units asked for
     shown_depth: NDArray[np.float64]  # product, lane; discount depth that people see, share
+    missed_requests: NDArray[np.float64]  # product, lane; expected units, had every product been on sale, less expected
     # Scratch of those who watch and return
     depth_sum: NDArray[np.float64]  # lane; of all products
     watch_chance: NDArray[np.float64]  # lane; that somebody who left watches
@@ -118,6 +124,7 @@ class ChoiceFlow(NamedTuple):
     log_reference_factor: NDArray[np.float64]  # lane; ln r
     reference_factor: NDArray[np.float64]  # lane; r
     factor: NDArray[np.float64]  # product, lane; a·r·c, 0 where sold out
+    factor_on_sale: NDArray[np.float64]  # product, lane; the same, a·r where sold out
     outside_weight: NDArray[np.float64]  # lane; weight of leaving
     remaining_weight: NDArray[np.float64]  # lane; weight of all products that are still to be considered
     leave_chance: NDArray[np.float64]  # lane
@@ -129,6 +136,10 @@ class ChoiceFlow(NamedTuple):
     more_chance: NDArray[np.float64]  # lane; that a buyer wants one more
     may_want_more: NDArray[np.int64]  # lane; buyers who have wanted every unit so far
     want_more: NDArray[np.int64]  # lane; those of them who want one more
+    # Scratch of the requests that are missed
+    weight_on_sale: NDArray[np.float64]  # lane; of all products, had each been on sale
+    rate_now: NDArray[np.float64]  # lane; expected units asked for, per weight
+    rate_on_sale: NDArray[np.float64]  # lane; the same, had every product been on sale
 
 
 def make_choice_state(tiles: int, lanes: int, *, segments: int, products: int) -> ChoiceState:
@@ -141,8 +152,8 @@ def make_choice_state(tiles: int, lanes: int, *, segments: int, products: int) -
 
 def make_choice_flow(segments: int, products: int, lanes: int) -> ChoiceFlow:
     """Allocate the flow of one tile."""
-    by_product = dict.fromkeys(("buyers", "requests", "shown_depth", "factor"), (products, lanes))
-    return allocate(ChoiceFlow, (lanes,), returning=(segments, lanes), **by_product)
+    names = ("buyers", "requests", "shown_depth", "missed_requests", "factor", "factor_on_sale")
+    return allocate(ChoiceFlow, (lanes,), returning=(segments, lanes), **dict.fromkeys(names, (products, lanes)))
 
 
 @compiled_inside
@@ -238,10 +249,11 @@ def _write_factors(
     available: NDArray[np.int64],
     latency_factor: NDArray[np.float64],
     flow: ChoiceFlow,
-) -> None:
-    """Write flow.factor, then let the reference depths follow those shown."""
+) -> bool:
+    """Write flow.factor and factor_on_sale, let the reference depths follow those shown; whether one is sold out."""
     products, lanes = available.shape
     memory = 0.5 ** (1.0 / params.reference_half_life)
+    is_one_sold_out = False
     for product in range(products):
         few = max(params.scarcity_threshold * np.float64(planned[product]), 1e-9)
         for lane in range(lanes):
@@ -255,8 +267,11 @@ def _write_factors(
         for lane in range(lanes):
             units = np.float64(available[product, lane])
             cue = 1.0 + params.scarcity_cue * max(0.0, 1.0 - units / few)
-            factor = latency_factor[lane] * flow.reference_factor[lane] * cue
-            flow.factor[product, lane] = factor if available[product, lane] > 0 else 0.0
+            plain = latency_factor[lane] * flow.reference_factor[lane]
+            flow.factor[product, lane] = plain * cue if available[product, lane] > 0 else 0.0
+            flow.factor_on_sale[product, lane] = plain * cue if available[product, lane] > 0 else plain
+            is_one_sold_out |= available[product, lane] <= 0
+    return is_one_sold_out
 
 
 @compiled
@@ -274,20 +289,24 @@ def choose(
     flow: ChoiceFlow,
     work: Workspace,
 ) -> None:
-    """Draw what those ``served`` ask for, from flow.shown_depth; writes flow.buyers, flow.requests and ``state``.
+    """Draw what those ``served`` ask for, from flow.shown_depth.
 
+    Writes flow.buyers, flow.requests, flow.missed_requests and ``state``.
     ``planned`` (product; units), ``units`` (segment, product, lane) and ``visitors_mean`` (segment, lane), both
     expected, ``served`` (segment, lane), ``latency_factor`` (lane), ``available`` (product, lane; units).
     """
     segments, products, lanes = units.shape
-    _write_factors(params, state, tick, planned, available, latency_factor, flow)
+    is_one_sold_out = _write_factors(params, state, tick, planned, available, latency_factor, flow)
     for product in range(products):
         for lane in range(lanes):
             flow.buyers[product, lane] = 0
+            flow.missed_requests[product, lane] = 0.0
     for segment in range(segments):
         for lane in range(lanes):
             flow.undecided[lane] = served[segment, lane]
         _leave(segment, units[segment], visitors_mean[segment], keys, flow, work)
+        if is_one_sold_out:
+            _miss(params, units[segment], served[segment], flow)
         for lane in range(lanes):
             state.departed[segment, lane] += flow.leavers[lane]
             flow.undecided[lane] -= flow.leavers[lane]
@@ -330,6 +349,31 @@ def _leave(
         flow.leave_chance[lane] = outside / (outside + inside) if inside > 0.0 else 1.0
     write_uniforms(keys, CHOICE, segment * (products + 1), work.uniform)
     write_binomial(flow.undecided, flow.leave_chance, work.uniform, flow.leavers, work)
+
+
+@compiled_inside
+def _miss(params: ChoiceParams, units: NDArray[np.float64], served: NDArray[np.int64], flow: ChoiceFlow) -> None:
+    """Add what a segment misses to flow.missed_requests, from the weights of :func:`_leave`; ``units`` (product, lane).
+
+    Exactly 0 in a lane in which every product is on sale.
+    """
+    products, lanes = units.shape
+    units_allowed = (1.0 - params.another_unit**params.limit) / (1.0 - params.another_unit)
+    for lane in range(lanes):
+        flow.weight_on_sale[lane] = 0.0
+    for product in range(products):
+        for lane in range(lanes):
+            flow.weight_on_sale[lane] += units[product, lane] * flow.factor_on_sale[product, lane]
+    for lane in range(lanes):
+        outside, asked = max(0.0, flow.outside_weight[lane]), units_allowed * np.float64(served[lane])
+        now, on_sale = outside + flow.remaining_weight[lane], outside + flow.weight_on_sale[lane]
+        flow.rate_now[lane] = asked / now if now > 0.0 else 0.0
+        flow.rate_on_sale[lane] = asked / on_sale if on_sale > 0.0 else 0.0
+    for product in range(products):
+        for lane in range(lanes):
+            now = flow.factor[product, lane] * flow.rate_now[lane]
+            on_sale = flow.factor_on_sale[product, lane] * flow.rate_on_sale[lane]
+            flow.missed_requests[product, lane] += units[product, lane] * (on_sale - now)
 
 
 @compiled_inline

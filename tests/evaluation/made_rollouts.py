@@ -22,6 +22,8 @@ SAME_IN_ALL = {
     "pushes": 1.0,
     "projected_actions": 0.0,
     "ticks": float(TICKS),
+    "timeout_s": 8.0,
+    "units_a_person": 1.0,
 }
 
 
@@ -56,6 +58,7 @@ def make_rollout(
         "returning_visitors": visitors * 0.001,
         "retries": visitors * 0.001,
         "abandoned": visitors * 0.03,
+        "dismissed": visitors * 0.001,
         "errors": visitors * 0.002,
         "given_up": visitors * 0.001,
         "buyers": paid * 1.1,
@@ -63,7 +66,8 @@ def make_rollout(
         "reserved": paid * 1.1,
         "paid": paid,
         "expired": paid * 0.1,
-        "lost_sales": paid * 0.05,
+        "units_refused": paid * 0.05,
+        "net_lost_sales": paid * 0.03,
         "revenue": revenue,
         "discount_given": revenue * depth / (1.0 - depth),
         "goods_cost": 0.6 * np.full(sales, 5_000.0),
