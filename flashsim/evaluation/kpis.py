@@ -288,6 +288,12 @@ def kpi_values(totals: Totals) -> Array:
     return np.stack([kpi.value(totals) for kpi in KPIS], axis=1)
 
 
+def kpi_bounds(totals: Totals) -> tuple[Array, Array]:
+    """Least and most (KPI,) that each mean over the sales with ``totals`` can be, in the order of ``KPIS``."""
+    least, most = zip(*(kpi.bounds(totals) for kpi in KPIS), strict=True)
+    return np.array(least), np.array(most)
+
+
 def kpi_markdown() -> str:
     """The list as a Markdown table, for the documentation."""
     lines = ["| KPI | name | formula, a sale | unit | better | guardrail |", "|---|---|---|---|---|---|"]

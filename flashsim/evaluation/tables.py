@@ -11,10 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flashsim.envs.quantities import MONEY_TERMS
-from flashsim.evaluation.kpis import KPIS
+from flashsim.evaluation.kpis import KPIS, kpi_bounds
 from flashsim.evaluation.resampling import Contest, Summary
 from flashsim.evaluation.stats import (
-    Array,
     equal_member_means,
     holm,
     minimum_detectable_effect,
@@ -54,16 +53,11 @@ def _by_policy_and_kpi(contest: Contest) -> pd.DataFrame:
     )
 
 
-def _bounds(contest: Contest) -> tuple[Array, Array]:
-    """Range of each KPI under each policy, in the order of :func:`_by_policy_and_kpi`."""
-    least, most = zip(*(kpi.bounds(rollout.totals) for rollout in contest.rollouts for kpi in KPIS), strict=True)
-    return np.array(least), np.array(most)
-
-
 def kpi_table(contest: Contest, levels: Summary) -> pd.DataFrame:
     """Mean and interval of every KPI under every policy."""
     table = _by_policy_and_kpi(contest)
-    least, most = _bounds(contest)
+    bounds = np.array([kpi_bounds(rollout.totals) for rollout in contest.rollouts])
+    least, most = bounds.transpose(1, 0, 2).reshape(2, len(table))
     return table.assign(
         mean=levels.mean,
         low=np.clip(levels.low, least, most),

@@ -23,10 +23,8 @@ watches is drawn only when it begins to matter, at a rise: the law is the same.)
 
 One buyer may want several units: with probability ``another_unit`` one more, and again, up to ``limit`` a person.
 
-Where a product is sold out, the law also says what that costs: the expected requests of those served had every product
-been on sale, less the expected requests as things are. For the missing product this is all that would have been asked
-for; for another one it is below 0, by what its buyers would have taken of the missing one. A product that is missing
-counts with c_p = 1, the others as they are. Nothing is drawn for it.
+Where a product is sold out, the law also says what that costs: the expected requests had every product been on sale (a
+missing one with c_p = 1), less those expected as things are, which is below 0 for a product to which people turn.
 
 Source: McFadden (1974), in Frontiers in Econometrics; Train (2009), Discrete Choice Methods, ch. 3, for the constants
 that match shares; Kalyanaram & Winer (1995), Marketing Science 14(3), for reference prices and losses that weigh more
@@ -41,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
-from flashsim.sim.arrays import allocate
+from flashsim.sim.arrays import allocate, any_is_zero
 from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
 from flashsim.sim.parameters import arguments_type, check_range, check_whole
 from flashsim.sim.samplers import Workspace, write_binomial, write_exp
@@ -122,9 +120,8 @@ class ChoiceFlow(NamedTuple):
     new_watchers: NDArray[np.int64]  # lane
     # Scratch of the choice
     log_reference_factor: NDArray[np.float64]  # lane; ln r
-    reference_factor: NDArray[np.float64]  # lane; r
+    reference_factor: NDArray[np.float64]  # product, lane; r
     factor: NDArray[np.float64]  # product, lane; a·r·c, 0 where sold out
-    factor_on_sale: NDArray[np.float64]  # product, lane; the same, a·r where sold out
     outside_weight: NDArray[np.float64]  # lane; weight of leaving
     remaining_weight: NDArray[np.float64]  # lane; weight of all products that are still to be considered
     leave_chance: NDArray[np.float64]  # lane
@@ -137,9 +134,10 @@ class ChoiceFlow(NamedTuple):
     may_want_more: NDArray[np.int64]  # lane; buyers who have wanted every unit so far
     want_more: NDArray[np.int64]  # lane; those of them who want one more
     # Scratch of the requests that are missed
+    factor_missing: NDArray[np.float64]  # product, lane; a·r where sold out, else 0
     weight_on_sale: NDArray[np.float64]  # lane; of all products, had each been on sale
-    rate_now: NDArray[np.float64]  # lane; expected units asked for, per weight
-    rate_on_sale: NDArray[np.float64]  # lane; the same, had every product been on sale
+    rate_on_sale: NDArray[np.float64]  # lane; expected units asked for per weight, had every product been on sale
+    rate_change: NDArray[np.float64]  # lane; the same less the expected units asked for per weight
 
 
 def make_choice_state(tiles: int, lanes: int, *, segments: int, products: int) -> ChoiceState:
@@ -152,7 +150,7 @@ def make_choice_state(tiles: int, lanes: int, *, segments: int, products: int) -
 
 def make_choice_flow(segments: int, products: int, lanes: int) -> ChoiceFlow:
     """Allocate the flow of one tile."""
-    names = ("buyers", "requests", "shown_depth", "missed_requests", "factor", "factor_on_sale")
+    names = ("buyers", "requests", "shown_depth", "missed_requests", "reference_factor", "factor", "factor_missing")
     return allocate(ChoiceFlow, (lanes,), returning=(segments, lanes), **dict.fromkeys(names, (products, lanes)))
 
 
@@ -249,11 +247,10 @@ def _write_factors(
     available: NDArray[np.int64],
     latency_factor: NDArray[np.float64],
     flow: ChoiceFlow,
-) -> bool:
-    """Write flow.factor and factor_on_sale, let the reference depths follow those shown; whether one is sold out."""
+) -> None:
+    """Write flow.factor, then let the reference depths follow those shown."""
     products, lanes = available.shape
     memory = 0.5 ** (1.0 / params.reference_half_life)
-    is_one_sold_out = False
     for product in range(products):
         few = max(params.scarcity_threshold * np.float64(planned[product]), 1e-9)
         for lane in range(lanes):
@@ -263,15 +260,21 @@ def _write_factors(
             weight = params.reference_gain if better >= 0.0 else params.reference_loss
             flow.log_reference_factor[lane] = weight * better
             state.reference[product, lane] = memory * known + (1.0 - memory) * shown
-        write_exp(flow.log_reference_factor, flow.reference_factor)
+        write_exp(flow.log_reference_factor, flow.reference_factor[product])
         for lane in range(lanes):
             units = np.float64(available[product, lane])
             cue = 1.0 + params.scarcity_cue * max(0.0, 1.0 - units / few)
-            plain = latency_factor[lane] * flow.reference_factor[lane]
-            flow.factor[product, lane] = plain * cue if available[product, lane] > 0 else 0.0
-            flow.factor_on_sale[product, lane] = plain * cue if available[product, lane] > 0 else plain
-            is_one_sold_out |= available[product, lane] <= 0
-    return is_one_sold_out
+            factor = latency_factor[lane] * flow.reference_factor[product, lane] * cue
+            flow.factor[product, lane] = factor if available[product, lane] > 0 else 0.0
+
+
+@compiled_inside
+def _write_missing(latency_factor: NDArray[np.float64], available: NDArray[np.int64], flow: ChoiceFlow) -> None:
+    """Write flow.factor_missing from flow.reference_factor."""
+    for product in range(available.shape[0]):
+        for lane in range(available.shape[1]):
+            factor = latency_factor[lane] * flow.reference_factor[product, lane]
+            flow.factor_missing[product, lane] = 0.0 if available[product, lane] > 0 else factor
 
 
 @compiled
@@ -289,14 +292,16 @@ def choose(
     flow: ChoiceFlow,
     work: Workspace,
 ) -> None:
-    """Draw what those ``served`` ask for, from flow.shown_depth.
+    """Draw what those ``served`` ask for, from flow.shown_depth; writes buyers, requests, missed_requests, ``state``.
 
-    Writes flow.buyers, flow.requests, flow.missed_requests and ``state``.
     ``planned`` (product; units), ``units`` (segment, product, lane) and ``visitors_mean`` (segment, lane), both
     expected, ``served`` (segment, lane), ``latency_factor`` (lane), ``available`` (product, lane; units).
     """
     segments, products, lanes = units.shape
-    is_one_sold_out = _write_factors(params, state, tick, planned, available, latency_factor, flow)
+    _write_factors(params, state, tick, planned, available, latency_factor, flow)
+    is_one_sold_out = any_is_zero(available)
+    if is_one_sold_out:
+        _write_missing(latency_factor, available, flow)
     for product in range(products):
         for lane in range(lanes):
             flow.buyers[product, lane] = 0
@@ -353,27 +358,26 @@ def _leave(
 
 @compiled_inside
 def _miss(params: ChoiceParams, units: NDArray[np.float64], served: NDArray[np.int64], flow: ChoiceFlow) -> None:
-    """Add what a segment misses to flow.missed_requests, from the weights of :func:`_leave`; ``units`` (product, lane).
-
-    Exactly 0 in a lane in which every product is on sale.
-    """
+    """After :func:`_leave`: add what a segment misses to flow.missed_requests, exactly 0 where all is on sale."""
     products, lanes = units.shape
     units_allowed = (1.0 - params.another_unit**params.limit) / (1.0 - params.another_unit)
     for lane in range(lanes):
-        flow.weight_on_sale[lane] = 0.0
+        flow.weight_on_sale[lane] = flow.remaining_weight[lane]
     for product in range(products):
+        missing = flow.factor_missing[product]
         for lane in range(lanes):
-            flow.weight_on_sale[lane] += units[product, lane] * flow.factor_on_sale[product, lane]
+            flow.weight_on_sale[lane] += units[product, lane] * missing[lane]
     for lane in range(lanes):
         outside, asked = max(0.0, flow.outside_weight[lane]), units_allowed * np.float64(served[lane])
         now, on_sale = outside + flow.remaining_weight[lane], outside + flow.weight_on_sale[lane]
-        flow.rate_now[lane] = asked / now if now > 0.0 else 0.0
-        flow.rate_on_sale[lane] = asked / on_sale if on_sale > 0.0 else 0.0
+        now = now if now > 0.0 else 1.0  # then nothing of what is there can be taken
+        share = asked / (now * on_sale) if on_sale > 0.0 else 0.0
+        flow.rate_on_sale[lane], flow.rate_change[lane] = share * now, share * now - share * on_sale
     for product in range(products):
+        missing, there, missed = flow.factor_missing[product], flow.factor[product], flow.missed_requests[product]
         for lane in range(lanes):
-            now = flow.factor[product, lane] * flow.rate_now[lane]
-            on_sale = flow.factor_on_sale[product, lane] * flow.rate_on_sale[lane]
-            flow.missed_requests[product, lane] += units[product, lane] * (on_sale - now)
+            change = there[lane] * flow.rate_change[lane] + missing[lane] * flow.rate_on_sale[lane]
+            missed[lane] += units[product, lane] * change
 
 
 @compiled_inline

@@ -26,6 +26,15 @@ SAME_IN_ALL = {
     "units_a_person": 1.0,
 }
 
+OF_VISITORS = {
+    "returning_visitors": 0.001,
+    "retries": 0.001,
+    "abandoned": 0.03,
+    "dismissed": 0.001,
+    "errors": 0.002,
+    "given_up": 0.001,
+}
+
 
 def make_rollout(
     policy: str,
@@ -55,12 +64,7 @@ def make_rollout(
         "exogenous_visitors": visitors * 0.9,
         "attracted_visitors": visitors * 0.1,
         "served": visitors * 0.95,
-        "returning_visitors": visitors * 0.001,
-        "retries": visitors * 0.001,
-        "abandoned": visitors * 0.03,
-        "dismissed": visitors * 0.001,
-        "errors": visitors * 0.002,
-        "given_up": visitors * 0.001,
+        **{name: visitors * share for name, share in OF_VISITORS.items()},
         "buyers": paid * 1.1,
         "requests": paid * 1.2,
         "reserved": paid * 1.1,
