@@ -268,7 +268,7 @@ def _write_factors(
             flow.factor[product, lane] = factor if available[product, lane] > 0 else 0.0
 
 
-@compiled_inside
+@compiled_inline
 def _write_missing(latency_factor: NDArray[np.float64], available: NDArray[np.int64], flow: ChoiceFlow) -> None:
     """Write flow.factor_missing from flow.reference_factor."""
     for product in range(available.shape[0]):
@@ -356,7 +356,7 @@ def _leave(
     write_binomial(flow.undecided, flow.leave_chance, work.uniform, flow.leavers, work)
 
 
-@compiled_inside
+@compiled_inline
 def _miss(params: ChoiceParams, units: NDArray[np.float64], served: NDArray[np.int64], flow: ChoiceFlow) -> None:
     """After :func:`_leave`: add what a segment misses to flow.missed_requests, exactly 0 where all is on sale."""
     products, lanes = units.shape
