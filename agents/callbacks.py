@@ -1,4 +1,4 @@
-"""What happens beside learning: business quantities in TensorBoard, the entropy schedule, keeping the best network."""
+"""What happens beside learning: business quantities in TensorBoard, a check of rewards, keeping the best network."""
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.export import network_policy
+from agents.learner import GreedyNetwork
 from agents.start.paired_rewards import PairedSales
-from agents.start.reward_scale import Spread, check_rewards
+from agents.start.reward_scale import Spread
 from flashsim.envs.actions import ActionConfig
 from flashsim.envs.quantities import ERROR_SHARE, MONEY_TERMS
-from flashsim.envs.reward import ConstraintConfig, RewardConfig
+from flashsim.envs.reward import ConstraintConfig, RewardConfig, check_rewards
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.envs.vector import SaleBatch
 from flashsim.evaluation.rollout import Rollout, play
@@ -41,11 +42,11 @@ class CurvePoint:
     reward: float | None = None
     """Mean reward of a sale, where that is not its profit."""
     lead: float | None = None
-    """Mean reward of a sale above that of the same sale run by the rule at which an assisted agent starts."""
+    """Mean reward of a sale above that of its twin: the same sale run by the rule at which an assisted agent starts."""
     lead_error: float | None = None
     """Its standard error over world members."""
     excess: Mapping[str, float] = field(default_factory=dict)
-    """Constraint -> mean excess of a sale; at most 0 where the mark is kept."""
+    """Constraint -> mean excess of a sale; at most 0 where the constraint is met."""
     multipliers: Mapping[str, float] = field(default_factory=dict)
     """Constraint -> what training charged for a unit of excess, currency."""
 
@@ -157,27 +158,12 @@ class FiniteRewards(BaseCallback):
         return True
 
 
-class EntropySchedule(BaseCallback):
-    """Lets PPO's entropy bonus fall linearly to 0 at ``until`` of the training."""
-
-    def __init__(self, start: float, *, until: float) -> None:
-        super().__init__()
-        self.start, self.until = start, until
-
-    def _on_rollout_start(self) -> None:
-        done = 1.0 - self.model._current_progress_remaining
-        self.model.ent_coef = self.start * max(0.0, 1.0 - done / self.until)  # type: ignore[attr-defined]
-
-    def _on_step(self) -> bool:
-        return True
-
-
-def lead_over(usual: Rollout, rollout: Rollout, *, kpi: str) -> tuple[float, float]:
-    """Mean of ``kpi`` above that of the same sales in ``usual``, and its standard error over world members.
+def lead_over(twins: Rollout, rollout: Rollout, *, kpi: str) -> tuple[float, float]:
+    """Mean of ``kpi`` above that of the same sales in ``twins``, and its standard error over world members.
 
     A single member has none to spread over: the error is then that over sales.
     """
-    lead = rollout.totals[kpi] - usual.totals[kpi]
+    lead = rollout.totals[kpi] - twins.totals[kpi]
     means = np.array([lead[rollout.members == member].mean() for member in np.unique(rollout.members)])
     spread = means if means.size > 1 else lead
     return float(lead.mean()), float(spread.std(ddof=1) / np.sqrt(spread.size))
@@ -186,9 +172,10 @@ def lead_over(usual: Rollout, rollout: Rollout, *, kpi: str) -> tuple[float, flo
 class BestNetwork(BaseCallback):
     """Measures greedy play on separate training sales now and then, and keeps the network that earned most.
 
-    Where there is a rule to lead, that is the one whose lead less its standard error over world members is largest:
-    what one member of many gives, other worlds need not. It is then measured before it learns, too. Under constraints,
-    one that keeps them goes before one that does not, and less excess before more; ``spread`` tells how much is much.
+    An agent that starts at a rule is measured before it learns, too, and by its lead over the rule: the network is kept
+    whose lead less its standard error over world members is largest, for what one member gives, other worlds need not.
+    Under constraints, a network that meets them goes before one that does not, and less excess before more, each
+    divided by its ``spread``.
 
     Source: the rule of one standard error, Breiman et al. (1984), Classification and Regression Trees, section 3.4.3.
     """
@@ -204,9 +191,10 @@ class BestNetwork(BaseCallback):
         spread: Spread,
         reward: RewardConfig,
         constraints: ConstraintConfig,
-        usual: Policy | None = None,
+        network: Callable[[Any], GreedyNetwork],
+        rule: Policy | None = None,
     ) -> None:
-        """``usual`` is the rule to lead."""
+        """``network`` takes the greedy policy out of the model, ``rule`` is that to lead."""
         super().__init__()
         self.spread, self.reward, self.constraints = spread, reward, constraints
         self.sale, self.action = sale.with_members(sale.training_members), asdict(action)
@@ -214,8 +202,8 @@ class BestNetwork(BaseCallback):
         self.curve: list[CurvePoint] = []
         self.best: dict[str, Any] = {}
         """Weights of the network that is kept; none before the first evaluation."""
-        self.next = every if usual is None else 0
-        self.usual = None if usual is None else self._play(usual)
+        self.network, self.next = network, every if rule is None else 0
+        self.twins = None if rule is None else self._play(rule)
 
     def _on_step(self) -> bool:
         return True
@@ -227,14 +215,15 @@ class BestNetwork(BaseCallback):
 
     def measure(self) -> None:
         """Play greedily; remember the network if it is the best so far."""
-        rollout = self._play(network_policy(self.model, self.sale, name="candidate", action=self.action, training={}))
+        network = self.network(self.model)
+        rollout = self._play(network_policy(network, self.sale, name="candidate", action=self.action, training={}))
         totals, names = rollout.totals, self.constraints.names
         profit, error = float(totals["profit"].mean()), float(totals["profit"].std(ddof=1) / np.sqrt(self.sales))
         is_profit = self.reward == RewardConfig()
         reward = None if is_profit else float(totals["reward"].mean())
         lead, unsure = None, None
-        if self.usual is not None:
-            lead, unsure = lead_over(self.usual, rollout, kpi="profit" if is_profit else "reward")
+        if self.twins is not None:
+            lead, unsure = lead_over(self.twins, rollout, kpi="profit" if is_profit else "reward")
         excess = {name: float(totals[f"{name}_excess"].mean()) for name in names}
         multipliers = dict(zip(names, self._multipliers(), strict=True))
         point = CurvePoint(self.num_timesteps, profit, error, reward, lead, unsure, excess, multipliers)

@@ -1,11 +1,11 @@
 """A training that was killed goes on as if it had not been: all that its next iteration depends on, in one file.
 
-That is the networks, the optimizer, the generators of chance, what greedy play has earned so far, of DQN its target
-network and every transition that it remembers, and how many sales each row of the batch has played. The last suffices
-to open the right sales again: a checkpoint is written where all rows open one, and a sale is a function of its seed and
-its number. PPO's rollouts are made of whole sales, so it writes before every iteration. DQN, whose memory takes a while
-to write, does so at most a twentieth of its time. The file is whole or absent, and holds arrays and JSON, no code. Left
-out: what TensorBoard would have shown of the update before the stop.
+That is the networks, the optimizer, the random generators, what greedy play has earned so far, the extras of a learner
+(``agents.learner``; for DQN every transition that it remembers), and how many sales each row of the batch has played.
+The last suffices to open the right sales again: a checkpoint is written where all rows open one, and a sale is a
+function of its seed and its number. PPO's rollouts are made of whole sales, so it writes before every iteration. A
+learner with extras, which take a while to write, does so at most a twentieth of its time. The file is whole or absent,
+and holds arrays and JSON, no code. Left out: what TensorBoard would have shown of the update before the stop.
 """
 
 import json
@@ -18,17 +18,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from agents.callbacks import BestNetwork, CurvePoint
+from agents.learner import Extras
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
@@ -37,8 +34,7 @@ from flashsim.files import check_format, write_bytes
 FORMAT_VERSION = 4  # raised whenever a training that goes on would learn otherwise than before
 _FACTS = "facts"  # JSON, as bytes
 _AGAIN = "start the training again: python -m experiments.train"
-_MEMORY = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
-_PAUSE = 19.0  # times as long as DQN's last checkpoint took, until the next: a twentieth of the time goes into them
+_PAUSE = 19.0  # times as long as the last checkpoint with extras took, until the next: a twentieth of the time
 
 
 class Checkpoints(BaseCallback):
@@ -47,23 +43,25 @@ class Checkpoints(BaseCallback):
     ``facts`` are JSON: what a training that goes on with it must share.
     """
 
-    def __init__(self, path: Path, best: BestNetwork, *, facts: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, best: BestNetwork, *, facts: Mapping[str, Any], extras: Extras | None) -> None:
         super().__init__()
-        self.path, self.best, self.facts = path, best, facts
+        self.path, self.best, self.facts, self.extras = path, best, facts, extras
         self._next = 0.0  # moment before which none is due
 
     def _on_rollout_start(self) -> None:
         if self.model.num_timesteps % _steps_of_sales(self.model) == 0 and time.monotonic() >= self._next:
             started = time.monotonic()
-            write_bytes(self.path, checkpoint_bytes(self.model, self.best, facts=self.facts))
-            pause = _PAUSE if isinstance(self.model, DQN) else 0.0
+            write_bytes(self.path, checkpoint_bytes(self.model, self.best, facts=self.facts, extras=self.extras))
+            pause = 0.0 if self.extras is None else _PAUSE
             self._next = time.monotonic() + pause * (time.monotonic() - started)
 
     def _on_step(self) -> bool:
         return True
 
 
-def checkpoint_bytes(model: BaseAlgorithm, best: BestNetwork, *, facts: Mapping[str, Any]) -> bytes:
+def checkpoint_bytes(
+    model: BaseAlgorithm, best: BestNetwork, *, facts: Mapping[str, Any], extras: Extras | None
+) -> bytes:
     """The state between two iterations, where all sales open, as a safetensors file."""
     _, keys, place, has_normal, normal = np.random.get_state(legacy=True)  # noqa: NPY002  (SB3 draws from it)
     tensors = {f"policy.{name}": values for name, values in model.policy.state_dict().items()}
@@ -73,7 +71,7 @@ def checkpoint_bytes(model: BaseAlgorithm, best: BestNetwork, *, facts: Mapping[
     if model.device.type == "cuda":
         tensors["chance.cuda"] = torch.cuda.get_rng_state(model.device)
     tensors |= {f"best.{name}": values for name, values in best.best.items()}
-    told = {
+    content = {
         "format_version": FORMAT_VERSION,
         "shared": facts,
         "numpy": [place, has_normal, normal],
@@ -87,50 +85,58 @@ def checkpoint_bytes(model: BaseAlgorithm, best: BestNetwork, *, facts: Mapping[
     }
     # Copies, for safetensors takes no two views of one memory.
     tensors = {name: values.detach().cpu().contiguous().clone() for name, values in tensors.items()}
-    if isinstance(model, DQN):
-        tensors |= {f"memory.{name}": torch.from_numpy(values) for name, values in _remembered(model).items()}
-        told["dqn"] = {
-            "full": _memory(model).full,
-            "place": _memory(model).pos,
-            "calls": model._n_calls,
-            "exploration": model.exploration_rate,
-            "sales": model._episode_num,
-            "chance": model.action_space.np_random.bit_generator.state,
-        }
-    tensors[_FACTS] = torch.frombuffer(bytearray(json.dumps(told).encode()), dtype=torch.uint8)
+    if extras is not None:
+        more_tensors, more_content = extras.keep(model)
+        tensors, content = tensors | more_tensors, content | more_content
+    tensors[_FACTS] = torch.frombuffer(bytearray(json.dumps(content).encode()), dtype=torch.uint8)
     return save_tensors(tensors)
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Arrays and facts of a checkpoint; InputError when there is none, or it is of another version."""
+    """Arrays and JSON of a checkpoint; InputError when there is none, or it is of another version."""
     try:
         tensors = load_tensors(path.read_bytes())
-        told = json.loads(bytes(tensors.pop(_FACTS).numpy()))
-        if not isinstance(told, dict):
+        content = json.loads(bytes(tensors.pop(_FACTS).numpy()))
+        if not isinstance(content, dict):
             raise ValueError("its facts are no object")
     except OSError as error:
         raise InputError(f"cannot read the checkpoint {path}: {error.strerror}; {_AGAIN}") from error
     except (SafetensorError, KeyError, ValueError) as error:
         raise InputError(f"{path} is not a checkpoint ({error}); {_AGAIN}") from error
-    check_format(path, told.get("format_version"), known=FORMAT_VERSION, make_anew=_AGAIN)
-    return tensors, told
+    check_format(path, content.get("format_version"), known=FORMAT_VERSION, make_anew=_AGAIN)
+    return tensors, content
 
 
-def go_on(path: Path, model: BaseAlgorithm, best: BestNetwork, *, facts: Mapping[str, Any], first_seed: int) -> None:
+def go_on(
+    path: Path,
+    model: BaseAlgorithm,
+    best: BestNetwork,
+    *,
+    facts: Mapping[str, Any],
+    extras: Extras | None,
+    first_seed: int,
+) -> None:
     """Put a new ``model`` and ``best`` where the checkpoint was written; ``first_seed`` is that of row 0 of the batch.
 
     InputError when the two trainings differ in their ``facts``, or the file is not what such a training writes.
     """
-    tensors, told = read_checkpoint(path)
-    _check_shared(path, told.get("shared"), json.loads(json.dumps(facts)))
+    tensors, content = read_checkpoint(path)
+    _check_shared(path, content.get("shared"), json.loads(json.dumps(facts)))
     try:
-        _take_over(tensors, told, model, best)
+        _take_over(tensors, content, model, best)
+        if extras is not None:
+            extras.restore(model, tensors, content)
+        _take_over_chance(tensors, content, model)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} is not a checkpoint of this training ({error}); {_AGAIN}") from error
     _open_sales(model, first_seed)
 
 
-def _take_over(tensors: dict[str, torch.Tensor], told: dict[str, Any], model: BaseAlgorithm, best: BestNetwork) -> None:
+def _take_over(
+    tensors: dict[str, torch.Tensor], content: dict[str, Any], model: BaseAlgorithm, best: BestNetwork
+) -> None:
+    """Networks, optimizer, and what was counted and kept."""
+
     def below(prefix: str) -> dict[str, torch.Tensor]:
         return {name.removeprefix(prefix): values for name, values in tensors.items() if name.startswith(prefix)}
 
@@ -141,45 +147,23 @@ def _take_over(tensors: dict[str, torch.Tensor], told: dict[str, Any], model: Ba
         number, _, key = name.partition(".")
         state.setdefault(int(number), {})[key] = values
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    best.curve[:] = [CurvePoint(**point) for point in told["curve"]]
+    best.curve[:] = [CurvePoint(**point) for point in content["curve"]]
     best.best = below("best.")
-    best.next = told["next"]
-    _sales(model).multipliers[:] = told["multipliers"]
-    model.num_timesteps, model._n_updates = told["steps"], told["updates"]
-    model._current_progress_remaining = told["progress_left"]
-    model.ep_info_buffer = deque(told["episodes"], maxlen=model._stats_window_size)
+    best.next = content["next"]
+    _sales(model).multipliers[:] = content["multipliers"]
+    model.num_timesteps, model._n_updates = content["steps"], content["updates"]
+    model._current_progress_remaining = content["progress_left"]
+    model.ep_info_buffer = deque(content["episodes"], maxlen=model._stats_window_size)
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)
-    if isinstance(model, DQN):
-        _remember(model, {name: values.numpy() for name, values in below("memory.").items()}, told["dqn"])
+
+
+def _take_over_chance(tensors: dict[str, torch.Tensor], content: dict[str, Any], model: BaseAlgorithm) -> None:
+    """The random generators; the last, for making a model and what it is given draw from them."""
     keys = tensors["chance.numpy"].numpy().astype(np.uint32)
-    np.random.set_state(("MT19937", keys, *told["numpy"]))  # noqa: NPY002
+    np.random.set_state(("MT19937", keys, *content["numpy"]))  # noqa: NPY002
     torch.set_rng_state(tensors["chance.torch"])
     if model.device.type == "cuda":
         torch.cuda.set_rng_state(tensors["chance.cuda"], model.device)
-
-
-def _memory(model: DQN) -> ReplayBuffer:
-    assert model.replay_buffer is not None
-    return model.replay_buffer
-
-
-def _remembered(model: DQN) -> dict[str, NDArray[Any]]:
-    """What the replay buffer holds so far, (vector step, sale, …): views."""
-    memory = _memory(model)
-    return {name: getattr(memory, name)[: None if memory.full else memory.pos] for name in _MEMORY}
-
-
-def _remember(model: DQN, arrays: dict[str, NDArray[Any]], told: dict[str, Any]) -> None:
-    """Fill the replay buffer and set what else DQN carries from step to step; ValueError where shapes differ."""
-    memory = _memory(model)
-    memory.full, memory.pos = bool(told["full"]), int(told["place"])
-    for name, own in _remembered(model).items():
-        if own.shape != arrays[name].shape or own.dtype != arrays[name].dtype:
-            raise ValueError(f"memory.{name}: expected {own.shape} of {own.dtype}, got {arrays[name].shape}")
-        own[:] = arrays[name]
-    model._n_calls, model.exploration_rate = told["calls"], told["exploration"]
-    model._episode_num = told["sales"]
-    model.action_space.np_random.bit_generator.state = told["chance"]
 
 
 def _steps_of_sales(model: BaseAlgorithm) -> int:
@@ -200,8 +184,7 @@ def _open_sales(model: BaseAlgorithm, first_seed: int) -> None:
     played = model.num_timesteps // _steps_of_sales(model)
     sales.seed(consecutive_seeds(first_seed, sales.sales), episodes=played)
     model._last_obs = sales.observe()
-    if isinstance(model, OnPolicyAlgorithm):
-        model._last_episode_starts = np.ones(sales.sales, np.bool_)
+    model._last_episode_starts = np.ones(sales.sales, np.bool_)
 
 
 def _check_shared(path: Path, then: Any, now: Any, key: str = "") -> None:

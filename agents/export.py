@@ -13,10 +13,9 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from sb3_contrib import MaskablePPO
-from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from agents.learner import GreedyNetwork
 from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.features import observation_table
 from flashsim.envs.sb3 import make_sb3
@@ -34,19 +33,13 @@ _ONNX_NODE = {"tanh": "Tanh", "relu": "Relu"}
 
 
 def network_policy(
-    model: BaseAlgorithm, sale: CompiledSale, *, name: str, action: Mapping[str, Any], training: Mapping[str, Any]
+    network: GreedyNetwork, sale: CompiledSale, *, name: str, action: Mapping[str, Any], training: Mapping[str, Any]
 ) -> NetworkPolicy:
-    """The greedy policy of ``model`` as plain arrays; InputError when the model is neither PPO nor DQN.
+    """The policy of ``network`` as plain arrays; InputError when it is more than layers with activations between.
 
-    Of MaskablePPO the masks go along: they follow from what it observes.
+    A masked one takes its masks along: they follow from what it observes.
     """
-    if isinstance(model, PPO | MaskablePPO):
-        policy = model.policy
-        modules = [*policy.mlp_extractor.policy_net, policy.action_net]
-    elif isinstance(model, DQN):
-        modules = list(model.policy.q_net.q_net)
-    else:
-        raise InputError(f"export: expected a PPO or DQN model, got {type(model).__name__}")
+    modules = network.modules
     linear = [module for module in modules if isinstance(module, torch.nn.Linear)]
     activations = {torch.nn.Tanh: "tanh", torch.nn.ReLU: "relu"}
     used = {activations[type(module)] for module in modules if type(module) in activations}
@@ -62,7 +55,7 @@ def network_policy(
         biases=tuple(layer.bias.detach().cpu().numpy().astype(np.float32) for layer in linear),
         activation=used.pop(),
         training=training,
-        rails=Rails(**codec.rails(is_masked=isinstance(model, MaskablePPO))),
+        rails=Rails(**codec.rails(is_masked=network.is_masked)),
         choices=codec.meanings(),
     )
 

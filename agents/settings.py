@@ -1,23 +1,36 @@
-"""What a learner can be told: the settings that PPO and DQN share, and those of each, with their reasons.
+"""Settings that all learners share, with their reasons; those of one learner alone lie beside it (``agents.ppo``,
+``agents.dqn``).
 
-One config serves every sale: whole sales as rollouts, no discounting, a learning rate that falls, large batches.
+One config serves every sale: no discounting, a learning rate that falls, large batches. This module and the settings of
+each learner import no torch, so that ``--help`` is quick.
 
-Source: Schulman et al. (2017), arXiv:1707.06347; Mnih et al. (2015), Nature 518; settings as measured in the README.
+Words: an *assisted* agent starts at a *rule*, the run-out price, and decides how far to deviate from it. The *twin* of
+a sale is the same sale (same people, same chance) run by that rule. The *lead* of a sale is what it earns above its
+twin.
 """
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 from flashsim.envs.actions import ActionConfig
 from flashsim.envs.features import feature_set
 from flashsim.envs.heads import HEADS
-from flashsim.envs.reward import ConstraintConfig, RewardConfig
+from flashsim.envs.reward import RewardConfig
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_whole
 
 SCALER_TARGETS = (0.4, 0.5, 0.6, 0.7, 0.8)
-_MANY = 10**12
+SEEDS_PER_RUN = 2**32  # training seed j starts at j·2^32
+MANY = 10**12
+
+
+def falling(start: float, final: float) -> Callable[[float], float]:
+    """A schedule as Stable-Baselines3 takes it: from ``start`` linearly to the share ``final`` of it."""
+    # The last rollout may begin before the end of the training and be learned from after it, where nothing is left.
+    return lambda left: start * max(0.0, final + (1.0 - final) * left)
 
 
 class Device(enum.Enum):
@@ -30,7 +43,7 @@ class Device(enum.Enum):
 
 @dataclass(frozen=True)
 class AgentConfig:
-    """What PPO and DQN have in common."""
+    """What all learners have in common."""
 
     name: str = "agent"
     """Display name."""
@@ -60,16 +73,16 @@ class AgentConfig:
     steps_around: int = 2
     """Steps up and down from the run-out price that an assisted agent can take, on the menu of prices, at most."""
     opening_ticks: int | None = None
-    """Ticks from the opening in which an assisted agent steers around list price instead; null: those of its rule."""
+    """Ticks from the opening in which an assisted agent steers around list price instead; null: as many as its rule."""
     planned_calls: tuple[str, ...] | None = None
-    """Calls (push, reorder, release) that an assisted agent can leave to its rule; null: those of its rule."""
+    """Calls (push, reorder, release) that an assisted agent can leave to its rule; null: all that its rule makes."""
     scaler: str | None = None
     """Which scaler an assisted agent steers: tracking or scheduled; null: that of its rule."""
     scaler_targets: tuple[float, ...] = ()
     """Utilizations that an assisted agent can set; (): a sixth and a third around that of its rule."""
     paired: bool = True
-    """An assisted agent learns from what a sale earns above its twin, which meets the same people and is run by a good
-    rule (``agents.start.paired_rewards``)."""
+    """An assisted agent learns from the lead of each sale: what it earns above its twin
+    (``agents.start.paired_rewards``)."""
     decide_every: int = 5
     """Ticks between decisions of an assisted agent: what a price does in one minute drowns in chance. A sale whose
     length it does not divide is decided every tick."""
@@ -88,13 +101,13 @@ class AgentConfig:
         if not self.name or self.name.startswith(".") or set(self.name) & set("/\\"):
             raise InputError(f"name must be the name of a folder, without slashes, got {self.name!r}")
         for name in ("torch_threads", "steps", "evaluations", "decide_every", "steps_around"):
-            check_whole(name, getattr(self, name), 1, _MANY)
-        check_whole("evaluation_sales", self.evaluation_sales, 2, _MANY)
+            check_whole(name, getattr(self, name), 1, MANY)
+        check_whole("evaluation_sales", self.evaluation_sales, 2, MANY)
         check_range("learning_rate", self.learning_rate, 0.0, 1.0)
         check_range("final_rate", self.final_rate, 0.0, 1.0)
         check_range("gamma", self.gamma, 0.0, 1.0)
         if self.opening_ticks is not None:
-            check_whole("opening_ticks", self.opening_ticks, 0, _MANY)
+            check_whole("opening_ticks", self.opening_ticks, 0, MANY)
         feature_set((), self.observation)
         if not self.layers:
             raise InputError(f"layers must name at least one width, got {self.layers!r}")
@@ -148,123 +161,6 @@ class AgentConfig:
         """Whether the algorithm needs one Discrete over all combinations."""
         return False
 
-
-@dataclass(frozen=True)
-class PPOConfig(AgentConfig):
-    """Proximal policy optimization."""
-
-    name: str = "PPO"
-    steps_around: int = 100  # the whole menu: what it tries first stays near its rule
-    rollout_steps: int | None = None
-    """Env steps of a rollout, about, which is made of whole sales; null: 16 384, and 8 192 for an agent with twins:
-    they take so much of the chance away that it learns more from twice as many updates."""
-    batch_size: int | None = None
-    """Env steps of a minibatch, about; null: an eighth of a rollout."""
-    epochs: int = 8
-    gae_lambda: float = 0.95
-    clip_range: float = 0.2
-    entropy: float = 0.01
-    """Falls linearly to 0 at ``entropy_until`` of the training."""
-    entropy_until: float = 0.8
-    head_start: float = 0.6
-    """An assisted agent's first policy chooses as the rule of ``agents.start.imitation`` does with this probability,
-    head by head; 0: it starts at chance."""
-    constraints: ConstraintConfig = field(default_factory=ConstraintConfig)
-    """Marks that its sales shall keep on the whole; their multipliers are learned beside the policy."""
-    multiplier_rate: float = 0.3
-    """How far the multipliers move after a rollout, for an excess as large as its spread under a random policy."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("rollout_steps", "batch_size", "epochs"):
-            if getattr(self, name) is not None:
-                check_whole(name, getattr(self, name), 1, _MANY)
-        check_range("gae_lambda", self.gae_lambda, 0.0, 1.0)
-        check_range("clip_range", self.clip_range, 1e-6, 1e6)
-        check_range("entropy", self.entropy, 0.0, 1e6)
-        check_range("head_start", self.head_start, 0.0, 0.999)
-        check_range("entropy_until", self.entropy_until, 1e-6, 1.0)
-        check_range("multiplier_rate", self.multiplier_rate, 0.0, 1e6)
-
-
-@dataclass(frozen=True)
-class TensorPPOConfig(PPOConfig):
-    """Proximal policy optimization with rollouts that stay on the device."""
-
-    name: str = "TensorPPO"
-
-
-@dataclass(frozen=True)
-class MaskablePPOConfig(PPOConfig):
-    """Proximal policy optimization that never tries what is not feasible. Source: Huang & Ontañón (2022),
-    arXiv:2006.14171."""
-
-    name: str = "MaskablePPO"
-
-
-@dataclass(frozen=True)
-class DQNConfig(AgentConfig):
-    """Deep Q-learning on a flat action menu."""
-
-    name: str = "DQN"
-    steps: int = 1_000_000
-    sales: int = 256
-    """Sales stepped side by side."""
-    batch_size: int = 512
-    gradient_steps: int = 4
-    """Updates after each vector step."""
-    n_steps: int | None = None
-    """Rewards that an update sums before it trusts a value; null: 1, and 6 for an agent that starts at a rule, whose
-    orders of servers pay two or three decisions later."""
-    buffer: int = 500_000
-    """Transitions remembered."""
-    learning_starts: int = 10_000
-    target_interval: int = 1
-    """Vector steps between updates of the target network."""
-    target_share: float = 0.02
-    """How far an update moves the target network towards the network. A little at every step: whole copies every 100
-    steps let the last policies of G1 swing by five points, and values reach back one tick a copy."""
-    exploration_initial: float | None = None
-    """Share of random actions when the training begins; null: 1, and .3 for an agent that starts at a rule."""
-    exploration_final: float = 0.05
-    exploration_until: float = 0.3
-    """Share of the training in which exploration falls to its final share."""
-    summed: bool = True
-    """Whether an assisted agent learns a value for each choice of each head, to be added up
-    (``agents.dqn.summed_heads``), instead of one for each whole action."""
-    margin: float = 0.1
-    """How much less an assisted agent first expects for each head that differs from its rule's choice, scaled as its
-    rewards; 0: it knows nothing of the rule."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("sales", "batch_size", "gradient_steps", "target_interval"):
-            check_whole(name, getattr(self, name), 1, _MANY)
-        check_whole("buffer", self.buffer, self.sales, _MANY)
-        check_whole("learning_starts", self.learning_starts, 0, _MANY)
-        if self.learning_starts >= self.steps:
-            raise InputError(
-                f"learning_starts must be less than steps, {self.steps}, got {self.learning_starts}; it would not learn"
-            )
-        check_range("target_share", self.target_share, 1e-6, 1.0)
-        check_range("margin", self.margin, 0.0, 1e6)
-        if self.n_steps is not None:
-            check_whole("n_steps", self.n_steps, 1, 10_000)
-        if self.exploration_initial is not None:
-            check_range("exploration_initial", self.exploration_initial, 0.0, 1.0)
-        check_range("exploration_final", self.exploration_final, 0.0, 1.0)
-        check_range("exploration_until", self.exploration_until, 1e-6, 1.0)
-
-    @property
-    def flat(self) -> bool:
-        """Q-values are of whole actions."""
-        return True
-
-
-AGENTS: dict[str, type[AgentConfig]] = {
-    "ppo": PPOConfig,
-    "tensor_ppo": TensorPPOConfig,
-    "maskable_ppo": MaskablePPOConfig,
-    "dqn": DQNConfig,
-}
-"""Name -> settings of every agent that can be trained."""
+    def starting_at_rule(self) -> Self:
+        """These settings for an agent that starts at a rule: a learner fills in what its null leaves open."""
+        return self

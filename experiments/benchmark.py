@@ -1,4 +1,6 @@
-"""Measure speed, memory and starts, beside a library of queues. (``python -m tests.naive_ratio``: beside a naive sale.)
+"""Measure speed, memory and starts, beside a library of queues.
+
+``python -m tests.naive_ratio`` measures beside a naive sale.
 
 python -m experiments.benchmark
 python -m experiments.benchmark training     # see experiments.benchmarks.training

@@ -3,14 +3,21 @@
     python -m experiments.run        # quick calibration, default scenario; minutes, see the README
     python -m experiments.run world.folder=WORLD scenario.stock_cover=1.2 evaluation.sales=2000
     python -m experiments.run scenario=seckill trainings=3
+    python -m experiments.run 'learners=[ppo,maskable_ppo,dqn]' learners.dqn.steps=500000
+    python -m experiments.run 'learners={ppo: {layers: [128, 128]}}'
+    python -m experiments.run +learners@learners.wide=ppo learners.wide.name=wide 'learners.wide.layers=[256,256]'
 
-PPO and DQN learn in processes of their own while the baselines are searched in this one.
+``learners`` are any number of learners by name, PPO and DQN by default: in brackets by name alone, in braces with what
+differs from their settings. The last line adds one more PPO under another name. Learners train in processes of their
+own while the baselines are searched in this one.
 """
 
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agents.settings import AgentConfig, DQNConfig, PPOConfig
+from agents.dqn.settings import DQNConfig
+from agents.learners import SETTINGS
+from agents.settings import AgentConfig
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.pipeline.compare import (
@@ -45,6 +52,8 @@ from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_whole
 
 CLOSURE_FAILS = "Closure fails: the simulated sale does not sell what the World says."
+# DQN learns from as many decisions as PPO here: in the seckill it leads its rule after 700 000.
+LEARNERS = {**SETTINGS, "dqn": DQNConfig(steps=1_500_000, buffer=300_000)}
 
 
 @dataclass(frozen=True)
@@ -57,8 +66,8 @@ class RunConfig:
     """Of each learner, with this seed and those that follow; what holds over them goes to ``trainings.csv``."""
     world: WorldConfig = field(default_factory=WorldConfig)
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
-    ppo: PPOConfig = field(default_factory=PPOConfig)
-    dqn: DQNConfig = field(default_factory=DQNConfig)
+    learners: dict[str, Any] = field(default_factory=dict)
+    """Settings (an AgentConfig) of each by its name; conf/run.yaml chooses PPO and DQN."""
     baselines: tuple[str, ...] = DEFAULT_FIELD
     """Rivals by name; scheduled scaler, LinUCB and Thompson sampling play on request."""
     search_ticks: int = 15_000_000
@@ -72,12 +81,17 @@ class RunConfig:
         check_whole("trainings", self.trainings, 1, 1_000)
         check_whole("closure_sales", self.closure_sales, 2, 10**9)
         check_field(self.baselines, RIVALS)
+        if not self.learners:
+            raise InputError(f"learners: expected at least one of {', '.join(LEARNERS)}, as in learners=[ppo,dqn]")
+        for name, settings in self.learners.items():
+            if not isinstance(settings, AgentConfig):
+                raise InputError(f"learners.{name}: nobody knows this learner; choose from {', '.join(LEARNERS)}")
 
 
-@entry("run", RunConfig)
+@entry("run", RunConfig, options={"learners": LEARNERS})
 def main(config: RunConfig, folder: RunFolder) -> None:
     """Run all stages, then print the verdict and where the report is."""
-    from agents.learners import check_training
+    from agents.training import check_training
 
     if is_reference(config.scenario):
         raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; use experiments.train for it")
@@ -88,7 +102,7 @@ def main(config: RunConfig, folder: RunFolder) -> None:
     world = obtain_world(config.world, folder)
     scenario = make_scenario(config.scenario, world)
     sale = scenario.compile()
-    most = max(config.ppo.simulated_ticks(sale), config.dqn.simulated_ticks(sale))
+    most = max(settings.simulated_ticks(sale) for settings in config.learners.values())
     if config.search_ticks < most:
         raise InputError(
             f"search_ticks must be at least what a learner trains on, {most}, got {config.search_ticks}; "
@@ -139,7 +153,7 @@ def _trainings(config: RunConfig) -> list[tuple[AgentConfig, int]]:
     several = config.trainings > 1
     return [
         (replace(settings, name=f"{settings.name}-{number + 1}") if several else settings, config.seed + number)
-        for settings in (config.ppo, config.dqn)
+        for settings in config.learners.values()
         for number in range(config.trainings)
     ]
 
@@ -149,9 +163,9 @@ def make_policies(sale: CompiledSale, config: RunConfig, folder: RunFolder) -> l
     trainings = _trainings(config)
     with training_pool() as pool, searching_baselines(sale, ticks=config.search_ticks) as rivals:
         is_assisted = any(settings.is_assisted(sale) for settings, _ in trainings)
-        usual = rivals.run_out_price.operations if is_assisted else None
+        operations = rivals.run_out_price.operations if is_assisted else None
         learning = [
-            pool.submit(train_agent, sale, settings, seed=seed, folder=folder.path, usual=usual)
+            pool.submit(train_agent, sale, settings, seed=seed, folder=folder.path, operations=operations)
             for settings, seed in trainings
         ]
         baselines = make_rivals(rivals, config.baselines, folder=folder.path)

@@ -2,7 +2,7 @@
 
 python -m experiments.ship_world
 
-A full calibration with fewer members, so that it stays at a few hundred kilobytes. What it writes belongs into a
+A full calibration with fewer members, so that it stays below two megabytes. What it writes belongs into a
 commit of its own, with the change that made it necessary.
 """
 
@@ -24,7 +24,7 @@ def settings() -> "CalibrationSettings":
     """Those of the full calibration, with fewer members."""
     from flashsim.calibration.complete_journey import FULL
 
-    return replace(FULL, members=8, training_members=5)
+    return replace(FULL, members=25, training_members=5)
 
 
 def main() -> None:

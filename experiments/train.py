@@ -20,7 +20,9 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from agents.settings import AGENTS, AgentConfig, PPOConfig
+from agents.learners import SETTINGS, settings_for
+from agents.ppo.settings import PPOConfig
+from agents.settings import AgentConfig
 from experiments.launch.config import build, schema
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import CONFIG, RunFolder, read_run
@@ -54,10 +56,10 @@ class TrainConfig:
     output: str = dated("train")
 
 
-@entry("train", TrainConfig, options={"agent": AGENTS})
+@entry("train", TrainConfig, options={"agent": SETTINGS})
 def main(config: TrainConfig, folder: RunFolder) -> None:
     """Train, export, and on a reference sale say how far from the exact optimum the greedy policy is."""
-    from agents.learners import check_training
+    from agents.training import check_training
 
     resume = None if config.resume is None else Path(config.resume)
     if resume is not None:
@@ -93,11 +95,11 @@ def main(config: TrainConfig, folder: RunFolder) -> None:
     if isinstance(sale, MenuSale | JointSale):
         report_exactly(sale, policy, folder=folder.path)
     else:
-        print(_told(policy, sales=config.agent.evaluation_sales))
+        print(_sentence(policy, sales=config.agent.evaluation_sales))
     print(f"Bundle: {folder.path / 'policies' / policy.name.lower()}", flush=True)
 
 
-def _told(policy: NetworkPolicy, *, sales: int) -> str:
+def _sentence(policy: NetworkPolicy, *, sales: int) -> str:
     """One sentence on what the network that was kept earned in greedy play on ``sales`` sales."""
     kept = policy.training["kept"]
     sentence = (
@@ -127,7 +129,7 @@ def stopped_config(stopped: Path, given: TrainConfig) -> TrainConfig:
             raise InputError(f"{stopped} holds no checkpoint: {why}")
         shared = facts.get("shared")
         algorithm = shared.get("algorithm") if isinstance(shared, dict) else None
-        kind = next((kind for kind in AGENTS.values() if kind.__name__ == f"{algorithm}Config"), None)
+        kind = settings_for(str(algorithm))
         if kind is None:
             raise InputError(f"{stopped}: its checkpoint is of {algorithm!r}, which cannot go on here; train it again")
         node = schema(TrainConfig)

@@ -1,6 +1,6 @@
 """Values of whole actions as sums of values of their parts, so that what is learned of one part serves all actions.
 
-A flat menu of 5 prices, 5 utilizations and 4 doors has 100 actions, and a Q-network learns each alone. Here
+A flat menu of 5 prices, 5 utilizations and 4 caps of admission has 100 actions, and a Q-network learns each alone. Here
 
     Q(s, a) = Σ_h Q_h(s, a_h)    with h the heads that the action is made of,
 

@@ -8,6 +8,13 @@ Some ten operations an update whatever the number of layers, and none that asks 
 reads its counters from tensors, this one counts in Python. Its state is written and read in the format of torch's Adam,
 so that a checkpoint goes from one to the other. Left out: weight decay, AMSGrad, several groups of parameters.
 
+It stays beside ``torch.optim.Adam(fused=True)`` and ``clip_grad_norm_`` because a whole update of PPO takes less CPU
+time with it, in two measurements 15 % less at minibatches of 64, 7 and 10 % at 512, 4 and 2 % at 2 048. The first gave
+1.08 for 1.27 ms, 2.20 for 2.37 ms and 7.13 for 7.42 ms (two tanh nets of 64-64 on 146 features, torch 2.13, one thread
+of an AMD EPYC beside other work, medians of 11 turns each); clip and step alone take 0.06 for 0.15 ms. Besides, it runs
+on ``meta`` tensors, for which torch has no fused step: a test uses them to show that an update reads no value from the
+device.
+
 Source: Kingma & Ba (2015), arXiv:1412.6980, algorithm 1; ε as in torch.
 """
 

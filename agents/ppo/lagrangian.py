@@ -10,7 +10,7 @@ currency a unit of excess: the shadow price of a visit that is too slow, of an e
 that of one rollout, and the charge is part of the reward that the policy learns from.
 
 Left out: a value function for each constraint, and averaging of the policies that the saddle point may need: the
-network that is kept is one that keeps the marks in greedy play, as far as any did.
+network that is kept is one that meets the constraints in greedy play, if any does.
 
 Source: Altman (1999), Constrained Markov Decision Processes; Tessler, Mankowitz & Mannor (2019), arXiv:1805.11074.
 """

@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from agents.ppo.flat_adam import FlatAdam
 from agents.ppo.tensor_rollout import Samples, TensorRollout
-from agents.start.reward_scale import check_rewards
+from flashsim.envs.reward import check_rewards
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.errors import InputError
 

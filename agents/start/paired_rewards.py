@@ -1,15 +1,16 @@
-"""Sales that are paid for what they earn above their twins: the same sale, run as usual.
+"""Sales that are paid for their lead: what they earn above their twin, the same sale run by a rule.
 
-A sale's profit varies with who comes, how much they like the goods this evening, and the member of the World: far more
+The profit of a sale varies with who comes, how strong demand is this evening, and the member of the World: far more
 than with any one decision. Its twin is opened on the same seed, so it meets the same member, frailties and people
-(streams are counter-based), and is run by a rule. What the twin earns does not depend on what the learner does, so to
-take it off is to subtract a baseline that knows the future: the gradient keeps its mean and loses most of its chance.
+(streams are counter-based), and is run by a rule. What the twin earns does not depend on what the learner does. So
+subtracting it is subtracting a baseline that knows the future: the gradient keeps its mean and loses most of its
+variance.
 
     r'_t = r_t - r_t(rule; same seed),    E[∇ log π · Σ r'] = E[∇ log π · Σ r]
 
-A sale whose twin collapses would be paid for nothing that it did, and a few of those outweigh all that is to be learnt.
-So what twins earn in a tick is cut at quantiles of what the rule earns in that tick (:func:`usual_limits`); a baseline
-may be anything that does not depend on the learner.
+A sale whose twin collapses would be paid for nothing that it did, and a few such sales outweigh all that is to be
+learned. So the rewards of twins in a tick are cut at quantiles of what the rule earns in that tick
+(:func:`rule_limits`); a baseline may be anything that does not depend on the learner.
 
 Left out: multipliers of constraints are charged to the learner's sale alone (the same argument holds).
 
@@ -35,12 +36,12 @@ _SALES = 2_048
 _TAILS = (0.01, 0.99)
 
 
-def usual_limits(sale: CompiledSale, usual: Policy, *, reward: RewardConfig, seed: int) -> NDArray[np.float64]:
-    """What sales run by ``usual`` earn in each tick, its 1st and 99th percentile (2, tick), currency."""
-    batch = SaleBatch(sale, _SALES, action=action_config(usual), reward=reward, domain=TRAINING_DOMAIN)
+def rule_limits(sale: CompiledSale, rule: Policy, *, reward: RewardConfig, seed: int) -> NDArray[np.float64]:
+    """1st and 99th percentile of what sales run by ``rule`` earn in each tick, (2, tick), currency."""
+    batch = SaleBatch(sale, _SALES, action=action_config(rule), reward=reward, domain=TRAINING_DOMAIN)
     batch.seed(consecutive_seeds(seed, _SALES))
     batch.observe()
-    earned = [batch.step(usual.act(batch.seen()))[0] for _ in range(sale.ticks)]
+    earned = [batch.step(rule.act(batch.seen()))[0] for _ in range(sale.ticks)]
     return np.quantile(earned, _TAILS, axis=1)
 
 
@@ -52,22 +53,22 @@ class PairedSales(SaleBatch):
         sale: CompiledSale,
         sales: int,
         *,
-        usual: Policy,
+        rule: Policy,
         action: ActionConfig,
         reward: RewardConfig,
         domain: int,
         constraints: ConstraintConfig | None = None,
         limits: NDArray[np.float64] | None = None,
     ) -> None:
-        """``usual`` runs the twins and decides in every tick; else as for a SaleBatch on one thread.
+        """``rule`` runs the twins and decides in every tick; else as for a SaleBatch on one thread.
 
         Twins' rewards are cut at ``limits`` (2, tick), currency; None: not at all.
         """
         if "close" in action.timing:
             raise InputError("action timing: a sale that is closed early has no twin of its length; leave close out")
         super().__init__(sale, sales, action=action, reward=reward, domain=domain, constraints=constraints)
-        self.usual, theirs = usual, action_config(usual)
-        self.twins = SaleBatch(sale, sales, action=theirs, reward=reward, domain=domain)
+        self.rule = rule
+        self.twins = SaleBatch(sale, sales, action=action_config(rule), reward=reward, domain=domain)
         self.limits = np.array([[-np.inf], [np.inf]]).repeat(sale.ticks, axis=1) if limits is None else limits
 
     def assign(self, seeds: NDArray[np.uint64], episodes: int = 0) -> None:
@@ -86,5 +87,5 @@ class PairedSales(SaleBatch):
         reward, closed = super().step(actions)
         for _ in range(self.codec.config.every):
             low, high = self.limits[:, self.twins.batch.rows(self.twins.batch.state.tick)]
-            reward -= np.clip(self.twins.step(self.usual.act(self.twins.seen()))[0], low, high)
+            reward -= np.clip(self.twins.step(self.rule.act(self.twins.seen()))[0], low, high)
         return reward, closed

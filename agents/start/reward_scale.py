@@ -1,16 +1,16 @@
-"""How much sales vary: by what rewards, and multipliers of constraints, are scaled before a network learns from them.
+"""How much sales vary: by this, rewards and multipliers of constraints are scaled before a network learns from them.
 
-Rewards are divided by the standard deviation of a random policy's sale. A Q-network that is paid for its lead over a
-rule (``agents.start.paired_rewards``) starts at that rule, where sales differ far less from their twins than random
-ones do from each other, and its choices stand or fall with small differences of values: its rewards are divided by the
-spread of the lead of an exploring rule, which draws one choice in ten at random. That is the quartiles' spread, (q_3/4
-- q_1/4)/1.349, since single sales collapse; for a normal law the same. (PPO normalises advantages, and gains nothing
-from it.)
+Rewards are divided by the standard deviation of a random policy's sale. A network of values that is paid for leads over
+a rule (``agents.start.paired_rewards``) starts at that rule. There sales differ far less from their twins than random
+sales differ from each other, and the greedy choice depends on small differences of values. So its rewards are divided
+by the spread of the leads of an exploring rule, which draws one choice in ten at random. That is the spread of the
+quartiles, (q_3/4 - q_1/4)/1.349, since a few sales collapse; for a normal law both are the same. (PPO normalizes
+advantages, and gains nothing from it.)
 
 Source: the scale of quartiles, Hampel (1974), JASA 69(346).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from agents.start.imitation import InOwnActions
 from agents.start.paired_rewards import PairedSales
 from flashsim.envs.actions import ActionConfig
-from flashsim.envs.reward import ConstraintConfig, RewardConfig
+from flashsim.envs.reward import ConstraintConfig, RewardConfig, check_rewards
 from flashsim.envs.sb3 import make_sb3
 from flashsim.envs.vector import consecutive_seeds
-from flashsim.errors import InputError
 from flashsim.rules import RulePolicy
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.streams import TRAINING_DOMAIN
@@ -37,16 +36,6 @@ class Spread(NamedTuple):
 
     reward: float
     excess: NDArray[np.float64]  # constraint
-
-
-def check_rewards(rewards: NDArray[np.floating[Any]]) -> None:
-    """InputError unless all ``rewards`` (sale,) are finite: one NaN would make every weight of a network NaN."""
-    if not np.isfinite(rewards).all():
-        row = int(np.flatnonzero(~np.isfinite(rewards))[0])
-        raise InputError(
-            f"reward: expected finite numbers, got {rewards[row]} for sale {row} of the batch; "
-            "mend the sale or the weights of its reward"
-        )
 
 
 def reward_scale(sale: CompiledSale, action: ActionConfig, *, seed: int, sales: int = _SALES) -> float:
@@ -97,12 +86,12 @@ def random_spread(
 def lead_spread(
     sale: CompiledSale, rule: RulePolicy, action: ActionConfig, *, reward: RewardConfig, seed: int
 ) -> float:
-    """Spread of what sales earn above their twins where one choice of ``rule`` in ten is drawn; at least a cent.
+    """Spread of leads of sales in which one choice of ``rule`` in ten is drawn at random; at least a cent.
 
     InputError on a reward that is no number.
     """
     members = sale.with_members(sale.training_members)
-    batch = PairedSales(members, _SALES, usual=rule, action=action, reward=reward, domain=TRAINING_DOMAIN)
+    batch = PairedSales(members, _SALES, rule=rule, action=action, reward=reward, domain=TRAINING_DOMAIN)
     batch.listeners.append(lambda _sales, earned, _closed: check_rewards(earned))
     batch.seed(consecutive_seeds(seed, _SALES))
     player, random = InOwnActions(members, rule, action), np.random.default_rng(seed)

@@ -17,7 +17,8 @@ from statistics import median
 
 import pandas as pd
 
-from agents.settings import Device, TensorPPOConfig
+from agents.ppo.settings import TensorPPOConfig
+from agents.settings import Device
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder, machine
 from flashsim.errors import InputError
@@ -63,7 +64,7 @@ def decisions_a_second(sale: CompiledSale, agent: TensorPPOConfig, *, iterations
     """Decisions trained on in a second of wall time, after a first rollout and its update."""
     import torch
 
-    from agents.learners import make_model
+    from agents.training import make_model
 
     model = make_model(sale, agent, seed=0, scale=1.0)
     model.learn(1)
@@ -113,7 +114,7 @@ def main(config: DevicesConfig, folder: RunFolder) -> None:
     import torch
     from torch.distributions import Distribution
 
-    from agents.learners import torch_device
+    from agents.training import torch_device
 
     torch_device(Device.cuda)  # refuses where there is none
     torch.set_num_threads(config.agent.torch_threads)

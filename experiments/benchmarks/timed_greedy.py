@@ -1,11 +1,14 @@
 """What greedy play earns after how much CPU time of a training, the time of the evaluations left out."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.export import network_policy
+from agents.learner import GreedyNetwork
 from flashsim.envs.actions import ActionConfig
 from flashsim.evaluation.rollout import play
 from flashsim.scenarios.compiled import CompiledSale
@@ -19,10 +22,17 @@ class TimedGreedy(BaseCallback):
     """Notes what greedy play earns after how much CPU time of training; ends the training at a return or a time."""
 
     def __init__(
-        self, sale: CompiledSale, action: ActionConfig, *, sales: int, enough: float, most_cpu_s: float
+        self,
+        sale: CompiledSale,
+        action: ActionConfig,
+        *,
+        network: Callable[[Any], GreedyNetwork],
+        sales: int,
+        enough: float,
+        most_cpu_s: float,
     ) -> None:
         super().__init__()
-        self.sale, self.action, self.sales = sale, asdict(action), sales
+        self.sale, self.action, self.sales, self.network = sale, asdict(action), sales, network
         self.enough, self.most_cpu_s = enough, most_cpu_s
         self.curve: list[dict[str, float]] = []
         self._spent = 0.0  # CPU seconds of evaluations
@@ -43,7 +53,8 @@ class TimedGreedy(BaseCallback):
     def measure(self) -> None:
         """Play greedily, off the clock."""
         before = time.process_time()
-        policy = network_policy(self.model, self.sale, name="candidate", action=self.action, training={})
+        network = self.network(self.model)
+        policy = network_policy(network, self.sale, name="candidate", action=self.action, training={})
         profit = play(self.sale, policy, sales=self.sales, seed=EVALUATION_SEED).totals["profit"].mean()
         cpu_s = before - self._started - self._spent
         self.curve.append({"steps": self.model.num_timesteps, "cpu_s": cpu_s, "profit": float(profit)})

@@ -25,7 +25,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from agents.settings import AgentConfig, DQNConfig, PPOConfig, TensorPPOConfig
+from agents.dqn.settings import DQNConfig
+from agents.learners import learner_of
+from agents.ppo.settings import PPOConfig, TensorPPOConfig
+from agents.settings import SEEDS_PER_RUN, AgentConfig
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder, machine
 from flashsim.envs.single import FlashSaleEnv
@@ -73,9 +76,9 @@ class TrainingSpeedConfig:
 
 def learn_ours(sale: CompiledSale, config: AgentConfig, *, seed: int, sales: int) -> list[dict[str, float]]:
     """Train to the end; the curve of greedy play. The measuring of the reward's scale is on the clock."""
-    from agents.callbacks import EntropySchedule
-    from agents.learners import SEEDS_PER_RUN, make_model
+    from agents.ppo.entropy import EntropySchedule
     from agents.start.reward_scale import reward_scale
+    from agents.training import make_model
     from experiments.benchmarks.timed_greedy import TimedGreedy
 
     first = seed * SEEDS_PER_RUN
@@ -83,7 +86,14 @@ def learn_ours(sale: CompiledSale, config: AgentConfig, *, seed: int, sales: int
     scale = reward_scale(sale, config.action(sale), seed=first)
     model = make_model(sale, config, seed=first, scale=scale)
     made = time.process_time() - before
-    timed = TimedGreedy(sale, config.action(sale), sales=sales, enough=np.inf, most_cpu_s=np.inf)
+    timed = TimedGreedy(
+        sale,
+        config.action(sale),
+        network=learner_of(config).network,
+        sales=sales,
+        enough=np.inf,
+        most_cpu_s=np.inf,
+    )
     callbacks: list[BaseCallback] = [timed]
     if isinstance(config, PPOConfig):
         callbacks.append(EntropySchedule(config.entropy, until=config.entropy_until))
@@ -99,7 +109,6 @@ def learn_stock(
     from stable_baselines3 import DQN, PPO
     from stable_baselines3.common.vec_env import DummyVecEnv
 
-    from agents.learners import SEEDS_PER_RUN
     from experiments.benchmarks.timed_greedy import TimedGreedy
 
     action = config.action(sale)
@@ -107,7 +116,8 @@ def learn_stock(
     algorithm, steps = (DQN, config.steps) if isinstance(config, DQNConfig) else (PPO, _FOREVER)
     model = algorithm("MlpPolicy", env, seed=seed, device="cpu")
     env.seed(seed * SEEDS_PER_RUN)
-    timed = TimedGreedy(sale, action, sales=sales, enough=enough, most_cpu_s=most_cpu_s)
+    network = learner_of(config).network
+    timed = TimedGreedy(sale, action, network=network, sales=sales, enough=enough, most_cpu_s=most_cpu_s)
     model.learn(steps, callback=timed)
     if model.num_timesteps >= steps:
         timed.measure()
@@ -173,7 +183,7 @@ def main(config: TrainingSpeedConfig, folder: RunFolder) -> None:
     import torch
     from torch.distributions import Distribution
 
-    from agents.learners import check_training
+    from agents.training import check_training
 
     check_training(config.agent, seed=config.seeds)
     torch.set_num_threads(config.agent.torch_threads)
@@ -193,7 +203,7 @@ def main(config: TrainingSpeedConfig, folder: RunFolder) -> None:
 
 def _warm_up(sale: CompiledSale, agent: AgentConfig) -> None:
     """Whatever happens only once: compiled code is loaded, libraries allocate."""
-    from agents.learners import make_model
+    from agents.training import make_model
 
     model = make_model(sale, agent, seed=0, scale=1.0)
     model.learn(1)

@@ -50,20 +50,24 @@ def open_parts(config_type: Any) -> dict[str, type[OpenConfig]]:
     return {name: hint for name, hint in hints.items() if isinstance(hint, type) and issubclass(hint, OpenConfig)}
 
 
-def schema(config_type: type) -> DictConfig:
-    """The dataclass as OmegaConf sees it, free to be overridden even where the dataclass is frozen."""
+def schema(config_type: Any) -> DictConfig:
+    """The dataclass, or one with values of its own, as OmegaConf sees it: open to overrides even where it is frozen."""
     parts = open_parts(config_type)
-    shown: list[Any] = [(name, dict[str, Any], dataclasses.field(default_factory=dict)) for name in parts]
-    stands_for = {"STANDS_FOR": config_type}
-    seen = dataclasses.make_dataclass(
-        config_type.__name__, shown, bases=(config_type,), namespace=stands_for, frozen=True
-    )
-    node = OmegaConf.structured(seen if parts else config_type)
+    node = OmegaConf.structured(_with_trees(config_type, parts) if parts else config_type)
     assert isinstance(node, DictConfig)
     _release(node)
     for name in parts:
         OmegaConf.set_struct(node[name], value=False)
     return node
+
+
+def _with_trees(config_type: type, parts: Mapping[str, type[OpenConfig]]) -> type:
+    """The dataclass with a tree of plain values in the place of each open part."""
+    trees: list[Any] = [(name, dict[str, Any], dataclasses.field(default_factory=dict)) for name in parts]
+    stands_for = {"STANDS_FOR": config_type}
+    return dataclasses.make_dataclass(
+        config_type.__name__, trees, bases=(config_type,), namespace=stands_for, frozen=True
+    )
 
 
 def _release(node: DictConfig) -> None:
@@ -83,7 +87,7 @@ def build(node: DictConfig, path: str = "") -> Any:
     """
     kind = type_of(node)
     if not dataclasses.is_dataclass(kind):
-        return OmegaConf.to_container(node, resolve=True)
+        return {key: _value(node[key], Any, path=f"{path}{key}.") for key in map(str, node)}
     hints = typing.get_type_hints(kind)
     values = {}
     for key in map(str, node):

@@ -20,8 +20,9 @@ A program is a frozen dataclass, the one place where its default values are writ
 and ``conf/train.yaml``, which holds only what differs from the dataclass and begins with
 ``defaults: [program, agent: ppo, _self_]``. An option of a group is a file (``conf/reward/revenue.yaml``) or, through
 ``options``, a dataclass that extends the field's type; a file may start from such a one (``defaults: [ppo, _self_]``).
-A field of an ``OpenConfig`` (``scenario``) checks its own keys, at any depth; ``scenario=NAME`` sets the key that it
-calls its choice.
+Of a group whose field is a dict, several options are chosen by name (``experiments.launch.several``), and an option may
+be a dataclass with values of its own. A field of an ``OpenConfig`` (``scenario``) checks its own keys, at any depth;
+``scenario=NAME`` sets the key that it calls its choice.
 
 The file of a program is quick to import, so that ``--help`` is: what is heavy (torch, scipy.stats, matplotlib) is
 imported inside the functions that work with it.
@@ -52,6 +53,7 @@ from omegaconf.errors import OmegaConfBaseException
 from experiments.launch.config import OpenConfig, build, open_parts, schema, whole_text
 from experiments.launch.outputs import RunFolder, start_run
 from experiments.launch.refusals import Given, explain
+from experiments.launch.several import groups_of_several, spelled_out
 from flashsim.errors import InputError
 
 Config = TypeVar("Config")
@@ -69,7 +71,7 @@ def entry(
     name: str,
     config_type: type[Config],
     *,
-    options: Mapping[str, Mapping[str, type]] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     conf: Path = CONF,
 ) -> Callable[[Callable[[Config, RunFolder], None]], Callable[[], None]]:
     """Make a program of a function; see the module's docstring. The function itself stays at ``main.__wrapped__``."""
@@ -99,12 +101,14 @@ def entry(
 
 @contextmanager
 def choices_written_out(config_type: type) -> Iterator[None]:
-    """Within the block ``PART=VALUE`` on the command line reads ``PART.choice=VALUE``, for each open part.
+    """Within the block ``PART=VALUE`` on the command line reads ``PART.choice=VALUE``, for each open part, and groups
+    of which several options are chosen are spelled out.
 
     Hydra reads the command line from ``sys.argv`` alone.
     """
     given, parts = sys.argv, open_parts(config_type)
-    sys.argv = [given[0], *(_written_out(argument, parts) for argument in given[1:])]
+    arguments = spelled_out(given[1:], groups_of_several(config_type))
+    sys.argv = [given[0], *(_written_out(argument, parts) for argument in arguments)]
     try:
         yield
     finally:
@@ -119,15 +123,16 @@ def _written_out(argument: str, parts: Mapping[str, type[OpenConfig]]) -> str:
 
 
 def help_text(
-    name: str, config_type: type, docstring: str, *, module: str, options: Mapping[str, Mapping[str, type]], conf: Path
+    name: str, config_type: type, docstring: str, *, module: str, options: Mapping[str, Mapping[str, Any]], conf: Path
 ) -> str:
     """What ``--help`` prints before all settings: the docstring of the program, its groups and its open parts."""
     defaults = OmegaConf.select(OmegaConf.load(conf / f"{name}.yaml"), "defaults") or []
     lines, parts = [inspect.cleandoc(docstring), ""], open_parts(config_type)
-    groups = [group for item in defaults if isinstance(item, DictConfig) for group in map(str, item)]
-    for group in (group for group in groups if group not in parts):
+    groups = [(str(group), item[group]) for item in defaults if isinstance(item, DictConfig) for group in item]
+    for group, chosen in ((group, chosen) for group, chosen in groups if group not in parts):
         files = {path.relative_to(conf / group).with_suffix("").as_posix() for path in (conf / group).rglob("*.yaml")}
-        lines.append(f"{group}=NAME: {', '.join(sorted(files | options.get(group, {}).keys()))}")
+        value = "[NAME,…]" if OmegaConf.is_list(chosen) else "NAME"
+        lines.append(f"{group}={value}: {', '.join(sorted(files | options.get(group, {}).keys()))}")
     for part, kind in parts.items():
         lines += [
             textwrap.fill(line, 120, subsequent_indent="    ", break_on_hyphens=False) for line in kind.help(part)
@@ -140,7 +145,7 @@ def help_text(
     return "\n".join(lines).replace("$", "$$")
 
 
-def store_schemas(name: str, config_type: type, *, options: Mapping[str, Mapping[str, type]], story: str) -> None:
+def store_schemas(name: str, config_type: type, *, options: Mapping[str, Mapping[str, Any]], story: str) -> None:
     """Tell Hydra the types and defaults of the program that is about to start, and to write and log nothing itself.
 
     ``story`` is what ``--help`` prints before the settings.
@@ -160,7 +165,8 @@ def store_schemas(name: str, config_type: type, *, options: Mapping[str, Mapping
     store.store(name="program", node={"defaults": ["schema", *no_logging, "_self_"], "hydra": quiet})
     for group, types in options.items():
         for option, option_type in types.items():
-            store.store(group=group, name=option, node=schema(option_type))
+            package = f"{group}.{option}" if group in groups_of_several(config_type) else None
+            store.store(group=group, name=option, node=schema(option_type), package=package)
 
 
 def run_with_hydra(name: str, function: Callable[[Any, RunFolder], None], *, module: str, conf: Path) -> None:

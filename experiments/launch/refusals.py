@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.config_store import ConfigStore
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
@@ -143,9 +144,10 @@ def _no_such_option(file: str, options: Sequence[str], *, conf: Path) -> str:
         return f"there is no {option}.yaml in {conf}; choose another --config-name"
     group, _, inner = group.partition("/")
     option = f"{inner}/{option}".lstrip("/")
-    if not options:  # Hydra does not name those in folders of a group
-        files = (path.relative_to(conf / group).with_suffix("") for path in (conf / group).rglob("*.yaml"))
-        options = sorted(path.as_posix() for path in files)
+    if not options:  # Hydra names neither those in folders of a group nor those of which several are chosen
+        files = [path.relative_to(conf / group).as_posix() for path in (conf / group).rglob("*.yaml")]
+        stored = ConfigStore.instance().repo.get(group, {})
+        options = sorted(name.removesuffix(".yaml") for name in {*files, *stored})
     near = nearest(option, options)
     hint = f"did you mean {group}={near}?" if near else f"choose from {', '.join(options)}"
     return f"there is no option {group}={option}; {hint}"

@@ -245,17 +245,17 @@ def train_agent(
     *,
     seed: int,
     folder: Path,
-    usual: Operations | None = None,
+    operations: Operations | None = None,
     checkpoint: Path | None = None,
     resume: Path | None = None,
 ) -> NetworkPolicy:
     """Train, and write the bundle to ``policies/``, the curve to ``curves/`` and events to ``tensorboard/``.
 
-    As long as it trains it keeps a ``checkpoint`` of itself, and ``resume`` is one that was left behind. ``usual`` is
-    for :func:`agents.learners.train`.
+    As long as it trains it keeps a ``checkpoint`` of itself, and ``resume`` is one that was left behind. ``operations``
+    is for :func:`agents.training.train`.
     """
     from agents.export import export
-    from agents.learners import train
+    from agents.training import train
 
     label = config.name.lower()
     with progress_meter(f"training {config.name}", total=config.steps) as advance:
@@ -263,7 +263,7 @@ def train_agent(
             sale,
             config,
             seed=seed,
-            usual=usual,
+            operations=operations,
             log_folder=folder / "tensorboard" / label,
             progress=advance,
             checkpoint=checkpoint,
@@ -279,7 +279,7 @@ def train_agent(
 
 
 def training_row(config: AgentConfig, *, seed: int) -> dict[str, Any]:
-    """What the report tells of one training."""
+    """The row of one training in the report."""
     return {
         "policy": config.name,
         "decisions": config.steps,

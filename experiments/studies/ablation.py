@@ -5,8 +5,8 @@
 
 Training k of every variant has the same seed and all play the same sales, so differences are paired; intervals count
 trainings, worlds and sales (``flashsim.evaluation.trainings``). All variants learn from as many decisions. An agent
-without rules decides in every tick, so that it meets fewer sales, and has no twins; one without twins has longer
-rollouts. Leaves ``ablation.csv`` and ``ablation.png``, and what each training leaves.
+without rules decides in every tick, so that it meets fewer sales, and has no twins (the same sales run by its rule);
+one without twins has longer rollouts. Leaves ``ablation.csv`` and ``ablation.png``, and what each training leaves.
 """
 
 import io
@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from agents.settings import AGENTS, AgentConfig
+from agents.learners import SETTINGS
+from agents.settings import AgentConfig
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress
@@ -143,14 +144,16 @@ def draw_ablation(table: pd.DataFrame, *, currency: str) -> bytes:
 
 
 def train_variants(
-    sale: CompiledSale, config: AblationConfig, folder: RunFolder, *, usual: Operations
+    sale: CompiledSale, config: AblationConfig, folder: RunFolder, *, operations: Operations
 ) -> dict[str, list[Policy]]:
-    """Variant -> its trained policies; all start at the run-out price with the operations ``usual``, if they do."""
+    """Variant -> its trained policies; those that start at a rule do so with ``operations``."""
     named = settings_of(config.agent, config.variants, trainings=config.trainings)
     with training_pool() as pool:
         jobs = {
             name: [
-                pool.submit(train_agent, sale, one, seed=config.seed + number, folder=folder.path, usual=usual)
+                pool.submit(
+                    train_agent, sale, one, seed=config.seed + number, folder=folder.path, operations=operations
+                )
                 for number, one in enumerate(settings)
             ]
             for name, settings in named.items()
@@ -158,11 +161,11 @@ def train_variants(
         return {name: [job.result() for job in running] for name, running in jobs.items()}
 
 
-@entry("ablation", AblationConfig, options={"agent": AGENTS})
+@entry("ablation", AblationConfig, options={"agent": SETTINGS})
 def main(config: AblationConfig, folder: RunFolder) -> None:
     """Train all variants, play them beside the rule that all could start at, then print the table."""
-    from agents.learners import check_training
-    from agents.start.imitation import usual_run
+    from agents.start.imitation import starting_rule
+    from agents.training import check_training
 
     if is_reference(config.scenario):
         raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; name a scenario on a World")
@@ -170,18 +173,18 @@ def main(config: AblationConfig, folder: RunFolder) -> None:
     world = obtain_world(config.world, folder)
     folder.record(seeds={"training": config.seed, "sales": config.sales_seed}, data={"world": world.fingerprint()})
     sale = make_scenario(config.scenario, world).compile()
-    rule = usual_run(sale)
+    rule = starting_rule(sale)
     with folder.timed("training"):
-        trained = train_variants(sale, config, folder, usual=rule.operations)
+        trained = train_variants(sale, config, folder, operations=rule.operations)
     judged = sale.with_members(sale.heldout_members)
-    usual = play(judged, rule, sales=config.sales, seed=config.sales_seed)
+    ruled = play(judged, rule, sales=config.sales, seed=config.sales_seed)
     profits = {
         name: np.stack(
             [play(judged, one, sales=config.sales, seed=config.sales_seed).totals["profit"] for one in policies]
         )
         for name, policies in progress(trained.items(), "playing sales", total=len(trained))
     }
-    table = ablation_table(profits, usual.totals["profit"], usual.members, config)
+    table = ablation_table(profits, ruled.totals["profit"], ruled.members, config)
     write_table(folder.path / "ablation.csv", table)
     write_bytes(folder.path / "ablation.png", draw_ablation(table, currency=sale.currency or "currency"))
     print(f"\n{table.to_string(index=False, float_format='{:.1f}'.format)}\n\nTable: {folder.path / 'ablation.csv'}")

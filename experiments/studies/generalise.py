@@ -105,7 +105,7 @@ def lead_row(found: Resampled, trained: Resampled, *, confidence: float) -> dict
 @entry("generalise", GeneraliseConfig)
 def main(config: GeneraliseConfig, folder: RunFolder) -> None:
     """Play everywhere, then print the table."""
-    from agents.start.imitation import usual_run
+    from agents.start.imitation import starting_rule
 
     if config.bundle is None:
         raise InputError("bundle: expected the folder of an exported policy, got none; set bundle=FOLDER")
@@ -117,7 +117,7 @@ def main(config: GeneraliseConfig, folder: RunFolder) -> None:
     where = list(places(world, config))
     for _, sale in where:
         check_policy(sale, policy)
-    how = usual_run(where[0][1]).operations
+    how = starting_rule(where[0][1]).operations
     folder.record(rule=asdict(how))
     found = [played(place, sale, policy, how, config) for place, sale in where]
     rows = [

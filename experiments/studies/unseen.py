@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agents.settings import AgentConfig, DQNConfig, PPOConfig, TensorPPOConfig
+from agents.learners import SETTINGS
+from agents.settings import AgentConfig
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.studies.drawn_sales import draw_sale, sale_kind
@@ -49,7 +50,7 @@ class UnseenConfig:
 
 def solve_drawn(number: int, config: UnseenConfig, folder: Path) -> dict[str, Any]:
     """Draw sale ``number``, train on it and evaluate exactly; a row of the table."""
-    from agents.learners import train
+    from agents.training import train
 
     path = folder / "tables" / f"{number:03d}.json"
     write_json(path, draw_sale(number, seed=config.draw_seed))
@@ -77,10 +78,10 @@ def distribution(shares: pd.Series) -> dict[str, float]:
     return {f"{q:g}": float(np.quantile(shares, q)) for q in QUANTILES}
 
 
-@entry("unseen", UnseenConfig, options={"agent": {"ppo": PPOConfig, "tensor_ppo": TensorPPOConfig, "dqn": DQNConfig}})
+@entry("unseen", UnseenConfig, options={"agent": SETTINGS})
 def main(config: UnseenConfig, folder: RunFolder) -> None:
     """Solve one sale after the other, then print the whole distribution."""
-    from agents.learners import check_training
+    from agents.training import check_training
 
     check_training(config.agent, seed=config.seed)
     folder.record(seeds={"training": config.seed, "draws": config.draw_seed})

@@ -71,7 +71,7 @@ class CalibrationSettings:
     """Last weeks, on which the model is scored after fits to the weeks before."""
     horizon_weeks: int = 4
     """Weeks between one fit and the next while scoring."""
-    members: int = 20
+    members: int = 32
     """Members of the ensemble."""
     training_members: int = 12
     """Of these, the ones that policies may be trained on; the others judge."""

@@ -144,6 +144,16 @@ class RateRewards:
         return self.config.conversion * conversion + self.config.revenue_conversion_gain * gain
 
 
+def check_rewards(rewards: NDArray[np.floating[Any]]) -> None:
+    """InputError unless all ``rewards`` (sale,) are finite: one NaN would make every weight of a network NaN."""
+    if not np.isfinite(rewards).all():
+        row = int(np.flatnonzero(~np.isfinite(rewards))[0])
+        raise InputError(
+            f"reward: expected finite numbers, got {rewards[row]} for sale {row} of the batch; "
+            "mend the sale or the weights of its reward"
+        )
+
+
 def constraint_costs(ledger: Ledger, rows: Any) -> dict[str, NDArray[np.float64]]:
     """Costs of a tick by name, (sale,): 95th percentile of latency (seconds), share of visits lost to errors.
 

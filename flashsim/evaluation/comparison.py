@@ -133,7 +133,8 @@ def _tables(contest: Contest, *, resamples: int, seed: int) -> dict[str, pd.Data
 
 
 def table_json(table: pd.DataFrame) -> str:
-    """A table as JSON, one row a line: ``{"columns": […], "rows": [[…], …]}``; missing values are null."""
+    """A table as JSON, one row a line: ``{"columns": […], "rows": [[…], …]}``; missing values, and
+    the open ends of intervals, are null."""
     rows = [
         json.dumps([_plain(value) for value in row], ensure_ascii=False, allow_nan=False)
         for row in table.itertuples(index=False, name=None)
@@ -145,7 +146,7 @@ def table_json(table: pd.DataFrame) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _values(rollout: Rollout) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -307,8 +307,10 @@ def kpi_markdown() -> str:
 def show(value: float, unit: Unit, *, currency: str, signed: bool = False) -> str:
     """A value as a person reads it, about four digits; a signed share is a difference in percentage points.
 
-    An empty ``currency`` leaves it out, where the reader has just seen it.
+    An empty ``currency`` leaves it out, where the reader has just seen it. An interval without an end has ∞ there.
     """
+    if np.isinf(value):
+        return "−∞" if value < 0.0 else "+∞" if signed else "∞"
     scaled = value * 100.0 if unit == "share" else value
     decimals = next((places for bound, places in ((999.5, 0), (9.995, 1)) if abs(scaled) >= bound), 2)
     if unit == "s" and abs(scaled) < 1.0:

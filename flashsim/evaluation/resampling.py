@@ -13,6 +13,7 @@ from flashsim.evaluation.stats import (
     Array,
     bootstrap_means,
     cvar_scores,
+    differences,
     equal_member_means,
     improvement_scores,
     ratio_scores,
@@ -67,6 +68,8 @@ class Summary:
     standard_error: Array
     p_value: Array
     degrees_of_freedom: int
+    skewness: Array
+    """Of the members' means."""
 
 
 def summarize(contest: Contest, *, resamples: int, seed: int) -> dict[str, Summary]:
@@ -91,6 +94,7 @@ def summarize(contest: Contest, *, resamples: int, seed: int) -> dict[str, Summa
             standard_error=resampled.standard_error[part],
             p_value=p_value[part],
             degrees_of_freedom=resampled.degrees_of_freedom,
+            skewness=resampled.moments.skewness[part],
         )
     return summaries
 
@@ -99,20 +103,20 @@ def _score_blocks(contest: Contest) -> dict[str, Array]:
     sales = contest.values.shape[0]
     primary, pairs = contest.primary_values, contest.pairs()
     learners, baselines = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    differences = primary[:, learners] - primary[:, baselines]
+    ahead = differences(primary[:, learners], primary[:, baselines])
     sign = -1.0 if contest.primary.direction == "lower" else 1.0
     tails = sign * cvar_scores(sign * primary, members=contest.members, share=contest.tail_share)
     money = _money(contest)
     return {
         "levels": contest.values.reshape(sales, -1),
-        "differences": (contest.values - contest.values[:, [contest.best]]).reshape(sales, -1),
-        "pairs": differences,
-        "improvement": improvement_scores(sign * differences),
+        "differences": differences(contest.values, contest.values[:, [contest.best]]).reshape(sales, -1),
+        "pairs": ahead,
+        "improvement": improvement_scores(sign * ahead),
         "relative": _relative_scores(contest),
         "tails": tails,
-        "tail_differences": tails - tails[:, [contest.best]],
+        "tail_differences": differences(tails, tails[:, [contest.best]]),
         "money": money.reshape(sales, -1),
-        "money_differences": (money - money[:, [contest.best]]).reshape(sales, -1),
+        "money_differences": differences(money, money[:, [contest.best]]).reshape(sales, -1),
     }
 
 

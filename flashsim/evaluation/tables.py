@@ -58,12 +58,15 @@ def kpi_table(contest: Contest, levels: Summary) -> pd.DataFrame:
     table = _by_policy_and_kpi(contest)
     bounds = np.array([kpi_bounds(rollout.totals) for rollout in contest.rollouts])
     least, most = bounds.transpose(1, 0, 2).reshape(2, len(table))
-    return table.assign(
-        mean=levels.mean,
-        low=np.clip(levels.low, least, most),
-        high=np.clip(levels.high, least, most),
-        standard_error=levels.standard_error,
-    )
+    low, high = np.clip(levels.low, least, most), np.clip(levels.high, least, most)
+    values = contest.values.reshape(contest.values.shape[0], -1)
+    # A share that was 0 (or 1) in all n sales may be up to 3/n away from it, as (1 - 3/n)^n is about 5 %.
+    # Source: Hanley & Lippman-Hand (1983), Journal of the American Medical Association 249(13), 1743-1745.
+    is_share = np.isfinite(most) & (table["unit"] == "share").to_numpy()
+    reach = -np.log(1.0 - contest.confidence) / values.shape[0]
+    high = np.where(is_share & (values <= least).all(axis=0), np.minimum(most, least + reach), high)
+    low = np.where(is_share & (values >= most).all(axis=0), np.maximum(least, most - reach), low)
+    return table.assign(mean=levels.mean, low=low, high=high, standard_error=levels.standard_error)
 
 
 def guardrail_table(contest: Contest, kpis: pd.DataFrame) -> pd.DataFrame:
@@ -133,6 +136,7 @@ def pair_table(contest: Contest, summaries: Mapping[str, Summary]) -> pd.DataFra
             "improvement_low": np.clip(summaries["improvement"].low, 0.0, 1.0),
             "improvement_high": np.clip(summaries["improvement"].high, 0.0, 1.0),
             "standard_error": main.standard_error,
+            "skewness": main.skewness,
             "minimum_detectable_effect": minimum_detectable_effect(
                 main.standard_error, main.degrees_of_freedom, alpha=alpha
             ),

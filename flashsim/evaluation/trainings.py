@@ -5,7 +5,9 @@ members, the estimate is the mean over all, and two things make it uncertain: me
 trainings of a sale's difference tells the standard error e with M - 1 degrees of freedom (:mod:`flashsim.evaluation.
 stats`), and trainings, whose means vary by s². Each part is stretched by its own Student's quantile,
 
-    mean ± √((t_{M-1}·e)² + (t_{S-1}·s/√S)²).
+    mean - √(a² + b²) … mean + √(c² + b²)      b = t_{S-1}·s/√S
+
+with a and c how far the interval over members and sales reaches below and above the mean.
 
 Source: Howe (1974), JASA 69(347), for adding stretched parts; Agarwal et al. (2021), arXiv:2108.13264, for why they
 must be counted. Left out: that trainings meet the same sales, which makes the second part a little too large.
@@ -49,16 +51,10 @@ def over_trainings(
         low, high = sales.interval(confidence)
         return Estimate(float(sales.mean[0]), float(low[0]), float(high[0]))
     between = float(equal_member_means(table.T, members).std(ddof=1)) / np.sqrt(len(table))
-    within = float(sales.standard_error[0])
-    level = (1.0 + confidence) / 2.0
-    reach = float(
-        np.hypot(
-            stdtrit(sales.degrees_of_freedom, level) * within,
-            stdtrit(len(table) - 1, level) * between,
-        )
-    )
-    mean = float(sales.mean[0])
-    return Estimate(mean, mean - reach, mean + reach)
+    own = float(stdtrit(len(table) - 1, (1.0 + confidence) / 2.0)) * between
+    mean, (low, high) = float(sales.mean[0]), sales.interval(confidence)
+    below, above = np.hypot(mean - low[0], own), np.hypot(high[0] - mean, own)
+    return Estimate(mean, float(mean - below), float(mean + above))
 
 
 def trainings_table(

@@ -2,11 +2,13 @@
 
 A learner wins when its primary KPI is better than *every* baseline's, each difference holding after Holm's correction
 over all pairs of learner and baseline; a baseline wins by the same rule against every learner; else the verdict is
-"not separable". The best baseline is found on the same sales that judge it. Comparing with it alone would flatter the
-learner or the baseline (the highest of several noisy means is too high); asking the claim to hold against each, within
-one corrected family, makes it true whichever baseline is best. The best by mean is only the one that is shown.
+"not separable", and where fewer than eight worlds were met, "too few worlds". The best baseline is found on the same
+sales that judge it. Comparing with it alone would flatter the learner or the baseline (the highest of several noisy
+means is too high); asking the claim to hold against each, within one corrected family, makes it true whichever baseline
+is best. The best by mean is only the one that is shown.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -14,8 +16,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from flashsim.evaluation.kpis import Kpi, find_kpi, show
+from flashsim.evaluation.stats import FEWEST_MEMBERS
 
-Outcome = Literal["learner", "baseline", "not separable"]
+Outcome = Literal["learner", "baseline", "not separable", "too few worlds"]
 
 VERDICT_TEXT: dict[str, str] = {
     "learner": (
@@ -33,6 +36,12 @@ VERDICT_TEXT: dict[str, str] = {
         "({confidence} interval {low} to {high}, p = {p_holm} after correction for {comparisons} comparisons); "
         "a single comparison on such sales finds a true difference of {detectable} four times in five."
     ),
+    "too few worlds": (
+        "Too few worlds to tell: {learner} and {baseline} met {worlds} worlds, and a claim about all worlds needs "
+        "eight. In those the difference in {kpi} is {amount} a sale ({confidence} interval {low} to {high})."
+    ),
+    "skewness": "Over {worlds} worlds the difference has skewness {skewness}.",
+    "open": "An interval without an end means that its values are too skewed to tell.",
     "relative": ", or {relative}",
     "above": "above",
     "below": "below",
@@ -62,13 +71,16 @@ class Verdict:
     comparisons: int
     guardrails_broken: tuple[str, ...]
     """KPIs whose guardrail the policy named by ``subject`` breaks on average."""
+    worlds: int
+    skewness: float
+    """Of the worlds' mean differences; rules for intervals were tested up to 6."""
     confidence: float
     currency: str
 
     @property
     def winner(self) -> str | None:
         """Name of the winning policy, None when not separable."""
-        return {"learner": self.learner, "baseline": self.baseline, "not separable": None}[self.outcome]
+        return {"learner": self.learner, "baseline": self.baseline}.get(self.outcome)
 
     @property
     def subject(self) -> str:
@@ -77,7 +89,7 @@ class Verdict:
 
     def fields(self) -> dict[str, str]:
         """What fills the braces of the sentence, as plain text."""
-        unit, signless = find_kpi(self.kpi).unit, self.outcome != "not separable"
+        unit, signless = find_kpi(self.kpi).unit, self.winner is not None
 
         def amount(value: float) -> str:
             return show(value, unit, currency=self.currency, signed=True)
@@ -92,6 +104,8 @@ class Verdict:
             "p_holm": f"{self.p_holm:.2g}",
             "detectable": show(self.minimum_detectable_effect, unit, currency=self.currency),
             "comparisons": str(self.comparisons),
+            "worlds": str(self.worlds),
+            "skewness": f"{self.skewness:.2g}".replace("-", "−"),
             "confidence": f"{self.confidence * 100:g} %",
         }
         if self.relative is not None:
@@ -103,8 +117,9 @@ class Verdict:
         return str(tell(self, self.fields(), texts=VERDICT_TEXT, render=str.format))
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able content."""
-        return asdict(self) | {"winner": self.winner, "sentence": self.sentence()}
+        """JSON-able content; an end of the interval that is open is null."""
+        ends = {name: end if math.isfinite(end) else None for name, end in (("low", self.low), ("high", self.high))}
+        return asdict(self) | ends | {"winner": self.winner, "sentence": self.sentence()}
 
 
 def tell(verdict: Verdict, fields: Mapping[str, Any], *, texts: Mapping[str, str], render: Callable[..., Any]) -> Any:
@@ -116,7 +131,10 @@ def tell(verdict: Verdict, fields: Mapping[str, Any], *, texts: Mapping[str, str
     labels = ", ".join(find_kpi(name).label.lower() for name in verdict.guardrails_broken)
     key = "guardrails broken" if labels else "guardrails kept"
     second = render(texts[key], policy=verdict.subject, labels=labels)
-    return render("{first} {second}", first=first, second=second)
+    third = render(texts["skewness"], **fields) if verdict.worlds >= FEWEST_MEMBERS else ""
+    if not (math.isfinite(verdict.low) and math.isfinite(verdict.high)):
+        third = render("{third} {fourth}", third=third, fourth=render(texts["open"]))
+    return render("{first} {second} {third}" if third else "{first} {second}", first=first, second=second, third=third)
 
 
 def decide(
@@ -134,13 +152,14 @@ def decide(
     learner, baseline = best(pairs["learner"].unique()), best(pairs["baseline"].unique())
     winners = better.groupby(pairs["learner"]).all()
     holders = worse.groupby(pairs["baseline"]).all()
-    outcome: Outcome = "not separable"
+    is_claimable = pairs["worlds"].iloc[0] not in range(2, FEWEST_MEMBERS)
+    outcome: Outcome = "not separable" if is_claimable else "too few worlds"
     if winners.any():
         outcome, learner = "learner", best(winners.index[winners])
     elif holders.any():
         outcome, baseline = "baseline", best(holders.index[holders])
     row = pairs.index[(pairs["learner"] == learner) & (pairs["baseline"] == baseline)][0]
-    if outcome == "not separable" and pairs.loc[row, "p_holm"] < alpha:
+    if outcome in ("not separable", "too few worlds") and pairs.loc[row, "p_holm"] < alpha:
         row = pairs["p_holm"].idxmax()  # another pair is what keeps the claim from holding: show that one
     chosen: dict[str, Any] = pairs.loc[row].to_dict()
     subject = chosen["baseline"] if outcome == "baseline" else chosen["learner"]
@@ -154,6 +173,8 @@ def decide(
         relative=None if pd.isna(chosen["relative"]) else float(chosen["relative"]),
         comparisons=len(pairs),
         guardrails_broken=tuple(broken["kpi"]),
+        worlds=int(chosen["worlds"]),
+        skewness=float(chosen["skewness"]),
         difference=float(chosen["difference"]),
         low=float(chosen["low"]),
         high=float(chosen["high"]),

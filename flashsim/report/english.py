@@ -5,6 +5,7 @@ from flashsim.evaluation.verdict import VERDICT_TEXT
 PASSAGES: dict[str, str] = VERDICT_TEXT | {
     "headline learner": "{learner} wins: {kpi} {difference} a sale",
     "headline baseline": "No learner wins: {baseline} is ahead in {kpi}",
+    "headline too few worlds": "Too few worlds to tell {learner} from {baseline}",
     "headline not separable": "Not separable: the sales cannot tell {learner} from {baseline}",
     "basis": "Every policy played the same {sales} sales in {worlds} worlds.",
     "chance": (
@@ -86,6 +87,7 @@ PAGE: dict[str, str] = {
     "relative": "Relative",
     "p": "p, corrected",
     "detectable": "Detectable",
+    "skewness_over_worlds": "Skewness over worlds",
     "ahead": "Worlds ahead (difference without any one)",
     "finding": "Finding",
     "finding better": "better",

@@ -191,9 +191,21 @@ class Shelf:
                     ),
                     self._ahead(row, unit=unit),
                     self.number("pairs", row, "minimum_detectable_effect", unit=unit),
+                    self.number("pairs", row, "skewness", unit=None),
                 )
             )
-        head = ("learner", "baseline", "finding", "difference", "relative", "p", "chance", "ahead", "detectable")
+        head = (
+            "learner",
+            "baseline",
+            "finding",
+            "difference",
+            "relative",
+            "p",
+            "chance",
+            "ahead",
+            "detectable",
+            "skewness_over_worlds",
+        )
         return self._grid("pairs", "pairs_caption", head, rows)
 
     def _ahead(self, row: Any, *, unit: Unit) -> Cell:

@@ -140,7 +140,7 @@ class Narrator:
         """The verdict's own sentence with its numbers cited."""
         columns = {"low": "low", "high": "high", "detectable": "minimum_detectable_effect", "p_holm": "p_holm"}
         columns |= {"amount": "difference", "relative": "relative"}
-        columns |= {"comparisons": "comparisons", "confidence": "confidence"}
+        columns |= {name: name for name in ("comparisons", "confidence", "worlds", "skewness")}
         shown: dict[str, Any] = {
             field: Cited(text, "pairs", self.verdict.pair_row, columns[field]) if field in columns else text
             for field, text in self.verdict.fields().items()

@@ -13,12 +13,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from sb3_contrib import MaskablePPO
-from stable_baselines3 import A2C, PPO
+from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.export import ONNX_FILE, PROBES, ZIP_FILE, collect_probes, export, network_policy, onnx_bytes
-from agents.learners import Trained, train
+from agents.learners import LEARNERS
 from agents.settings import AgentConfig
+from agents.training import Trained, train
 from flashsim.envs.sb3 import make_sb3
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import check_policy, play
@@ -30,7 +31,7 @@ from flashsim.world import shipped_world
 from tests.agents.tiny import dqn, ppo, small_sale, train_small, trained
 from tests.made_policies import random_network, random_observations
 
-ALGORITHMS = {"ppo": "PPO", "tensor_ppo": "TensorPPO", "maskable_ppo": "MaskablePPO", "dqn": "DQN"}
+ALGORITHMS = {"ppo": "PPO", "tensor_ppo": "TensorPPO", "maskable_ppo": "MaskablePPO", "dqn": "DQN", "qrdqn": "QRDQN"}
 
 
 def observations() -> NDArray[np.float32]:
@@ -49,7 +50,7 @@ def clear(policy: NetworkPolicy, seen: NDArray[np.float32]) -> NDArray[np.bool_]
 
 
 def chosen_by(model: BaseAlgorithm, policy: NetworkPolicy, seen: NDArray[np.float32]) -> NDArray[np.int64]:
-    """What the model itself decides; a masked one is told what is feasible."""
+    """What the model itself decides; a masked one receives what is feasible."""
     if not isinstance(model, MaskablePPO):
         return np.asarray(model.predict(seen, deterministic=True)[0])
     columns = {name: place for place, name in enumerate(policy.observation)}
@@ -83,7 +84,7 @@ def test_the_exported_policy_decides_as_the_model_does(algorithm: str) -> None:
     assert len(np.unique(chosen, axis=0)) > 1
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn", "qrdqn"])
 def test_onnx_gives_the_same_scores(algorithm: str) -> None:
     policy = trained(algorithm).policy()
     session = onnxruntime.InferenceSession(onnx_bytes(policy), providers=["CPUExecutionProvider"])
@@ -93,7 +94,7 @@ def test_onnx_gives_the_same_scores(algorithm: str) -> None:
 
 
 def test_a_masked_policy_decides_as_its_model_does_along_sales() -> None:
-    """The model is told the masks of the sale, the policy sees its observations alone."""
+    """The model receives the masks of the sale, the policy its observations alone."""
     result = trained("maskable_ppo")
     assert isinstance(result.model, MaskablePPO)
     policy = result.policy()
@@ -126,10 +127,10 @@ def test_an_exported_folder_holds_everything_and_loads(algorithm: str, tmp_path:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_policy_of_every_scenario_is_exported_loaded_and_played(name: str, tmp_path: Path) -> None:
-    """Whatever their heads decide on, doors that are open among it."""
+    """Whatever their heads decide on, also without a cap of admission."""
     sale = scenario_named(name, shipped_world()).compile()
-    usual = Operations(pushes=True, lots=True, early_waves=True)
-    result = train(sale, ppo(steps=10), seed=0, usual=usual)
+    operations = Operations(pushes=True, lots=True, early_waves=True)
+    result = train(sale, ppo(steps=10), seed=0, operations=operations)
     export(result.policy(), result.model, tmp_path / "bundle", sale=sale, seed=5)
     policy = load_policy(tmp_path / "bundle")
     check_policy(sale, policy)
@@ -147,9 +148,9 @@ def test_the_zips_can_be_trained_on_in_a_process_without_agents(tmp_path: Path) 
     code = (
         "import sys, numpy\n"
         "sys.modules['agents'] = sys.modules['experiments'] = None\n"
-        "from sb3_contrib import MaskablePPO\n"
+        "from sb3_contrib import QRDQN, MaskablePPO\n"
         "from stable_baselines3 import DQN, PPO\n"
-        "kinds = {'ppo': PPO, 'tensor_ppo': PPO, 'maskable_ppo': MaskablePPO, 'dqn': DQN}\n"
+        "kinds = {'ppo': PPO, 'tensor_ppo': PPO, 'maskable_ppo': MaskablePPO, 'dqn': DQN, 'qrdqn': QRDQN}\n"
         "for name, algorithm in kinds.items():\n"
         f"    model = algorithm.load(f'{{name}}/{ZIP_FILE}', device='cpu')\n"
         "    model.lr_schedule(0.5)\n"
@@ -189,17 +190,11 @@ def test_probes_of_a_sale_of_few_ticks_are_fewer() -> None:
     assert collect_probes(sale, random_network(sale), seed=0).shape[0] == 8  # four sales of two ticks
 
 
-def test_a_model_that_is_neither_ppo_nor_dqn_is_refused() -> None:
-    model = A2C("MlpPolicy", make_sb3(small_sale(), num_envs=2), device="cpu")
-    with pytest.raises(InputError, match="expected a PPO or DQN model, got A2C"):
-        network_policy(model, small_sale(), name="a2c", action={}, training={})
-
-
 def test_a_network_of_other_layers_is_refused() -> None:
     env = make_sb3(small_sale(), num_envs=2)
     elu = PPO("MlpPolicy", env, n_steps=8, batch_size=16, device="cpu", policy_kwargs={"activation_fn": torch.nn.ELU})
     with pytest.raises(InputError, match="one kind of activation"):
-        network_policy(elu, small_sale(), name="elu", action={}, training={})
+        network_policy(LEARNERS["ppo"].record().network(elu), small_sale(), name="elu", action={}, training={})
 
 
 def test_guard_rails_of_the_config_go_into_the_bundle(tmp_path: Path) -> None:

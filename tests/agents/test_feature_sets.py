@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from agents.export import export, network_policy
-from agents.learners import make_model, train
+from agents.learners import learner_of
 from agents.settings import AgentConfig
+from agents.training import make_model, train
 from flashsim.envs.features import feature_set, observation_table
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.errors import InputError
@@ -95,7 +96,9 @@ def test_a_reference_sale_is_learned_from_raw_observations() -> None:
     sale = reference.compile()
     config = ppo(observation="raw")
     model = make_model(sale, config, seed=0, scale=1.0)
-    policy = network_policy(model, sale, name="raw", action={"heads": ("discount",)}, training={})
+    policy = network_policy(
+        learner_of(config).network(model), sale, name="raw", action={"heads": ("discount",)}, training={}
+    )
     assert policy.observation == tuple(feature.name for feature in observation_table(sale))
     used = {policy.observation[column] for column in np.flatnonzero(np.abs(policy.weights[0]).sum(axis=0))}
     assert used == {"time_left", "servers_ordered", "product_0_stock", "product_0_available"}

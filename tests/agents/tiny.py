@@ -3,9 +3,11 @@
 import functools
 from typing import Any
 
-from agents.learners import Trained, train
-from agents.settings import AgentConfig, Device, DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
-from agents.start.imitation import usual_run
+from agents.dqn.settings import DQNConfig, QRDQNConfig
+from agents.ppo.settings import MaskablePPOConfig, PPOConfig, TensorPPOConfig
+from agents.settings import AgentConfig, Device
+from agents.start.imitation import starting_rule
+from agents.training import Trained, train
 from flashsim.rules import Operations
 from flashsim.scenarios.compiled import CompiledSale
 from tests.worlds import make_scenario, make_world
@@ -37,10 +39,18 @@ def maskable_ppo(**changes: Any) -> MaskablePPOConfig:
     return MaskablePPOConfig(**({**CHECKED, **ON_POLICY} | changes))
 
 
+OFF_POLICY: dict[str, Any] = {"steps": 3_000, "sales": 16, "buffer": 2_000, "learning_starts": 200}
+OFF_POLICY |= {"batch_size": 64, "gradient_steps": 1}
+
+
 def dqn(**changes: Any) -> DQNConfig:
     """Some hundred vector steps."""
-    small: dict[str, Any] = {"steps": 3_000, "sales": 16, "buffer": 2_000, "learning_starts": 200, "batch_size": 64}
-    return DQNConfig(**({**CHECKED, **small, "gradient_steps": 1} | changes))
+    return DQNConfig(**({**CHECKED, **OFF_POLICY} | changes))
+
+
+def qrdqn(**changes: Any) -> QRDQNConfig:
+    """The same with a few quantiles."""
+    return QRDQNConfig(**({**CHECKED, **OFF_POLICY, "quantiles": 6} | changes))
 
 
 CONFIGS: dict[str, AgentConfig] = {
@@ -48,6 +58,7 @@ CONFIGS: dict[str, AgentConfig] = {
     "tensor_ppo": tensor_ppo(),
     "maskable_ppo": maskable_ppo(),
     "dqn": dqn(),
+    "qrdqn": qrdqn(),
 }
 
 
@@ -58,14 +69,14 @@ def small_sale() -> CompiledSale:
 
 
 @functools.cache
-def usual_operations() -> Operations:
+def rule_operations() -> Operations:
     """Those of the rule at which agents start there."""
-    return usual_run(small_sale()).operations
+    return starting_rule(small_sale()).operations
 
 
 def train_small(config: AgentConfig, *, seed: int = 0, **options: Any) -> Trained:
     """A training on that plan; ``options`` are those of ``train``. The rule is searched once for all of them."""
-    return train(small_sale(), config, seed=seed, usual=usual_operations(), **options)
+    return train(small_sale(), config, seed=seed, operations=rule_operations(), **options)
 
 
 @functools.cache

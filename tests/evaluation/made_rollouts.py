@@ -45,7 +45,7 @@ def make_rollout(
     own_noise: float = 5.0,
     member_effects: Sequence[float] = (),
     sales: int = 160,
-    members: int = 8,
+    members: int = 20,
     seed: int = 7,
 ) -> Rollout:
     """A policy that earns ``effect`` more a sale than one with effect 0.
@@ -55,7 +55,7 @@ def make_rollout(
     """
     shared = np.random.default_rng(seed)
     own = np.random.default_rng([seed, *policy.encode()])
-    member = np.arange(sales) % members
+    member = np.arange(sales) % (len(member_effects) or members)
     extra = np.asarray(member_effects, dtype=np.float64)[member] if len(member_effects) else 0.0
     visitors = np.rint(shared.normal(4_000.0, 400.0, size=sales)).clip(1_000.0)
     revenue = 5_000.0 + shared.normal(0.0, 200.0, size=sales) + effect + extra + own.normal(0.0, own_noise, size=sales)

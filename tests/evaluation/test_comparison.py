@@ -76,7 +76,7 @@ def test_claim_must_hold_against_every_baseline_not_only_the_best_by_mean() -> N
 
 
 def test_effect_of_one_world_alone_does_not_win() -> None:
-    one_world = contest(make_rollout("PPO", member_effects=[400.0] + [0.0] * 7), make_rollout("fixed depth"))
+    one_world = contest(make_rollout("PPO", member_effects=[1000.0] + [0.0] * 19), make_rollout("fixed depth"))
     everywhere = contest(make_rollout("PPO", effect=50.0), make_rollout("fixed depth"))
     assert one_world.verdict.outcome == "not separable"
     assert everywhere.verdict.outcome == "learner"
@@ -174,7 +174,7 @@ def test_phases_are_means_of_thirds_of_the_course() -> None:
 
 def test_pair_tells_in_how_many_worlds_the_learner_is_ahead() -> None:
     pair = usual(effect=50.0).tables["pairs"].iloc[0]
-    assert (pair["worlds"], pair["worlds_better"]) == (8, 8)
+    assert (pair["worlds"], pair["worlds_better"]) == (20, 20)
     assert pair["least_without_one"] <= pair["difference"] <= pair["most_without_one"]
 
 
@@ -193,7 +193,8 @@ def test_saved_tables_are_the_same_again_and_keep_full_precision(tmp_path: Path)
         for column in table.select_dtypes("float").columns:
             assert [float(text) for text in back[column]] == table[column].tolist(), (name, column)
             place = stored["columns"].index(column)
-            assert [row[place] for row in stored["rows"]] == table[column].tolist(), (name, column)
+            shown = [value if np.isfinite(value) else None for value in table[column]]  # JSON knows no infinite ends
+            assert [row[place] for row in stored["rows"]] == shown, (name, column)
 
 
 def test_rollouts_of_different_sales_are_refused_with_what_differs() -> None:

@@ -99,9 +99,9 @@ def test_those_whom_the_close_dismisses_have_not_abandoned() -> None:
 
 
 def near_its_ends(policy: str) -> Rollout:
-    """Shares and latencies at the ends of their ranges in most sales, far from them in some."""
+    """Shares and latencies at the ends of their ranges in all sales but one."""
     made = make_rollout(policy)
-    is_far = np.arange(made.seeds.size) % 16 == 0
+    is_far = np.arange(made.seeds.size) == 0
     visitors = made.totals["exogenous_visitors"] + made.totals["attracted_visitors"]
     own = 1.0 + 0.01 * len(policy)
     latencies = {f"latency_{name}_s": np.where(is_far, 4.0 / own, 8.0) for name in ("mean", "p50", "p95", "p99")}

@@ -131,7 +131,7 @@ def test_a_setting_of_dqn_outside_its_range_is_refused_with_its_value(start: Sta
 def test_cuda_that_is_absent_is_refused_before_anything_is_made(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "there is no CUDA device here" in refusal(start, *TRAIN, "agent.device=cuda")
-    assert "there is no CUDA device here" in refusal(start, *RUN, "dqn.device=cuda")
+    assert "there is no CUDA device here" in refusal(start, *RUN, "learners.dqn.device=cuda")
 
 
 @pytest.mark.parametrize("name", ["world.json", "world.safetensors"])
@@ -182,8 +182,22 @@ def test_an_evaluation_refuses_what_it_cannot_use(start: Start, argument: str, w
         ("scenario.name=g1", "'g1' has no members to hold out; use experiments.train for it"),
         ("scenario.name=grocery", "did you mean 'grocery_evening'"),
         ("search_ticks=1000", "search_ticks must be at least what a learner trains on"),
-        ("ppo.name=dqn", "name"),
-        ("ppo.name=DQN", "two policies would be called 'DQN'"),
+        ("learners.ppo.name=dqn", "name"),
+        ("learners.ppo.name=DQN", "two policies would be called 'DQN'"),
+        (
+            "learners=[ppo,nobody]",
+            "there is no option learners=nobody; choose from dqn, maskable_ppo, ppo, qrdqn, tensor_ppo",
+        ),
+        ("learners=[ppo,dqm]", "did you mean learners=dqn?"),
+        ("learners={nobody: {}}", "there is no option learners=nobody"),
+        ("learners=[ppo,ppo]", "learners: two of them are called 'ppo'; name each once"),
+        ("learners={ppo: {steps: 9}, ppo: {}}", "learners: two of them are called 'ppo'; name each once"),
+        ("learners={dqn: {clip_range: 1}}", "there is no key learners.dqn.clip_range"),
+        ("learners.ppo.clip_rnge=1", "did you mean learners.ppo.clip_range?"),
+        ("learners={ppo: {steps: many}}", "learners.ppo.steps must be a whole number, got 'many'"),
+        ("learners=[]", "learners: expected at least one of ppo"),
+        ("+learners.qrdqn={}", "name all that there shall be, as in learners=[ppo,qrdqn]"),
+        ("+learners@learners.more=ppo", "two policies would be called 'PPO'"),
         ("closure_sales=0", "closure_sales"),
         ("evaluation.sales=0", "sales"),
         ("world.folder=nowhere", "nowhere"),

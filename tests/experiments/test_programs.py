@@ -52,8 +52,8 @@ def run_arguments(folder: Path) -> list[str]:
         f"world.folder={folder / 'world'}",
         *SMALL_SALE,
         *FEW_SALES,
-        *prefixed("ppo", TINY_PPO),
-        *prefixed("dqn", TINY_DQN),
+        *prefixed("learners.ppo", TINY_PPO),
+        *prefixed("learners.dqn", TINY_DQN),
         "search_ticks=8000",
         "closure_sales=32",
     ]
@@ -69,6 +69,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
 
 def _run(folder: Path, output: str, *more: str) -> Ended:
     """Start a run in a process of its own, as ``python -m experiments.run`` does, with a shorter search."""
+    return _start(_short_search(folder), *run_arguments(folder), *more, f"output={folder / output}")
+
+
+def _short_search(folder: Path) -> Path:
+    """A script that runs ``experiments.run`` with a shorter search."""
     code = (
         "import sys\n"
         "from flashsim.rules import rules\n"
@@ -79,13 +84,17 @@ def _run(folder: Path, output: str, *more: str) -> Ended:
     )
     script = folder / "run_with_a_short_search.py"
     script.write_text(code)
+    return script
+
+
+def _start(script: Path, *arguments: str) -> Ended:
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
-        [sys.executable, "-W", "error", script, *run_arguments(folder), *more, f"output={folder / output}"],
+        [sys.executable, "-W", "error", script, *arguments],
         capture_output=True,
         text=True,
         check=False,
-        cwd=folder,
+        cwd=script.parent,
         env={**os.environ, "PYTHONPATH": str(root)},
     )
     return Ended(done.returncode, done.stdout, done.stderr)
@@ -135,6 +144,31 @@ def test_a_run_of_several_trainings_says_what_holds_over_them(start: Start, tmp_
         assert (tmp_path / "again" / file).read_bytes() == (tmp_path / "several" / file).read_bytes()
 
 
+def test_a_run_takes_any_learners_by_name(tmp_path: Path) -> None:
+    small_world().save(tmp_path / "world")
+    script = _short_search(tmp_path)
+    ppo, qrdqn = (", ".join(argument.replace("=", ": ") for argument in tiny) for tiny in (TINY_PPO, TINY_DQN))
+    arguments = [
+        f"learners={{ppo: {{{ppo}}}, qrdqn: {{{qrdqn}}}}}",
+        "+learners@learners.wide=ppo",
+        *prefixed("learners.wide", (*TINY_PPO, "name=wide", "layers=[8,8]")),
+    ]
+    shared = [f"world.folder={tmp_path / 'world'}", *SMALL_SALE, *FEW_SALES, "search_ticks=8000", "closure_sales=32"]
+    ended = _start(script, *shared, *arguments, f"output={tmp_path / 'three'}")
+    assert ended.code == 0, ended.stderr
+    folder = tmp_path / "three"
+    kinds = {"ppo": "PPO", "qrdqn": "QRDQN", "wide": "PPO"}
+    assert {path.name for path in (folder / "policies").iterdir()} == set(kinds)
+    for name, algorithm in kinds.items():
+        policy = load_policy(folder / "policies" / name)
+        assert policy.training["algorithm"] == algorithm
+        assert policy.training["config"]["layers"] == ([8, 8] if name == "wide" else [8])
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    assert evaluation["comparison"]["learners"] == ["PPO", "QRDQN", "wide"]
+    assert [row["policy"] for row in evaluation["context"]["training"]] == ["PPO", "QRDQN", "wide"]
+    assert "QRDQN" in (folder / "report.md").read_text(encoding="utf-8")
+
+
 def test_a_run_on_a_world_without_a_card_calls_it_uncalibrated(finished: tuple[Path, Ended]) -> None:
     folder, ended = finished
     for told in (ended.stdout, (folder / "one" / "report.md").read_text(encoding="utf-8")):
@@ -172,8 +206,8 @@ def test_a_run_says_how_to_make_it_again(finished: tuple[Path, Ended]) -> None:
     assert told["seeds"] == {"training": 0, "calibration": 0, "evaluation": 0}
     assert told["data"]["world"] == World.load(folder / "world").fingerprint()
     config = yaml.safe_load((folder / "one" / "config.yaml").read_text())
-    assert config["ppo"]["steps"] == 600
-    assert config["ppo"]["gamma"] == 1.0
+    assert config["learners"]["ppo"]["steps"] == 600
+    assert config["learners"]["ppo"]["gamma"] == 1.0
     assert config["evaluation"]["sales"] == 30
     assert set(json.loads((folder / "one" / "timings.json").read_text())) >= {"training", "evaluation", "report"}
 

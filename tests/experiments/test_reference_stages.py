@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from agents.settings import AgentConfig, DQNConfig, PPOConfig, TensorPPOConfig
+from agents.dqn.settings import DQNConfig
+from agents.ppo.settings import PPOConfig, TensorPPOConfig
+from agents.settings import AgentConfig
 from experiments import train
 from experiments.pipeline.prepare import ScenarioConfig, is_reference, make_reference, report_exactly
 from flashsim.errors import InputError

@@ -31,6 +31,8 @@ def table() -> pd.DataFrame:
         "data.traffic",
         "models.customers.retention",
         "models.traffic.forecast",
+        "models.traffic.online",
+        "models.traffic.drift",
         "models.traffic.scores",
         "models.traffic.bursts",
         "models.traffic.rush",

@@ -24,7 +24,8 @@ fitted at ``HORIZONS`` and interpolated between them. A missing minute takes the
 hour at most, and is never a target.
 
 A shop with less than about 100 visits a minute should fit the model on its own table, because b1 then must allow for
-counting noise.
+counting noise. Fitted once, the model loses its lead over persistence within weeks on a growing site, and its intervals
+are too narrow on a smaller one: follow a site with ``online.py``.
 
 Source: Koenker & Bassett (1978), Econometrica 46 (absolute deviations); Gneiting & Raftery (2007), JASA 102 (pinball
 loss as the score). Left out: the calendar of planned sales (``rush.py``), weekdays, causes.
@@ -83,25 +84,37 @@ class TrafficForecaster:
                 "wait until counts come in again"
             )
         state = describe(recent)
-        return np.stack([self._quantiles(state, horizon, places=slice(-1, None))[0] for horizon in horizons])
+        return np.stack([self.predict(state, horizon=h, made=slice(-1, None)).quantiles()[0] for h in horizons])
 
     def forecast_each(self, visits: ArrayLike, *, horizon: int) -> Array:
         """(minute, level) quantiles of each minute's visits, forecast ``horizon`` minutes before; NaN where unknown."""
         known = checked_visits(visits, least=LEAST_HISTORY + horizon)
         out = np.full((known.size, len(QUANTILE_LEVELS)), np.nan)
         made = slice(LEAST_HISTORY - 1, known.size - horizon)
-        quantiles = self._quantiles(describe(known), horizon, places=made)
+        quantiles = self.predict(describe(known), horizon=horizon, made=made).quantiles()
         out[LEAST_HISTORY - 1 + horizon :] = np.where(is_fresh(known)[made, None], quantiles, np.nan)
         return out
 
-    def _quantiles(self, state: "TrafficState", horizon: int, *, places: slice) -> Array:
-        """(minute, level) made at ``places``."""
+    def predict(self, state: "TrafficState", *, horizon: int, made: slice) -> "LogForecasts":
+        """Forecasts of log(1 + visits) ``horizon`` minutes after each of the minutes ``made``."""
         if not 1 <= horizon <= HORIZONS[-1]:
             raise InputError(f"horizon must be 1 to {HORIZONS[-1]} minutes, got {horizon}; forecast within the hour")
         b, c, z = (_between(rows, horizon) for rows in (self.coefficients, self.scale, self.quantiles))
-        center = state.level[places] + state.features(horizon)[places] @ b
-        spread = np.exp(np.clip(state.volatility(horizon)[places] @ c, -8.0, 2.0))
-        return np.maximum(np.expm1(np.minimum(center[:, None] + spread[:, None] * z, 40.0)), 0.0)
+        center = state.level[made] + state.features(horizon)[made] @ b
+        return LogForecasts(center, np.exp(np.clip(state.volatility(horizon)[made] @ c, -8.0, 2.0)), z)
+
+
+class LogForecasts(NamedTuple):
+    """Forecasts of log(1 + visits): quantile k of a minute is ``center + spread * z[k]``."""
+
+    center: Array  # minute; log(1 + visits)
+    spread: Array  # minute; s
+    z: Array  # level; quantiles of Z
+
+    def quantiles(self, *, widen: float = 1.0) -> Array:
+        """(minute, level) visits; every spread is multiplied by ``widen``."""
+        logs = self.center[:, None] + widen * self.spread[:, None] * self.z
+        return np.maximum(np.expm1(np.minimum(logs, 40.0)), 0.0)
 
 
 class TrafficState(NamedTuple):
@@ -146,13 +159,22 @@ def is_fresh(visits: Array) -> NDArray[np.bool_]:
     return np.asarray(known > 0.0, dtype=np.bool_)
 
 
-def fit_forecaster(visits: ArrayLike, *, memory_days: float = MEMORY_DAYS) -> TrafficForecaster:
-    """Fit on visits of consecutive minutes (minute,; NaN: missing). InputError when they are too few or all zero."""
+def fit_forecaster(
+    visits: ArrayLike, *, memory_days: float = MEMORY_DAYS, counted: ArrayLike | None = None
+) -> TrafficForecaster:
+    """Fit on visits of consecutive minutes (minute,; NaN: missing). InputError when they are too few or all zero.
+
+    A minute weighs as much as it has visits, or as it has in ``counted`` (minute,): those really counted, where
+    ``visits`` are counts rescaled to another level.
+    """
     if not memory_days > 0.0:
         raise InputError(f"memory_days must be > 0, got {memory_days}; 2 is usual")
     known = learnable_visits(visits)
     state, age = describe(known), np.arange(known.size)[::-1] / MINUTES_A_DAY
-    weight = (1.0 + carry_forward(known)) * 0.5 ** (age / memory_days)
+    weighed = known if counted is None else checked_visits(counted, least=1)
+    if weighed.size != known.size:
+        raise InputError(f"counted: expected the {known.size} minutes of visits, got {weighed.size}; bring all")
+    weight = (1.0 + carry_forward(weighed)) * 0.5 ** (age / memory_days)
     fitted = [_fit_horizon(state, known, weight, horizon=horizon) for horizon in HORIZONS]
     return TrafficForecaster(*(np.stack(rows) for rows in zip(*fitted, strict=True)))
 

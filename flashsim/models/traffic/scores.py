@@ -80,12 +80,27 @@ def score_forecast(
     if not 2 * MINUTES_A_DAY <= start < visits.size - BIN_MINUTES * BLOCK_BINS:
         raise InputError(f"start must leave days on both sides, got minute {start} of {visits.size}; choose another")
     model = model or fit_forecaster(visits[:start], memory_days=memory_days)
-    forecasts = {"model": model.forecast_each(visits, horizon=horizon)}
+    return score_quantiles(
+        visits, model.forecast_each(visits, horizon=horizon), start=start, horizon=horizon, seed=seed
+    )
+
+
+def score_quantiles(
+    visits: Array, quantiles: Array, *, start: int, horizon: int, seed: int = 0, is_redressed: bool = False
+) -> TrafficScores:
+    """Score ``quantiles`` (minute, level) of ``visits`` (minute,), forecast ``horizon`` minutes before, from ``start``.
+
+    With ``is_redressed``, persistence is also dressed anew each day, with its errors of the week before that day: a
+    fair rival of a forecaster that is fitted again each day.
+    """
+    forecasts = {"model": quantiles}
     for name, lag in RIVALS.items():
         if max(lag, horizon) < start:
             point = _lagged(visits, max(lag, horizon))
             forecasts[name] = np.repeat(point[:, None], len(QUANTILE_LEVELS), axis=1)
             forecasts[f"{name}, dressed"] = _dress(point, visits, start=start)
+    if is_redressed:
+        forecasts["persistence, dressed daily"] = _dress_daily(_lagged(visits, horizon), visits, start=start)
     scored = np.isfinite(visits) & (np.arange(visits.size) >= start)
     for forecast in forecasts.values():
         scored &= np.isfinite(forecast).all(axis=1)
@@ -125,6 +140,15 @@ def _dress(point: Array, visits: Array, *, start: int) -> Array:
     error = np.log1p(visits[first:start]) - np.log1p(point[first:start])
     moves = np.quantile(error[np.isfinite(error)], QUANTILE_LEVELS)
     return np.expm1(np.log1p(point)[:, None] + moves)
+
+
+def _dress_daily(point: Array, visits: Array, *, start: int) -> Array:
+    """(minute, level): as :func:`_dress`, anew for each day from ``start`` on; NaN before."""
+    out = np.full((visits.size, len(QUANTILE_LEVELS)), np.nan)
+    for day in range(start, visits.size, MINUTES_A_DAY):
+        last = day + MINUTES_A_DAY
+        out[day:last] = _dress(point[:last], visits[:last], start=day)[day:]
+    return out
 
 
 def _saving(mine: Array, theirs: Array, drawn: NDArray[np.intp]) -> Interval:

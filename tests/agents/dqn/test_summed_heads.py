@@ -7,10 +7,10 @@ import pytest
 import torch
 from stable_baselines3 import DQN
 
+from agents.dqn.settings import DQNConfig
 from agents.dqn.summed_heads import stock_again, sum_heads
-from agents.learners import make_model, train
-from agents.settings import DQNConfig
 from agents.start.imitation import InOwnActions, steering
+from agents.training import make_model, train
 from flashsim.envs.actions import ActionConfig
 from flashsim.envs.sb3 import make_sb3
 from tests.agents.start.test_imitation import rule_of_two, sale_of_two

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
-from agents.learners import Trained, train
 from agents.ppo.lagrangian import ascend
-from agents.settings import TensorPPOConfig
+from agents.ppo.settings import TensorPPOConfig
 from agents.start.reward_scale import Spread
+from agents.training import Trained, train
 from flashsim.envs.reward import ConstraintConfig
 from flashsim.errors import InputError
 from flashsim.evaluation.kpis import find_kpi
@@ -89,10 +89,10 @@ def test_with_the_constraint_the_mark_is_kept_and_without_it_is_not(
     }
     events = EventAccumulator(str(tmp_path), size_guidance={"scalars": 0})
     events.Reload()
-    told = [event.value for event in events.Scalars(f"constraints/{constraint}_multiplier")]
-    assert len(told) >= 10
-    assert min(told) >= 0.0
-    assert max(told) > 0.0
+    logged = [event.value for event in events.Scalars(f"constraints/{constraint}_multiplier")]
+    assert len(logged) >= 10
+    assert min(logged) >= 0.0
+    assert max(logged) > 0.0
     assert events.Scalars(f"constraints/{constraint}_excess")
 
 

@@ -76,11 +76,11 @@ def test_updates_are_those_of_its_parent(flat: bool) -> None:
     for mine, other, start in zip(ours.policy.parameters(), theirs.policy.parameters(), before, strict=True):
         assert not torch.equal(mine, start)
         torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-4)
-    for told, expected in zip(logs[0].rows[1:], logs[1].rows[1:], strict=True):  # the first knows of no update yet
+    for row, expected in zip(logs[0].rows[1:], logs[1].rows[1:], strict=True):  # the first knows of no update yet
         for name in MEASURED:
-            assert told[f"train/{name}"] == pytest.approx(expected[f"train/{name}"], rel=1e-2, abs=1e-4), name
-        assert told["rollout/ep_len_mean"] == expected["rollout/ep_len_mean"] == 20.0
-        assert told["train/n_updates"] == expected["train/n_updates"]
+            assert row[f"train/{name}"] == pytest.approx(expected[f"train/{name}"], rel=1e-2, abs=1e-4), name
+        assert row["rollout/ep_len_mean"] == expected["rollout/ep_len_mean"] == 20.0
+        assert row["train/n_updates"] == expected["train/n_updates"]
 
 
 def test_one_update_from_one_rollout_gives_the_same_parameters() -> None:
@@ -220,7 +220,7 @@ def test_a_reward_that_is_no_number_ends_the_training(
         return reward, closed
 
     if is_scaled:
-        monkeypatch.setattr("agents.learners.random_spread", lambda *_, **__: Spread(1.0, np.zeros(0)))
+        monkeypatch.setattr("agents.training.random_spread", lambda *_, **__: Spread(1.0, np.zeros(0)))
     monkeypatch.setattr(SaleBatch, "_step", broken)
     with pytest.raises(InputError, match=rf"reward: expected finite numbers, got {value} for sale 3 of the batch"):
         train_small(config, seed=0)

@@ -10,10 +10,12 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3 import PPO
 
+from agents.dqn.settings import DQNConfig
 from agents.export import network_policy
-from agents.learners import make_model, train
-from agents.settings import DQNConfig, MaskablePPOConfig, PPOConfig, TensorPPOConfig
-from agents.start.imitation import InOwnActions, steering, usual_run
+from agents.learners import learner_of
+from agents.ppo.settings import MaskablePPOConfig, PPOConfig, TensorPPOConfig
+from agents.start.imitation import InOwnActions, starting_rule, steering
+from agents.training import make_model, train
 from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
@@ -37,12 +39,12 @@ def sale_of_two() -> CompiledSale:
 @functools.cache
 def rule_of_two() -> RulePolicy:
     """How agents would run that plan before they learn."""
-    return usual_run(sale_of_two())
+    return starting_rule(sale_of_two())
 
 
 def test_the_rule_is_the_run_out_price_with_the_operations_that_suit_it_best() -> None:
     sale = sale_of_two()
-    rule = usual_run(sale)
+    rule = starting_rule(sale)
     assert rule.operations == best_operations(sale, run_out_price, seed=SEARCH_SEED)
     assert rule.operations == Field(sale, ticks=1, seed=SEARCH_SEED).run_out_price.operations
     assert rule.name == "run-out price"
@@ -77,12 +79,12 @@ def test_a_rule_in_the_agents_actions_does_what_the_rule_does(
 
 @pytest.mark.parametrize("config", [PPOConfig(), TensorPPOConfig(), MaskablePPOConfig()])
 def test_a_first_policy_plays_the_rule(config: PPOConfig) -> None:
-    """Greedily in nearly every decision, and in training as often as it is told, head by head."""
+    """Greedily in nearly every decision, and in training with the probability of its settings, head by head."""
     sale = sale_of_two()
     rule = rule_of_two()
     action = steering(config, rule).action(sale)
     model = make_model(sale, config, seed=0, scale=1.0, rule=rule)
-    policy = network_policy(model, sale, name="start", action={**vars(action)}, training={})
+    policy = network_policy(learner_of(config).network(model), sale, name="start", action={**vars(action)}, training={})
     player = InOwnActions(sale, rule, action)
     batch = SaleBatch(sale, SALES, action=action, reward=RewardConfig(), domain=TRAINING_DOMAIN)
     batch.seed(consecutive_seeds(11, SALES))
@@ -157,9 +159,9 @@ def test_an_agent_leaves_calls_and_utilization_to_its_rule_where_it_lacks_the_he
     pushed = 0
     for _ in range(sale.ticks):
         seen = batch.seen()
-        own, usual = codec.decode(player.act(seen), seen), theirs.decode(rule.act(seen), seen)
-        np.testing.assert_array_equal(own.change, usual.change)
-        np.testing.assert_array_equal(own.timing, usual.timing)
+        own, rules = codec.decode(player.act(seen), seen), theirs.decode(rule.act(seen), seen)
+        np.testing.assert_array_equal(own.change, rules.change)
+        np.testing.assert_array_equal(own.timing, rules.timing)
         pushed += int((own.timing == PUSH).sum())
         batch.step(player.act(seen))
     assert pushed == SALES

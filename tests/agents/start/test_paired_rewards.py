@@ -8,9 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.learners import make_model
-from agents.settings import DQNConfig, PPOConfig
-from agents.start.paired_rewards import PairedSales, usual_limits
+from agents.dqn.settings import DQNConfig
+from agents.ppo.settings import PPOConfig
+from agents.start.paired_rewards import PairedSales, rule_limits
+from agents.training import make_model
 from flashsim.envs.actions import ActionConfig
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.sb3 import FlashSaleVecEnv
@@ -34,7 +35,7 @@ def a_rule() -> RulePolicy:
 def opened(kind: type[SaleBatch], action: ActionConfig, limits: NDArray[np.float64] | None = None) -> SaleBatch:
     """Sales with or without twins, opened on the same seeds."""
     shared = {"action": action, "reward": RewardConfig(), "domain": TRAINING_DOMAIN}
-    more = {"usual": a_rule(), "limits": limits} if kind is PairedSales else {}
+    more = {"rule": a_rule(), "limits": limits} if kind is PairedSales else {}
     batch = kind(make_scenario().compile(), SALES, **shared, **more)  # type: ignore[arg-type]
     batch.seed(consecutive_seeds(7, SALES), episodes=3)
     batch.observe()
@@ -48,7 +49,7 @@ def test_a_rate_is_worth_the_same_to_a_sale_and_its_twin_however_often_they_are_
     held = list_price(sale, Operations(0.7))
     own = replace(as_of(held), every=2)
     shared: dict[str, Any] = {"reward": reward, "domain": TRAINING_DOMAIN}
-    paired = PairedSales(sale, SALES, usual=held, action=own, **shared)
+    paired = PairedSales(sale, SALES, rule=held, action=own, **shared)
     paired.seed(consecutive_seeds(7, SALES))
     paired.observe()
     for _ in range(sale.ticks // 2):
@@ -100,7 +101,7 @@ def baselines(actions_seed: int, limits: NDArray[np.float64] | None) -> NDArray[
 def test_what_is_taken_off_is_cut_and_does_not_depend_on_what_the_learner_does() -> None:
     """So that the gradient keeps its mean; a twin beyond the limits, here narrow ones, moves no reward further."""
     sale, rule = make_scenario().compile(), a_rule()
-    limits = 0.5 * usual_limits(sale, rule, reward=RewardConfig(), seed=11)
+    limits = 0.5 * rule_limits(sale, rule, reward=RewardConfig(), seed=11)
     assert limits.shape == (2, sale.ticks)
     cut = baselines(0, limits)
     np.testing.assert_allclose(cut, baselines(1, limits), rtol=0.0, atol=1e-9)
@@ -116,7 +117,7 @@ def test_what_is_taken_off_is_cut_and_does_not_depend_on_what_the_learner_does()
 def test_one_sale_in_a_hundred_earns_less_in_a_tick_than_the_lower_limit_and_one_more_than_the_upper() -> None:
     """Sales of other seeds than those that set the limits."""
     sale, rule = make_scenario().compile(), a_rule()
-    low, high = usual_limits(sale, rule, reward=RewardConfig(), seed=11)
+    low, high = rule_limits(sale, rule, reward=RewardConfig(), seed=11)
     batch = SaleBatch(sale, 2_000, action=as_of(rule), reward=RewardConfig(), domain=TRAINING_DOMAIN)
     batch.seed(consecutive_seeds(10_000, 2_000))
     batch.observe()

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agents.settings import DQNConfig, PPOConfig
+from agents.dqn.settings import DQNConfig
+from agents.ppo.settings import PPOConfig
 from agents.start.imitation import InOwnActions, steering
 from agents.start.reward_scale import lead_spread, reward_scale
 from flashsim.envs.actions import ActionConfig
@@ -75,8 +76,8 @@ def test_the_spread_of_leads_is_that_of_sales_above_the_same_sales_run_by_the_ru
     rule = rule_of_two()
     action = steering(config, rule).action(sale)
     explored = profits(sale, InOwnActions(sale, rule, action), action, share=0.1, sales=2_048)
-    usual = profits(sale, rule, action_config(rule), share=0.0, sales=2_048)
-    low, high = np.quantile(explored - usual, (0.25, 0.75))
+    ruled = profits(sale, rule, action_config(rule), share=0.0, sales=2_048)
+    low, high = np.quantile(explored - ruled, (0.25, 0.75))
     found = lead_spread(sale, rule, action, reward=RewardConfig(), seed=40)
     assert found == pytest.approx((high - low) / 1.349, rel=0.25)
     assert found < 0.7 * reward_scale(sale, action, seed=40)

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from agents.settings import Device, TensorPPOConfig
+from agents.ppo.settings import TensorPPOConfig
+from agents.settings import Device
 from experiments.benchmarks.devices import DevicesConfig, break_even, compare
 from flashsim.errors import InputError
 from flashsim.reference import g0

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agents.settings import Device, TensorPPOConfig
+from agents.ppo.settings import TensorPPOConfig
+from agents.settings import Device
 from experiments.benchmarks import training as benchmark_training
 from experiments.benchmarks.training import (
     OURS,

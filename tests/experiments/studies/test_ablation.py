@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agents.settings import DQNConfig, PPOConfig
+from agents.dqn.settings import DQNConfig
+from agents.ppo.settings import PPOConfig
 from experiments.studies.ablation import VARIANTS, WHOLE, AblationConfig, ablation_table, settings_of
 from flashsim.evaluation.trainings import over_trainings
 from flashsim.policies.bundle import load_policy

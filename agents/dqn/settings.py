@@ -1,0 +1,101 @@
+"""Settings of learners that estimate the value of every action: DQN and QR-DQN, with their reasons.
+
+Source: Mnih et al. (2015), Nature 518; Dabney et al. (2018), AAAI, arXiv:1710.10044; settings as measured in the
+README.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from agents.settings import MANY, AgentConfig
+from flashsim.errors import InputError
+from flashsim.sim.parameters import check_range, check_whole
+
+RULE_N_STEPS, RULE_EXPLORATION = 6, 0.3
+
+
+@dataclass(frozen=True)
+class QLearningConfig(AgentConfig):
+    """What learners that estimate the value of every action of a flat menu have in common."""
+
+    steps: int = 1_000_000
+    sales: int = 256
+    """Sales stepped side by side."""
+    batch_size: int = 512
+    gradient_steps: int = 4
+    """Updates after each vector step."""
+    n_steps: int | None = None
+    """Rewards that an update sums before it trusts a value; null: 1, and 6 for an agent that starts at a rule, whose
+    orders of servers pay two or three decisions later."""
+    buffer: int = 500_000
+    """Transitions remembered."""
+    learning_starts: int = 10_000
+    target_interval: int = 1
+    """Vector steps between updates of the target network."""
+    target_share: float = 0.02
+    """How far an update moves the target network towards the network. A little at every step: whole copies every 100
+    steps let the last policies of G1 swing by five points, and values reach back one tick a copy."""
+    exploration_initial: float | None = None
+    """Share of random actions when the training begins; null: 1, and .3 for an agent that starts at a rule."""
+    exploration_final: float = 0.05
+    exploration_until: float = 0.3
+    """Share of the training in which exploration falls to its final share."""
+    margin: float = 0.1
+    """How much less an assisted agent first expects for each head that differs from its rule's choice, scaled as its
+    rewards; 0: it knows nothing of the rule."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("sales", "batch_size", "gradient_steps", "target_interval"):
+            check_whole(name, getattr(self, name), 1, MANY)
+        check_whole("buffer", self.buffer, self.sales, MANY)
+        check_whole("learning_starts", self.learning_starts, 0, MANY)
+        if self.learning_starts >= self.steps:
+            raise InputError(
+                f"learning_starts must be less than steps, {self.steps}, got {self.learning_starts}; it would not learn"
+            )
+        check_range("target_share", self.target_share, 1e-6, 1.0)
+        check_range("margin", self.margin, 0.0, 1e6)
+        if self.n_steps is not None:
+            check_whole("n_steps", self.n_steps, 1, 10_000)
+        if self.exploration_initial is not None:
+            check_range("exploration_initial", self.exploration_initial, 0.0, 1.0)
+        check_range("exploration_final", self.exploration_final, 0.0, 1.0)
+        check_range("exploration_until", self.exploration_until, 1e-6, 1.0)
+
+    @property
+    def flat(self) -> bool:
+        """Values are of whole actions."""
+        return True
+
+    def starting_at_rule(self) -> Self:
+        """It explores less, for it knows where to begin, and sums more rewards."""
+        n_steps, exploration = self.n_steps, self.exploration_initial
+        return replace(
+            self,
+            n_steps=RULE_N_STEPS if n_steps is None else n_steps,
+            exploration_initial=RULE_EXPLORATION if exploration is None else exploration,
+        )
+
+
+@dataclass(frozen=True)
+class DQNConfig(QLearningConfig):
+    """Deep Q-learning: the mean of what an action will earn."""
+
+    name: str = "DQN"
+    summed: bool = True
+    """Whether an assisted agent learns a value for each choice of each head, to be added up
+    (``agents.dqn.summed_heads``), instead of one for each whole action."""
+
+
+@dataclass(frozen=True)
+class QRDQNConfig(QLearningConfig):
+    """Quantile regression: the distribution of what an action will earn. It acts on the mean."""
+
+    name: str = "QRDQN"
+    quantiles: int = 32
+    """Of the distribution, equally likely; more cost time in proportion."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole("quantiles", self.quantiles, 1, 10_000)

@@ -1,0 +1,89 @@
+"""PPO of Stable-Baselines3, with and without masks, and with rollouts on the device: three records.
+
+Whole sales are its rollouts. Beside the policy it learns the multipliers of constraints.
+
+Source: Schulman et al. (2017), arXiv:1707.06347.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from sb3_contrib import MaskablePPO
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+
+from agents.learner import GreedyNetwork, Learner
+from agents.ppo.entropy import EntropySchedule
+from agents.ppo.lagrangian import Lagrangian
+from agents.ppo.settings import PPOConfig
+from agents.ppo.tensor_ppo import TensorPPO
+from agents.start.imitation import Demonstration, choices_loss, fit
+from agents.start.reward_scale import Spread
+from flashsim.envs.sb3 import FlashSaleVecEnv
+from flashsim.scenarios.compiled import CompiledSale
+
+
+def _sales_at_once(config: PPOConfig, sale: CompiledSale) -> int:
+    """They are a rollout."""
+    decisions, (steps, parts) = sale.ticks // config.action(sale).every, config.rollout()
+    return parts * max(1, round(steps / (decisions * parts)))
+
+
+def _arguments(config: PPOConfig, env: FlashSaleVecEnv) -> dict[str, Any]:
+    decisions = env.sales.sale.ticks // env.sales.codec.config.every
+    _, parts = config.rollout()
+    return {
+        "n_steps": decisions,
+        "batch_size": env.num_envs * decisions // parts,
+        "n_epochs": config.epochs,
+        "gae_lambda": config.gae_lambda,
+        "clip_range": config.clip_range,
+        "ent_coef": config.entropy,
+        "policy_kwargs": {"net_arch": {"pi": list(config.layers), "vf": list(config.layers)}},
+    }
+
+
+def _first_layers(model: PPO | MaskablePPO) -> Sequence[torch.nn.Linear]:
+    parts = model.policy.mlp_extractor
+    return [parts.policy_net[0], parts.value_net[0]]  # type: ignore[list-item]
+
+
+def _network(model: PPO | MaskablePPO) -> GreedyNetwork:
+    return GreedyNetwork([*model.policy.mlp_extractor.policy_net, model.policy.action_net])
+
+
+def _start(model: PPO | MaskablePPO, shown: Demonstration[PPOConfig]) -> None:
+    """Let the policy choose as the rule with the probability ``head_start``, head by head."""
+    share = shown.config.head_start
+    if not share:
+        return
+    space = model.action_space
+    assert isinstance(space, spaces.MultiDiscrete | spaces.Discrete)
+    sizes = [int(size) for size in space.nvec] if isinstance(space, spaces.MultiDiscrete) else [int(space.n)]
+    network = torch.nn.Sequential(model.policy.mlp_extractor.policy_net, model.policy.action_net)
+    fit(network, shown, loss=choices_loss(sizes, share=share))
+
+
+def _schedules(config: PPOConfig, spread: Spread) -> list[BaseCallback]:
+    entropy = EntropySchedule(config.entropy, until=config.entropy_until)
+    has_bounds = bool(config.constraints.names)
+    return [entropy, Lagrangian(spread, rate=config.multiplier_rate)] if has_bounds else [entropy]
+
+
+PPO_LEARNER: Learner[Any, Any] = Learner(
+    algorithm=PPO,
+    arguments=_arguments,
+    sales_at_once=_sales_at_once,
+    first_layers=_first_layers,
+    network=_network,
+    start=_start,
+    constraints=lambda config: config.constraints,
+    schedules=_schedules,
+)
+TENSOR_PPO_LEARNER: Learner[Any, Any] = replace(PPO_LEARNER, algorithm=TensorPPO)
+MASKABLE_PPO_LEARNER: Learner[Any, Any] = replace(
+    PPO_LEARNER, algorithm=MaskablePPO, network=lambda model: _network(model)._replace(is_masked=True)
+)

@@ -1,0 +1,127 @@
+"""Johnson's t against its paper's formula, against Student's where nothing is skewed, and the rule that asks both."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats as distributions
+
+from flashsim.evaluation.skewness import Skewed, johnson_interval, johnson_p_value, skewed
+from flashsim.evaluation.stats import FEWEST_MEMBERS, bootstrap_means, differences
+from tests.evaluation.claims import LAWS, claims, detectable
+
+
+def moments(values: list[float]) -> Skewed:
+    column = np.array(values)[:, None]
+    return skewed(column, error=column.std(axis=0, ddof=1) / np.sqrt(column.size))
+
+
+def test_symmetric_values_have_students_interval_and_p_value() -> None:
+    values = [-3.0, -1.0, 0.5, 1.0, 1.5, 3.0, 5.0]
+    found = moments(values)
+    low, high = johnson_interval(found, 0.9)
+    expected = distributions.ttest_1samp(values, 0.0)
+    assert found.third_moment[0] == pytest.approx(0.0, abs=1e-12)
+    assert (low[0], high[0]) == pytest.approx(tuple(expected.confidence_interval(0.9)))
+    assert johnson_p_value(found)[0] == pytest.approx(expected.pvalue)
+
+
+def test_the_modified_t_is_that_of_the_paper() -> None:
+    """t = (d + m/(6·s²·n) + m·d²/(3·s⁴))·√n/s, at both ends of the interval, by hand."""
+    values = np.array([0.2, 0.3, 0.4, 0.6, 0.7, 1.1, 1.3, 1.9])
+    n, s = values.size, values.std(ddof=1)
+    third = n / ((n - 1) * (n - 2)) * ((values - values.mean()) ** 3).sum()
+    assert third == pytest.approx(distributions.skew(values, bias=False) * s**3, rel=1e-12)
+    for end, sign in zip(johnson_interval(moments(values.tolist()), 0.8), (1.0, -1.0), strict=True):
+        d = values.mean() - end[0]
+        t = (d + third / (6.0 * s**2 * n) + third * d**2 / (3.0 * s**4)) * np.sqrt(n) / s
+        assert sign * t == pytest.approx(distributions.t.ppf(0.9, n - 1))
+
+
+def test_a_long_tail_moves_the_interval_towards_it_until_it_has_no_end() -> None:
+    low, high = johnson_interval(moments([0.2, 0.3, 0.4, 0.6, 0.7, 1.1, 1.3, 1.9]), 0.8)
+    student = distributions.ttest_1samp([0.2, 0.3, 0.4, 0.6, 0.7, 1.1, 1.3, 1.9], 0.0).confidence_interval(0.8)
+    assert low[0] > student.low
+    assert high[0] > student.high
+    low, high = johnson_interval(moments([0.0] * 19 + [1.0]), 0.95)
+    assert high[0] == np.inf
+    assert np.isfinite(low[0])
+    mirrored = johnson_interval(moments([0.0] * 19 + [-1.0]), 0.95)
+    assert (mirrored[0][0], mirrored[1][0]) == (-high[0], -low[0])
+
+
+@given(
+    values=st.lists(st.floats(-100.0, 100.0), min_size=3, max_size=30),
+    confidence=st.floats(0.5, 0.999),
+    shift=st.floats(-100.0, 100.0),
+)
+def test_an_interval_holds_zero_just_where_the_p_value_says_so(
+    values: list[float], confidence: float, shift: float
+) -> None:
+    found = moments([value + shift for value in values])
+    low, high = johnson_interval(found, confidence)
+    p_value = johnson_p_value(found)[0]
+    if found.error[0] > 1e-6 and abs(p_value - (1.0 - confidence)) > 1e-6:
+        assert (low[0] <= 0.0 <= high[0]) == (p_value > 1.0 - confidence)
+
+
+ROOT = Path(__file__).resolve().parents[2]
+MARKS = {
+    "normal": 0.06,
+    "t(3)": 0.06,
+    "lognormal, skewness 2": 0.06,
+    "lognormal, skewness 3": 0.06,
+    "lognormal, skewness 6": 0.075,
+    "gamma, skewness 3": 0.06,
+}
+
+
+@pytest.mark.parametrize(("law", "most"), list(MARKS.items()))
+@pytest.mark.parametrize("is_noise_skewed", [False, True], ids=["normal sales", "skewed sales"])
+def test_twenty_worlds_claim_rarely_what_is_not_so(law: str, most: float, is_noise_skewed: bool) -> None:
+    repetitions = 3_000
+    found = claims(
+        LAWS[law], worlds=20, repetitions=repetitions, seed=7, is_noise_skewed=is_noise_skewed, resamples=400
+    )
+    assert found["rule"] <= most + 2.0 * np.sqrt(most / repetitions)
+
+
+def test_student_alone_would_not_hold() -> None:
+    assert claims(LAWS["lognormal, skewness 3"], worlds=20, repetitions=3_000, seed=7, resamples=100)["Student"] > 0.075
+
+
+def test_twenty_normal_worlds_keep_their_power() -> None:
+    found = claims(LAWS["normal"], worlds=20, repetitions=3_000, seed=8, shift=detectable(20), resamples=400)
+    assert found["Student"] == pytest.approx(0.8, abs=0.03)
+    assert found["rule"] >= 0.75 - 0.015
+
+
+def test_fewer_than_eight_worlds_claim_nothing() -> None:
+    members = np.repeat(np.arange(FEWEST_MEMBERS - 1), 20)
+    scores = 100.0 + np.random.default_rng(0).normal(size=(members.size, 3))
+    found = bootstrap_means(scores, members, resamples=200)
+    assert not found.is_claimable
+    assert found.p_value().tolist() == [1.0, 1.0, 1.0]
+    alone = bootstrap_means(scores, np.zeros(members.size), resamples=200)  # one world: sales are judged
+    assert (alone.p_value() < 0.02).all()
+
+
+def test_a_difference_of_rounding_is_none() -> None:
+    one = np.full((200, 1), 0.4)
+    other = one * (1.0 + np.random.default_rng(0).uniform(0.0, 1e-12, one.shape))
+    assert not differences(one, other).any()
+    assert differences(one, other + 1e-6).all()
+
+
+def test_the_document_holds_a_table_of_the_program() -> None:
+    """Each cell of a few is what the program finds with fewer repetitions, within four standard errors."""
+    rows = [line for line in (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8").splitlines() if "|" in line]
+    header = [cell.strip() for cell in rows[0].strip("|").split("|")]
+    assert header == ["worlds", *LAWS, "power"]
+    twenty = next(row for row in rows if row.startswith("| 20 |")).strip("|").split("|")
+    for law in ("normal", "gamma, skewness 3"):
+        told = float(twenty[header.index(law)].split("(")[0]) / 100.0
+        found = claims(LAWS[law], worlds=20, repetitions=3_000, seed=9, resamples=400)["rule"]
+        assert abs(found - told) <= 4.0 * np.sqrt(told / 3_000 + told / 10_000)
