@@ -32,7 +32,7 @@ from experiments.pipeline.prepare import (
     report_exactly,
 )
 from flashsim.errors import InputError
-from flashsim.evaluation.kpis import KPIS, kpi_values, show
+from flashsim.evaluation.kpis import KPIS, kpi_bounds, kpi_values, show
 from flashsim.evaluation.probes.importance import importance_table
 from flashsim.evaluation.probes.response_maps import RESPONSE_SALES, response_maps
 from flashsim.evaluation.records import save_rollouts
@@ -141,7 +141,7 @@ def main(config: PlayConfig, folder: RunFolder) -> None:
 def kpi_frame(rollout: Rollout, config: PlayConfig) -> pd.DataFrame:
     """Mean and interval of each KPI, one row each."""
     found = bootstrap_means(kpi_values(rollout.totals), rollout.members, resamples=config.resamples, seed=config.seed)
-    low, high = found.interval(config.confidence)
+    low, high = (np.clip(end, *kpi_bounds(rollout.totals)) for end in found.interval(config.confidence))
     return pd.DataFrame({"kpi": [kpi.name for kpi in KPIS], "mean": found.mean, "low": low, "high": high})
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from flashsim.sim.ledger import Ledger
 from flashsim.sim.state import CLOSE, PUSH, RELEASE, REORDER, SaleTables
+from tests.reference_choice import add_missed, seen_factor
 from tests.reference_draws import gamma_factor, outages
 from tests.reference_queue import EventQueue, Person, Waits, evenly, health_after, poisson, tick_of_many
 
@@ -102,7 +103,7 @@ class ReferenceSale:
         retries, self.retrying = self.split(self.retrying, -math.expm1(-1.0 / self.tables.servers.retry_delay))
         again = self._return_watchers(orders, facts) + retries
         self.expected += len(again)
-        facts |= {"retries": len(retries), "abandoned": 0, "given_up": 0}
+        facts |= {"retries": len(retries), "abandoned": 0, "dismissed": 0, "given_up": 0}
         entering = self._admit(people + again, orders, facts)
         serve = self._cap_hard if self.tables.servers.hard_cap else self._serve
         served, appeal = serve(entering, facts)
@@ -289,7 +290,7 @@ class ReferenceSale:
         return endured
 
     def _appeals(self, appeal: float, orders: Decision) -> list[float]:
-        """Factor on each product's purchase weight; the reference depths follow those shown."""
+        """Factor on each product's purchase weight, as if all were on sale; the reference depths follow those shown."""
         params, factors = self.tables.choice, []
         depths = [float(self.tables.depth[p, k]) for p, k in enumerate(orders.price_index)]
         if not self.reference:
@@ -298,24 +299,24 @@ class ReferenceSale:
         for product, depth in enumerate(depths):
             gap = depth - self.reference[product]
             self.reference[product] = keeps * self.reference[product] + (1.0 - keeps) * depth
-            factor = appeal * math.exp((params.reference_gain if gap >= 0.0 else params.reference_loss) * gap)
-            share = self.available[product] / max(1, int(self.tables.planned[product]))
-            if params.scarcity_threshold > 0.0:
-                factor *= 1.0 + params.scarcity_cue * max(0.0, 1.0 - share / params.scarcity_threshold)
-            factors.append(factor if self.available[product] > 0 else 0.0)
+            left, planned = self.available[product], max(1, int(self.tables.planned[product]))
+            factors.append(appeal * seen_factor(params, gap, left / planned if left > 0 else 1.0))
         return factors
 
     def _sell(self, served: list[Person], appeal: float, orders: Decision, facts: dict[str, Any]) -> None:
         """Each of those served chooses once; units are put into carts while there are any."""
         params, stock = self.tables.choice, self.tables.stock
-        factors = self._appeals(appeal, orders)
-        for name in ("buyers", "requests", "reserved"):
+        appeals = self._appeals(appeal, orders)
+        for name in ("buyers", "requests", "reserved", "missed_requests"):
             facts[name] = [0] * self.products
+        on_sale = [units > 0 for units in self.available]
         pays = 0.0 if self.now in self.fails["payment"] else 1.0 - stock.payment_failure
         for person in served:
             units = self.units[person.segment]
             outside = max(0.0, self.visitors[person.segment] - sum(units))
-            weights = [expected * factor for expected, factor in zip(units, factors, strict=True)]
+            full = [expected * factor for expected, factor in zip(units, appeals, strict=True)]
+            weights = [weight if there else 0.0 for weight, there in zip(full, on_sale, strict=True)]
+            add_missed(facts["missed_requests"], params, full, weights, outside)
             place, product = self.random.random() * (sum(weights) + outside), 0
             while product < self.products and place >= weights[product]:
                 place -= weights[product]
@@ -355,7 +356,8 @@ class ReferenceSale:
 
     def _close(self, facts: dict[str, Any]) -> None:
         """Those who wait leave, those who would try again do not; what is not sold is left over."""
-        facts["abandoned"] += len(self.room) + len(self.queue)
+        facts["dismissed"] = len(self.room) + len(self.queue)
+        facts["abandoned"] += facts["dismissed"]
         facts["given_up"] += len(self.retrying)
         self.room, self.queue, self.retrying = [], [], []
         late = sum(tick > self.now for tick in self.lots)

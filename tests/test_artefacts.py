@@ -40,7 +40,7 @@ OPENED: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "price response": ("price_response", PriceResponse.load),
 }
 """Kind of file -> where it is in the folder of a version, and what opens it."""
-REFUSED = {("0.1.0", "bundle")}
+REFUSED = {("0.1.0", "bundle"), ("0.1.0", "rollouts")}
 """Version and kind of the files that this flashsim does not read."""
 VERSIONS = sorted(path.name for path in ARTEFACTS.iterdir() if path.is_dir())
 
@@ -66,8 +66,15 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_report_of_a_run_of_a_released_version_is_written_again(start: Start, version: str, tmp_path: Path) -> None:
+def test_the_report_of_a_run_of_a_released_version_is_written_again_or_refused(
+    start: Start, version: str, tmp_path: Path
+) -> None:
     ended = start("report", f"evaluation={ARTEFACTS / version / 'run'}", "output=again")
+    if (version, "rollouts") in REFUSED:
+        assert (ended.code, len(ended.stderr.strip().splitlines())) == (2, 1)
+        assert "evaluate again: python -m experiments.evaluate" in ended.stderr
+        assert not (tmp_path / "again").exists()
+        return
     assert ended.code == 0, ended.stderr
     settings = read_json(ARTEFACTS / version / "run" / "evaluation.json")["comparison"]
     text = (tmp_path / "again" / "report.md").read_text(encoding="utf-8")
@@ -77,13 +84,11 @@ def test_the_report_of_a_run_of_a_released_version_is_written_again(start: Start
 def test_a_report_refuses_an_evaluation_of_a_later_version(start: Start, tmp_path: Path) -> None:
     """Of its settings and of its rollouts: exit code 2, one sentence, and nothing is written."""
     shutil.copytree(ARTEFACTS / "0.1.0" / "run", tmp_path / "run")
-    (rollout, *_) = load_rollouts(tmp_path / "run" / "rollouts")
     path = tmp_path / "run" / "rollouts" / "0000.safetensors"
-    arrays = {"seeds": rollout.seeds, "members": rollout.members}
-    path.write_bytes(save(arrays, metadata={"rollout": '{"format_version": 2, "policy": "PPO", "steps": 1}'}))
+    path.write_bytes(save({}, metadata={"rollout": '{"format_version": 3, "policy": "PPO", "steps": 1}'}))
     ended = start("report", "evaluation=run", "output=again")
     assert (ended.code, len(ended.stderr.strip().splitlines())) == (2, 1)
-    assert "0000.safetensors has format version 2, this flashsim reads 1; update flashsim" in ended.stderr
+    assert re.search(r"0000\.safetensors has format version 3, this flashsim reads 2 .*; update flashsim", ended.stderr)
     evaluation = read_json(tmp_path / "run" / "evaluation.json")
     write_json(tmp_path / "run" / "evaluation.json", {**evaluation, "format_version": 2})
     ended = start("report", "evaluation=run", "output=again")
@@ -95,7 +100,7 @@ def test_a_report_refuses_an_evaluation_of_a_later_version(start: Start, tmp_pat
 def test_what_is_written_now_states_its_version(tmp_path: Path) -> None:
     save_rollouts([make_rollout("a")], tmp_path / "rollouts")
     with safe_open(tmp_path / "rollouts" / "0000.safetensors", framework="numpy") as file:
-        assert json.loads(file.metadata()["rollout"])["format_version"] == 1
+        assert json.loads(file.metadata()["rollout"])["format_version"] == 2
     folder = start_run(tmp_path / "run", config="", command="python -m experiments.train")
     assert read_run(folder.path)["format_version"] == 1
     assert "format_version" not in folder.provenance()

@@ -77,6 +77,8 @@ def assert_people_are_conserved(before: Ledger | None, ledger: Ledger, *, limit:
     newly_retrying = ledger.retrying + ledger.retries - retrying
     np.testing.assert_array_equal(ledger.errors, ledger.given_up + newly_retrying)
     assert (ledger.retries <= retrying).all()
+    assert (ledger.dismissed <= ledger.abandoned).all()
+    assert not ledger.dismissed[~ledger.is_closed].any()
     assert (ledger.buyers.sum(axis=1) <= ledger.served).all()
     assert ((ledger.requests >= ledger.buyers) & (ledger.requests <= limit * ledger.buyers)).all()
     assert not stay[ledger.is_closed].any()
@@ -95,10 +97,10 @@ def assert_money_adds_up(batch: Batch, ledger: Ledger, reward: NDArray[np.float6
 
 
 def assert_possible(batch: Batch, ledger: Ledger) -> None:
-    """Finite everywhere, and negative nowhere but where money can be."""
+    """Finite everywhere, and negative nowhere but where money and what substitution brings can be."""
     for name, field in ledger._asdict().items():
         assert np.isfinite(field).all(), name
-        if name != "salvage":
+        if name not in ("salvage", "missed_requests"):
             assert (field >= -1e-9).all(), name
     servers, failures = batch.tables.servers, batch.tables.failures
     availability = failures.pool_left if failures.ticks[POOL_FAILS] else 1.0

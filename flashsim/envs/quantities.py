@@ -2,13 +2,22 @@
 
     profit        revenue - goods_cost - server_cost - penalty + salvage
     visitors      exogenous_visitors + attracted_visitors      (returning visitors and retries came before)
+    participation (served - returning_visitors) / visitors     (who comes back was served before: each visitor once)
     error share   errors / (served + abandoned + errors)       (a visit that tries again counts again)
+    abandonment   (abandoned - dismissed) / (the same)         (whom the close dismissed did not give up)
+    not served    missed_requests + requests - reserved        (units of a product in a tick, see below)
     gross margin  (revenue - goods_cost + salvage) / revenue
     latency       percentiles of the waits of all visits that were answered, an error being an answer too
 
 Each is a function of amounts by name: those of one tick (:class:`AmountsOfTick`), or their sums over a sale, which a
 rollout calls totals. So the cost of a tick, the constraint, the KPI and the guardrail of one name are one function. The
 ratio of a sale is that of its summed amounts, not the mean of the ratios of its ticks.
+
+Units not served are those that the people served in a tick would have been expected to ask for had every product been
+on sale, less the units that they asked for and got. What they asked for is taken at its mean, too, so that nothing is
+refused where nothing is missing, whatever was drawn; ``missed_requests`` is the difference of the two means, and
+``requests - reserved`` what they asked for and did not get. Of a product to which people turn for want of another the
+units not served may be below 0.
 """
 
 import functools
@@ -73,8 +82,18 @@ def visitors(amounts: Amounts) -> Array:
     return amounts["exogenous_visitors"] + amounts["attracted_visitors"]
 
 
+def served_visitors(amounts: Amounts) -> Array:
+    """Visitors whose last visit was answered, of a whole sale: those who come back were answered before."""
+    return amounts["served"] - amounts["returning_visitors"]
+
+
+def gave_up_waiting(amounts: Amounts) -> Array:
+    """Visits that ended because somebody would wait no longer, without those whom the close of the sale dismissed."""
+    return amounts["abandoned"] - amounts["dismissed"]
+
+
 def finished_visits(amounts: Amounts) -> Array:
-    """Visits that came to an end, good or bad."""
+    """Visits that came to an end, good or bad; those dismissed at the close are among ``abandoned``."""
     return amounts["served"] + amounts["abandoned"] + amounts["errors"]
 
 
@@ -112,8 +131,26 @@ class Ratio:
 
 
 ERROR_SHARE = Ratio(amount("errors"), finished_visits)
-ABANDONMENT_SHARE = Ratio(amount("abandoned"), finished_visits)
+ABANDONMENT_SHARE = Ratio(gave_up_waiting, finished_visits)
+PARTICIPATION = Ratio(served_visitors, visitors, empty=1.0)
 GROSS_MARGIN = Ratio(kept_of_revenue, amount("revenue"))
+
+
+class UnitsNotServed(NamedTuple):
+    """What those served in a tick would have bought, had there been enough of everything."""
+
+    refused: NDArray[np.float64]
+    """(sale, product) units of a product."""
+    net: NDArray[np.float64]
+    """(sale,) units of all products together, so without those for which people took another product."""
+
+    @classmethod
+    def of_tick(cls, ledger: Ledger, rows: Callable[[NDArray[Any]], NDArray[Any]]) -> "UnitsNotServed":
+        """Those of one tick, none below 0."""
+        not_served = np.ascontiguousarray(
+            rows(ledger.missed_requests) + (rows(ledger.requests) - rows(ledger.reserved))
+        )
+        return cls(np.maximum(not_served, 0.0), np.maximum(not_served.sum(axis=1), 0.0))
 
 
 class Waits(NamedTuple):

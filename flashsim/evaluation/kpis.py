@@ -11,7 +11,7 @@ formula states, so that nothing is ever undefined.
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from flashsim.envs.quantities import (
     ABANDONMENT_SHARE,
     ERROR_SHARE,
     MONEY_TERMS,
+    PARTICIPATION,
     Amounts,
     Quantity,
     Ratio,
@@ -53,17 +54,31 @@ class Kpi:
     limit: float | None = None
     """Guardrail: the mean should not lie above it (below it where higher is better). None: no guardrail."""
     limit_reason: str = ""
-    least: float = -np.inf
-    """Smallest value that can occur; ends of intervals are cut there."""
-    most: float = np.inf
+    least: float | str = -np.inf
+    """Smallest value that can occur, or the total that holds it for each sale; ends of intervals are cut there."""
+    most: float | str = np.inf
+    """Largest value that can occur, likewise."""
+
+    def bounds(self, totals: Totals) -> tuple[float, float]:
+        """Between which values the mean of the sales with ``totals`` lies for sure."""
+        least = float(totals[self.least].min()) if isinstance(self.least, str) else self.least
+        most = float(totals[self.most].max()) if isinstance(self.most, str) else self.most
+        return least, most
 
 
 def _list_value(totals: Amounts) -> Array:
     return totals["revenue"] + totals["discount_given"]
 
 
-def _amount(name: str, label: str, formula: str, unit: Unit, direction: Direction) -> Kpi:
-    return Kpi(name, label, formula, unit, direction, amount(formula), least=0.0)
+def _amount(
+    name: str, label: str, formula: str, unit: Unit, direction: Direction, *, most: float | str = np.inf
+) -> Kpi:
+    return Kpi(name, label, formula, unit, direction, amount(formula), least=0.0, most=most)
+
+
+def _latency(name: str, label: str, formula: str, **limit: Any) -> Kpi:
+    total = formula.partition(":")[0]
+    return Kpi(name, label, formula, "s", "lower", amount(total), least=0.0, most="timeout_s", **limit)
 
 
 KPIS: tuple[Kpi, ...] = (
@@ -79,7 +94,7 @@ KPIS: tuple[Kpi, ...] = (
     _amount("discount_given", "Discount given", "discount_given", "currency", "neutral"),
     _amount("server_cost", "Server cost", "server_cost", "currency", "lower"),
     _amount("penalty", "Penalties", "penalty", "currency", "lower"),
-    _amount("units_sold", "Units sold", "paid", "units", "higher"),
+    _amount("units_sold", "Units sold", "paid", "units", "higher", most="stock"),
     Kpi(
         "sell_through",
         "Sell-through",
@@ -90,8 +105,26 @@ KPIS: tuple[Kpi, ...] = (
         least=0.0,
         most=1.0,
     ),
-    _amount("leftover", "Units left over", "leftover", "units", "lower"),
-    _amount("lost_sales", "Lost sales (out of stock)", "lost_sales", "units", "lower"),
+    _amount("leftover", "Units left over", "leftover", "units", "lower", most="stock"),
+    Kpi(
+        "units_refused",
+        "Units refused",
+        "units_refused: Σ max(0, missed_requests + requests − reserved) over ticks and products: expected units that "
+        "those served would have asked for had every product been on sale, less what they asked for and got",
+        "units",
+        "lower",
+        amount("units_refused"),
+        least=0.0,
+    ),
+    Kpi(
+        "net_lost_sales",
+        "Lost sales, net of substitutes",
+        "net_lost_sales: Σ over ticks of max(0, Σ over products of missed_requests + requests − reserved)",
+        "units",
+        "lower",
+        amount("net_lost_sales"),
+        least=0.0,
+    ),
     Kpi(
         "average_depth",
         "Average discount depth",
@@ -116,11 +149,12 @@ KPIS: tuple[Kpi, ...] = (
     Kpi(
         "participation",
         "Participation",
-        "served / visitors (1 without visitors)",
+        "(served − returning_visitors) / visitors: visitors whose last visit was answered (1 without visitors)",
         "share",
         "higher",
-        Ratio(amount("served"), visitors, empty=1.0),
+        PARTICIPATION,
         least=0.0,
+        most=1.0,
     ),
     Kpi(
         "conversion",
@@ -130,11 +164,12 @@ KPIS: tuple[Kpi, ...] = (
         "higher",
         Ratio(amount("paid"), amount("served")),
         least=0.0,
+        most="units_a_person",
     ),
     Kpi(
         "abandonment_share",
         "Abandonment",
-        "abandoned / (served + abandoned + errors) (0 without visits)",
+        "(abandoned − dismissed) / (served + abandoned + errors) (0 without visits)",
         "share",
         "lower",
         ABANDONMENT_SHARE,
@@ -155,43 +190,27 @@ KPIS: tuple[Kpi, ...] = (
         least=0.0,
         most=1.0,
     ),
-    Kpi(
+    _latency(
         "p95_latency_s",
         "95th percentile of latency",
         "latency_p95_s: 95th percentile over the visits of a sale",
-        "s",
-        "lower",
-        amount("latency_p95_s"),
         limit=1.0,
         limit_reason="1 s keeps a visitor's flow of thought (Nielsen 1993, Usability Engineering, chapter 5)",
-        least=0.0,
     ),
-    Kpi(
+    _latency(
         "p50_latency_s",
         "Median of latency",
         "latency_p50_s: median over the visits of a sale",
-        "s",
-        "lower",
-        amount("latency_p50_s"),
-        least=0.0,
     ),
-    Kpi(
+    _latency(
         "p99_latency_s",
         "99th percentile of latency",
         "latency_p99_s: 99th percentile over the visits of a sale",
-        "s",
-        "lower",
-        amount("latency_p99_s"),
-        least=0.0,
     ),
-    Kpi(
+    _latency(
         "mean_latency_s",
         "Mean latency",
         "latency_mean_s: mean over served visits",
-        "s",
-        "lower",
-        amount("latency_mean_s"),
-        least=0.0,
     ),
     Kpi(
         "utilization",
@@ -201,6 +220,7 @@ KPIS: tuple[Kpi, ...] = (
         "neutral",
         amount("utilization"),
         least=0.0,
+        most=1.0,
     ),
     _amount("server_minutes", "Server minutes", "server_minutes", "server minutes", "neutral"),
     Kpi(
@@ -227,13 +247,14 @@ KPIS: tuple[Kpi, ...] = (
 )
 
 LEDGER_NAMES: tuple[str, ...] = (
-    *("exogenous_visitors", "attracted_visitors", "served", "abandoned", "errors", "reserved", "paid", "expired"),
-    *("lost_sales", "revenue", "discount_given", "goods_cost", "server_minutes", "server_cost", "penalty", "salvage"),
+    *("exogenous_visitors", "attracted_visitors", "returning_visitors", "served", "abandoned", "dismissed", "errors"),
+    *("reserved", "paid", "expired", "units_refused", "net_lost_sales"),
+    *("revenue", "discount_given", "goods_cost", "server_minutes", "server_cost", "penalty", "salvage"),
     *("stock", "leftover", "latency_mean_s", "latency_p50_s", "latency_p95_s", "latency_p99_s", "utilization"),
     *("retries", "pushes", "projected_actions"),
-    *("profit", "ticks"),
+    *("profit", "ticks", "timeout_s", "units_a_person"),
 )
-"""Every ledger total that some KPI reads."""
+"""Every total that some KPI reads, or that bounds one."""
 
 
 def find_kpi(name: str) -> Kpi:
@@ -265,6 +286,12 @@ def kpi_values(totals: Totals) -> Array:
     if gap.any():
         raise InputError(f"totals['profit'] is not {KPIS[0].formula} in {int(gap.sum())} sales; mend the ledger")
     return np.stack([kpi.value(totals) for kpi in KPIS], axis=1)
+
+
+def kpi_bounds(totals: Totals) -> tuple[Array, Array]:
+    """Least and most (KPI,) that each mean over the sales with ``totals`` can be, in the order of ``KPIS``."""
+    least, most = zip(*(kpi.bounds(totals) for kpi in KPIS), strict=True)
+    return np.array(least), np.array(most)
 
 
 def kpi_markdown() -> str:

@@ -11,7 +11,8 @@ from flashsim.errors import InputError
 from flashsim.evaluation.rollout import Rollout
 from flashsim.files import UNSTATED_FORMAT, check_format, replace_folder, write_bytes
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+FORMAT_CHANGES = "2 added units refused, net lost sales, visits dismissed at the close, and limits of the sale"
 EVALUATE_AGAIN = "evaluate again: python -m experiments.evaluate, or experiments.run"
 """How an evaluation is made anew."""
 _GROUPS = ("totals", "products", "profile")
@@ -47,7 +48,13 @@ def _load(path: Path) -> Rollout:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise _incomplete(path, error) from error
-    check_format(path, facts.get("format_version", UNSTATED_FORMAT), known=FORMAT_VERSION, make_anew=EVALUATE_AGAIN)
+    check_format(
+        path,
+        facts.get("format_version", UNSTATED_FORMAT),
+        known=FORMAT_VERSION,
+        changes=FORMAT_CHANGES,
+        make_anew=EVALUATE_AGAIN,
+    )
     groups = {
         group: {name.removeprefix(f"{group}/"): a for name, a in arrays.items() if name.startswith(f"{group}/")}
         for group in _GROUPS

@@ -15,6 +15,7 @@ from flashsim.envs.features import observation_table
 from flashsim.envs.quantities import (
     SLOWEST_SHARE,
     AmountsOfTick,
+    UnitsNotServed,
     Waits,
     answered_visits,
     profit,
@@ -149,6 +150,7 @@ _SUMMED = (
     "retries",
     "served",
     "abandoned",
+    "dismissed",
     "errors",
     "given_up",
     "server_cost",
@@ -177,9 +179,9 @@ class _Books:
     def __init__(self, sale: CompiledSale, sales: int, *, constraints: tuple[str, ...]) -> None:
         self.sale, self.sales, self.steps = sale, sales, 0
         self.excess = tuple(f"{name}_excess" for name in constraints)
-        names = (*_SUMMED, *_SUMMED_AS.values(), "utilization", "reward", "ticks", *self.excess)
+        names = (*_SUMMED, *_SUMMED_AS.values(), "net_lost_sales", "utilization", "reward", "ticks", *self.excess)
         self.totals = {name: np.zeros(sales) for name in names}
-        self.products = {name: np.zeros((sales, sale.products)) for name in (*_PRODUCT_SUMS, "lost_sales", "depth")}
+        self.products = {name: np.zeros((sales, sale.products)) for name in (*_PRODUCT_SUMS, "units_refused", "depth")}
         ticks = sale.ticks
         scalars = (
             "visitors",
@@ -216,7 +218,9 @@ class _Books:
             self.totals[name] += excess * is_open
         for name in _PRODUCT_SUMS:
             self.products[name] += rows(getattr(ledger, name)) * is_open[:, None]
-        self.products["lost_sales"] += (rows(ledger.requests) - rows(ledger.reserved)) * is_open[:, None]
+        not_served = UnitsNotServed.of_tick(ledger, rows)
+        self.products["units_refused"] += not_served.refused * is_open[:, None]
+        self.totals["net_lost_sales"] += not_served.net * is_open
         depth = np.take_along_axis(self.sale.depths[None], rows(ledger.price_index)[..., None], axis=2)[..., 0]
         self.products["depth"] += depth * is_open[:, None]
         amounts = AmountsOfTick(ledger, rows)
@@ -248,15 +252,17 @@ class _Books:
         totals = self.totals
         totals["utilization"] = totals["utilization"] / totals["ticks"]
         self.products["depth"] = self.products["depth"] / totals["ticks"][:, None]
-        for name in (*_PRODUCT_SUMS, "lost_sales"):
+        for name in (*_PRODUCT_SUMS, "units_refused"):
             totals[name] = self.products[name].sum(axis=1)
         totals["stock"] = float(self.sale.stock.sum()) + totals["ordered"]
-        unloaded = self.sale.tables.servers.unloaded_latency_s
+        unloaded, longest = self.sale.tables.servers.unloaded_latency_s, self.sale.tables.servers.timeout_s
+        limits = {"timeout_s": longest, "units_a_person": self.sale.tables.choice.limit}
+        totals |= {name: np.full(self.sales, float(value)) for name, value in limits.items()}
         people = np.maximum(sum_over_ticks(self.answered), 1.0)
         totals["latency_mean_s"] = sum_over_ticks(self.answered * self.latencies) / people
         percentiles = {"latency_p50_s": 0.5, "latency_p95_s": 1.0 - SLOWEST_SHARE, "latency_p99_s": 0.99}
         for name, share in percentiles.items():
             slowest = unloaded + wait_percentile(self.waits, self.answered, share=share)
-            totals[name] = np.minimum(self.sale.tables.servers.timeout_s, slowest)
+            totals[name] = np.minimum(longest, slowest)
         totals["profit"] = profit(totals)
         return Rollout(policy, seeds, members, totals, self.products, self.profile, self.steps)

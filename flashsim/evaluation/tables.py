@@ -11,10 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flashsim.envs.quantities import MONEY_TERMS
-from flashsim.evaluation.kpis import KPIS
+from flashsim.evaluation.kpis import KPIS, kpi_bounds
 from flashsim.evaluation.resampling import Contest, Summary
 from flashsim.evaluation.stats import (
-    Array,
     equal_member_means,
     holm,
     minimum_detectable_effect,
@@ -54,14 +53,11 @@ def _by_policy_and_kpi(contest: Contest) -> pd.DataFrame:
     )
 
 
-def _bounds() -> tuple[Array, Array]:
-    return np.array([kpi.least for kpi in KPIS]), np.array([kpi.most for kpi in KPIS])
-
-
 def kpi_table(contest: Contest, levels: Summary) -> pd.DataFrame:
     """Mean and interval of every KPI under every policy."""
     table = _by_policy_and_kpi(contest)
-    least, most = (np.tile(bound, len(contest.names)) for bound in _bounds())
+    bounds = np.array([kpi_bounds(rollout.totals) for rollout in contest.rollouts])
+    least, most = bounds.transpose(1, 0, 2).reshape(2, len(table))
     low, high = np.clip(levels.low, least, most), np.clip(levels.high, least, most)
     values = contest.values.reshape(contest.values.shape[0], -1)
     # A share that was 0 (or 1) in all n sales may be up to 3/n away from it, as (1 - 3/n)^n is about 5 %.
@@ -224,13 +220,14 @@ def risk_table(contest: Contest, summaries: Mapping[str, Summary]) -> pd.DataFra
     tails = primary if contest.primary.direction != "lower" else -primary
     worst = np.take_along_axis(primary, tails.argmin(axis=0)[None], axis=0)[0]
     level, difference = summaries["tails"], summaries["tail_differences"]
+    least, most = np.transpose([contest.primary.bounds(rollout.totals) for rollout in contest.rollouts])
     return pd.DataFrame(
         {
             "policy": contest.names,
             "tail_share": contest.tail_share,
             "tail_mean": level.mean,
-            "tail_low": level.low,
-            "tail_high": level.high,
+            "tail_low": np.clip(level.low, least, most),
+            "tail_high": np.clip(level.high, least, most),
             "baseline": contest.names[contest.best],
             "difference": difference.mean,
             "low": difference.low,

@@ -23,6 +23,9 @@ watches is drawn only when it begins to matter, at a rise: the law is the same.)
 
 One buyer may want several units: with probability ``another_unit`` one more, and again, up to ``limit`` a person.
 
+Where a product is sold out, the law also says what that costs: the expected requests had every product been on sale (a
+missing one with c_p = 1), less those expected as things are, which is below 0 for a product to which people turn.
+
 Source: McFadden (1974), in Frontiers in Econometrics; Train (2009), Discrete Choice Methods, ch. 3, for the constants
 that match shares; Kalyanaram & Winer (1995), Marketing Science 14(3), for reference prices and losses that weigh more
 than gains; Aguirre-Rodriguez (2013), Psychol. Mark. 30(4), for scarcity; Su (2007), Management Science 53(5), for
@@ -36,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
-from flashsim.sim.arrays import allocate
+from flashsim.sim.arrays import allocate, any_is_zero
 from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
 from flashsim.sim.parameters import arguments_type, check_range, check_whole
 from flashsim.sim.samplers import Workspace, write_binomial, write_exp
@@ -107,6 +110,7 @@ class ChoiceFlow(NamedTuple):
     buyers: NDArray[np.int64]  # product, lane; people who ask for it
     requests: NDArray[np.int64]  # product, lane; units asked for
     shown_depth: NDArray[np.float64]  # product, lane; discount depth that people see, share
+    missed_requests: NDArray[np.float64]  # product, lane; expected units, had every product been on sale, less expected
     # Scratch of those who watch and return
     depth_sum: NDArray[np.float64]  # lane; of all products
     watch_chance: NDArray[np.float64]  # lane; that somebody who left watches
@@ -116,7 +120,7 @@ class ChoiceFlow(NamedTuple):
     new_watchers: NDArray[np.int64]  # lane
     # Scratch of the choice
     log_reference_factor: NDArray[np.float64]  # lane; ln r
-    reference_factor: NDArray[np.float64]  # lane; r
+    reference_factor: NDArray[np.float64]  # product, lane; r
     factor: NDArray[np.float64]  # product, lane; a·r·c, 0 where sold out
     outside_weight: NDArray[np.float64]  # lane; weight of leaving
     remaining_weight: NDArray[np.float64]  # lane; weight of all products that are still to be considered
@@ -129,6 +133,11 @@ class ChoiceFlow(NamedTuple):
     more_chance: NDArray[np.float64]  # lane; that a buyer wants one more
     may_want_more: NDArray[np.int64]  # lane; buyers who have wanted every unit so far
     want_more: NDArray[np.int64]  # lane; those of them who want one more
+    # Scratch of the requests that are missed
+    factor_missing: NDArray[np.float64]  # product, lane; a·r where sold out, else 0
+    weight_on_sale: NDArray[np.float64]  # lane; of all products, had each been on sale
+    rate_on_sale: NDArray[np.float64]  # lane; expected units asked for per weight, had every product been on sale
+    rate_change: NDArray[np.float64]  # lane; the same less the expected units asked for per weight
 
 
 def make_choice_state(tiles: int, lanes: int, *, segments: int, products: int) -> ChoiceState:
@@ -141,8 +150,8 @@ def make_choice_state(tiles: int, lanes: int, *, segments: int, products: int) -
 
 def make_choice_flow(segments: int, products: int, lanes: int) -> ChoiceFlow:
     """Allocate the flow of one tile."""
-    by_product = dict.fromkeys(("buyers", "requests", "shown_depth", "factor"), (products, lanes))
-    return allocate(ChoiceFlow, (lanes,), returning=(segments, lanes), **by_product)
+    names = ("buyers", "requests", "shown_depth", "missed_requests", "reference_factor", "factor", "factor_missing")
+    return allocate(ChoiceFlow, (lanes,), returning=(segments, lanes), **dict.fromkeys(names, (products, lanes)))
 
 
 @compiled_inside
@@ -251,12 +260,21 @@ def _write_factors(
             weight = params.reference_gain if better >= 0.0 else params.reference_loss
             flow.log_reference_factor[lane] = weight * better
             state.reference[product, lane] = memory * known + (1.0 - memory) * shown
-        write_exp(flow.log_reference_factor, flow.reference_factor)
+        write_exp(flow.log_reference_factor, flow.reference_factor[product])
         for lane in range(lanes):
             units = np.float64(available[product, lane])
             cue = 1.0 + params.scarcity_cue * max(0.0, 1.0 - units / few)
-            factor = latency_factor[lane] * flow.reference_factor[lane] * cue
+            factor = latency_factor[lane] * flow.reference_factor[product, lane] * cue
             flow.factor[product, lane] = factor if available[product, lane] > 0 else 0.0
+
+
+@compiled_inline
+def _write_missing(latency_factor: NDArray[np.float64], available: NDArray[np.int64], flow: ChoiceFlow) -> None:
+    """Write flow.factor_missing from flow.reference_factor."""
+    for product in range(available.shape[0]):
+        for lane in range(available.shape[1]):
+            factor = latency_factor[lane] * flow.reference_factor[product, lane]
+            flow.factor_missing[product, lane] = 0.0 if available[product, lane] > 0 else factor
 
 
 @compiled
@@ -274,20 +292,26 @@ def choose(
     flow: ChoiceFlow,
     work: Workspace,
 ) -> None:
-    """Draw what those ``served`` ask for, from flow.shown_depth; writes flow.buyers, flow.requests and ``state``.
+    """Draw what those ``served`` ask for, from flow.shown_depth; writes buyers, requests, missed_requests, ``state``.
 
     ``planned`` (product; units), ``units`` (segment, product, lane) and ``visitors_mean`` (segment, lane), both
     expected, ``served`` (segment, lane), ``latency_factor`` (lane), ``available`` (product, lane; units).
     """
     segments, products, lanes = units.shape
     _write_factors(params, state, tick, planned, available, latency_factor, flow)
+    is_one_sold_out = any_is_zero(available)
+    if is_one_sold_out:
+        _write_missing(latency_factor, available, flow)
     for product in range(products):
         for lane in range(lanes):
             flow.buyers[product, lane] = 0
+            flow.missed_requests[product, lane] = 0.0
     for segment in range(segments):
         for lane in range(lanes):
             flow.undecided[lane] = served[segment, lane]
         _leave(segment, units[segment], visitors_mean[segment], keys, flow, work)
+        if is_one_sold_out:
+            _miss(params, units[segment], served[segment], flow)
         for lane in range(lanes):
             state.departed[segment, lane] += flow.leavers[lane]
             flow.undecided[lane] -= flow.leavers[lane]
@@ -330,6 +354,30 @@ def _leave(
         flow.leave_chance[lane] = outside / (outside + inside) if inside > 0.0 else 1.0
     write_uniforms(keys, CHOICE, segment * (products + 1), work.uniform)
     write_binomial(flow.undecided, flow.leave_chance, work.uniform, flow.leavers, work)
+
+
+@compiled_inline
+def _miss(params: ChoiceParams, units: NDArray[np.float64], served: NDArray[np.int64], flow: ChoiceFlow) -> None:
+    """After :func:`_leave`: add what a segment misses to flow.missed_requests, exactly 0 where all is on sale."""
+    products, lanes = units.shape
+    units_allowed = (1.0 - params.another_unit**params.limit) / (1.0 - params.another_unit)
+    for lane in range(lanes):
+        flow.weight_on_sale[lane] = flow.remaining_weight[lane]
+    for product in range(products):
+        missing = flow.factor_missing[product]
+        for lane in range(lanes):
+            flow.weight_on_sale[lane] += units[product, lane] * missing[lane]
+    for lane in range(lanes):
+        outside, asked = max(0.0, flow.outside_weight[lane]), units_allowed * np.float64(served[lane])
+        now, on_sale = outside + flow.remaining_weight[lane], outside + flow.weight_on_sale[lane]
+        now = now if now > 0.0 else 1.0  # then nothing of what is there can be taken
+        share = asked / (now * on_sale) if on_sale > 0.0 else 0.0
+        flow.rate_on_sale[lane], flow.rate_change[lane] = share * now, share * now - share * on_sale
+    for product in range(products):
+        missing, there, missed = flow.factor_missing[product], flow.factor[product], flow.missed_requests[product]
+        for lane in range(lanes):
+            change = there[lane] * flow.rate_change[lane] + missing[lane] * flow.rate_on_sale[lane]
+            missed[lane] += units[product, lane] * change
 
 
 @compiled_inline

@@ -24,7 +24,8 @@ class Ledger(NamedTuple):
     retries: NDArray[np.int64]  # lane; visits that failed before and try again
     served: NDArray[np.int64]  # lane; visits answered in time
     errors: NDArray[np.int64]  # lane; visits refused or timed out
-    abandoned: NDArray[np.int64]  # lane; visits that gave up waiting
+    abandoned: NDArray[np.int64]  # lane; visits that gave up waiting, and those dismissed
+    dismissed: NDArray[np.int64]  # lane; visits that still waited when the sale closed; a part of abandoned
     given_up: NDArray[np.int64]  # lane; visits that failed and will not try again
     room: NDArray[np.int64]  # lane; people in the waiting room at the end of the tick
     backlog: NDArray[np.int64]  # lane; visits carried over to the next tick
@@ -52,6 +53,9 @@ class Ledger(NamedTuple):
     price_index: NDArray[np.int64]  # product, lane; index of the price in force
     buyers: NDArray[np.int64]  # product, lane; people who ask for it
     requests: NDArray[np.int64]  # product, lane; units asked for
+    missed_requests: NDArray[
+        np.float64
+    ]  # product, lane; expected units that are not asked for as products are sold out
     opening: NDArray[np.int64]  # product, lane; units available when they were asked for
     reserved: NDArray[np.int64]  # product, lane; units into carts
     paid: NDArray[np.int64]  # product, lane; units
@@ -86,6 +90,7 @@ def ledger_tile(ledger: Ledger, tile: int) -> Ledger:
         ledger.served[tile],
         ledger.errors[tile],
         ledger.abandoned[tile],
+        ledger.dismissed[tile],
         ledger.given_up[tile],
         ledger.room[tile],
         ledger.backlog[tile],
@@ -113,6 +118,7 @@ def ledger_tile(ledger: Ledger, tile: int) -> Ledger:
         ledger.price_index[tile],
         ledger.buyers[tile],
         ledger.requests[tile],
+        ledger.missed_requests[tile],
         ledger.opening[tile],
         ledger.reserved[tile],
         ledger.paid[tile],
@@ -174,6 +180,7 @@ def book_visits(
     for lane in range(ledger.served.shape[0]):
         ledger.errors[lane] = queue_flow.errors[lane]
         ledger.abandoned[lane] = queue_flow.abandoned[lane] + room_flow.abandoned[lane]
+        ledger.dismissed[lane] = queue_flow.dismissed[lane] + room_flow.dismissed[lane]
         ledger.given_up[lane] = queue_flow.given_up[lane]
         ledger.servers[lane], ledger.servers_billed[lane] = server_flow.in_force[lane], server_flow.billed[lane]
         ledger.load[lane] = queue_flow.load[lane]
@@ -228,6 +235,9 @@ def book_units(
     _book_counts(stock_state.in_carts, ledger.in_carts)
     _book_counts(stock_flow.leftover, ledger.leftover)
     products, lanes = ledger.requests.shape
+    for product in range(products):
+        for lane in range(lanes):
+            ledger.missed_requests[product, lane] = choice_flow.missed_requests[product, lane]
     for lane in range(lanes):
         ledger.salvage[lane] = 0.0
     for product in range(products):

@@ -23,6 +23,7 @@ class QueueFlow(NamedTuple):
     served: NDArray[np.int64]  # segment, lane; visits completed in time
     errors: NDArray[np.int64]  # lane; visits refused or timed out
     abandoned: NDArray[np.int64]  # lane; visits that gave up waiting
+    dismissed: NDArray[np.int64]  # lane; those of abandoned who still waited when the sale closed
     given_up: NDArray[np.int64]  # lane; visits that failed and do not try again
     load: NDArray[np.float64]  # lane; visits over capacity
     expected_load: NDArray[np.float64]  # lane; visits that were to come over capacity
@@ -104,12 +105,14 @@ def clear_queue(state: QueueState, opening: NDArray[np.bool_]) -> None:
 
 @compiled
 def dismiss(state: QueueState, closing: NDArray[np.bool_], flow: QueueFlow) -> None:
-    """Where the sale closes, those still waiting leave (flow.abandoned), those about to retry do not (given_up)."""
+    """Where the sale closes, those still waiting leave (flow.abandoned and dismissed), those about to retry do not
+    (given_up)."""
     segments, lanes = state.backlog.shape
     for segment in range(segments):
         for lane in range(lanes):
             if closing[lane]:
                 flow.abandoned[lane] += state.backlog[segment, lane]
+                flow.dismissed[lane] += state.backlog[segment, lane]
                 flow.given_up[lane] += state.retrying[segment, lane]
                 state.backlog[segment, lane] = 0
                 state.retrying[segment, lane] = 0

@@ -101,7 +101,7 @@ def _serve_hard_cap(params: Any, in_force: NDArray[np.int64], entering: NDArray[
     for lane in range(lanes):
         services = np.int64(np.floor(params.service_rate * np.float64(in_force[lane])))
         free, visits = services, np.int64(0)
-        flow.abandoned[lane], flow.errors[lane], flow.given_up[lane] = 0, 0, 0
+        flow.abandoned[lane], flow.dismissed[lane], flow.errors[lane], flow.given_up[lane] = 0, 0, 0, 0
         for segment in range(segments):
             arrivals = entering[segment, lane]
             flow.served[segment, lane] = min(free, arrivals)
@@ -135,7 +135,7 @@ def _take_in(
     for lane in range(lanes):
         flow.load[lane] = np.float64(flow.visits[lane]) / max(capacity[lane], _TINY)
         flow.expected_load[lane] = expected[lane] / max(capacity[lane], _TINY)
-        flow.abandoned[lane] = 0
+        flow.abandoned[lane], flow.dismissed[lane] = 0, 0
 
 
 @compiled_inline

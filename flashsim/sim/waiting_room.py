@@ -58,6 +58,7 @@ class RoomFlow(NamedTuple):
     entering: NDArray[np.int64]  # segment, lane; people let into the shop
     expected_entries: NDArray[np.float64]  # lane; how many were to be expected
     abandoned: NDArray[np.int64]  # lane; people who gave up in the room
+    dismissed: NDArray[np.int64]  # lane; those of abandoned who still waited when the sale closed
     # Scratch
     places: NDArray[np.int64]  # lane; K
     free_places: NDArray[np.int64]  # lane; those that people in the room do not take
@@ -131,12 +132,12 @@ def admit(
 ) -> None:
     """Let people in; reads flow.arriving and expected_arrivals, ``cap`` (lane) and ``capacity`` (lane; visits a tick).
 
-    Writes state.room; flow.entering, expected_entries and abandoned.
+    Writes state.room; flow.entering, expected_entries and abandoned; nobody is dismissed yet.
     """
     segments, lanes = flow.arriving.shape
     is_open = True
     for lane in range(lanes):
-        flow.abandoned[lane] = 0
+        flow.abandoned[lane], flow.dismissed[lane] = 0, 0
         flow.expected_entries[lane] = flow.expected_arrivals[lane]
         is_open &= cap[lane] == OPEN
         for segment in range(segments):
@@ -189,10 +190,11 @@ def _admit_arriving(state: RoomState, keys: NDArray[np.uint64], flow: RoomFlow, 
 
 @compiled
 def close_room(state: RoomState, closing: NDArray[np.bool_], flow: RoomFlow) -> None:
-    """Where the sale closes, those in the room leave: they join flow.abandoned."""
+    """Where the sale closes, those in the room leave: they join flow.abandoned and dismissed."""
     segments, lanes = state.room.shape
     for segment in range(segments):
         for lane in range(lanes):
             if closing[lane]:
                 flow.abandoned[lane] += state.room[segment, lane]
+                flow.dismissed[lane] += state.room[segment, lane]
                 state.room[segment, lane] = 0

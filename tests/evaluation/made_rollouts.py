@@ -22,6 +22,17 @@ SAME_IN_ALL = {
     "pushes": 1.0,
     "projected_actions": 0.0,
     "ticks": float(TICKS),
+    "timeout_s": 8.0,
+    "units_a_person": 1.0,
+}
+
+OF_VISITORS = {
+    "returning_visitors": 0.001,
+    "retries": 0.001,
+    "abandoned": 0.03,
+    "dismissed": 0.001,
+    "errors": 0.002,
+    "given_up": 0.001,
 }
 
 
@@ -53,17 +64,14 @@ def make_rollout(
         "exogenous_visitors": visitors * 0.9,
         "attracted_visitors": visitors * 0.1,
         "served": visitors * 0.95,
-        "returning_visitors": visitors * 0.001,
-        "retries": visitors * 0.001,
-        "abandoned": visitors * 0.03,
-        "errors": visitors * 0.002,
-        "given_up": visitors * 0.001,
+        **{name: visitors * share for name, share in OF_VISITORS.items()},
         "buyers": paid * 1.1,
         "requests": paid * 1.2,
         "reserved": paid * 1.1,
         "paid": paid,
         "expired": paid * 0.1,
-        "lost_sales": paid * 0.05,
+        "units_refused": paid * 0.05,
+        "net_lost_sales": paid * 0.03,
         "revenue": revenue,
         "discount_given": revenue * depth / (1.0 - depth),
         "goods_cost": 0.6 * np.full(sales, 5_000.0),

@@ -45,7 +45,8 @@ def test_who_does_the_same_gains_nothing() -> None:
 
 def test_there_is_no_gain_over_nothing() -> None:
     theirs = make_rollout("b")
-    theirs.totals["served"] = np.zeros_like(theirs.totals["served"])
+    for name in ("served", "returning_visitors"):
+        theirs.totals[name] = np.zeros_like(theirs.totals[name])
     table = gains_table([make_rollout("a"), theirs], policies=["a"], rival="b", **SETTINGS)  # type: ignore[arg-type]
     assert table["rival_value"].tolist() == [0.0, 0.0]
     assert table["gain"].isna().all()

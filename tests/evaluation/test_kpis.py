@@ -27,9 +27,9 @@ def one_sale(**changes: float) -> dict[str, np.ndarray[tuple[int], np.dtype[np.f
         ("average_depth", 0.2),
         ("visitors", 100.0),
         ("attracted_share", 0.2),
-        ("participation", 0.9),
+        ("participation", 0.85),
         ("conversion", 1.0 / 9.0),
-        ("abandonment_share", 0.06),
+        ("abandonment_share", 0.04),
         ("error_share", 0.04),
         ("cart_expiry_share", 1.0 / 6.0),
         ("infeasible_actions", 0.05),
@@ -44,7 +44,9 @@ def test_formulas_on_a_sale_counted_by_hand(name: str, expected: float) -> None:
         exogenous_visitors=80.0,
         attracted_visitors=20.0,
         served=90.0,
+        returning_visitors=5.0,
         abandoned=6.0,
+        dismissed=2.0,
         errors=4.0,
         reserved=12.0,
         expired=2.0,
@@ -76,10 +78,18 @@ def test_sale_in_which_nothing_happens_is_defined() -> None:
 
 
 def test_values_stay_within_their_stated_bounds() -> None:
-    values = kpi_values(make_rollout("any").totals)
+    totals = make_rollout("any").totals
+    values = kpi_values(totals)
     for column, kpi in enumerate(KPIS):
-        assert (values[:, column] >= kpi.least).all(), kpi.name
-        assert (values[:, column] <= kpi.most).all(), kpi.name
+        least, most = kpi.bounds(totals)
+        assert (values[:, column] >= least).all(), kpi.name
+        assert (values[:, column] <= most).all(), kpi.name
+
+
+def test_bounds_may_depend_on_the_sale() -> None:
+    totals = one_sale(timeout_s=8.0, units_a_person=3.0, stock=40.0)
+    ends = {"p99_latency_s": 8.0, "mean_latency_s": 8.0, "conversion": 3.0, "units_sold": 40.0, "participation": 1.0}
+    assert {name: find_kpi(name).bounds(totals) for name in ends} == {name: (0.0, most) for name, most in ends.items()}
 
 
 def test_every_sale_is_computed_alone() -> None:
@@ -101,6 +111,7 @@ def test_ledger_names_are_exactly_what_the_list_reads() -> None:
     watched = Watched()
     for kpi in KPIS:
         kpi.value(watched)
+        kpi.bounds(watched)
     assert watched.read | {"goods_cost", "salvage"} == set(LEDGER_NAMES)
 
 

@@ -65,7 +65,10 @@ def test_a_truncated_file_is_refused(folder: Path, size: int) -> None:
 
 def test_a_file_of_something_else_is_refused(folder: Path) -> None:
     path = sorted(folder.iterdir())[0]
-    for data in (save({"seeds": np.zeros(3)}), save({"seeds": np.zeros(3)}, metadata={"rollout": "{}"})):
+    for data in (
+        save({"seeds": np.zeros(3)}),
+        save({"seeds": np.zeros(3)}, metadata={"rollout": '{"format_version": 2}'}),
+    ):
         path.write_bytes(data)
         with pytest.raises(InputError, match="not a complete rollout"):
             load_rollouts(folder)

@@ -101,7 +101,7 @@ def test_the_run_out_price_sells_what_there_is() -> None:
     sale = sale.with_members(sale.training_members)
     rollout = play(sale, run_out_price(sale), sales=50, seed=0)
     assert (rollout.products["leftover"] / sale.stock).mean() < 0.05
-    assert (rollout.products["lost_sales"] / sale.stock).mean() < 0.05
+    assert (rollout.products["units_refused"] / sale.stock).mean() < 0.05
     assert (play(sale, list_price(sale), sales=50, seed=0).products["leftover"] / sale.stock).mean() > 0.3
 
 

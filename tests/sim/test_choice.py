@@ -139,6 +139,31 @@ def test_buyers_of_a_sold_out_product_turn_to_the_others_or_leave() -> None:
     assert seen[0].mean() > Shop.open().choose()[0].mean()
 
 
+def test_what_a_missing_product_costs_is_its_demand_less_what_the_others_recapture() -> None:
+    """Exactly, with two products: of those who wanted the second, share w_1 / (w_0 + w_1) takes the first."""
+    shop = Shop.open(replace(LEARNED_CHOICE, another_unit=0.5, limit=2), products=2)
+    shop.choose(units=UNITS[:, :2], available=(90, 0), latency_factor=0.8)
+    outside, weights = VISITORS - UNITS[:, :2].sum(axis=1), 0.8 * UNITS[:, :2]
+    wanted = 1.5 * SERVED * weights[:, 1] / (outside + weights.sum(axis=1))
+    recaptured = wanted * weights[:, 0] / (outside + weights[:, 0])
+    expected = np.array([-recaptured.sum(), wanted.sum()])
+    np.testing.assert_allclose(shop.flow.missed_requests, spread(expected), rtol=1e-12)
+
+
+def test_nothing_is_missed_with_all_on_sale_and_all_without_anything() -> None:
+    """What is missing counts without the cue of scarcity, what is there as people see it."""
+    shop = Shop.open(replace(LEARNED_CHOICE, scarcity_cue=0.6, scarcity_threshold=0.2))
+    shop.choose(available=(90, 1, 5))
+    assert not shop.flow.missed_requests.any()
+    shop.choose(available=(0, 0, 0))
+    everything = (SERVED[:, None] * UNITS / VISITORS[:, None]).sum(axis=0)
+    np.testing.assert_allclose(shop.flow.missed_requests, spread(everything), rtol=1e-12)
+    shop.choose(available=(5, 0, 90))
+    cued, there = np.array([1.45, 1.0, 1.0]), np.array([1.45, 0.0, 1.0])
+    expected = (SERVED[:, None] * (shares_at(cued) - shares_at(there))).sum(axis=0)
+    np.testing.assert_allclose(shop.flow.missed_requests, spread(expected), rtol=1e-12)
+
+
 def test_nobody_buys_two_things_and_choices_are_multinomial() -> None:
     seen = Shop.open().choose()
     assert (seen.sum(axis=0) <= SERVED.sum()).all()

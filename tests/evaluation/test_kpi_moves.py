@@ -1,0 +1,112 @@
+"""How every KPI moves when stock, servers, population or depth move, in the same sales with the same people."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from flashsim.evaluation.kpis import KPIS, kpi_values
+from flashsim.evaluation.rollout import play
+from flashsim.rules import fixed
+from flashsim.rules.rules import DEFAULT_OPERATIONS
+from flashsim.scenarios.compiled import CompiledSale
+from flashsim.sim.inventory import StockParams
+from flashsim.sim.servers import ServerParams
+from tests.worlds import make_scenario, make_world, without_frailty
+
+SALES = 400
+CHANGES: dict[str, dict[str, Any]] = {
+    "stock": {"units": 170},
+    "servers": {"servers": 8},
+    "population": {"population": 14.0},
+    "depth": {"price_index": 3},
+}
+"""Each is more of something: units, servers, people, discount."""
+MOVES = {
+    # name               stock   servers  population  depth
+    "profit": "          none    none     none        none",  # each costs something and brings something
+    "revenue": "         up      up       up          none",  # more units, at a depth each for less
+    "discount_given": "  up      up       up          up",
+    "server_cost": "     same    up       same        same",
+    "penalty": "         same    down     up          up",
+    "units_sold": "      up      up       up          up",
+    "sell_through": "    down    up       up          up",
+    "leftover": "        up      down     down        down",
+    "units_refused": "   down    up       up          up",  # those served sooner ask for more
+    "net_lost_sales": "  down    up       up          up",
+    "average_depth": "   same    same     same        up",  # this rule holds one depth
+    "visitors": "        same    same     up          up",
+    "attracted_share": " same    same     none        up",  # the same share of more people, by chance
+    "participation": "   same    up       down        down",
+    "conversion": "      up      none     down        down",  # more people for the same stock; all buy sooner
+    "abandonment_share": "same   down     up          up",
+    "error_share": "     same    down     up          up",
+    "p95_latency_s": "   same    down     up          up",
+    "p50_latency_s": "   same    down     up          up",
+    "p99_latency_s": "   same    down     up          up",
+    "mean_latency_s": "  same    down     up          up",
+    "utilization": "     same    down     up          up",
+    "server_minutes": "  same    up       same        same",
+    "cart_expiry_share": "none   none     none        none",  # each cart expires by the same chance
+    "retries": "         same    down     up          up",
+    "pushes": "          same    same     same        same",
+    "infeasible_actions": "same  same     same        same",
+}
+"""KPI -> how its mean moves with each of ``CHANGES``; none: in no direction that holds in general."""
+
+
+def busy_sale(*, units: int = 150, servers: int = 7, population: float = 12.0) -> CompiledSale:
+    """Both products sell out near the end; servers are busy in the rush, and a queue drives few people away."""
+    world = make_world(
+        products=2, segments=2, members=2, population=population, conversion_at_list=np.array([0.2, 0.3])
+    )
+    pool = ServerParams(
+        service_rate=10.0,
+        start_servers=servers,
+        min_servers=servers,
+        max_servers=servers,
+        timeout_s=60.0,
+        queue_limit=2,
+        retry_share=0.5,
+        patience_ticks=3.0,
+        latency_sensitivity=0.002,
+    )
+    carts = StockParams(payment_failure=0.1, cart_timeout=3)
+    scenario = make_scenario(without_frailty(world), stock_units=units, waves=((0, 1.0),), servers=pool, carts=carts)
+    return scenario.compile().with_members((0, 1))
+
+
+def played(*, price_index: int = 2, **changes: Any) -> NDArray[np.float64]:
+    """(sale, KPI) at one depth of both products throughout."""
+    sale = busy_sale(**changes)
+    policy = fixed(sale, [price_index] * sale.products, operations=DEFAULT_OPERATIONS)
+    return kpi_values(play(sale, policy, sales=SALES, seed=0).totals)
+
+
+@pytest.fixture(scope="module")
+def before() -> NDArray[np.float64]:
+    return played()
+
+
+def move(before: NDArray[np.float64], after: NDArray[np.float64]) -> str:
+    """Of the mean over the sales, each compared with itself: up or down by more than 4 standard errors."""
+    difference = after - before
+    if np.abs(difference).max() <= 1e-12 * max(1.0, float(np.abs(before).max())):
+        return "same"
+    distance = difference.mean() / max(1e-300, difference.std() / np.sqrt(difference.size))
+    return "up" if distance > 4.0 else "down" if distance < -4.0 else f"{distance:.1f} standard errors"
+
+
+def test_the_table_has_every_kpi_and_change() -> None:
+    assert list(MOVES) == [kpi.name for kpi in KPIS]
+    assert {len(row.split()) for row in MOVES.values()} == {len(CHANGES)}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_kpi_moves_as_it_must(before: NDArray[np.float64], change: str) -> None:
+    after, place = played(**CHANGES[change]), list(CHANGES).index(change)
+    expected = {name: row.split()[place] for name, row in MOVES.items()}
+    seen = {kpi.name: move(before[:, column], after[:, column]) for column, kpi in enumerate(KPIS)}
+    wrong = {name: (how, seen[name]) for name, how in expected.items() if how not in ("none", seen[name])}
+    assert not wrong
