@@ -32,7 +32,8 @@ from agents.callbacks import BestNetwork, CurvePoint
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
-from flashsim.files import check_format, write_bytes
+from flashsim.files import check_format, json_in, read_bytes, write_bytes
+from flashsim.tensor_files import MOST_TENSORS
 
 FORMAT_VERSION = 4  # raised whenever a training that goes on would learn otherwise than before
 _FACTS = "facts"  # JSON, as bytes
@@ -104,13 +105,13 @@ def checkpoint_bytes(model: BaseAlgorithm, best: BestNetwork, *, facts: Mapping[
 def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Arrays and facts of a checkpoint; InputError when there is none, or it is of another version."""
     try:
-        tensors = load_tensors(path.read_bytes())
-        told = json.loads(bytes(tensors.pop(_FACTS).numpy()))
+        tensors = load_tensors(read_bytes(path, most=MOST_TENSORS, advice=_AGAIN))
+        told = json_in(bytes(tensors.pop(_FACTS).numpy()))
         if not isinstance(told, dict):
             raise ValueError("its facts are no object")
-    except OSError as error:
-        raise InputError(f"cannot read the checkpoint {path}: {error.strerror}; {_AGAIN}") from error
-    except (SafetensorError, KeyError, ValueError) as error:
+    except InputError as error:
+        raise InputError(str(error).replace("cannot read", "cannot read the checkpoint", 1)) from error
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is not a checkpoint ({error}); {_AGAIN}") from error
     check_format(path, told.get("format_version"), known=FORMAT_VERSION, make_anew=_AGAIN)
     return tensors, told
