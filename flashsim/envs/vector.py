@@ -16,6 +16,7 @@ from flashsim.envs.reward import ConstraintConfig, RateRewards, RewardConfig, Re
 from flashsim.errors import InputError
 from flashsim.scenarios import scenario_named
 from flashsim.scenarios.compiled import Compilable, CompiledSale
+from flashsim.shown import brief
 from flashsim.sim.cache import announce_compiling, bound
 from flashsim.sim.engine import Batch
 from flashsim.sim.failures import FEED_FREEZES
@@ -177,6 +178,8 @@ def as_compiled(scenario: Compilable | CompiledSale | str | None, members: str |
     """
     if scenario is None or isinstance(scenario, str):
         scenario = scenario_named("grocery_evening" if scenario is None else scenario, shipped_world())
+    if not isinstance(scenario, CompiledSale) and not hasattr(scenario, "compile"):
+        raise InputError(f"scenario: expected a name, a Scenario or a sale, got {brief(scenario)}")
     sale = scenario if isinstance(scenario, CompiledSale) else scenario.compile()
     if isinstance(members, str):
         sets = {"training": sale.training_members, "heldout": sale.heldout_members}
