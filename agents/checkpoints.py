@@ -29,7 +29,8 @@ from agents.learner import Extras
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
-from flashsim.files import check_format, write_bytes
+from flashsim.files import check_format, json_in, read_bytes, write_bytes
+from flashsim.tensor_files import MOST_TENSORS
 
 FORMAT_VERSION = 4  # raised whenever a training that goes on would learn otherwise than before
 _FACTS = "facts"  # JSON, as bytes
@@ -95,13 +96,13 @@ def checkpoint_bytes(
 def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Arrays and JSON of a checkpoint; InputError when there is none, or it is of another version."""
     try:
-        tensors = load_tensors(path.read_bytes())
-        content = json.loads(bytes(tensors.pop(_FACTS).numpy()))
+        tensors = load_tensors(read_bytes(path, most=MOST_TENSORS, advice=_AGAIN))
+        content = json_in(bytes(tensors.pop(_FACTS).numpy()))
         if not isinstance(content, dict):
             raise ValueError("its facts are no object")
-    except OSError as error:
-        raise InputError(f"cannot read the checkpoint {path}: {error.strerror}; {_AGAIN}") from error
-    except (SafetensorError, KeyError, ValueError) as error:
+    except InputError as error:
+        raise InputError(str(error).replace("cannot read", "cannot read the checkpoint", 1)) from error
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is not a checkpoint ({error}); {_AGAIN}") from error
     check_format(path, content.get("format_version"), known=FORMAT_VERSION, make_anew=_AGAIN)
     return tensors, content

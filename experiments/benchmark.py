@@ -12,6 +12,7 @@ observation and reward included, and restarts of the sales that end; a customer 
 
 import importlib
 import importlib.util
+import io
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -29,7 +30,7 @@ from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder, machine
 from flashsim.envs.vector import FlashSaleVectorEnv
 from flashsim.errors import InputError
-from flashsim.files import write_json, write_table
+from flashsim.files import write_bytes, write_json, write_table
 from flashsim.scenarios.compiled import CompiledSale
 
 if TYPE_CHECKING:
@@ -222,7 +223,9 @@ def _save(
         **facts,
     }
     write_json(path / "benchmark.json", results)
-    figure(speed, scaling, plane, config).savefig(path / "benchmark.png", dpi=120)
+    picture = io.BytesIO()
+    figure(speed, scaling, plane, config).savefig(picture, format="png", dpi=120)
+    write_bytes(path / "benchmark.png", picture.getvalue())
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import yaml
 from omegaconf import MISSING
 
 from experiments.launch.entry import dated, entry
@@ -34,6 +33,7 @@ from flashsim.errors import InputError
 from flashsim.files import write_json, write_table
 from flashsim.models.traffic.loopback import Load
 from flashsim.world import World, shipped_world
+from flashsim.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from flashsim.data.shop_folder import ShopMapping
@@ -173,12 +173,10 @@ def mapping_in(path: str | None) -> "ShopMapping":
     if path is None:
         return ShopMapping()
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"data.mapping: cannot read {path} ({error}); check the path") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"data.mapping: {path} is not YAML ({' '.join(str(error).split())}); mend it") from error
-    return read_mapping(raw, source=str(path))
+        raw = read_yaml(Path(path))
+    except InputError as error:
+        raise InputError(f"data.mapping: {path} {error}") from error
+    return read_mapping(raw, source=path)
 
 
 def tell_rows(account: Mapping[str, Any], *, quarantine: Path | None) -> None:

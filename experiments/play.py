@@ -25,6 +25,7 @@ from experiments.launch.progress import progress_meter
 from experiments.pipeline.prepare import (
     ScenarioConfig,
     WorldConfig,
+    check_no_world,
     is_reference,
     make_reference,
     make_scenario,
@@ -40,7 +41,7 @@ from flashsim.evaluation.resampling import Contest
 from flashsim.evaluation.rollout import Rollout, action_config, check_policy, play
 from flashsim.evaluation.stats import bootstrap_means
 from flashsim.evaluation.tables import profile_table
-from flashsim.files import write_json, write_table, write_text
+from flashsim.files import write_json, write_page, write_table
 from flashsim.policies.bundle import NetworkPolicy, load_policy
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_seed, check_whole
@@ -114,6 +115,7 @@ def main(config: PlayConfig, folder: RunFolder) -> None:
     policy = load_policy(config.bundle)
     folder.record(seeds={"sales": config.seed})
     if is_reference(config.scenario):
+        check_no_world(config.world)
         reference = make_reference(config.scenario)
         sale = reference.compile()
         check_policy(sale, policy)
@@ -174,7 +176,7 @@ def save(rollout: Rollout, kpis: pd.DataFrame, sale: CompiledSale, *, folder: Ru
         minutes=sale.tables.servers.seconds_per_tick / 60.0,
         words={"tick": "Minutes since the opening"},
     )
-    write_text(folder.path / "course.svg", picture)
+    write_page(folder.path / "course.svg", picture)
 
 
 def save_responses(sale: CompiledSale, policy: NetworkPolicy, config: PlayConfig, *, folder: RunFolder) -> None:
@@ -188,7 +190,7 @@ def save_responses(sale: CompiledSale, policy: NetworkPolicy, config: PlayConfig
         if len(table):
             write_table(folder.path / f"{name}.csv", table)
     picture = render(responses, maps.stock_map, maps.curves, words=FIGURES)
-    write_text(folder.path / "responses.svg", picture)
+    write_page(folder.path / "responses.svg", picture)
 
 
 def measure_importance(

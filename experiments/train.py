@@ -29,6 +29,7 @@ from experiments.launch.outputs import CONFIG, RunFolder, read_run
 from experiments.pipeline.prepare import (
     ScenarioConfig,
     WorldConfig,
+    check_no_world,
     is_reference,
     make_reference,
     make_scenario,
@@ -70,6 +71,7 @@ def main(config: TrainConfig, folder: RunFolder) -> None:
     folder.record(seeds={"training": config.seed})
     sale: Compilable
     if is_reference(config.scenario):
+        check_no_world(config.world)
         sale = make_reference(config.scenario)
         if config.scenario.table is not None:
             folder.record(data={"table": sha256(Path(config.scenario.table))})

@@ -16,7 +16,6 @@ import flashsim
 env = gymnasium.make("flashsim/FlashSale-v0")  # an evening's sale on the World that comes with the package
 """
 
-import difflib
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -76,8 +75,8 @@ if not TYPE_CHECKING:  # a type checker that saw it would accept every name
             value = getattr(importlib.import_module(_MODULE_OF[name]), name)
             globals()[name] = value  # found without this function from now on
             return value
-        near = difflib.get_close_matches(name, __dir__(), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        near = importlib.import_module("flashsim.settings").nearest(name, __dir__())
+        hint = f"; did you mean {near!r}?" if near else ""
         # Without obj, so that Python adds no suggestion of its own.
         raise AttributeError(f"module 'flashsim' has no attribute {name!r}{hint}", name=name)
 

@@ -8,6 +8,7 @@ the values of a dataclass, whose own checks then see all values at once, and :fu
 import dataclasses
 import difflib
 import enum
+import math
 import numbers
 import types
 import typing
@@ -15,9 +16,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flashsim.errors import InputError
+from flashsim.shown import brief, is_writable
 
 Settings = Mapping[str, Any]
 """A tree of settings. A field that is a dataclass is a mapping with some of its fields."""
+LARGEST_NUMBER = 10**15
+"""Numbers beyond it are typing errors, and few computers tell two neighbours apart."""
+LARGEST_SEED = 2**63 - 1
+_LONGEST_NAME = 200
 NO_SETTING = {"is_setting": False}
 """Metadata of a field that nobody sets by writing it."""
 
@@ -34,8 +40,8 @@ def typed(kind: type, settings: Any, *, key: str = "", known: Sequence[str] = ()
     out = {}
     for name, value in settings.items():
         if name not in hints:
-            raise InputError(no_such_key(f"{key}{name}", f"{key}{name}={'null' if value is None else value}", known))
-        out[name] = _typed_value(hints[name], value, key=f"{key}{name}", known=known)
+            raise InputError(no_such_key(f"{key}{name}", f"{key}{name}={_shown(value).strip(chr(39))}", known))
+        out[name] = typed_value(hints[name], value, key=f"{key}{name}", known=known)
     return out
 
 
@@ -126,7 +132,12 @@ def _choices(hint: Any) -> tuple[Any, ...]:
 _UNFIT = object()
 
 
-def _typed_value(hint: Any, value: Any, *, key: str, known: Sequence[str]) -> Any:
+def typed_value(hint: Any, value: Any, *, key: str, known: Sequence[str] = ()) -> Any:
+    """``value`` in the type ``hint``: the border that every setting passes.
+
+    InputError, which names ``key``, for a value of another type, a number that is none or beyond ``LARGEST_NUMBER``,
+    and text that cannot be written.
+    """
     part = group_type(hint)
     if part is not None and isinstance(value, Mapping):
         return typed(part, value, key=f"{key}.", known=known)
@@ -145,12 +156,26 @@ def _fitting(hint: Any, value: Any, *, key: str) -> Any:
         return value if value is None else _UNFIT
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if hint is int:
-        return int(value) if is_number and isinstance(value, numbers.Integral) else _UNFIT
+        return _bounded(value, key=key) if is_number and isinstance(value, numbers.Integral) else _UNFIT
     if hint is float:
-        return float(value) if is_number else _written_number(value)
+        number = value if is_number else _written_number(value)
+        return number if number is _UNFIT else float(_bounded(number, key=key))
     if hint is str and is_number and isinstance(value, numbers.Integral):
-        return str(value)  # an id of digits
+        return str(_bounded(value, key=key))  # an id of digits
+    if isinstance(value, str) and not is_writable(value):
+        raise InputError(f"{key} must be text that can be written, got {brief(value)}")
     return value if isinstance(value, hint) else _UNFIT
+
+
+def _bounded(number: Any, *, key: str) -> Any:
+    """The number, as Python counts; InputError for one that nothing here could count with."""
+    if isinstance(number, numbers.Integral):
+        most = LARGEST_SEED if key.rpartition(".")[2].startswith("seed") else LARGEST_NUMBER
+        if abs(int(number)) <= most:
+            return int(number)
+    elif abs(number) <= LARGEST_NUMBER or abs(number) == math.inf:  # what may be without end says so itself
+        return number
+    raise InputError(f"{key} must be a number within {LARGEST_NUMBER:g}, got {brief(number)}")
 
 
 def _written_number(value: Any) -> Any:
@@ -174,7 +199,7 @@ def _item(hint: Any, value: Any, *, key: str) -> Any:
     part = group_type(hint)
     if part is not None and isinstance(value, Mapping):  # whole, for there is nothing that it could differ from
         return combined(part, typed(part, value, key=f"{key}."), base={}, key=f"{key}.")
-    return _typed_value(hint, value, key=key, known=())
+    return typed_value(hint, value, key=key, known=())
 
 
 def no_such_key(key: str, given: str, known: Sequence[str]) -> str:
@@ -186,15 +211,24 @@ def no_such_key(key: str, given: str, known: Sequence[str]) -> str:
     return f"there is no key {key} (in {given}); {hint}"
 
 
-def nearest(word: str, choices: Iterable[str]) -> str | None:
+def nearest(word: str, choices: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """The choice most likely meant, judged as a whole and by what follows its last dot; None when none is near."""
+
+    word = word[:_LONGEST_NAME]  # the time to compare grows with the square
 
     def closeness(choice: str) -> float:
         pairs = [(word, choice), (word.rpartition(".")[2], choice.rpartition(".")[2])]
         return sum(difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs) / 2
 
     best = max(choices, key=closeness, default=None)
-    return best if best is not None and closeness(best) >= 0.6 else None
+    return best if best is not None and closeness(best) >= cutoff else None
+
+
+def names_hint(word: object, known: Iterable[str]) -> str:
+    """What to say of a name that nobody knows: the nearest one, if one is near, and all there are."""
+    names = list(known)
+    near = nearest(str(word), names)
+    return (f"did you mean {near!r}? Known: " if near else "known: ") + ", ".join(names)
 
 
 def words(hint: Any) -> str:
@@ -221,4 +255,4 @@ def _ill_typed(key: str, hint: Any, value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return "null" if value is None else repr(value) if isinstance(value, str) else str(value)
+    return "null" if value is None else brief(value)

@@ -26,8 +26,9 @@ from safetensors.numpy import save as save_tensors
 
 from flashsim import surface
 from flashsim.errors import InputError
-from flashsim.files import check_format, read_json, read_tensors, replace_folder, write_bytes, write_json
+from flashsim.files import check_format, read_json, replace_folder, write_bytes, write_json
 from flashsim.sim.servers import ServerParams
+from flashsim.tensor_files import read_tensors
 
 FORMAT_VERSION: Final = 2
 FORMAT_CHANGES: Final = "2 added service_rate, unloaded_latency_s, rush_amplitude … rush_decay_minutes and buyer_value"
@@ -202,16 +203,13 @@ class World:
     def save(self, folder: Path) -> None:
         """Write the World to ``folder``, whole or not at all; replaces a World, refuses a folder of other files."""
         folder = Path(folder)
-        foreign = sorted(p.name for p in folder.iterdir() if p.name not in _FILES) if folder.is_dir() else []
-        if foreign:
-            raise InputError(f"cannot save a World to {folder}: it holds {foreign[0]!r}; choose an empty folder")
         tensors = save_tensors({field: getattr(self, field) for field in ARRAY_AXES})
         facts = _facts(self) | {
             "format_version": FORMAT_VERSION,
             "sha256": hashlib.sha256(tensors).hexdigest(),
             "fingerprint": self.fingerprint(),
         }
-        with replace_folder(folder) as temporary:
+        with replace_folder(folder, ours=_FILES) as temporary:
             write_bytes(temporary / ARRAYS_FILE, tensors)
             write_json(temporary / FACTS_FILE, facts)
 
@@ -227,6 +225,8 @@ class World:
             world = cls(**fields)
         except InputError as error:
             raise InputError(f"{folder} is not a valid World: {error}") from error
+        if not world.heldout_members:
+            raise InputError(f"{folder} holds out no member, so no policy could be judged on it; calibrate again")
         if world.fingerprint() != facts["fingerprint"]:
             raise InputError(
                 f"{folder / FACTS_FILE} was changed after it was written: its content has fingerprint "
@@ -315,23 +315,25 @@ def _check_shapes(world: World) -> None:
 
 
 _RANGES: Final[Mapping[str, tuple[str, float, float]]] = {
-    "list_price": ("(0, inf)", math.ulp(0.0), math.inf),
-    "unit_cost": ("[0, inf)", 0.0, math.inf),
+    "list_price": ("(0, 1e9]", math.ulp(0.0), 1e9),
+    "unit_cost": ("[0, 1e9]", 0.0, 1e9),
     "depth_grid": ("[0, 1)", 0.0, math.nextafter(1.0, 0.0)),
-    "units_per_minute": ("[0, inf)", 0.0, math.inf),
-    "weekday_factor": ("[0, inf)", 0.0, math.inf),
-    "frailty_common_variance": ("[0, inf)", 0.0, math.inf),
-    "frailty_product_variance": ("[0, inf)", 0.0, math.inf),
+    "units_per_minute": ("[0, 1e9]", 0.0, 1e9),
+    "weekday_factor": ("[0, 7]", 0.0, 7.000001),
+    "frailty_common_variance": ("[0, 1e6]", 0.0, 1e6),
+    "frailty_product_variance": ("[0, 1e6]", 0.0, 1e6),
     "conversion_at_list": ("(0, 1)", math.ulp(0.0), math.nextafter(1.0, 0.0)),
     "traffic_share": ("[0, 1]", 0.0, 1.0),
-    "population": ("(0, inf)", math.ulp(0.0), 1e300),
+    "population": ("(0, 1e9]", math.ulp(0.0), 1e9),
     "service_rate": ("(0, 1e9]", math.ulp(0.0), 1e9),
     "unloaded_latency_s": ("[0, 1e9]", 0.0, 1e9),
-    "buyer_value": ("[0, inf)", 0.0, 1e300),
+    "buyer_value": ("[0, 1e9]", 0.0, 1e9),
     "rush_amplitude": ("[0, 1e6]", 0.0, 1e6),
     "rush_ramp_minutes": ("[0, 1e6]", 0.0, 1e6),
     "rush_hold_minutes": ("[0, 1e6]", 0.0, 1e6),
     "rush_decay_minutes": ("(0, 1e6]", math.ulp(0.0), 1e6),
+    "display_effect": ("[-20, 20]", -20.0, 20.0),
+    "mailer_effect": ("[-20, 20]", -20.0, 20.0),
     "supported_depth": ("(0, 1)", math.ulp(0.0), math.nextafter(1.0, 0.0)),
 }
 """Allowed range of each number, in words and inclusive."""

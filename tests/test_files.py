@@ -124,7 +124,7 @@ def test_a_checksum_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:
 def test_a_folder_takes_the_place_of_the_old_one_as_a_whole(tmp_path: Path) -> None:
     target = tmp_path / "bundle"
     for name in ("old", "new"):
-        with replace_folder(target) as folder:
+        with replace_folder(target, ours=("*",)) as folder:
             (folder / name).write_text(name)
             assert folder.parent == target.parent
     assert names(target) == ["new"]
@@ -136,11 +136,11 @@ def test_a_failure_while_filling_a_folder_keeps_the_old_one_and_leaves_nothing_e
     tmp_path: Path, error: type[BaseException]
 ) -> None:
     target = tmp_path / "bundle"
-    with replace_folder(target) as folder:
+    with replace_folder(target, ours=("*",)) as folder:
         (folder / "old").write_text("old")
 
     def fill() -> None:
-        with replace_folder(target) as folder:
+        with replace_folder(target, ours=("*",)) as folder:
             (folder / "half").write_text("half")
             raise error
 
@@ -152,11 +152,11 @@ def test_a_failure_while_filling_a_folder_keeps_the_old_one_and_leaves_nothing_e
 
 def test_the_old_folder_comes_back_when_the_new_one_cannot_take_its_place(tmp_path: Path) -> None:
     target = tmp_path / "bundle"
-    with replace_folder(target) as folder:
+    with replace_folder(target, ours=("*",)) as folder:
         (folder / "old").write_text("old")
 
     def lose_the_new_folder() -> None:
-        with replace_folder(target) as folder:
+        with replace_folder(target, ours=("*",)) as folder:
             folder.rmdir()
 
     with pytest.raises(FileNotFoundError):

@@ -219,7 +219,7 @@ def test_arrays_of_another_name_or_type_are_refused_though_the_checksum_fits(tmp
         ({"list_price": np.ones(3)}, r"list_price: expected \(4,\), got \(3,\)"),
         ({"list_price": ["a", "b", "c", "d"]}, "list_price: expected an array of float64"),
         ({"units_per_minute": np.ones((3, 2, 4, 5, 23))}, r"expected \(3, 2, 4, 5, 24\), got \(3, 2, 4, 5, 23\)"),
-        (changed("list_price", 1, 0.0), r"list_price: expected values in \(0, inf\), got 0.0"),
+        (changed("list_price", 1, 0.0), r"list_price: expected values in \(0, 1e9\], got 0.0"),
         (changed("unit_cost", 1, -1.0), "unit_cost: .* got -1.0"),
         (changed("unit_cost", 1, np.nan), "unit_cost: expected finite numbers, got nan"),
         (changed("units_per_minute", (0, 0, 0, 0, 0), -0.1), "units_per_minute: .* got -0.1"),

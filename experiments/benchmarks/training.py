@@ -33,7 +33,7 @@ from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder, machine
 from flashsim.envs.single import FlashSaleEnv
 from flashsim.errors import InputError
-from flashsim.files import write_json, write_table, write_text
+from flashsim.files import write_json, write_page, write_table
 from flashsim.reference import REFERENCE_SALES
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_whole
@@ -192,7 +192,7 @@ def main(config: TrainingSpeedConfig, folder: RunFolder) -> None:
     _warm_up(sale, config.agent)
     table, told = compare(sale, config, config.agent)
     if config.profile:
-        write_text(folder.path / "profile.txt", profile_of(sale, config.agent, sales=config.evaluation_sales))
+        write_page(folder.path / "profile.txt", profile_of(sale, config.agent, sales=config.evaluation_sales))
     write_table(folder.path / "training.csv", table)
     write_json(folder.path / "training.json", {"machine": machine(), "sale": config.sale, **told})
     print(f"\n{machine()['processor']}; {config.sale}, to reach {told['return_to_reach']:.4g}\n")

@@ -6,15 +6,18 @@ what was not set differs from every value.
 """
 
 import dataclasses
+import math
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from flashsim.errors import InputError
-from flashsim.settings import no_such_key
+from flashsim.settings import group_type, no_such_key, typed_value, words
+from flashsim.shown import brief
 
 
 class OpenConfig(ABC):
@@ -47,7 +50,7 @@ def open_parts(config_type: Any) -> dict[str, type[OpenConfig]]:
     """Field -> type of the open parts of a config, which may be a dataclass or one with its values."""
     kind = config_type if isinstance(config_type, type) else type(config_type)
     hints = typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
-    return {name: hint for name, hint in hints.items() if isinstance(hint, type) and issubclass(hint, OpenConfig)}
+    return {name: hint for name, hint in hints.items() if is_open(hint)}
 
 
 def schema(config_type: Any) -> DictConfig:
@@ -107,19 +110,46 @@ def type_of(node: DictConfig) -> type | None:
 
 
 def _value(value: Any, hint: Any, *, path: str) -> Any:
-    if isinstance(hint, type) and issubclass(hint, OpenConfig):
+    if is_open(hint):
         return hint.from_settings(plain_tree(value), key=path)
-    if isinstance(value, DictConfig):
+    part = group_type(hint)
+    if isinstance(value, DictConfig) and part is not None:
+        kind = type_of(value)
+        if kind is not None and not issubclass(kind, part):
+            raise InputError(f"{path.rstrip('.')} must be {words(hint)}, got another group of keys")
         return build(value, path)
-    if isinstance(value, ListConfig):
-        items = OmegaConf.to_container(value, resolve=True)
-        is_tuple = any(typing.get_origin(choice) is tuple for choice in (hint, *typing.get_args(hint)))
-        return _tuples(items) if is_tuple else items
-    return value
+    plain = OmegaConf.to_container(value, resolve=True) if isinstance(value, DictConfig | ListConfig) else value
+    found = typed_value(hint, plain, key=path.rstrip("."))
+    for number in found if isinstance(found, tuple) else (found,):
+        if isinstance(number, float) and math.isinf(number):
+            raise InputError(f"{path.rstrip('.')} must be a finite number, got {number}")
+    return found
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def check_given(node: DictConfig, arguments: Sequence[str]) -> None:
+    """InputError for an argument ``key=number`` of which OmegaConf would make true or false."""
+    texts = OmegaConf.to_container(arguments, resolve=False) if isinstance(arguments, ListConfig) else arguments
+    for argument in OverridesParser.create().parse_overrides(list(map(str, typing.cast(Any, texts)))):
+        *groups, name = argument.key_or_group.lstrip("+").split(".")
+        parent = OmegaConf.select(node, ".".join(groups)) if groups else node
+        if isinstance(parent, DictConfig) and not argument.is_delete() and not argument.is_sweep_override():
+            _check_truth(parent, name, argument.value(), key=argument.key_or_group)
+
+
+def _check_truth(parent: DictConfig, name: str, value: Any, *, key: str) -> None:
+    kind = type_of(parent)
+    hint = typing.get_type_hints(kind).get(name) if dataclasses.is_dataclass(kind) else None
+    if isinstance(value, dict) and hint is not None and not is_open(hint):
+        child = OmegaConf.select(parent, name)
+        for inner, item in value.items() if isinstance(child, DictConfig) else ():
+            _check_truth(child, str(inner), item, key=f"{key}.{inner}")
+    elif hint is bool and isinstance(value, int | float) and not isinstance(value, bool):
+        raise InputError(f"{key} must be {words(hint)}, got {brief(value)}")
+
+
+def is_open(hint: Any) -> bool:
+    """Whether a field of this type is an :class:`OpenConfig`."""
+    return isinstance(hint, type) and issubclass(hint, OpenConfig)
 
 
 def plain_tree(node: DictConfig) -> dict[str, Any]:

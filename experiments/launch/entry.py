@@ -29,13 +29,15 @@ imported inside the functions that work with it.
 
 What cannot be used (an unknown key, an ill-typed value, an InputError from anywhere) ends as one sentence on standard
 error and exit code 2, and leaves no folder behind that holds no results; Ctrl-C ends with 130; any other exception is a
-fault of ours and keeps its traceback. ``-m`` sweeps, each job in a folder of its own below ``output``.
+fault of ours and keeps its traceback. SIGTERM ends like Ctrl-C, with 143; a full disk is one sentence. ``-m`` sweeps,
+each job in a folder of its own below ``output``.
 """
 
 import functools
 import inspect
 import os
 import shlex
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -50,16 +52,22 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.launch.config import OpenConfig, build, open_parts, schema, whole_text
+from experiments.launch.config import OpenConfig, build, check_given, open_parts, schema, whole_text
+from experiments.launch.endings import Terminated, signals_as_exceptions, visible_output
 from experiments.launch.outputs import RunFolder, start_run
 from experiments.launch.refusals import Given, explain
 from experiments.launch.several import groups_of_several, spelled_out
 from flashsim.errors import InputError
+from flashsim.files import DISK_FULL, cannot_write
+from flashsim.shown import brief, visible
 
 Config = TypeVar("Config")
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 FROM_JOB = "raised by job"
+LONGEST_SENTENCE = 2_000
+LONGEST_ARGUMENT = 20_000
+"""Characters of one argument; Hydra would read a longer one for minutes."""
 
 
 def dated(program: str) -> str:
@@ -85,18 +93,27 @@ def entry(
             story = help_text(name, config_type, docstring, module=module, options=groups, conf=conf)
             store_schemas(name, config_type, options=groups, story=story)
             try:
-                with choices_written_out(config_type):
+                with signals_as_exceptions(), visible_output(), choices_written_out(config_type):
                     run_with_hydra(name, function, module=module, conf=conf)
             except InputError as error:
-                print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+                print(f"error: {one_line(str(error))}", file=sys.stderr)
                 sys.exit(2)
+            except Terminated:
+                print("terminated", file=sys.stderr)
+                sys.exit(128 + signal.SIGTERM)
             except KeyboardInterrupt:
                 print("interrupted", file=sys.stderr)
-                sys.exit(130)
+                sys.exit(128 + signal.SIGINT)
 
         return main
 
     return decorate
+
+
+def one_line(sentence: str) -> str:
+    """The sentence on one line of bounded length, without characters that play tricks on a terminal."""
+    line = visible(" ".join(sentence.split()))
+    return line if len(line) <= LONGEST_SENTENCE else f"{line[:LONGEST_SENTENCE]}…"
 
 
 @contextmanager
@@ -185,6 +202,9 @@ def run_with_hydra(name: str, function: Callable[[Any, RunFolder], None], *, mod
                 raise
             failures.append(error)  # raised below: of exceptions from here Hydra would print a line of its own
 
+    for argument in given.arguments:
+        if len(argument) > LONGEST_ARGUMENT:
+            raise InputError(f"the argument {brief(argument)} has {len(argument):,} characters; write it shorter")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand us the exception instead of printing it
     try:
         hydra.main(version_base="1.3", config_path=str(conf), config_name=name)(job)()
@@ -199,6 +219,7 @@ def run_with_hydra(name: str, function: Callable[[Any, RunFolder], None], *, mod
 def run_job(function: Callable[[Any, RunFolder], None], config: DictConfig, *, module: str, given: Given) -> None:
     """Build the typed config, open the run's folder, run, and close the folder."""
     try:
+        check_given(config, HydraConfig.get().overrides.task)
         typed = build(config)
         text = whole_text(config, typed)
     except OmegaConfBaseException as error:
@@ -210,11 +231,23 @@ def run_job(function: Callable[[Any, RunFolder], None], config: DictConfig, *, m
     command = shlex.join(["python", "-m", module, *job.overrides.task])
     folder = start_run(target, config=text, command=command)
     try:
-        function(typed, folder)
+        with disk_full_as_input_error():
+            function(typed, folder)
+            folder.finish()
     except InputError:
         folder.remove_if_without_results()
         raise
-    folder.finish()
+
+
+@contextmanager
+def disk_full_as_input_error() -> Iterator[None]:
+    """Tell a full disk as InputError wherever a library meets it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise cannot_write(error.filename or "all results", error) from error
 
 
 def _raise_as_input_error(error: Exception, given: Given) -> NoReturn:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flashsim.errors import InputError
-from flashsim.files import UNSTATED_FORMAT, check_format, read_json, replace_folder, write_json, write_text
+from flashsim.files import UNSTATED_FORMAT, check_format, is_folder, read_json, replace_folder, write_json, write_text
 
 PACKAGES = (
     "flashsim",
@@ -81,9 +81,10 @@ class RunFolder:
 def start_run(path: Path, *, config: str, command: str) -> RunFolder:
     """Make the folder of a run with its ``config.yaml`` and ``run.json``, both or nothing.
 
-    Raises InputError when the folder cannot be written or holds files already: two runs never mix.
+    Raises InputError when the folder cannot be written, holds files already or is none: two runs never mix, and of two
+    that start at the same time one gets the folder.
     """
-    if path.is_dir() and any(path.iterdir()):
+    if is_folder(path) and any(path.iterdir()):
         raise InputError(f"the output folder {path} already holds files; choose another output=PATH or remove it")
     with replace_folder(path) as folder:
         write_text(folder / CONFIG, config)

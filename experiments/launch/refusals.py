@@ -45,6 +45,8 @@ def explain(error: Exception, given: Given) -> str | None:
         return _no_such_option(error.missing_cfg_file, error.options or (), conf=given.conf)
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         return f"{error.problem_mark.name} is not YAML, line {error.problem_mark.line + 1}: {error.problem}; mend it"
+    if isinstance(error, RecursionError):
+        return "an argument is nested too deeply; write it flatter"
     # Hydra wraps OmegaConf's exceptions: with `from` where an argument was refused, without where it was a file.
     cause = (error.__cause__ or error.__context__) if isinstance(error, HydraException) else error
     is_of_file = isinstance(error, ConfigCompositionException) and error.__cause__ is None
@@ -55,13 +57,30 @@ def explain(error: Exception, given: Given) -> str | None:
     if isinstance(cause, ValidationError) and cause.full_key:
         file = _file_with(cause.full_key, given) if is_of_file else None
         return _ill_typed(cause) + (f" in {_shown(file, given)}" if file else "")
+    if isinstance(cause, OverflowError):
+        return f"{getattr(cause, 'full_key', None) or 'the config'}: the number is too large; correct it"
     if isinstance(cause, OmegaConfBaseException):
         return f"{cause.full_key or 'the config'}: {str(cause).splitlines()[0]}; correct the value"
+    return _of_no_key(error)
+
+
+def _of_no_key(error: Exception) -> str | None:
+    """The sentence on an error that names no key; None for faults of ours."""
     if isinstance(error, OSError) and error.filename is not None:  # Hydra itself makes the folder of a sweep
         return f"cannot write {error.filename}: {error.strerror}; choose another output=PATH"
     if isinstance(error, HydraException | ValueError):
         return " ".join(str(error).split())
+    if _room_of(error) in ("hydra", "omegaconf", "antlr4"):  # they expect no such argument themselves
+        return f"the arguments cannot be used ({type(error).__name__}: {error}); see --help for what can be set"
     return None
+
+
+def _room_of(error: Exception) -> str:
+    """The package whose code raised the error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 def _unreadable(argument: str) -> str:

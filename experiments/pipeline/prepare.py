@@ -191,6 +191,13 @@ def is_reference(config: ScenarioConfig) -> bool:
     return config.name == FROM_TABLE or config.name in REFERENCE_SALES
 
 
+def check_no_world(config: WorldConfig) -> None:
+    """InputError where a World is given for a reference sale, which has none."""
+    for name, value in (("folder", config.folder), ("data", config.data)):
+        if value is not None:
+            raise InputError(f"world.{name}={value}: a reference sale is on no World; leave it out")
+
+
 def make_reference(config: ScenarioConfig) -> ReferenceSale:
     """The reference sale that ``config`` names or whose file it gives; they take no changes."""
     if config.changes:

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from flashsim.data.schemas import validate
 from flashsim.errors import InputError
+from flashsim.files import is_file
 
 CDNOW_NOTICE: Final = "CDNOW purchases, Fader & Hardie (2001), Interfaces 31(3), as the package lifetimes carries them."
 DAYS_IN_WEEK: Final = 7.0
@@ -78,12 +79,13 @@ def read_cdnow(part: Literal["sample", "master"], *, folder: Path | None = None)
     if part not in _FILES:
         raise InputError(f"CDNOW has the parts {', '.join(_FILES)}, got {part!r}; name one of them")
     path = (_package_folder() if folder is None else Path(folder)) / _FILES[part]
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path} is missing; expected CDNOW's text file there, as in the package {_PACKAGE}")
     names = _COLUMNS[part]
     try:
         rows = np.loadtxt(path, skiprows=1 if part == "master" else 0, ndmin=2)
         days = pd.to_datetime(pd.Series(rows[:, names.index("date")].astype(np.int64).astype(str)), format="%Y%m%d")
+        days = days.astype("datetime64[ns]")
     except (ValueError, IndexError) as error:
         raise InputError(f"{path} is not CDNOW's table ({str(error).splitlines()[0]}); restore it") from error
     if rows.shape[1] != len(names):
@@ -91,7 +93,7 @@ def read_cdnow(part: Literal["sample", "master"], *, folder: Path | None = None)
     table = pd.DataFrame(
         {
             "customer_id": rows[:, names.index("customer_id")].astype(np.int64),
-            "date": days.astype("datetime64[ns]"),
+            "date": days,
             "units": rows[:, names.index("units")].astype(np.int64),
             "value": rows[:, names.index("value")],
         }

@@ -1,11 +1,10 @@
 """Rows that break their schema: they are quarantined, written down with row, column, value and reason, and counted.
 
 A table with a few such rows is used without them. Above a given share the run stops with one sentence, because then a
-misread column is more likely than typing errors. A spreadsheet can open the file: an apostrophe precedes every text
-that a spreadsheet would take for a formula.
+misread column is more likely than typing errors. A spreadsheet can open the file, as every table that is written
+(:func:`flashsim.files.write_table`).
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -23,7 +22,6 @@ from flashsim.files import write_table
 REASON: Final = "quarantined: breaks the schema"
 LONGEST_VALUE: Final = 200
 """Most characters of a value that are written down."""
-_NUMBER: Final = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?", re.IGNORECASE)
 
 
 class QuarantinedCell(NamedTuple):
@@ -74,7 +72,7 @@ class Quarantine:
             return
         ordered = sorted(self.cells, key=lambda cell: (cell.table, cell.row, cell.column))
         table = pd.DataFrame(
-            [cell._replace(column=harmless(cell.column), value=harmless(cell.value)) for cell in ordered],
+            [cell._replace(value=cell.value[:LONGEST_VALUE]) for cell in ordered],
             columns=list(QuarantinedCell._fields),
         )
         write_table(path, table)
@@ -95,9 +93,3 @@ class Quarantine:
             f"{example.reason}; "
             f"mend the table (all such rows are in {file}), or raise data.most_quarantined"
         )
-
-
-def harmless(text: str) -> str:
-    """``text``, cut to length, in a form that no spreadsheet takes for a formula."""
-    cut = text[:LONGEST_VALUE]
-    return f"'{cut}" if cut[:1] in ("=", "+", "-", "@", "\t", "\r") and not _NUMBER.fullmatch(cut) else cut

@@ -126,7 +126,10 @@ def validate(table: pd.DataFrame, schema: pa.DataFrameSchema, *, source: str) ->
     if "transaction_timestamp" in schema.columns and "transaction_timestamp" in table.columns:
         stamps = table["transaction_timestamp"]
         if pd.api.types.is_datetime64_dtype(stamps) and stamps.dtype != "datetime64[ns]":
-            table = table.assign(transaction_timestamp=stamps.astype("datetime64[ns]"))
+            try:
+                table = table.assign(transaction_timestamp=stamps.astype("datetime64[ns]"))
+            except pd.errors.OutOfBoundsDatetime as error:
+                raise InputError(f"{source}: column 'transaction_timestamp': {error}; correct the table") from error
     try:
         schema.validate(table)
     except SchemaError as error:

@@ -18,8 +18,8 @@ an unusable cell as it is written. Rows are numbered like in a spreadsheet: the 
 """
 
 import csv
-import difflib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -32,7 +32,9 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from flashsim.errors import InputError
-from flashsim.files import sha256
+from flashsim.files import is_file, is_folder, sha256
+from flashsim.settings import nearest
+from flashsim.shown import brief
 
 COLUMNS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "sales_data": (
@@ -48,6 +50,8 @@ COLUMNS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 }
 """Columns of each table: the needed ones, then the optional ones."""
 SUFFIXES: Final = (".csv", ".parquet")
+MOST_COLUMNS: Final = 1000
+"""A file with more is no table of a shop, and its reading would take minutes."""
 FIRST_ROW: Final = 2
 """Number of the first row of data: the header is row 1."""
 
@@ -90,7 +94,7 @@ class ShopMapping:
                 ZoneInfo(zone)
             except (ZoneInfoNotFoundError, ValueError, OSError) as error:
                 raise InputError(
-                    f"unknown time zone {zone!r} in the mapping; use an IANA name such as 'Asia/Shanghai'"
+                    f"unknown time zone {brief(zone)} in the mapping; use an IANA name such as 'Asia/Shanghai'"
                 ) from error
 
     def of(self, table: str) -> TableMapping:
@@ -121,10 +125,14 @@ def _table_mapping(raw: object, table: str, *, source: str) -> TableMapping:
     _check_keys(scale, NUMBERS[table], what=f"{source}: {table}.scale")
     for column, factor in scale.items():
         if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0.0 < factor < float("inf"):
-            raise InputError(f"{source}: {table}.scale.{column}: expected a number above 0, got {factor!r}; correct it")
+            raise InputError(
+                f"{source}: {table}.scale.{column}: expected a number above 0, got {brief(factor)}; correct it"
+            )
     servers = facts.get("servers")
     if servers is not None and (isinstance(servers, bool) or not isinstance(servers, int) or servers < 1):
-        raise InputError(f"{source}: {table}.servers: expected a whole number from 1 on, got {servers!r}; correct it")
+        raise InputError(
+            f"{source}: {table}.servers: expected a whole number from 1 on, got {brief(servers)}; correct it"
+        )
     values = _object(facts.get("values") or {}, what=f"{source}: {table}.values")
     return TableMapping(
         file=None if facts.get("file") is None else _text(facts["file"], what=f"{source}: {table}.file"),
@@ -166,7 +174,7 @@ class RawTable(NamedTuple):
 
 def read_folder(folder: Path, mapping: ShopMapping) -> dict[str, RawTable]:
     """Read every table that ``folder`` holds. InputError when it holds none, or when one cannot be read."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(f"data.folder: the folder {folder} does not exist; check the path")
     found = {}
     for table in COLUMNS:
@@ -186,12 +194,12 @@ def read_folder(folder: Path, mapping: ShopMapping) -> dict[str, RawTable]:
 def _find(folder: Path, table: str, mapping: TableMapping) -> Path | None:
     if mapping.file is not None:
         path = folder / mapping.file
-        if not path.is_file():
+        if not is_file(path):
             raise InputError(f"{path}, which the mapping names for {table}, does not exist; correct the name")
         if path.suffix.lower() not in SUFFIXES:
             raise InputError(f"{path} must be a .csv or .parquet file; save it as one of them")
         return path
-    paths = [folder / f"{table}{suffix}" for suffix in SUFFIXES if (folder / f"{table}{suffix}").is_file()]
+    paths = [folder / f"{table}{suffix}" for suffix in SUFFIXES if is_file(folder / f"{table}{suffix}")]
     if len(paths) > 1:
         raise InputError(f"{folder} holds {paths[0].name} and {paths[1].name}; keep one, or name it in the mapping")
     return paths[0] if paths else None
@@ -212,10 +220,9 @@ def _read(path: Path, table: str, mapping: TableMapping) -> RawTable:
 
 
 def _missing(path: Path, table: str, *, ours: str, theirs: str, present: list[str]) -> str:
-    near = difflib.get_close_matches(theirs, present, n=1, cutoff=0.75)
-    hint = near[0] if near else "YOUR_NAME"
+    hint = nearest(theirs, present, cutoff=0.75) or "YOUR_NAME"
     return (
-        f"{path}: column {theirs!r} is missing, the table has {present}; say which one it is in a mapping file: "
+        f"{path}: column {theirs!r} is missing, the table has {_some(present)}; say which one it is in a mapping file: "
         f"{table}: {{columns: {{{ours}: {hint}}}}}, given as data.mapping=FILE"
     )
 
@@ -238,8 +245,8 @@ def _read_csv(path: Path) -> tuple[pd.DataFrame, dict[int, tuple[str, str]]]:
             ),
             convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
         )
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path} cannot be read as a table ({str(error).splitlines()[0]}); restore it") from error
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"{path} cannot be read as a table ({_first_line(error)}); restore it") from error
     cells = read.to_pandas().astype(object).fillna("").astype(str)
     numbers = [number for number in range(FIRST_ROW, FIRST_ROW + len(cells) + len(ragged)) if number not in ragged]
     cells.index = pd.Index(numbers)
@@ -263,18 +270,29 @@ def _header(path: Path) -> list[str]:
     if not header or header == [""]:
         raise InputError(f"{path} is empty; it needs a header and rows")
     if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
-        raise InputError(f"{path} is not separated by commas, its header is {header[0]!r}; save it with commas")
-    repeated = [name for name in header if header.count(name) > 1]
+        raise InputError(f"{path} is not separated by commas, its header is {brief(header[0])}; save it with commas")
+    if len(header) > MOST_COLUMNS:
+        raise InputError(f"{path} has {len(header):,} columns, at most {MOST_COLUMNS} are read; leave the others out")
+    repeated = [name for name, times in Counter(header).items() if times > 1]
     if repeated:
-        raise InputError(f"{path}: the header names {repeated[0]!r} twice; rename one of the columns")
+        raise InputError(f"{path}: the header names {brief(repeated[0])} twice; rename one of the columns")
     return header
+
+
+def _some(names: Sequence[str]) -> str:
+    """The names of columns as a sentence tells them, the first ones of many."""
+    return f"{list(names[:12])}" + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         table = pq.read_table(path).to_pandas()
-    except (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"{path} is not a Parquet file ({str(error).splitlines()[0]}); restore it") from error
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"{path} is not a Parquet file ({_first_line(error)}); restore it") from error
+    if len(table.columns) > MOST_COLUMNS:
+        raise InputError(
+            f"{path} has {len(table.columns):,} columns, at most {MOST_COLUMNS} are read; leave others out"
+        )
     if not len(table):
         raise InputError(f"{path} has no rows; bring some")
     cells = pd.DataFrame(
@@ -284,21 +302,40 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return cells
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _kind(raw: object) -> str:
+    """What stands where keys are due; never the content, for the file may be another than was meant."""
+    kinds = {
+        str: "text",
+        list: "a list",
+        int: "a number",
+        float: "a number",
+        bool: "true or false",
+        type(None): "nothing",
+    }
+    return kinds.get(type(raw), type(raw).__name__)
+
+
 def _object(raw: object, *, what: str) -> dict[str, Any]:
     if not isinstance(raw, Mapping):
-        raise InputError(f"{what}: expected keys and values, got {raw!r}; write for instance columns: {{date: day}}")
+        raise InputError(
+            f"{what}: expected keys and values, got {_kind(raw)}; write for instance columns: {{date: day}}"
+        )
     return {str(key): value for key, value in raw.items()}
 
 
 def _check_keys(facts: Mapping[str, Any], known: tuple[str, ...], *, what: str) -> None:
     for key in facts:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            raise InputError(f"{what}: there is no key {key!r}; {hint}")
+            near = nearest(key, known)
+            hint = f"did you mean {near!r}?" if near else f"known are {', '.join(known)}"
+            raise InputError(f"{what}: there is no key {brief(key)}; {hint}")
 
 
 def _text(value: object, *, what: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{what}: expected a text, got {value!r}; correct it")
+        raise InputError(f"{what}: expected a text, got {brief(value)}; correct it")
     return value

@@ -17,7 +17,7 @@ from pandera.pandas import DataFrameSchema
 
 from flashsim.data.schemas import PRODUCTS, PROMOTIONS, TRANSACTIONS, validate
 from flashsim.errors import InputError
-from flashsim.files import sha256
+from flashsim.files import is_file, is_folder, sha256
 
 COMPLETE_JOURNEY_NOTICE: Final = (
     "Complete Journey (dunnhumby / 84.51°) is simulated data based on real grocery shopping patterns; it is meant for "
@@ -70,7 +70,7 @@ class ShopTables:
 
     def _read(self, name: str, *, filters: list[tuple[str, str, list[int]]] | None = None) -> pd.DataFrame:
         path, schema = self._path(name), _FILES[name]
-        if not path.is_file():
+        if not is_file(path):
             raise InputError(f"{path} is missing; expected {', '.join(f'{file}.parquet' for file in _FILES)}")
         _check_columns(path, schema)
         try:
@@ -83,7 +83,7 @@ class ShopTables:
 def complete_journey(folder: Path | None = None) -> ShopTables:
     """Complete Journey from its package, or from ``folder``. InputError says what to install when it is absent."""
     if folder is not None:
-        if not Path(folder).is_dir():
+        if not is_folder(Path(folder)):
             raise InputError(f"the data folder {folder} does not exist; check the path")
         return ShopTables(Path(folder))
     spec = importlib.util.find_spec(_PACKAGE)

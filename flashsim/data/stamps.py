@@ -9,6 +9,7 @@ Years come first: 03/04/2026 could mean two days. What happens to
     a column with both                   the rarer form is quarantined, because it is unclear which clock it meant
     an hour that the spring skips        quarantined: no clock of that zone ever showed it
     an hour that the autumn repeats      kept, both times: it is the same hour of the day
+    a year that no shop has seen         quarantined (``FIRST_YEAR``, ``LAST_YEAR``)
     a stamp far from all others          quarantined: a clock that jumped, or a typing error (``LONGEST_SILENCE_DAYS``)
 
 Left out: leap seconds, and clocks that are wrong by less than that.
@@ -22,7 +23,14 @@ from numpy.typing import NDArray
 
 LONGEST_SILENCE_DAYS: Final = 400
 """A stamp separated by more empty days than this from most rows of the table does not belong to it."""
+FIRST_YEAR: Final = 1900
+LAST_YEAR: Final = 2199
+"""No shop sold in other years; stamps that count nanoseconds end in 2262."""
 EXAMPLE: Final = "write 2026-11-11 or 2026-11-11 20:00:00"
+
+
+_WRITTEN: Final = r"^([0-9]{4})[-/.]?([0-9]{1,2})[-/.]?([0-9]{1,2})(?:[T ]+(.*?))?\s*(Z|[+-][0-9]{2}:?[0-9]{2})?$"
+_LAST_SECOND: Final = pd.Timestamp(LAST_YEAR + 1, 1, 1).timestamp()
 
 
 class Stamps(NamedTuple):
@@ -36,11 +44,14 @@ class Stamps(NamedTuple):
 def read_stamps(text: pd.Series, *, time_zone: str, naive_zone: str) -> Stamps:
     """Read stamps from ``text`` on the clock of ``time_zone``; stamps without a zone are in ``naive_zone``."""
     reasons = pd.Series("", index=text.index, dtype=object)
-    epoch = text.str.fullmatch(r"\d{9,10}|\d{12,13}").to_numpy(dtype=bool)
-    parts = text.str.extract(r"^(\d{4})[-/.]?(\d{1,2})[-/.]?(\d{1,2})(?:[T ]+(.*?))?\s*(Z|[+-]\d\d:?\d\d)?$").fillna("")
+    epoch = text.str.fullmatch(r"[0-9]{9,10}|[0-9]{12,13}").to_numpy(dtype=bool)
+    parts = text.str.extract(_WRITTEN).fillna("")
     date = parts[0] + "-" + parts[1].str.zfill(2) + "-" + parts[2].str.zfill(2)
     has_zone = (parts[4] != "").to_numpy()
-    is_written = ~epoch & (parts[0] != "").to_numpy()
+    year = pd.to_numeric(parts[0]).to_numpy(np.float64)
+    outside = ~epoch & ((year < FIRST_YEAR) | (year > LAST_YEAR))
+    reasons[outside] = f"lies outside the years {FIRST_YEAR} to {LAST_YEAR}"
+    is_written = ~epoch & ~outside & (parts[0] != "").to_numpy()
     local = pd.Series(pd.NaT, index=text.index, dtype="datetime64[ns]")
 
     aware, naive = is_written & has_zone, is_written & ~has_zone
@@ -76,6 +87,7 @@ def _parse(text: pd.Series, *, utc: bool) -> pd.Series:
 def _from_epoch(text: pd.Series) -> pd.Series:
     seconds = text.astype(np.float64)
     seconds = seconds.where(seconds < 1e11, seconds / 1e3)
+    seconds = seconds.where(seconds < _LAST_SECOND)
     return pd.to_datetime(seconds, unit="s", utc=True)
 
 

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from flashsim.data.schemas import validate
 from flashsim.errors import InputError
+from flashsim.files import is_file
 
 LEAST_DAYS: Final = 3.0
 """A series must span this many days before anything is fitted on it."""
@@ -105,7 +106,7 @@ def read_traffic(path: Path, *, columns: Mapping[str, str] | None = None) -> pd.
     InputError when the file cannot be read, or a row breaks the schema.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path} does not exist; check the path")
     names = dict(columns or {})
     try:
@@ -168,7 +169,7 @@ def visits_by_minute(table: pd.DataFrame, *, least_days: float = LEAST_DAYS) -> 
 def _numbers(column: pd.Series, name: str, *, source: str) -> pd.Series:
     try:
         return pd.to_numeric(column).astype(np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{source}: column {name!r} is not numeric ({error}); correct the table") from error
 
 
@@ -181,7 +182,12 @@ def _stamps(column: pd.Series, *, source: str) -> pd.Series:
         ) from error
     if not pd.api.types.is_datetime64_dtype(stamps):
         raise InputError(f"{source}: column 'date' holds {stamps.dtype}; give stamps in UTC without a zone")
-    return stamps.astype("datetime64[ns]")
+    try:
+        return stamps.astype("datetime64[ns]")
+    except pd.errors.OutOfBoundsDatetime as error:
+        raise InputError(
+            f"{source}: column 'date' holds a stamp that no shop has seen ({error}); correct it"
+        ) from error
 
 
 def _refuse_backwards(stamps: pd.Series) -> None:

@@ -23,6 +23,7 @@ from flashsim.scenarios.compiled import Compilable, CompiledSale
 from flashsim.scenarios.files import SUFFIXES, read_scenario
 from flashsim.scenarios.named import SCENARIOS, scenario_named
 from flashsim.settings import combined, plain, typed
+from flashsim.shown import brief
 from flashsim.world import shipped_world
 
 Config = TypeVar("Config", ActionConfig, RewardConfig, ConstraintConfig)
@@ -37,6 +38,8 @@ def as_compiled(scenario: Compilable | CompiledSale | str | None, members: str |
     """
     if scenario is None or isinstance(scenario, str):
         scenario = sale_named(DEFAULT if scenario is None else scenario)
+    if not isinstance(scenario, CompiledSale) and not hasattr(scenario, "compile"):
+        raise InputError(f"scenario: expected a name, a Scenario or a sale, got {brief(scenario)}")
     sale = scenario if isinstance(scenario, CompiledSale) else scenario.compile()
     if isinstance(members, str):
         sets = {"training": sale.training_members, "heldout": sale.heldout_members}

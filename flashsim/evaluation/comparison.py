@@ -50,7 +50,7 @@ class Comparison:
 
         Numbers carry full precision (the shortest text that reads back the same). InputError when not writable.
         """
-        with replace_folder(Path(folder)) as temporary:
+        with replace_folder(Path(folder), ours=("*.csv", "*.json")) as temporary:
             for name, table in self.tables.items():
                 write_table(temporary / f"{name}.csv", table)
                 write_text(temporary / f"{name}.json", table_json(table))

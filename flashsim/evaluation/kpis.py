@@ -8,7 +8,6 @@ of the sales' percentiles. Where nothing happened (no visit, no order, no stock)
 formula states, so that nothing is ever undefined.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -29,6 +28,8 @@ from flashsim.envs.quantities import (
     visitors,
 )
 from flashsim.errors import InputError
+from flashsim.settings import names_hint
+from flashsim.shown import brief
 
 Array = NDArray[np.float64]
 Totals = Mapping[str, Array]  # ledger name -> (sale,)
@@ -263,8 +264,7 @@ def find_kpi(name: str) -> Kpi:
         if kpi.name == name:
             return kpi
     names = [kpi.name for kpi in KPIS]
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
-    raise InputError(f"unknown KPI {name!r}; did you mean {nearest!r}? (known: {', '.join(names)})")
+    raise InputError(f"unknown KPI {brief(name)}; {names_hint(name, names)}")
 
 
 def kpi_values(totals: Totals) -> Array:

@@ -4,12 +4,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as save_tensors
 
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import Rollout
-from flashsim.files import UNSTATED_FORMAT, check_format, replace_folder, write_bytes
+from flashsim.files import UNSTATED_FORMAT, check_format, json_in, replace_folder, write_bytes
+from flashsim.tensor_files import read_tensor_file
 
 FORMAT_VERSION = 2
 FORMAT_CHANGES = "2 added units refused, net lost sales, visits dismissed at the close, and limits of the sale"
@@ -20,7 +20,7 @@ _GROUPS = ("totals", "products", "profile")
 
 def save_rollouts(rollouts: Sequence[Rollout], folder: Path) -> None:
     """Write ``rollouts`` to ``folder``, in order; the folder is replaced as a whole."""
-    with replace_folder(folder) as temporary:
+    with replace_folder(folder, ours=("*.safetensors",)) as temporary:
         for place, rollout in enumerate(rollouts):
             arrays = {"seeds": rollout.seeds, "members": rollout.members}
             for group in _GROUPS:
@@ -42,11 +42,10 @@ def load_rollouts(folder: Path) -> list[Rollout]:
 
 
 def _load(path: Path) -> Rollout:
+    arrays, metadata = read_tensor_file(path, what="a complete rollout", advice="evaluate again")
     try:
-        with safe_open(path, framework="numpy") as file:
-            facts = dict(json.loads(file.metadata()["rollout"]))
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        facts = dict(json_in(metadata["rollout"]))
+    except (KeyError, TypeError, ValueError) as error:
         raise _incomplete(path, error) from error
     check_format(
         path,

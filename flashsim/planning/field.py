@@ -4,7 +4,6 @@ A baseline is one record of :data:`BASELINES`. Learners that play as baselines (
 their own.
 """
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -30,6 +29,8 @@ from flashsim.rules.rules import (
     run_out_price,
 )
 from flashsim.scenarios.compiled import CompiledSale
+from flashsim.settings import names_hint
+from flashsim.shown import brief
 
 BLIND_SEARCH_TICKS = 1_000_000  # that the price team spends on its constant depths
 SERVER_RULES = tuple(Operations(target, scaler="scheduled") for target in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0))
@@ -93,8 +94,7 @@ def check_field(names: Sequence[str], known: Mapping[str, Baseline]) -> None:
     """InputError unless every name is a ``known`` baseline, comes once, and best fixed is among them."""
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)[0]
-            raise InputError(f"baselines: unknown name {name!r}; did you mean {near!r}? Known: {', '.join(known)}")
+            raise InputError(f"baselines: unknown name {brief(name)}; {names_hint(name, known)}")
     if len(set(names)) < len(names) or "best fixed" not in names:
         raise InputError(f"baselines: expected different names with 'best fixed' among them, got {list(names)!r}")
 

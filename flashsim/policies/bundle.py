@@ -24,16 +24,19 @@ from safetensors.numpy import save as save_tensors
 
 from flashsim.errors import InputError
 from flashsim.files import (
+    MOST_JSON,
     check_format,
+    is_there,
     json_text,
+    read_bytes,
     read_json,
-    read_tensors,
     replace_folder,
     sha256,
     write_bytes,
     write_json,
 )
 from flashsim.policies.guardrails import Rails
+from flashsim.tensor_files import read_tensors
 
 FORMAT_VERSION: Final = 4
 FORMAT_CHANGES: Final = "4 calls the choices of each head choices, and prices of products product_…_price"
@@ -232,7 +235,7 @@ def save_policy(
         "choices": dict(policy.choices),
         "sha256": hashlib.sha256(data).hexdigest(),
     }
-    with replace_folder(Path(folder)) as temporary:
+    with replace_folder(Path(folder), ours=(WEIGHTS_FILE, CARD_FILE, BESIDE_FILE, *others)) as temporary:
         for name, content in {WEIGHTS_FILE: data, **others}.items():
             write_bytes(temporary / name, content)
         if others:
@@ -293,15 +296,19 @@ def _check_beside(folder: Path) -> None:
     """InputError when one of the files beside changed. Their checksums are not in the card, for of two equal trainings
     the cards are equal, and the zips are not: they hold the moment of the start."""
     path = folder / BESIDE_FILE
-    if not path.exists():
+    if not is_there(path):
         return
     record = read_json(path)
     is_whole = isinstance(record, dict) and set(record) == {"files", "seal"} and isinstance(record["files"], dict)
-    if not is_whole or _seal(record["files"]) != record["seal"] or path.read_bytes() != json_text(record).encode():
+    if (
+        not is_whole
+        or _seal(record["files"]) != record["seal"]
+        or read_bytes(path, most=MOST_JSON) != json_text(record).encode()
+    ):
         raise InputError(f"{path} was changed after it was written; restore it, remove it or export again")
     for name, digest in record["files"].items():
         other = folder / Path(name).name
-        if other.exists() and sha256(other) != digest:
+        if is_there(other) and sha256(other) != digest:
             raise InputError(f"{other} was changed after it was written; restore it, remove it or export again")
 
 
@@ -309,7 +316,7 @@ def _is_as_written(path: Path, card: dict[str, Any]) -> bool:
     """Whether the content fits its seal, and the file is that content to the last byte."""
     content = {key: value for key, value in card.items() if key != "seal"}
     try:
-        return _seal(content) == card["seal"] and path.read_bytes() == json_text(card).encode()
+        return _seal(content) == card["seal"] and read_bytes(path, most=MOST_JSON) == json_text(card).encode()
     except ValueError:  # NaN, which no card is written with
         return False
 

@@ -1,6 +1,5 @@
 """Reference sales by name, and sales that a user brings in a file."""
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +9,8 @@ import numpy as np
 from flashsim.errors import InputError
 from flashsim.files import read_json
 from flashsim.reference.sales import JointSale, MenuSale, ReferenceSale, joint_sale, menu_sale
+from flashsim.settings import names_hint
+from flashsim.shown import brief
 
 
 def g0() -> MenuSale:
@@ -76,8 +77,7 @@ def table_file(path: Path | str) -> ReferenceSale:
     menu_keys, joint_keys = _keys(menu_sale), _keys(joint_sale)
     for key in content:
         if key not in joint_keys:
-            nearest = difflib.get_close_matches(key, joint_keys, n=1, cutoff=0.0)[0]
-            raise InputError(f"{path}: unknown key {key!r}; did you mean {nearest!r}? (known: {', '.join(joint_keys)})")
+            raise InputError(f"{path}: unknown key {brief(key)}; {names_hint(key, joint_keys)}")
     is_joint = any(key not in menu_keys for key in content)
     keys = joint_keys if is_joint else menu_keys
     missing = [key for key, is_needed in keys.items() if is_needed and key not in content]

@@ -6,7 +6,6 @@ bytes. The template engine escapes every name from the data.
 
 import base64
 import dataclasses
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +17,15 @@ import pandas as pd
 from flashsim.errors import InputError
 from flashsim.evaluation.comparison import Comparison
 from flashsim.evaluation.kpis import find_kpi
-from flashsim.files import write_text
+from flashsim.files import write_page
 from flashsim.report import figures
 from flashsim.report.english import FIGURES, PAGE, PASSAGES, SERIES
 from flashsim.report.fidelity import fidelity_grids, fidelity_passages, fidelity_tables, uncalibrated_passage
 from flashsim.report.grids import Shelf, given_grid, plain
 from flashsim.report.narrative import MarkdownText, Narrator, as_markdown
 from flashsim.report.response_figures import responses
+from flashsim.settings import names_hint
+from flashsim.shown import brief
 
 TEMPLATES = Path(__file__).parent / "templates"
 GIVEN_TABLES = ("demand_scores", "dropped_rows", "assumptions", "training", "possible", "over_trainings")
@@ -103,8 +104,8 @@ def write_report(folder: Path, comparison: Comparison, *, context: Mapping[str, 
     html, markdown = render_html(view), render_markdown(view)
     folder = Path(folder)
     dataclasses.replace(comparison, tables=comparison.tables | extra | pictured | card).save(folder / "tables")
-    write_text(folder / "report.md", markdown)
-    write_text(folder / "report.html", html)
+    write_page(folder / "report.md", markdown)
+    write_page(folder / "report.html", html)
     return folder / "report.html"
 
 
@@ -113,8 +114,7 @@ def report_context(given: Mapping[str, Any]) -> ReportContext:
     known = [entry.name for entry in dataclasses.fields(ReportContext)]
     for name in given:
         if name not in known:
-            nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)[0]
-            raise InputError(f"report context: unknown key {name!r}; did you mean {nearest!r}?")
+            raise InputError(f"report context: unknown key {brief(name)}; {names_hint(name, known)}")
     return ReportContext(**given)
 
 

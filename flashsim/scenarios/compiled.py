@@ -77,7 +77,7 @@ class CompiledSale:
             raise InputError("members: expected at least one world member, got none")
         known = self.tables.conversion.shape[0]
         for member in members:
-            if not 0 <= member < known:
+            if isinstance(member, bool) or not isinstance(member, int | np.integer) or not 0 <= member < known:
                 raise InputError(f"members: expected numbers from 0 to {known - 1}, got {member}")
         return replace(self, tables=self.tables._replace(members=np.array(members, np.int64)))
 

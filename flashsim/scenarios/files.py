@@ -12,7 +12,7 @@ those of the World; a complete file has at least ``name`` and ``story``, and for
 dataclasses. YAML is read safely: a file holds values and no code. Left out: files that rest on files.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from flashsim.scenarios.named import check_scenario_name, scenario_named
 from flashsim.scenarios.scenario import Scenario
 from flashsim.settings import keys, plain
 from flashsim.world import World
+from flashsim.yaml_file import read_yaml
 
 FORMAT_VERSION = 1
 SUFFIXES = (".yaml", ".yml")
@@ -61,7 +62,7 @@ def read_scenario(path: str | Path, world: World) -> Scenario:
 def read_scenario_file(path: str | Path) -> ScenarioFile:
     """Keys and types of a file, checked; InputError, in one sentence with the path, when it cannot be used."""
     try:
-        return _read(_load(Path(path)))
+        return _read(read_yaml(Path(path)))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -95,28 +96,3 @@ def write_scenario(path: Path, scenario: Scenario) -> None:
     """Write a complete file, from which :func:`read_scenario` makes an equal scenario on the same World."""
     content = {"format_version": FORMAT_VERSION} | plain(scenario)
     write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=_LINE))
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, of which YAML would take the last."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        names = [key.value for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
-                raise InputError(f"{name} is given twice, line {node.start_mark.line + 1} and below; keep one")
-        return dict(super().construct_mapping(node, deep=deep))
-
-
-def _load(path: Path) -> Any:
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}; check the path") from error
-    except UnicodeDecodeError as error:
-        raise InputError("is not text in UTF-8; save it as such") from error
-    except yaml.MarkedYAMLError as error:
-        line = 0 if error.problem_mark is None else error.problem_mark.line + 1
-        raise InputError(f"is not YAML, line {line}: {error.problem}; mend it") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"is not YAML ({' '.join(str(error).split())}); mend it") from error

@@ -4,7 +4,6 @@ What else the occasion adds is an assumption, said beside each number. Each is a
 differ: ``grocery_evening(world, stock_cover=1.2, servers={"lag": 5})``.
 """
 
-import difflib
 import functools
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -13,6 +12,8 @@ from flashsim.errors import InputError
 from flashsim.scenarios.changes import planned
 from flashsim.scenarios.occasion import Calendar, Rush, learned_rush
 from flashsim.scenarios.scenario import Scenario
+from flashsim.settings import names_hint
+from flashsim.shown import brief
 from flashsim.sim.choice import ChoiceParams
 from flashsim.sim.failures import Failures, Outage
 from flashsim.sim.inventory import StockParams
@@ -238,8 +239,5 @@ def scenario_named(name: str, world: World, /, **changes: Any) -> Scenario:
 
 def check_scenario_name(name: str) -> None:
     """InputError that names the nearest scenario unless there is one called ``name``."""
-    if name not in SCENARIOS:
-        near = difflib.get_close_matches(name, SCENARIOS, n=1, cutoff=0.0)[0]
-        raise InputError(
-            f"scenario: unknown name {name!r}; did you mean {near!r}? Known: {', '.join(sorted(SCENARIOS))}"
-        )
+    if not isinstance(name, str) or name not in SCENARIOS:
+        raise InputError(f"scenario: unknown name {brief(name)}; {names_hint(name, sorted(SCENARIOS))}")

@@ -74,10 +74,9 @@ class Batch:
     """
 
     def __init__(self, tables: SaleTables, sales: int, *, domain: int, threads: int = 1) -> None:
-        if sales < 1:
-            raise InputError(f"the number of sales must be at least 1, got {sales}")
-        if threads < 1:
-            raise InputError(f"threads must be at least 1, got {threads}")
+        for name, number in (("the number of sales", sales), ("threads", threads)):
+            if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+                raise InputError(f"{name} must be a whole number and at least 1, got {number!r}")
         self.tables, self.sales, self.domain = tables, sales, np.uint64(domain)
         self.tiles = -(-sales // WIDEST_TILE)
         self.lanes = -(-sales // self.tiles)

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flashsim.data.quarantine import harmless
+from flashsim.data.quarantine import Quarantine, QuarantinedCell
 from flashsim.data.shop_folder import ShopMapping, read_mapping
 from flashsim.data.shop_tables import CheckedTables, read_shop_tables
 from flashsim.errors import InputError
+from flashsim.shown import harmless
 from tests.data.made_shop import make_sales, make_traffic, write_tables
 
 
@@ -96,12 +97,18 @@ def test_each_broken_row_is_set_apart_with_row_column_value_and_reason(tmp_path:
     }
 
 
-def test_a_text_that_a_spreadsheet_would_run_is_made_harmless_and_a_number_stays_one() -> None:
+def test_a_text_that_a_spreadsheet_would_run_is_made_harmless_and_a_number_stays_one(
+    tmp_path: Path,
+) -> None:
     assert harmless("=1+1") == "'=1+1"
     assert harmless("@sum") == "'@sum"
     assert harmless("-2") == "-2"
     assert harmless("-2+cmd|'/C calc'!A0").startswith("'")
-    assert len(harmless("x" * 9999)) == 200
+    Quarantine([QuarantinedCell("sales_data", "sales_data.csv", 2, "price", "x" * 9999, "long")]).write(
+        tmp_path / "q.csv"
+    )
+    assert "x" * 200 + "," in (tmp_path / "q.csv").read_text()
+    assert "x" * 201 not in (tmp_path / "q.csv").read_text()
 
 
 def test_too_many_broken_rows_stop_the_run_with_one_sentence_and_leave_the_file(tmp_path: Path) -> None:
@@ -303,10 +310,10 @@ def test_a_mapping_says_how_a_shop_spells_its_tables(tmp_path: Path) -> None:
         ({"sales_data": {"scale": {"price": -1}}}, "expected a number above 0, got -1"),
         ({"sales_data": {"columns": {"price": "asked"}}}, "column 'asked' is missing, the table has ['date',"),
         ({"sales_data": {"file": "none.csv"}}, "which the mapping names for sales_data, does not exist"),
-        ({"sales_data": "till.csv"}, "expected keys and values, got 'till.csv'"),
+        ({"sales_data": "till.csv"}, "expected keys and values, got text"),
         ({"traffic_data": {"servers": 0}}, "expected a whole number from 1 on, got 0"),
         ({"time_zone": "Mars/Base"}, "unknown time zone 'Mars/Base'"),
-        ([1], "expected keys and values, got [1]"),
+        ([1], "expected keys and values, got a list"),
     ],
     ids=str,
 )

@@ -110,6 +110,8 @@ def test_every_reference_sale_is_an_experiment(
         ),
         (["scenario=reference"], "scenario.name=reference needs a file"),
         (["scenario=reference", "scenario.table=no/such.json"], "cannot read no/such.json"),
+        (["scenario=g1", "world.folder=world"], "world.folder=world: a reference sale is on no World; leave it out"),
+        (["scenario=g1", "world.data=tables"], "world.data=tables: a reference sale is on no World; leave it out"),
         (["scenario.table=mine.json"], "scenario.table needs scenario.name=reference"),
         (["scenario=reference", "scenario.tabel=mine.json"], "did you mean scenario.table?"),
     ],

@@ -1,8 +1,12 @@
 """A program small enough to start many times: its config has every kind of field that an entry point may have."""
 
 import enum
+import multiprocessing
 import os
 import signal
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,6 +52,7 @@ class ToyConfig:
     seed: int = 0
     then: str = ""
     limit: float | None = None
+    is_quick: bool = False
     scenario: ToyScenario = field(default_factory=ToyScenario)
     agent: ToyAgent = field(default_factory=ToyAgent)
     output: str = dated("toy")
@@ -55,6 +60,18 @@ class ToyConfig:
 
 class ToyError(Exception):
     """An exception that is nobody's input."""
+
+
+def wait_with_a_helper(folder: Path) -> None:
+    """Wait for a process that sleeps for a minute, as a run waits for its trainings."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        write_text(folder / "helper.txt", str(pool.submit(os.getpid).result()))
+        sleeping = pool.submit(time.sleep, 60.0)
+        try:
+            sleeping.result()
+        except KeyboardInterrupt:
+            print("cleaned up", file=sys.stderr)
+            raise
 
 
 @entry("toy", ToyConfig, options={"agent": {"ppo": ToyPPO, "dqn": ToyDQN}}, conf=Path(__file__).parent / "toy_conf")
@@ -68,6 +85,14 @@ def main(config: ToyConfig, folder: RunFolder) -> None:
             raise InputError("the report cannot be written; choose another folder")
         if config.then == "fail":
             raise ToyError("a fault of ours")
+        if config.then == "print":
+            print("evil \x1b[2J\u202e\tname")
+        if config.then == "write much":
+            write_text(folder.path / "much.csv", "a" * 100_000)
+        if config.then == "write much elsewhere":
+            (folder.path / "elsewhere.bin").write_bytes(bytes(100_000))
+        if config.then == "wait with a helper":
+            wait_with_a_helper(folder.path)
         if config.then == "interrupt":
             signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it for what they run behind
             os.kill(os.getpid(), signal.SIGINT)

@@ -34,11 +34,12 @@ import pandas as pd
 from safetensors.numpy import save as save_tensors
 
 from flashsim.errors import InputError
-from flashsim.files import UNSTATED_FORMAT, check_format, read_json, read_tensors, write_bytes, write_json
+from flashsim.files import UNSTATED_FORMAT, check_format, read_json, write_bytes, write_json
 from flashsim.models.price.censored_counts import count_quantiles_of_lognormal_rate
 from flashsim.models.price.price_control import WEAK_F, control_price
 from flashsim.models.price.price_effects import CONFIDENCE, SLOPE, TAU, FittedResponse, explain, fit_response
 from flashsim.models.price.sales_table import QUANTILES, SalesTable, read_sales
+from flashsim.tensor_files import read_tensors
 
 FEWEST_DAYS: Final = 30
 """With fewer distinct dates nothing is learned."""

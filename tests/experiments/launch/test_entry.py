@@ -54,7 +54,7 @@ def test_defaults_come_from_the_dataclass_and_differences_from_yaml_and_command_
     )
     built = (tmp_path / "here" / "config.txt").read_text()
     assert built == (
-        "ToyConfig(seed=0, then='', limit=2.0, scenario=ToyScenario(stock=7, menu=(0.0, 0.5)), "
+        "ToyConfig(seed=0, then='', limit=2.0, is_quick=False, scenario=ToyScenario(stock=7, menu=(0.0, 0.5)), "
         "agent=ToyDQN(gamma=0.99, device=<Device.auto: 'auto'>, exploration=0.3), output='here')"
     )
     saved = yaml.safe_load((tmp_path / "here" / "config.yaml").read_text())
