@@ -191,7 +191,7 @@ def test_impossible_requests_are_refused_in_words(tables: ShopTables, changes: d
     ("changes", "words"),
     [
         ({"product_ids": (1, 1)}, "product_ids must be unique"),
-        ({"training_members": 21}, r"training_members must be in 1 … 20, got 21"),
+        ({"training_members": 33}, r"training_members must be in 1 … 32, got 33"),
         ({"block_weeks": 0}, "block_weeks must be >= 1, got 0"),
         ({"kinds": 0}, "kinds must be >= 1 or none, got 0"),
     ],

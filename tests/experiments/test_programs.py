@@ -105,7 +105,7 @@ def test_a_run_ends_with_the_verdict_and_where_the_report_is(finished: tuple[Pat
     assert ended.code == 0, ended.stderr
     *_, verdict, place = ended.stdout.strip().splitlines()
     assert place == f"Report: {folder / 'one' / 'report.html'}"
-    assert verdict.partition(":")[0] in {"Not separable", "PPO wins", "DQN wins"} or "baseline" in verdict.lower()
+    assert verdict.startswith("Too few worlds to tell: ")  # of three that were held out
     page = (folder / "one" / "report.html").read_text(encoding="utf-8")
     assert "<html" in page
     assert "What holds over all trainings" not in page

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agents import learners
+from agents import training
 from experiments.studies import unseen
 from experiments.studies.drawn_sales import KINDS, draw_sale, sale_kind
 from experiments.studies.unseen import distribution
@@ -62,7 +62,7 @@ def test_the_whole_distribution_is_told(start: Start, tmp_path: Path, monkeypatc
     def no_learning(sale: CompiledSale, *_: object, **__: object) -> Any:
         return SimpleNamespace(policy=lambda: random_network(sale))
 
-    monkeypatch.setattr(learners, "train", no_learning)
+    monkeypatch.setattr(training, "train", no_learning)
     ended = start("studies.unseen", "agent=tensor_ppo", "sales=4", "first=2", "draw_seed=3", "output=out")
     assert ended.code == 0, ended.stderr
     table = pd.read_csv(tmp_path / "out" / "unseen.csv")
