@@ -71,8 +71,9 @@ def johnson_p_value(values: Skewed) -> Array:
 
 def _coefficients(values: Skewed) -> tuple[Array, Array]:
     """m/(3·s⁴), 1/currency, and m/(6·s²·n), currency; 0 where nothing varies."""
-    variance = values.error**2 * values.size
-    bend = np.divide(values.third_moment, 3.0 * variance**2, out=np.zeros_like(variance), where=variance > 0.0)
+    fourth_power = (values.error**2 * values.size) ** 2
+    is_measurable = fourth_power > np.finfo(float).tiny  # below that the squares of all values vanish
+    bend = np.divide(values.third_moment, 3.0 * fourth_power, out=np.zeros_like(fourth_power), where=is_measurable)
     return bend, bend * values.error**2 / 2.0
 
 
