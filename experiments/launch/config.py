@@ -112,6 +112,8 @@ def type_of(node: DictConfig) -> type | None:
 def _value(value: Any, hint: Any, *, path: str) -> Any:
     if is_open(hint):
         return hint.from_settings(plain_tree(value), key=path)
+    if isinstance(value, DictConfig) and (hint is Any or typing.get_origin(hint) is dict):
+        return build(value, path)  # settings by name, each of a type of its own
     part = group_type(hint)
     if isinstance(value, DictConfig) and part is not None:
         kind = type_of(value)

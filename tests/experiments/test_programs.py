@@ -135,7 +135,9 @@ def test_a_run_of_several_trainings_says_what_holds_over_them(start: Start, tmp_
     for page in ("report.md", "report.html"):
         text = (tmp_path / "several" / page).read_text(encoding="utf-8")
         assert "What holds over all trainings" in text
-        assert told["earns more by"][0] in text
+        assert (
+            told["earns more by"][0].removeprefix("'") in text
+        )  # the CSV keeps spreadsheets from taking it for a formula
     bundles = ",".join(f"several/policies/{agent}-{number}" for agent in ("ppo", "dqn") for number in (1, 2))
     arguments = ("world.folder=world", *SMALL_SALE, *FEW_SALES, "search_ticks=8000")
     again = start("evaluate", *arguments, f"bundles=[{bundles}]", "output=again")
