@@ -318,7 +318,7 @@ _RANGES: Final[Mapping[str, tuple[str, float, float]]] = {
     "list_price": ("(0, 1e9]", math.ulp(0.0), 1e9),
     "unit_cost": ("[0, 1e9]", 0.0, 1e9),
     "depth_grid": ("[0, 1)", 0.0, math.nextafter(1.0, 0.0)),
-    "units_per_minute": ("[0, 1e9]", 0.0, 1e9),
+    "units_per_minute": ("[0, 1e15]", 0.0, 1e15),  # the deepest nodes are far beyond what data support
     "weekday_factor": ("[0, 7]", 0.0, 7.000001),
     "frailty_common_variance": ("[0, 1e6]", 0.0, 1e6),
     "frailty_product_variance": ("[0, 1e6]", 0.0, 1e6),
