@@ -4,7 +4,6 @@ JSON holds a sale by its name or by the path of its file, and configs as mapping
 rests on a World of some hundred arrays.
 """
 
-import difflib
 import enum
 import json
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from flashsim.reference.named import REFERENCE_SALES, table_file
 from flashsim.scenarios.compiled import Compilable, CompiledSale
 from flashsim.scenarios.files import SUFFIXES, read_scenario
 from flashsim.scenarios.named import SCENARIOS, scenario_named
-from flashsim.settings import combined, plain, typed
+from flashsim.settings import combined, nearest, plain, typed
 from flashsim.shown import brief
 from flashsim.world import shipped_world
 
@@ -65,8 +64,8 @@ def sale_named(text: str) -> Compilable:
     if suffix == TABLE_SUFFIX:
         return table_file(text)
     known = sorted([*SCENARIOS, *REFERENCE_SALES])
-    near = difflib.get_close_matches(text, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
+    near = nearest(text, known)
+    hint = f"; did you mean {near!r}?" if near else "."
     raise InputError(f"scenario: unknown name {text!r}{hint} Known: {', '.join(known)}")
 
 
