@@ -81,6 +81,7 @@ def training_facts(
         "reward_scale": scale,
         "device": model.device.type,
         "scenario": sale.name,
+        **({"menu": list(sale.menu_notes)} if sale.menu_notes else {}),
         "rule": None if rule is None else asdict(rule.operations),
         "versions": {"stable_baselines3": stable_baselines3.__version__, "torch": torch.__version__},
     }

@@ -25,7 +25,7 @@ from experiments.pipeline.prepare import (
     WorldConfig,
     is_reference,
     make_rivals,
-    make_scenario,
+    obtain_scenario,
     obtain_world,
     searching_baselines,
 )
@@ -66,7 +66,7 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
     learners = [load_policy(bundle) for bundle in config.bundles]
     check_names([policy.name for policy in learners])
     world = obtain_world(config.world, folder)
-    sale = make_scenario(config.scenario, world).compile()
+    sale = obtain_scenario(config.scenario, world, folder).compile()
     for policy in learners:
         check_policy(sale, policy)
     folder.record(seeds={"evaluation": config.evaluation.seed}, data={"world": world.fingerprint()})

@@ -28,7 +28,7 @@ from experiments.pipeline.prepare import (
     check_no_world,
     is_reference,
     make_reference,
-    make_scenario,
+    obtain_scenario,
     obtain_world,
     report_exactly,
 )
@@ -123,7 +123,7 @@ def main(config: PlayConfig, folder: RunFolder) -> None:
     else:
         world = obtain_world(config.world, folder)
         folder.record(data={"world": world.fingerprint()})
-        sale = make_scenario(config.scenario, world).compile()
+        sale = obtain_scenario(config.scenario, world, folder).compile()
         check_policy(sale, policy)
         sale = sale.with_members(sale.heldout_members)
     counted = CountedPolicy(policy)

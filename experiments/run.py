@@ -37,7 +37,7 @@ from experiments.pipeline.prepare import (
     check_closure,
     is_reference,
     make_rivals,
-    make_scenario,
+    obtain_scenario,
     obtain_world,
     say,
     searching_baselines,
@@ -100,7 +100,7 @@ def main(config: RunConfig, folder: RunFolder) -> None:
     for settings, seed in trained:
         check_training(settings, seed=seed)
     world = obtain_world(config.world, folder)
-    scenario = make_scenario(config.scenario, world)
+    scenario = obtain_scenario(config.scenario, world, folder)
     sale = scenario.compile()
     most = max(settings.simulated_ticks(sale) for settings in config.learners.values())
     if config.search_ticks < most:
@@ -116,7 +116,9 @@ def main(config: RunConfig, folder: RunFolder) -> None:
         },
         data={"world": world.fingerprint(), "tables": world.provenance.get("data", {})},
     )
-    say(f"{sale.name}: {sale.products} products, {sale.ticks} minutes, {len(sale.training_members)} training worlds")
+    say(
+        f"{sale.name}: {sale.products} products, {sale.minutes:g} minutes, {len(sale.training_members)} training worlds"
+    )
     with folder.timed("closure"):
         is_closed = check_closure(scenario, sales=config.closure_sales, folder=folder.path)
     with folder.timed("training"):

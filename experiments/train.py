@@ -32,7 +32,7 @@ from experiments.pipeline.prepare import (
     check_no_world,
     is_reference,
     make_reference,
-    make_scenario,
+    obtain_scenario,
     obtain_world,
     report_exactly,
     train_agent,
@@ -78,7 +78,7 @@ def main(config: TrainConfig, folder: RunFolder) -> None:
     else:
         world = obtain_world(config.world, folder)
         folder.record(data={"world": world.fingerprint()})
-        sale = make_scenario(config.scenario, world)
+        sale = obtain_scenario(config.scenario, world, folder)
     kept = f"{config.agent.name.lower()}.checkpoint.safetensors"
     try:
         with folder.timed("training"):

@@ -113,15 +113,15 @@ def choices(draw: st.DrawFn) -> ChoiceParams:
 
 
 @st.composite
-def carts(draw: st.DrawFn) -> StockParams:
-    """Any carts and lots."""
+def carts(draw: st.DrawFn, ticks: int) -> StockParams:
+    """Any carts, and lots that can arrive."""
     return StockParams(
         payment_delay=draw(st.integers(0, 4)),
         payment_failure=draw(_SHARES),
         cart_timeout=draw(st.integers(0, 6)),
         lots=draw(st.integers(0, 2)),
         lot_share=draw(st.floats(0.0, 2.0)),
-        lead_time=draw(st.integers(0, 5)),
+        lead_time=draw(st.integers(0, min(5, ticks - 1))),
     )
 
 
@@ -143,7 +143,7 @@ def failures(draw: st.DrawFn, ticks: int, *, worst_rush: float) -> Failures:
 def scenarios(draw: st.DrawFn) -> Scenario:
     """Any sale of at most 15 ticks."""
     ticks, is_exact = draw(st.integers(1, 15)), draw(st.sampled_from([False, False, False, True]))
-    rushes = st.builds(Rush, st.integers(0, ticks), st.floats(0.0, 5.0), st.floats(0.1, 10.0))
+    rushes = st.builds(Rush, st.integers(0, ticks - 1), st.floats(0.0, 5.0), st.floats(0.1, 10.0))
     return make_scenario(
         draw(worlds(is_small=is_exact)),
         ticks=ticks,
@@ -158,7 +158,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         room=WaitingRoomParams(room_patience=draw(st.floats(0.1, 20.0))),
         traffic=draw(traffics()),
         choice=draw(choices()),
-        carts=draw(carts()),
+        carts=draw(carts(ticks)),
         failures=draw(failures(ticks, worst_rush=2.0 if is_exact else 10.0)),
         admission_caps=draw(st.sampled_from([(OPEN,), (OPEN, 1.0, 0.5), (0.3,), (0.7, 1.5, OPEN)])),
     )

@@ -348,7 +348,7 @@ QUIET: list[dict[str, Any]] = [
     {"servers": replace(CROWDED, lag=20, is_event_by_event=True)},
     {"servers": replace(CROWDED, hard_cap=True, pays_while_booting=False)},
     {"waves": ((2, 0.5), (2, 0.25), (11, 0.25)), "carts": StockParams(lots=4, lot_share=0.7, lead_time=0)},
-    {"carts": StockParams(lots=1, lot_share=0.1, lead_time=30), "salvage_share": -0.5, "stock_units": 7},
+    {"carts": StockParams(lots=1, lot_share=0.1, lead_time=11), "salvage_share": -0.5, "stock_units": 7},
     {"failures": Failures(pool=Outage(3, 6), pool_lost=0.3), "traffic": TrafficParams(push_budget=0)},
 ]
 

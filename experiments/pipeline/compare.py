@@ -27,6 +27,7 @@ from flashsim.files import UNSTATED_FORMAT, check_format, read_json, write_json,
 from flashsim.policies.bundle import Policy
 from flashsim.rules import HUMAN_TEAM
 from flashsim.scenarios.compiled import CompiledSale
+from flashsim.scenarios.menu import percent
 from flashsim.sim.parameters import check_range, check_seed, check_whole
 from flashsim.world import World
 
@@ -228,16 +229,15 @@ def _read_evaluation(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def world_context(world: World, sale: CompiledSale) -> dict[str, Any]:
     """What the report tells of a World: scores of its models, rows left out, assumptions, limits."""
     facts = world.provenance
-    deep = f"The discount menu goes beyond {world.supported_depth:.0%}, the deepest discount that the data support."
     return {
         "world": world.title,
         "uncalibrated_because": list(world.uncalibrated_because),
         "fidelity": facts.get("fidelity"),
-        "notices": [facts["notice"]] if "notice" in facts else [],
+        "notices": [*sale.menu_notes, *([facts["notice"]] if "notice" in facts else [])],
         "demand_scores": score_rows(world),
         "dropped_rows": facts.get("rows", []),
         "assumptions": [row | {"identified": False} for row in facts.get("assumptions", [])],
-        "extrapolations": [deep] if sale.is_extrapolated else [],
+        "extrapolations": list(sale.menu_notes) if sale.is_extrapolated else [],
         "supported_depth": world.supported_depth,
     }
 
@@ -255,18 +255,19 @@ def score_rows(world: World) -> list[dict[str, Any]]:
 def sale_context(sale: CompiledSale, *, sales: int) -> dict[str, Any]:
     """What the report tells of a sale."""
     tables = sale.tables
+    minutes_per_tick = tables.servers.seconds_per_tick / 60.0
     return {
         "title": f"Which policy should run {sale.name.replace('_', ' ')}?",
         "scenario": {
             "Sale": sale.story,
-            "Length": f"{sale.ticks} minutes",
+            "Length": f"{sale.minutes:g} minutes",
             "Products": ", ".join(sale.product_names),
             "Stock": f"{int(sale.stock.sum())} units in {tables.wave_tick.size} release(s)",
-            "Discounts": ", ".join(f"{depth:.0%}" for depth in sale.depths[0]),
+            "Discounts": ", ".join(percent(depth) for depth in sale.depths[0]),
             "Servers": f"{tables.servers.start_servers} at the opening, {tables.servers.min_servers} to "
-            f"{tables.servers.max_servers}, {tables.servers.lag} minutes to boot",
+            f"{tables.servers.max_servers}, {tables.servers.lag * minutes_per_tick:g} min to boot",
             "Judged on": f"{sales} sales on {len(sale.heldout_members)} held-out worlds; policies were made on "
             f"{len(sale.training_members)} others",
         },
-        "minutes_per_tick": tables.servers.seconds_per_tick / 60.0,
+        "minutes_per_tick": minutes_per_tick,
     }

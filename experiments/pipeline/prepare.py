@@ -178,6 +178,16 @@ def make_scenario(config: ScenarioConfig, world: World) -> Scenario:
     return scenario_on(world, config.name, config.changes)
 
 
+def obtain_scenario(config: ScenarioConfig, world: World, folder: RunFolder) -> Scenario:
+    """The same; what must be known of its menu is said, and recorded in ``run.json``."""
+    scenario = make_scenario(config, world)
+    for note in scenario.menu_notes:
+        say(f"{scenario.name}: {note}")
+    if scenario.menu_notes:
+        folder.record(menu=list(scenario.menu_notes))
+    return scenario
+
+
 def is_reference(config: ScenarioConfig) -> bool:
     """Whether ``config`` names a reference sale; InputError for an unknown name or a table too many."""
     if config.table is not None and config.name != FROM_TABLE:

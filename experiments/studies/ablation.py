@@ -26,7 +26,7 @@ from experiments.pipeline.prepare import (
     ScenarioConfig,
     WorldConfig,
     is_reference,
-    make_scenario,
+    obtain_scenario,
     obtain_world,
     train_agent,
     training_pool,
@@ -172,7 +172,7 @@ def main(config: AblationConfig, folder: RunFolder) -> None:
     check_training(config.agent, seed=config.seed + config.trainings - 1)
     world = obtain_world(config.world, folder)
     folder.record(seeds={"training": config.seed, "sales": config.sales_seed}, data={"world": world.fingerprint()})
-    sale = make_scenario(config.scenario, world).compile()
+    sale = obtain_scenario(config.scenario, world, folder).compile()
     rule = starting_rule(sale)
     with folder.timed("training"):
         trained = train_variants(sale, config, folder, operations=rule.operations)

@@ -12,7 +12,7 @@ that on the training members. Leaves ``generalisation.csv``.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,9 @@ from experiments.pipeline.prepare import (
     call_uncalibrated,
     is_reference,
     make_scenario,
+    obtain_scenario,
     obtain_world,
+    say,
 )
 from flashsim.errors import InputError
 from flashsim.evaluation.probes.misspecified import misspecified, surprised
@@ -66,16 +68,23 @@ class GeneraliseConfig:
         check_range("confidence", self.confidence, 0.01, 0.9999)
 
 
-def places(world: World, config: GeneraliseConfig) -> Iterator[tuple[str, CompiledSale]]:
-    """Where the policy is played: a name and the sale on the members that may be drawn there."""
-    sale = make_scenario(config.scenario, world).compile()
+def places(world: World, config: GeneraliseConfig, folder: RunFolder) -> Iterator[tuple[str, CompiledSale]]:
+    """Where the policy is played: a name and the sale on the members that may be drawn there.
+
+    It can choose from the same menu everywhere; InputError where another World does not support that.
+    """
+    scenario = obtain_scenario(config.scenario, world, folder)
+    sale = scenario.compile()
     yield "training members", sale.with_members(sale.training_members)
     yield "held-out members", sale.with_members(sale.heldout_members)
     truth = make_scenario(config.scenario, misspecified(world)).compile()
     yield "misspecified", surprised(sale, truth).with_members(sale.heldout_members)
-    for folder in config.elsewhere:
-        other = call_uncalibrated(World.load(Path(folder)))
-        there = make_scenario(config.scenario, other).compile()
+    same_menu = replace(config.scenario, changes={"depths": scenario.depths, **config.scenario.changes})
+    for place in config.elsewhere:
+        other = call_uncalibrated(World.load(Path(place)))
+        there = make_scenario(same_menu, other).compile()
+        for note in there.menu_notes:
+            say(f"{other.name}: {note}")
         yield other.name, there.with_members(there.heldout_members)
 
 
@@ -114,7 +123,7 @@ def main(config: GeneraliseConfig, folder: RunFolder) -> None:
     policy = load_policy(config.bundle)
     world = obtain_world(config.world, folder)
     folder.record(seeds={"sales": config.seed}, data={"world": world.fingerprint()})
-    where = list(places(world, config))
+    where = list(places(world, config, folder))
     for _, sale in where:
         check_policy(sale, policy)
     how = starting_rule(where[0][1]).operations

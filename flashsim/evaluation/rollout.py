@@ -112,26 +112,27 @@ def check_policy(sale: CompiledSale, policy: Policy) -> None:
     names = getattr(policy, "observation", None)
     if names is None:
         return
+    advice = " ".join(["train it on this sale", *(f"({note})" for note in sale.menu_notes)])
     here = tuple(feature.name for feature in observation_table(sale))
     if names != here:
         odd = next((f"{a!r} for {b!r}" for a, b in zip(here, names, strict=False) if a != b), "one more or less")
         raise InputError(
             f"policy {policy.name!r} was trained on {len(names)} features, the sale {sale.name!r} has {len(here)} "
-            f"(first difference: {odd}); train it on this sale"
+            f"(first difference: {odd}); {advice}"
         )
     codec = ActionCodec(sale, action_config(policy))
     sizes = codec.head_sizes
     if sizes != getattr(policy, "head_sizes", sizes):
         raise InputError(
             f"policy {policy.name!r} chooses among {policy.head_sizes}, the sale {sale.name!r} offers {sizes}; "  # type: ignore[attr-defined]
-            "train it on this sale"
+            f"{advice}"
         )
     meanings = codec.meanings()
     for head, then in getattr(policy, "choices", meanings).items():
         if meanings.get(head) != then:
             raise InputError(
                 f"policy {policy.name!r} chose its {head} from {then}, the sale {sale.name!r} offers "
-                f"{meanings.get(head)}; train it on this sale"
+                f"{meanings.get(head)}; {advice}"
             )
     rails = getattr(policy, "rails", None)
     if rails is not None and rails.can_act:
@@ -139,7 +140,7 @@ def check_policy(sale: CompiledSale, policy: Policy) -> None:
         if difference is not None:
             raise InputError(
                 f"policy {policy.name!r} has guard-rails with {difference.name} {difference.own}, the sale "
-                f"{sale.name!r} needs {difference.other}; train it on this sale"
+                f"{sale.name!r} needs {difference.other}; {advice}"
             )
 
 

@@ -170,7 +170,7 @@ BASELINES: dict[str, Baseline] = {
         is_default=False,
     ),
     "ladder 15/30/45": Baseline(
-        "15, 30, 45 % off in the three thirds of the sale",
+        "15, 30, 45 % off in the three thirds of the sale, at the nearest depths of the menu",
         lambda field: field.with_best_operations("ladder 15/30/45", ladder),
     ),
     HUMAN_TEAM: Baseline(

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
 
 from flashsim.evaluation.kpis import Unit, show
 
@@ -69,13 +70,18 @@ def palette(policies: Sequence[str], *, lead: str, rival: str) -> dict[str, str]
 def forest(
     rows: pd.DataFrame, *, colors: Mapping[str, str], unit: Unit, currency: str, words: Mapping[str, str]
 ) -> Figure:
-    """Differences with intervals, one line a policy; ``rows``: policy, difference, low, high."""
+    """Differences with intervals, one line a policy; ``rows``: policy, difference, low, high.
+
+    An interval without an end reaches the edge.
+    """
     figure = Figure(figsize=(7.4, 0.9 + 0.42 * len(rows)), layout="constrained")
     axes = figure.subplots()
+    edges = _edges(axes, rows[["difference", "low", "high"]].to_numpy(dtype=float))
     places = np.arange(len(rows))[::-1]
     for place, row in zip(places, rows.to_dict("records"), strict=True):
         color = colors[row["policy"]]
-        axes.plot([row["low"], row["high"]], [place, place], color=color, linewidth=2.4, solid_capstyle="butt")
+        interval = np.clip([row["low"], row["high"]], *edges)
+        axes.plot(interval, [place, place], color=color, linewidth=2.4, solid_capstyle="butt")
         axes.plot([row["difference"]], [place], "o", color=color, markersize=7)
         label = show(row["difference"], unit, currency=currency, signed=True)
         axes.annotate(label, (row["difference"], place), (0, 6), textcoords="offset points", ha="center", fontsize=8.5)
@@ -121,14 +127,19 @@ def bridge(rows: pd.DataFrame, *, baseline: str, policy: str, currency: str) -> 
 
 
 def worlds(rows: pd.DataFrame, *, overall: Mapping[str, float], words: Mapping[str, str]) -> Figure:
-    """Difference in each world; ``rows``: member, difference, low, high; ``overall``: difference, low, high."""
+    """Difference in each world; ``rows``: member, difference, low, high; ``overall``: difference, low, high.
+
+    An interval without an end reaches the edge.
+    """
     figure = Figure(figsize=(7.4, 0.9 + 0.3 * len(rows)), layout="constrained")
     axes = figure.subplots()
     ordered = rows.sort_values("difference", kind="stable")
     places = np.arange(len(ordered))
-    axes.axvspan(overall["low"], overall["high"], color=LEAD, alpha=0.12, linewidth=0)
+    each, low, high = ordered[["low", "high"]].to_numpy(dtype=float), overall["low"], overall["high"]
+    edges = _edges(axes, np.array([low, high, *each.ravel(), *ordered["difference"]]))
+    axes.axvspan(*np.clip([low, high], *edges), color=LEAD, alpha=0.12, linewidth=0)
     axes.axvline(overall["difference"], color=LEAD, linewidth=1.2)
-    axes.hlines(places, ordered["low"], ordered["high"], color=SOFT, linewidth=2.0)
+    axes.hlines(places, *np.clip(each, *edges).T, color=SOFT, linewidth=2.0)
     axes.plot(ordered["difference"], places, "o", color=INK, markersize=5)
     axes.axvline(0.0, color=INK, linewidth=1.0)
     axes.set_yticks(places, [words["world"].format(member=member) for member in ordered["member"]])
@@ -136,6 +147,17 @@ def worlds(rows: pd.DataFrame, *, overall: Mapping[str, float], words: Mapping[s
     axes.grid(visible=False, axis="y")
     _plain_ticks(axes)
     return figure
+
+
+def _edges(axes: Axes, ends: NDArray[np.float64]) -> tuple[float, float]:
+    """Where intervals without an end are drawn to: beyond all other ``ends``, at the edges that ``axes`` then have."""
+    if np.isfinite(ends).all():
+        return -np.inf, np.inf
+    drawn = np.append(ends[np.isfinite(ends)], 0.0)
+    margin = 0.1 * (float(np.ptp(drawn)) or 1.0)
+    edges = float(drawn.min()) - margin, float(drawn.max()) + margin
+    axes.set_xlim(edges)
+    return edges
 
 
 def course(

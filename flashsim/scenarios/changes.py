@@ -1,14 +1,16 @@
 """A scenario with changes: what shall differ is put over the fields first, and checked with all others then.
 
-So a named scenario whose own discounts go too deep for a World is played on it once ``depths`` are given. Changes are
-typed values (``servers=ServerParams(…)``) or plain ones at any depth (``servers={"lag": 5}``), which leave the other
-fields of a part as they are.
+So a named scenario whose own discounts go too deep for a World is played on it once ``depths`` are given. Without them
+its menu is cut where the World's support ends, and the scenario knows which menu it was cut from.
+Changes are typed values (``servers=ServerParams(…)``) or plain ones at any depth (``servers={"lag": 5}``), which leave
+the other fields of a part as they are.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flashsim.errors import InputError
+from flashsim.scenarios.menu import menu_on
 from flashsim.scenarios.scenario import Scenario
 from flashsim.settings import Settings, combined, typed
 from flashsim.world import World
@@ -28,6 +30,10 @@ def planned(world: World, fields: Settings, changes: Mapping[str, Any]) -> Scena
     base = {"world": world, **fields}
     settings = typed_changes(changes)
     try:
+        if "depths" not in settings:
+            usual = fields.get("depths", Scenario.depths)
+            may_extrapolate = {**fields, **settings}.get("allow_extrapolation", False)
+            base |= {"usual_depths": usual, "depths": menu_on(world, usual, may_extrapolate=may_extrapolate)}
         scenario: Scenario = combined(Scenario, settings, base=base)
     except InputError as error:
         name = settings.get("name", fields.get("name"))

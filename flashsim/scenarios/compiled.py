@@ -50,11 +50,18 @@ class CompiledSale:
     """True: exactly solvable; observations hold what the state is, and nothing of the past."""
     is_extrapolated: bool = False
     """True: the menu holds depths that the data do not support."""
+    menu_notes: tuple[str, ...] = ()
+    """Sentences that everyone who reads a result must know of the menu."""
 
     @property
     def ticks(self) -> int:
         """Length of the sale."""
         return int(self.tables.rate.shape[0])
+
+    @property
+    def minutes(self) -> float:
+        """Length of the sale, minutes."""
+        return self.ticks * float(self.tables.servers.seconds_per_tick) / 60.0
 
     @property
     def products(self) -> int:

@@ -16,10 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.errors import InputError
 from flashsim.sim.parameters import check_range, check_whole
 from flashsim.world import World
 
 _LARGEST = 1e6
+_LONGEST = 1e15
+SHORTEST_HALF_LIFE = 0.01
+HIGHEST_RUSH = 1e9
+"""Of a rush, as a multiple of ordinary demand: a small shop's seckill draws the people of a large one."""
 _LN_2 = 0.6931471805599453
 
 
@@ -40,10 +45,10 @@ class Rush:
 
     def __post_init__(self) -> None:
         check_whole("rush start", self.start, 0, 100_000)
-        check_range("rush height", self.height, 0.0, _LARGEST)
-        check_range("rush half_life", self.half_life, 0.01, _LARGEST)
-        check_range("rush hold", self.hold, 0.0, _LARGEST)
-        check_range("rush ramp", self.ramp, 0.0, _LARGEST)
+        check_range("rush height", self.height, 0.0, HIGHEST_RUSH)
+        check_range("rush half_life", self.half_life, SHORTEST_HALF_LIFE, _LONGEST)
+        check_range("rush hold", self.hold, 0.0, _LONGEST)
+        check_range("rush ramp", self.ramp, 0.0, _LONGEST)
 
     def multiple(self, ticks: int) -> NDArray[np.float64]:
         """What it adds to the factor on demand of each tick, (tick,)."""
@@ -58,7 +63,7 @@ def learned_rush(world: World, start: int, *, level: float = 1.0, seconds_per_ti
     return Rush(
         start,
         level * world.rush_amplitude,
-        half_life=max(_LN_2 * world.rush_decay_minutes * ticks, 0.01),
+        half_life=max(_LN_2 * world.rush_decay_minutes * ticks, SHORTEST_HALF_LIFE),
         hold=world.rush_hold_minutes * ticks,
         ramp=_LN_2 * world.rush_ramp_minutes * ticks,
     )
@@ -74,6 +79,15 @@ class Calendar:
 
     def __post_init__(self) -> None:
         check_range("calendar level", self.level, 0.0, _LARGEST)
+
+    def check(self, ticks: int) -> None:
+        """InputError when a rush starts after the sale has ended, and nobody comes early."""
+        for number, rush in enumerate(self.rushes):
+            if rush.start >= ticks and rush.ramp == 0.0:
+                raise InputError(
+                    f"calendar.rushes: number {number + 1} starts at tick {rush.start}, the sale has {ticks} ticks; "
+                    "start it earlier, leave it out or raise ticks"
+                )
 
     def multiple(self, ticks: int) -> NDArray[np.float64]:
         """Factor on demand of each tick, (tick,)."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import CompiledSale, make_forecast
+from flashsim.scenarios.menu import menu_notes
 from flashsim.scenarios.occasion import Calendar
 from flashsim.settings import NO_SETTING
 from flashsim.sim.choice import ChoiceArguments, ChoiceParams
@@ -21,6 +22,7 @@ from flashsim.sim.waiting_room import WaitingRoomArguments, WaitingRoomParams
 from flashsim.world import World
 
 MINUTES_A_DAY = 24 * 60
+MOST_TICKS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,9 @@ class Scenario:
     """How the occasion multiplies ordinary demand."""
     depths: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
     """The discount menu, share of list price, ascending from 0."""
+    usual_depths: tuple[float, ...] = field(default=(), compare=False, metadata=NO_SETTING)
+    """The menu that the sale has where nobody sets ``depths``: ``depths`` is as much of it as the World supports.
+    (): depths were set."""
     stock_cover: float = 2.0
     """Units planned, as a multiple of what the sale is expected to sell at list price."""
     stock_units: int | None = None
@@ -71,7 +76,7 @@ class Scenario:
 
     def __post_init__(self) -> None:
         check_whole("start_minute", self.start_minute, 0, MINUTES_A_DAY - 1)
-        check_whole("ticks", self.ticks, 1, 100_000)
+        check_whole("ticks", self.ticks, 1, MOST_TICKS)
         check_whole("weekday", self.weekday, 0, 6)
         check_range("stock_cover", self.stock_cover, 0.0, 1e6)
         check_range("salvage_share", self.salvage_share, -10.0, 1.0)
@@ -79,6 +84,8 @@ class Scenario:
         self._check_depths()
         self._check_waves()
         self._check_servers()
+        self._check_lots()
+        self.calendar.check(self.ticks)
         self.failures.check(self.ticks)
         if self.stock_units is not None:
             check_whole("stock_units", self.stock_units, 0, 1_000_000_000)
@@ -108,6 +115,13 @@ class Scenario:
         if not self.admission_caps or not all(cap > 0.0 for cap in self.admission_caps):
             raise InputError(f"admission_caps must be above 0, at least one, got {self.admission_caps!r}")
 
+    def _check_lots(self) -> None:
+        if self.carts.lots and self.carts.lead_time >= self.ticks:
+            raise InputError(
+                f"carts.lead_time: lots arrive {self.carts.lead_time} ticks after they are ordered, the sale has "
+                f"{self.ticks} ticks; shorten it, raise ticks, or set carts.lots to 0"
+            )
+
     def _check_depths(self) -> None:
         depths = self.depths
         if not depths or depths[0] != 0.0 or not all(a < b for a, b in pairwise(depths)):
@@ -120,18 +134,28 @@ class Scenario:
         if depths[-1] > self.world.supported_depth and not self.allow_extrapolation:
             raise InputError(
                 f"depths: the data support depths up to {self.world.supported_depth:g}, got {depths[-1]!r}; "
-                "leave it out or set allow_extrapolation=True"
+                "leave out deeper ones or set allow_extrapolation=true"
             )
 
     def _check_waves(self) -> None:
         ticks, shares = [tick for tick, _ in self.waves], [share for _, share in self.waves]
         for tick in ticks:
-            check_whole("waves: tick", tick, 0, self.ticks - 1)
+            check_whole("waves: tick", tick, 0, MOST_TICKS)
+            if tick >= self.ticks:
+                raise InputError(
+                    f"waves: one is due at tick {tick}, the sale has {self.ticks} ticks; release it earlier or raise "
+                    "ticks"
+                )
         is_sorted = all(a <= b for a, b in pairwise(ticks))
         if not self.waves or not is_sorted:
             raise InputError(f"waves must be at ascending ticks, at least one, got {self.waves!r}")
         if not (min(shares) >= 0.0 and abs(sum(shares) - 1.0) <= 1e-9):
             raise InputError(f"waves: shares must not be negative and add up to 1, got {shares!r}")
+
+    @property
+    def menu_notes(self) -> tuple[str, ...]:
+        """Sentences that everyone who reads a result must know of the menu."""
+        return menu_notes(self.world, self.depths, usual=self.usual_depths, may_extrapolate=self.allow_extrapolation)
 
     def compile(self) -> CompiledSale:
         """Compile the scenario; O(ticks · segments · products · depths · members)."""
@@ -165,6 +189,7 @@ class Scenario:
             admission_caps=self.admission_caps,
             lookahead=self.lookahead,
             is_extrapolated=self.depths[-1] > world.supported_depth,
+            menu_notes=self.menu_notes,
         )
 
     def _chosen(self) -> list[int]:

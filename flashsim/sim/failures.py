@@ -75,11 +75,13 @@ class Failures:
                 continue
             if outage.start is None and outage.ticks > ticks:
                 raise InputError(
-                    f"failures {name}: it lasts {outage.ticks} ticks, the sale has {ticks}; shorten it or set its start"
+                    f"failures.{name}: it lasts {outage.ticks} ticks, the sale has {ticks}; shorten it, set its start "
+                    "or raise ticks"
                 )
             if outage.start is not None and outage.start >= ticks:
                 raise InputError(
-                    f"failures {name}: it starts at tick {outage.start}, the sale has {ticks} ticks; start it earlier"
+                    f"failures.{name}: it starts at tick {outage.start}, the sale has {ticks} ticks; start it earlier "
+                    "or raise ticks"
                 )
 
     def arguments(self) -> "FailureArguments":

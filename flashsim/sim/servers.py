@@ -26,6 +26,8 @@ from flashsim.sim.arrays import allocate
 from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
 from flashsim.sim.parameters import arguments_type, check_range, check_whole
 
+SHORTEST_TICK_S, LONGEST_TICK_S = 1e-6, 1e6
+
 
 @dataclass(frozen=True)
 class ServerParams:
@@ -85,7 +87,7 @@ class ServerParams:
         check_whole("drain_ticks", self.drain_ticks, 0, 1000)
         for name in ("cost", "penalty", "unloaded_latency_s", "latency_sensitivity"):
             check_range(name, getattr(self, name), 0.0, 1e9)
-        check_range("seconds_per_tick", self.seconds_per_tick, 1e-6, 1e6)
+        check_range("seconds_per_tick", self.seconds_per_tick, SHORTEST_TICK_S, LONGEST_TICK_S)
         check_range("patience_ticks", self.patience_ticks, 1e-6, 1e9)
         check_whole("queue_limit", self.queue_limit, 0, 1_000_000_000)
         check_range("retry_share", self.retry_share, 0.0, 1.0)

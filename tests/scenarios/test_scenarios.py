@@ -20,6 +20,7 @@ from flashsim.reference import menu_sale
 from flashsim.scenarios import SCENARIOS, Calendar, Failures, Outage, Rush, learned_rush, scenario_named
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.scenarios.named import SECKILL_PEOPLE
+from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams
 from tests.random_sales import random_actions
 from tests.worlds import LEARNED_CHOICE, make_scenario, make_world, without_limits
@@ -48,8 +49,8 @@ NEVER = ServerParams(min_servers=0, start_servers=0, max_servers=5, lag=20)
         ({"depths": (0.0, 0.6)}, "the data support depths up to 0.5, got 0.6; .*allow_extrapolation"),
         ({"waves": ()}, r"waves must be at ascending ticks, at least one, got \(\)"),
         ({"waves": ((5, 0.5), (3, 0.5))}, "waves must be at ascending ticks"),
-        ({"waves": ((-1, 1.0),)}, "waves: tick must be between 0 and 19, got -1"),
-        ({"waves": ((20, 1.0),)}, "waves: tick must be between 0 and 19, got 20"),
+        ({"waves": ((-1, 1.0),)}, "waves: tick must be between 0 and 100000, got -1"),
+        ({"waves": ((20, 1.0),)}, "waves: one is due at tick 20, the sale has 20 ticks; release it earlier"),
         ({"waves": ((0, 0.5), (5, 0.4))}, "waves: shares must not be negative and add up to 1"),
         ({"waves": ((0, 1.5), (5, -0.5))}, "waves: shares must not be negative and add up to 1"),
         ({"waves": ((0, NAN),)}, "waves: shares must not be negative and add up to 1"),
@@ -66,14 +67,22 @@ NEVER = ServerParams(min_servers=0, start_servers=0, max_servers=5, lag=20)
         ({"products": ("p1", "p1")}, r"products: each may be named once, got \('p1', 'p1'\)"),
         ({"stock_units": -1}, "stock_units must be between 0 and .*, got -1"),
         ({"stock_units": 1.5}, "stock_units must be a whole number, got 1.5"),
+        (
+            {"calendar": Calendar(1.0, (Rush(0, 1.0, 1.0), Rush(20, 1.0, 1.0)))},
+            "calendar.rushes: number 2 starts at tick 20, the sale has 20 ticks; start it earlier",
+        ),
+        (
+            {"carts": StockParams(lots=1, lead_time=20)},
+            "carts.lead_time: lots arrive 20 ticks after they are ordered, the sale has 20 ticks; shorten it",
+        ),
         ({"servers": NEVER}, "servers that can never start: start_servers is 0 and lag 20 is not below the 20 ticks"),
-        ({"failures": Failures(pool=Outage(20, 1))}, "failures pool: it starts at tick 20, the sale has 20 ticks"),
-        ({"failures": Failures(payment=Outage(99, 1))}, "failures payment: it starts at tick 99"),
-        ({"failures": Failures(traffic=Outage(20, 1))}, "failures traffic: it starts at tick 20"),
-        ({"failures": Failures(feed=Outage(20, 1))}, "failures feed: it starts at tick 20"),
+        ({"failures": Failures(pool=Outage(20, 1))}, "failures.pool: it starts at tick 20, the sale has 20 ticks"),
+        ({"failures": Failures(payment=Outage(99, 1))}, "failures.payment: it starts at tick 99"),
+        ({"failures": Failures(traffic=Outage(20, 1))}, "failures.traffic: it starts at tick 20"),
+        ({"failures": Failures(feed=Outage(20, 1))}, "failures.feed: it starts at tick 20"),
         (
             {"failures": Failures(feed=Outage(None, 21))},
-            "failures feed: it lasts 21 ticks, the sale has 20; shorten it",
+            "failures.feed: it lasts 21 ticks, the sale has 20; shorten it, set its start or raise ticks",
         ),
     ],
 )
@@ -86,10 +95,10 @@ def test_an_impossible_scenario_is_refused_with_the_value(changes: dict[str, Any
     ("make", "words"),
     [
         (lambda: Rush(-1, 1.0, 1.0), "rush start must be between 0 and 100000, got -1"),
-        (lambda: Rush(0, -1.0, 1.0), r"rush height must be between 0 and 1e\+06, got -1.0"),
-        (lambda: Rush(0, 1.0, 1.0, hold=-1.0), r"rush hold must be between 0 and 1e\+06, got -1.0"),
-        (lambda: Rush(0, 1.0, 1.0, ramp=NAN), r"rush ramp must be between 0 and 1e\+06, got nan"),
-        (lambda: Rush(0, 1.0, 0.0), r"rush half_life must be between 0.01 and 1e\+06, got 0.0"),
+        (lambda: Rush(0, -1.0, 1.0), r"rush height must be between 0 and 1e\+09, got -1.0"),
+        (lambda: Rush(0, 1.0, 1.0, hold=-1.0), r"rush hold must be between 0 and 1e\+15, got -1.0"),
+        (lambda: Rush(0, 1.0, 1.0, ramp=NAN), r"rush ramp must be between 0 and 1e\+15, got nan"),
+        (lambda: Rush(0, 1.0, 0.0), r"rush half_life must be between 0.01 and 1e\+15, got 0.0"),
         (lambda: Calendar(-0.1), r"calendar level must be between 0 and 1e\+06, got -0.1"),
         (lambda: Calendar(NAN), r"calendar level must be between 0 and 1e\+06, got nan"),
         (lambda: Outage(-1, 1), "outage start must be between 0 and 100000, got -1"),

@@ -140,7 +140,7 @@ def test_a_lot_is_ordered_once_and_is_on_sale_after_its_lead_time(lead_time: int
 
 
 def test_a_lot_that_has_not_come_by_the_close_is_left_over_and_paid_for() -> None:
-    batch = opened(ticks=4, waves=((0, 1.0),), carts=StockParams(lots=1, lot_share=2.0, lead_time=10))
+    batch = opened(ticks=4, waves=((0, 1.0),), carts=StockParams(lots=1, lot_share=2.0, lead_time=3))
     bought = np.zeros((4, 3))
     for tick in range(4):
         batch.fill(batch.decisions.timing, np.array([REORDER if tick == 1 else 0, 0, 0, 0]))
