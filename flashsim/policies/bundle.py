@@ -36,10 +36,11 @@ from flashsim.files import (
     write_json,
 )
 from flashsim.policies.guardrails import Rails
+from flashsim.policies.probes import railed_cases
 from flashsim.tensor_files import read_tensors
 
-FORMAT_VERSION: Final = 4
-FORMAT_CHANGES: Final = "4 calls the choices of each head choices, and prices of products product_…_price"
+FORMAT_VERSION: Final = 5
+FORMAT_CHANGES: Final = "5 has its guard-rails in one place, and 4 calls the choices of each head choices"
 """What an older bundle says otherwise."""
 WEIGHTS_FILE: Final = "policy.safetensors"
 CARD_FILE: Final = "card.json"
@@ -88,7 +89,13 @@ class Decision(NamedTuple):
     """What a policy chose, and where a guard-rail chose otherwise than the network."""
 
     actions: NDArray[np.int64]  # sale, head; (sale,) if flat
-    is_guarded: NDArray[np.bool_]  # sale
+    guarded: NDArray[np.bool_]  # of the same shape: where a guard-rail changed the choice
+
+    @property
+    def is_guarded(self) -> NDArray[np.bool_]:
+        """Sales (sale,) in which a guard-rail changed a choice."""
+        by_choice = self.guarded.reshape(len(self.guarded), -1)
+        return np.logical_or.reduce(by_choice, axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +104,7 @@ class NetworkPolicy:
 
     name: str
     action: Mapping[str, Any]
+    """Arguments of the ``ActionConfig`` that it decides by; its guard-rails stand here, and only here."""
     head_sizes: tuple[int, ...]
     """Choices of each head; one number if the action is flat."""
     observation: tuple[str, ...]
@@ -108,11 +116,11 @@ class NetworkPolicy:
     activation: str
     """Between layers: tanh or relu."""
     training: Mapping[str, Any]
-    """How it was made: algorithm, config, seeds, versions, curve, metrics; JSON."""
+    """How it was made: algorithm, config, seeds, versions, curve, metrics; JSON. Nothing verifies it."""
     rails: Rails
-    """What its choices keep to."""
+    """What rules its choices out at the limits of ``action``; compared with those of the sale before it plays."""
     choices: Mapping[str, Any]
-    """What the choices of each head stand for: ``ActionCodec.meanings``."""
+    """What the choices of each head stand for: ``ActionCodec.meanings``; compared likewise."""
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
@@ -141,6 +149,7 @@ class NetworkPolicy:
         sizes = (math.prod(self.rails.sizes),) if self.action.get("flat", False) else self.rails.sizes
         if sizes != self.head_sizes:
             raise InputError(f"rails: expected heads of {self.head_sizes} choices, got {sizes}; export again")
+        self.rails.check_limits(self.action)
         unseen = sorted(self.rails.features - set(self.observation))
         if unseen:
             raise InputError(f"rails: need the feature {unseen[0]!r}, which the policy does not see; export it again")
@@ -181,15 +190,12 @@ class NetworkPolicy:
         def shown(feature: str) -> NDArray[np.float64]:
             return seen[:, self.observation.index(feature)].astype(np.float64)
 
-        scores = self.outputs(seen)
-        if not self.rails.can_act:
-            return Decision(
-                self._best(scores, np.ones((1, sum(self.rails.sizes)), np.bool_)), np.zeros(len(seen), np.bool_)
-            )
-        feasible = self.rails.feasible(shown, len(seen))
-        preferred = self._best(scores, feasible)
-        actions = self._best(scores, feasible & self.rails.within(shown, len(seen)))
-        return Decision(actions, (actions != preferred).reshape(len(seen), -1).any(axis=1))
+        scores, sales = self.outputs(seen), len(seen)
+        preferred = self._best(scores, self.rails.feasible(shown, sales))
+        if not self.rails.can_act(self.action):
+            return Decision(preferred, np.zeros((sales, *preferred.shape[1:]), np.bool_))
+        actions = self._best(scores, self.rails.allowed(self.action, shown, sales))
+        return Decision(actions, actions != preferred)
 
     def _best(self, scores: NDArray[np.float32], allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The allowed choices of largest score, by head, or the combination if flat."""
@@ -215,12 +221,17 @@ def save_policy(
 ) -> None:
     """Write a bundle, whole or not at all; ``probes`` are observations whose actions are replayed at every load.
 
+    Cases in which its guard-rails act are added to them (``flashsim.policies.probes``).
     ``beside`` are files by name that go along for other readers; loading needs none, and refuses those that changed.
     """
     others = dict(beside or {})
+    probes = np.ascontiguousarray(probes, np.float32)
+    if policy.rails.can_act(policy.action):
+        cases = railed_cases(lambda seen: policy.decide(seen).guarded.reshape(len(seen), -1), probes)
+        probes = np.concatenate([probes, cases])
     tensors: dict[str, NDArray[Any]] = {f"weight_{i}": np.ascontiguousarray(w) for i, w in enumerate(policy.weights)}
     tensors |= {f"bias_{i}": np.ascontiguousarray(b) for i, b in enumerate(policy.biases)}
-    tensors |= {"probe_observations": np.ascontiguousarray(probes, np.float32), "probe_actions": policy.act(probes)}
+    tensors |= {"probe_observations": probes, "probe_actions": policy.act(probes)}
     data = save_tensors(tensors)
     card = {
         "format_version": FORMAT_VERSION,
@@ -254,18 +265,7 @@ def load_policy(folder: Path | str) -> NetworkPolicy:
     _check_beside(folder)
     tensors = read_tensors(folder / WEIGHTS_FILE, sha256=card["sha256"], advice="restore it or export the policy again")
     try:
-        policy = NetworkPolicy(
-            name=str(card["name"]),
-            action=dict(card["action"]),
-            head_sizes=tuple(card["head_sizes"]),
-            observation=tuple(card["observation"]),
-            weights=tuple(tensors[f"weight_{i}"] for i in range(card["layers"])),
-            biases=tuple(tensors[f"bias_{i}"] for i in range(card["layers"])),
-            activation=str(card["activation"]),
-            training=dict(card["training"]),
-            rails=Rails(**card["rails"]),
-            choices=dict(card["choices"]),
-        )
+        policy = _policy_of(card, tensors)
         probes, expected = tensors["probe_observations"], tensors["probe_actions"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{folder} is not a complete policy bundle ({error}); export the policy again") from error
@@ -277,6 +277,21 @@ def load_policy(folder: Path | str) -> NetworkPolicy:
     if not np.array_equal(policy.act(probes), expected):
         raise InputError(f"{folder} does not decide as it was exported: its probes differ; export the policy again")
     return policy
+
+
+def _policy_of(card: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> NetworkPolicy:
+    return NetworkPolicy(
+        name=str(card["name"]),
+        action=dict(card["action"]),
+        head_sizes=tuple(card["head_sizes"]),
+        observation=tuple(card["observation"]),
+        weights=tuple(tensors[f"weight_{i}"] for i in range(card["layers"])),
+        biases=tuple(tensors[f"bias_{i}"] for i in range(card["layers"])),
+        activation=str(card["activation"]),
+        training=dict(card["training"]),
+        rails=Rails(**card["rails"]),
+        choices=dict(card["choices"]),
+    )
 
 
 def _read_card(path: Path) -> dict[str, Any]:
