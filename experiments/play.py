@@ -32,6 +32,7 @@ from experiments.pipeline.prepare import (
     obtain_world,
     report_exactly,
 )
+from experiments.pipeline.trust import PoliciesConfig
 from flashsim.errors import InputError
 from flashsim.evaluation.kpis import KPIS, kpi_bounds, kpi_values, show
 from flashsim.evaluation.probes.importance import importance_table
@@ -42,7 +43,7 @@ from flashsim.evaluation.rollout import Rollout, action_config, check_policy, pl
 from flashsim.evaluation.stats import bootstrap_means
 from flashsim.evaluation.tables import profile_table
 from flashsim.files import write_json, write_page, write_table
-from flashsim.policies.bundle import NetworkPolicy, load_policy
+from flashsim.policies.bundle import NetworkPolicy
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.shown import brief
 from flashsim.sim.parameters import check_range, check_seed, check_whole
@@ -63,6 +64,7 @@ class PlayConfig:
 
     bundle: str | None = None
     """Folder of an exported policy."""
+    policies: PoliciesConfig = field(default_factory=PoliciesConfig)
     world: WorldConfig = field(default_factory=WorldConfig)
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
     sales: int = 1_000
@@ -113,7 +115,7 @@ def main(config: PlayConfig, folder: RunFolder) -> None:
     """Load, play, tell."""
     if config.bundle is None:
         raise InputError("bundle: expected the folder of an exported policy, got none; set bundle=FOLDER")
-    policy = load_policy(config.bundle)
+    policy = config.policies.load(config.bundle)
     folder.record(seeds={"sales": config.seed})
     if is_reference(config.scenario):
         check_no_world(config.world)

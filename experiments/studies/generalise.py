@@ -13,7 +13,6 @@ that on the training members. Leaves ``generalisation.csv``.
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,15 +25,17 @@ from experiments.pipeline.prepare import (
     WorldConfig,
     call_uncalibrated,
     is_reference,
+    load_world,
     make_scenario,
     obtain_world,
 )
+from experiments.pipeline.trust import PoliciesConfig
 from flashsim.errors import InputError
 from flashsim.evaluation.probes.misspecified import misspecified, surprised
 from flashsim.evaluation.rollout import check_policy, play
 from flashsim.evaluation.stats import Resampled, bootstrap_means, difference_of_means
 from flashsim.files import write_table
-from flashsim.policies.bundle import Policy, load_policy
+from flashsim.policies.bundle import Policy
 from flashsim.rules import Operations, run_out_price
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_seed, check_whole
@@ -47,6 +48,7 @@ class GeneraliseConfig:
 
     bundle: str | None = None
     """Folder of an exported policy."""
+    policies: PoliciesConfig = field(default_factory=PoliciesConfig)
     world: WorldConfig = field(default_factory=WorldConfig)
     """The World that it was trained on."""
     elsewhere: tuple[str, ...] = ()
@@ -74,7 +76,7 @@ def places(world: World, config: GeneraliseConfig) -> Iterator[tuple[str, Compil
     truth = make_scenario(config.scenario, misspecified(world)).compile()
     yield "misspecified", surprised(sale, truth).with_members(sale.heldout_members)
     for folder in config.elsewhere:
-        other = call_uncalibrated(World.load(Path(folder)))
+        other = call_uncalibrated(load_world(folder, config.world))
         there = make_scenario(config.scenario, other).compile()
         yield other.name, there.with_members(there.heldout_members)
 
@@ -111,7 +113,7 @@ def main(config: GeneraliseConfig, folder: RunFolder) -> None:
         raise InputError("bundle: expected the folder of an exported policy, got none; set bundle=FOLDER")
     if is_reference(config.scenario):
         raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; name a scenario on a World")
-    policy = load_policy(config.bundle)
+    policy = config.policies.load(config.bundle)
     world = obtain_world(config.world, folder)
     folder.record(seeds={"sales": config.seed}, data={"world": world.fingerprint()})
     where = list(places(world, config))

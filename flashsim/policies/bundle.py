@@ -3,7 +3,8 @@
 A bundle is a folder with ``policy.safetensors`` (weights and probes) and ``card.json`` (what it is, for which
 observations and actions, how it was trained). Loading it runs no code and needs neither torch nor the training library:
 the network is evaluated with numpy. At load the checksums are compared and the probes (observations with the actions
-the trainer chose) are replayed, so a bundle that loads decides as it was exported.
+the trainer chose) are replayed, so a bundle that loads decides as it was exported. ``signature.json``, which may lie
+beside, says who vouches for it (``flashsim.signatures``).
 
 A bundle carries guard-rails: a deepest discount and a least number of servers that its choices keep to, whatever the
 network prefers. :meth:`NetworkPolicy.decide` says where they changed a choice. (Where a choice is a step around the
@@ -27,9 +28,9 @@ from flashsim.files import (
     MOST_JSON,
     check_format,
     is_there,
+    json_of,
     json_text,
     read_bytes,
-    read_json,
     replace_folder,
     sha256,
     write_bytes,
@@ -37,6 +38,7 @@ from flashsim.files import (
 )
 from flashsim.policies.guardrails import Rails
 from flashsim.policies.probes import railed_cases
+from flashsim.signatures import ANYBODY, SIGNATURE_FILE, Kind, Trust, check_signature
 from flashsim.tensor_files import read_tensors
 
 FORMAT_VERSION: Final = 5
@@ -45,6 +47,7 @@ FORMAT_CHANGES: Final = "5 has its guard-rails in one place, and 4 calls the cho
 WEIGHTS_FILE: Final = "policy.safetensors"
 CARD_FILE: Final = "card.json"
 BESIDE_FILE: Final = "beside.json"  # checksums of the files that go along
+SIGNED_AS: Final = Kind("policy bundle", FORMAT_VERSION)
 _CARD_KEYS: Final = frozenset(
     (
         "format_version",
@@ -246,7 +249,9 @@ def save_policy(
         "choices": dict(policy.choices),
         "sha256": hashlib.sha256(data).hexdigest(),
     }
-    with replace_folder(Path(folder), ours=(WEIGHTS_FILE, CARD_FILE, BESIDE_FILE, *others)) as temporary:
+    with replace_folder(
+        Path(folder), ours=(WEIGHTS_FILE, CARD_FILE, BESIDE_FILE, SIGNATURE_FILE, *others)
+    ) as temporary:
         for name, content in {WEIGHTS_FILE: data, **others}.items():
             write_bytes(temporary / name, content)
         if others:
@@ -255,13 +260,17 @@ def save_policy(
         write_json(temporary / CARD_FILE, card | {"seal": _seal(card)})
 
 
-def load_policy(folder: Path | str) -> NetworkPolicy:
-    """Read a bundle; InputError when a file is missing, truncated, changed, of another version or decides otherwise.
+def load_policy(folder: Path | str, *, trust: Trust = ANYBODY) -> NetworkPolicy:
+    """Read a bundle; InputError when a file is missing, truncated, changed, of another version or decides otherwise,
+    and when its signature is wrong or not of those that ``trust`` asks for.
 
-    One byte that changed is enough, also of the files beside that are not read; those may be absent.
+    One byte that changed is enough, also of the files beside that are not read; those may be absent, unless they were
+    signed.
     """
     folder = Path(folder)
-    card = _read_card(folder / CARD_FILE)
+    data = read_bytes(folder / CARD_FILE, most=MOST_JSON)
+    check_signature(folder, SIGNED_AS, trust, read={CARD_FILE: data})
+    card = _card_in(data, folder / CARD_FILE)
     _check_beside(folder)
     tensors = read_tensors(folder / WEIGHTS_FILE, sha256=card["sha256"], advice="restore it or export the policy again")
     try:
@@ -294,15 +303,15 @@ def _policy_of(card: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> 
     )
 
 
-def _read_card(path: Path) -> dict[str, Any]:
-    card = read_json(path)
+def _card_in(data: bytes, path: Path) -> dict[str, Any]:
+    card = json_of(data, path)
     if isinstance(card, dict) and "format_version" in card:  # before its keys, which may be others
         again = "train the policy again: python -m experiments.train"
         check_format(path, card["format_version"], known=FORMAT_VERSION, changes=FORMAT_CHANGES, make_anew=again)
     if not isinstance(card, dict) or set(card) != _CARD_KEYS:
         odd = sorted(_CARD_KEYS ^ set(card))[:1] if isinstance(card, dict) else [type(card).__name__]
         raise InputError(f"{path} is not the card of a policy bundle (see {odd[0]!r}); export the policy again")
-    if not _is_as_written(path, card):
+    if not _is_as_written(data, card):
         raise InputError(f"{path} was changed after it was written; restore it or export the policy again")
     return card
 
@@ -313,13 +322,10 @@ def _check_beside(folder: Path) -> None:
     path = folder / BESIDE_FILE
     if not is_there(path):
         return
-    record = read_json(path)
+    data = read_bytes(path, most=MOST_JSON)
+    record = json_of(data, path)
     is_whole = isinstance(record, dict) and set(record) == {"files", "seal"} and isinstance(record["files"], dict)
-    if (
-        not is_whole
-        or _seal(record["files"]) != record["seal"]
-        or read_bytes(path, most=MOST_JSON) != json_text(record).encode()
-    ):
+    if not is_whole or _seal(record["files"]) != record["seal"] or data != json_text(record).encode():
         raise InputError(f"{path} was changed after it was written; restore it, remove it or export again")
     for name, digest in record["files"].items():
         other = folder / Path(name).name
@@ -327,11 +333,11 @@ def _check_beside(folder: Path) -> None:
             raise InputError(f"{other} was changed after it was written; restore it, remove it or export again")
 
 
-def _is_as_written(path: Path, card: dict[str, Any]) -> bool:
-    """Whether the content fits its seal, and the file is that content to the last byte."""
+def _is_as_written(data: bytes, card: dict[str, Any]) -> bool:
+    """Whether the content fits its seal, and ``data``, the file, is that content to the last byte."""
     content = {key: value for key, value in card.items() if key != "seal"}
     try:
-        return _seal(content) == card["seal"] and read_bytes(path, most=MOST_JSON) == json_text(card).encode()
+        return _seal(content) == card["seal"] and data == json_text(card).encode()
     except ValueError:  # NaN, which no card is written with
         return False
 
