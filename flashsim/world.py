@@ -27,6 +27,7 @@ from safetensors.numpy import save as save_tensors
 from flashsim import surface
 from flashsim.errors import InputError
 from flashsim.files import MOST_JSON, check_format, json_of, read_bytes, replace_folder, write_bytes, write_json
+from flashsim.marks import keeps_mark, mark_in_words
 from flashsim.signatures import ANYBODY, SIGNATURE_FILE, Kind, Trust, check_signature
 from flashsim.sim.servers import ServerParams
 from flashsim.tensor_files import read_tensors
@@ -175,17 +176,12 @@ class World:
     def uncalibrated_because(self) -> tuple[str, ...]:
         """Why the World must not be taken for calibrated, by its fidelity card; nothing when every line passes."""
         card = self.provenance.get("fidelity")
-        if not isinstance(card, dict) or not card.get("lines"):
+        lines = card.get("lines") if isinstance(card, dict) else None
+        if not isinstance(card, dict) or not isinstance(lines, list) or not lines:
             return ("no fidelity card: it was never compared with weeks that it had not seen",)
         if card.get("why_not_judged"):
-            return (
-                f"none of the {len(card['lines'])} lines of its fidelity card was judged: {card['why_not_judged']}",
-            )
-        return tuple(
-            f"{line['name']} is {line['value']:.2f}, its mark {line['mark_low']:.2f} to {line['mark_high']:.2f}"
-            for line in card["lines"]
-            if not line["passed"]
-        )
+            return (f"none of the {len(lines)} lines of its fidelity card was judged: {card['why_not_judged']}",)
+        return tuple(mark_in_words(line) for line in lines if not keeps_mark(line))
 
     @property
     def title(self) -> str:
