@@ -23,7 +23,7 @@ from flashsim.files import json_text
 from flashsim.keys import PRIVATE_FILE, PUBLIC_FILE, make_keys, read_private_key, read_public_key
 from flashsim.policies import bundle
 from flashsim.policies.bundle import CARD_FILE, WEIGHTS_FILE, _seal, load_policy, save_policy
-from flashsim.signatures import ANYBODY, SIGNATURE_FILE, Kind, Trust, fingerprint, sign_folder
+from flashsim.signatures import ANYBODY, SIGNATURE_FILE, Kind, Trust, check_signature, fingerprint, sign_folder
 from flashsim.world import SIGNED_AS as WORLD
 from flashsim.world import World
 from tests.made_policies import random_network, random_observations
@@ -219,7 +219,7 @@ def test_what_is_loaded_are_the_bytes_that_were_verified(signed: Path, monkeypat
     """Somebody exchanges a file in the moment after the signature was looked at."""
     other = save(signed.parent / "other", seed=1)
     whole, strange = load_policy(signed).training, load_policy(other).training
-    look = bundle.check_signature
+    look = check_signature
 
     def look_and_exchange(name: str) -> None:
         def looked(folder: Path, kind: Kind, trust: Trust, **read: Any) -> None:

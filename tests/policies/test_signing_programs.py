@@ -91,7 +91,7 @@ def test_what_is_not_as_asked_for_is_refused(start: Start, tmp_path: Path) -> No
         assert not (tmp_path / "refused").exists()
     whole = (tmp_path / "bundle" / WEIGHTS_FILE).read_bytes()
     (tmp_path / "bundle" / WEIGHTS_FILE).write_bytes(whole[:-1] + b"\0")
-    for program, arguments in (("play", PLAY), ("sign", (KEY, "folders=[world,bundle]"))):
+    for program, arguments in (("play", [*PLAY]), ("sign", [KEY, "folders=[world,bundle]"])):
         ended = start(program, *arguments, "output=refused")
         assert ended.code == 2
         assert "is not the file that the key" in ended.stderr
