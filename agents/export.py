@@ -5,6 +5,7 @@ ONNX and zip hold the network alone: guard-rails and masks are those of ``Networ
 
 import io
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def network_policy(
     codec = ActionCodec(sale, ActionConfig(**action))
     return NetworkPolicy(
         name=name,
-        action=action,
+        action=asdict(codec.config),
         head_sizes=codec.head_sizes,
         observation=tuple(feature.name for feature in observation_table(sale)),
         weights=tuple(layer.weight.detach().cpu().numpy().astype(np.float32) for layer in linear),

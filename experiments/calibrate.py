@@ -28,7 +28,7 @@ from omegaconf import MISSING
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.pipeline.compare import score_rows
-from experiments.pipeline.prepare import WorldConfig, call_uncalibrated, obtain_world, say, stage_progress
+from experiments.pipeline.prepare import WorldConfig, call_uncalibrated, load_world, obtain_world, say, stage_progress
 from flashsim.errors import InputError
 from flashsim.files import write_json, write_table
 from flashsim.models.traffic.loopback import Load
@@ -129,7 +129,7 @@ def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFol
     if config.from_world is not None and load_of(config) is not None:
         raise InputError("latency=loopback: an update keeps the servers of its World; leave it out, or calibrate anew")
     source = config.from_world or config.world.folder
-    base = shipped_world() if source is None else World.load(Path(source))
+    base = shipped_world() if source is None else load_world(source, config.world)
     known = config.from_world is not None
     quarantine = folder.path / "quarantine.csv"
     with folder.timed("reading tables"):

@@ -29,10 +29,10 @@ from experiments.pipeline.prepare import (
     obtain_world,
     searching_baselines,
 )
+from experiments.pipeline.trust import PoliciesConfig
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import check_policy
 from flashsim.planning import DEFAULT_FIELD, check_field
-from flashsim.policies.bundle import load_policy
 from flashsim.sim.parameters import check_whole
 
 
@@ -42,6 +42,7 @@ class EvaluateConfig:
 
     bundles: tuple[str, ...] = ()
     """Folders of exported policies; NAME-1, NAME-2 and so on are trainings of NAME, compared over all of them too."""
+    policies: PoliciesConfig = field(default_factory=PoliciesConfig)
     world: WorldConfig = field(default_factory=WorldConfig)
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
     baselines: tuple[str, ...] = DEFAULT_FIELD
@@ -63,7 +64,7 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
         raise InputError("bundles: expected folders of exported policies, got none; set 'bundles=[FOLDER]'")
     if is_reference(config.scenario):
         raise InputError(f"scenario: {config.scenario.name!r} is evaluated exactly by experiments.train")
-    learners = [load_policy(bundle) for bundle in config.bundles]
+    learners = [config.policies.load(bundle) for bundle in config.bundles]
     check_names([policy.name for policy in learners])
     world = obtain_world(config.world, folder)
     sale = obtain_scenario(config.scenario, world, folder).compile()

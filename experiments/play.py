@@ -32,6 +32,7 @@ from experiments.pipeline.prepare import (
     obtain_world,
     report_exactly,
 )
+from experiments.pipeline.trust import PoliciesConfig
 from flashsim.errors import InputError
 from flashsim.evaluation.kpis import KPIS, kpi_bounds, kpi_values, show
 from flashsim.evaluation.probes.importance import importance_table
@@ -42,8 +43,9 @@ from flashsim.evaluation.rollout import Rollout, action_config, check_policy, pl
 from flashsim.evaluation.stats import bootstrap_means
 from flashsim.evaluation.tables import profile_table
 from flashsim.files import write_json, write_page, write_table
-from flashsim.policies.bundle import NetworkPolicy, load_policy
+from flashsim.policies.bundle import NetworkPolicy
 from flashsim.scenarios.compiled import CompiledSale
+from flashsim.shown import brief
 from flashsim.sim.parameters import check_range, check_seed, check_whole
 
 SHOWN = {
@@ -62,6 +64,7 @@ class PlayConfig:
 
     bundle: str | None = None
     """Folder of an exported policy."""
+    policies: PoliciesConfig = field(default_factory=PoliciesConfig)
     world: WorldConfig = field(default_factory=WorldConfig)
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
     sales: int = 1_000
@@ -101,10 +104,10 @@ class CountedPolicy:
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """What the policy decides."""
-        actions, is_guarded = self.policy.decide(observation)
-        self.decisions += is_guarded.size
-        self.guarded += int(is_guarded.sum())
-        return actions
+        decided = self.policy.decide(observation)
+        self.decisions += len(observation)
+        self.guarded += int(decided.is_guarded.sum())
+        return decided.actions
 
 
 @entry("play", PlayConfig)
@@ -112,7 +115,7 @@ def main(config: PlayConfig, folder: RunFolder) -> None:
     """Load, play, tell."""
     if config.bundle is None:
         raise InputError("bundle: expected the folder of an exported policy, got none; set bundle=FOLDER")
-    policy = load_policy(config.bundle)
+    policy = config.policies.load(config.bundle)
     folder.record(seeds={"sales": config.seed})
     if is_reference(config.scenario):
         check_no_world(config.world)
@@ -217,7 +220,7 @@ def _tell_importance(table: pd.DataFrame, currency: str) -> None:
 def _tell(policy: NetworkPolicy, sale: CompiledSale, kpis: pd.DataFrame, *, rails: Mapping[str, int]) -> None:
     """Print the table, and what the guard-rails did."""
     trained = policy.training.get("scenario")
-    elsewhere = f", trained on {trained}" if trained not in (None, sale.name) else ""
+    elsewhere = f", trained on {brief(trained)} by its own account" if trained not in (None, sale.name) else ""
     print(f"{policy.name} on {sale.name}{elsewhere}: mean of a sale, and its interval\n")
     for kpi, row in zip(KPIS, kpis.to_dict("records"), strict=True):
         mean, low, high = (show(row[key], kpi.unit, currency=sale.currency) for key in ("mean", "low", "high"))
@@ -226,8 +229,11 @@ def _tell(policy: NetworkPolicy, sale: CompiledSale, kpis: pd.DataFrame, *, rail
     limits = [f"discounts of at most {action.max_discount:.0%}"] if action.max_discount < 1.0 else []
     limits += [f"at least {action.min_servers} servers"] if action.min_servers else []
     told = f"they changed {rails['guarded']:,} of {rails['decisions']:,} choices"
-    if action.min_servers and not any(column.least_level for column in policy.rails.columns):
-        told += " (what a scaler orders is cut in every tick, which is not counted)"
+    steered = {"max_discount": "what a step around the run-out price asks for", "min_servers": "what a scaler orders"}
+    acts = {"max_discount": action.max_discount < 1.0, "min_servers": action.min_servers > 0}
+    cut = [what for name, what in steered.items() if acts[name] and name not in policy.rails.limits]
+    if cut:
+        told += f" ({' and '.join(cut)} is cut in every tick, which is not counted)"
     print(f"\nGuard-rails: {' and '.join(limits)}; {told}" if limits else "\nNo guard-rails were set")
 
 

@@ -111,8 +111,8 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path``, whole or not at all.
+def write_bytes(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+    """Write ``data`` to ``path``, whole or not at all, with the rights ``mode`` less those that the system takes away.
 
     InputError in an unwritable folder, and where something else than a file has the name.
     """
@@ -123,7 +123,8 @@ def write_bytes(path: Path, data: bytes) -> None:
         if found is not None and not found.is_file:
             raise InputError(f"cannot write the file {path}: {found.what} has that name; choose another")
         name = _beside(path)
-        with name.open("xb") as stream:  # with the rights of any new file: the system applies the umask
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(name, flags, mode), "wb") as stream:
             temporary = name
             stream.write(data)
         temporary.replace(path)
@@ -243,7 +244,11 @@ def read_bytes(path: Path, *, most: int, advice: str = "check the path") -> byte
 
 def read_json(path: Path) -> Any:
     """Read a JSON file; InputError when it is missing, unreadable, not JSON, or holds what no program of ours wrote."""
-    data = read_bytes(Path(path), most=MOST_JSON)
+    return json_of(read_bytes(Path(path), most=MOST_JSON), Path(path))
+
+
+def json_of(data: bytes, path: Path) -> Any:
+    """The content of the JSON file ``path``, whose bytes are ``data``; InputError as in :func:`read_json`."""
     try:
         return json_in(data)
     except ValueError as error:

@@ -26,7 +26,9 @@ from safetensors.numpy import save as save_tensors
 
 from flashsim import surface
 from flashsim.errors import InputError
-from flashsim.files import check_format, read_json, replace_folder, write_bytes, write_json
+from flashsim.files import MOST_JSON, check_format, json_of, read_bytes, replace_folder, write_bytes, write_json
+from flashsim.marks import keeps_mark, mark_in_words
+from flashsim.signatures import ANYBODY, SIGNATURE_FILE, Kind, Trust, check_signature
 from flashsim.sim.servers import ServerParams
 from flashsim.tensor_files import read_tensors
 
@@ -35,6 +37,7 @@ FORMAT_CHANGES: Final = "2 added service_rate, unloaded_latency_s, rush_amplitud
 """What an older World lacks."""
 ARRAYS_FILE: Final = "world.safetensors"
 FACTS_FILE: Final = "world.json"
+SIGNED_AS: Final = Kind("World", FORMAT_VERSION)
 SHIPPED: Final = Path(__file__).with_name("shipped_world")
 """Folder of the World that comes with the package."""
 HOURS_OF_DAY: Final = surface.HOURS_OF_DAY
@@ -173,17 +176,12 @@ class World:
     def uncalibrated_because(self) -> tuple[str, ...]:
         """Why the World must not be taken for calibrated, by its fidelity card; nothing when every line passes."""
         card = self.provenance.get("fidelity")
-        if not isinstance(card, dict) or not card.get("lines"):
+        lines = card.get("lines") if isinstance(card, dict) else None
+        if not isinstance(card, dict) or not isinstance(lines, list) or not lines:
             return ("no fidelity card: it was never compared with weeks that it had not seen",)
         if card.get("why_not_judged"):
-            return (
-                f"none of the {len(card['lines'])} lines of its fidelity card was judged: {card['why_not_judged']}",
-            )
-        return tuple(
-            f"{line['name']} is {line['value']:.2f}, its mark {line['mark_low']:.2f} to {line['mark_high']:.2f}"
-            for line in card["lines"]
-            if not line["passed"]
-        )
+            return (f"none of the {len(lines)} lines of its fidelity card was judged: {card['why_not_judged']}",)
+        return tuple(mark_in_words(line) for line in lines if not keeps_mark(line))
 
     @property
     def title(self) -> str:
@@ -214,10 +212,13 @@ class World:
             write_json(temporary / FACTS_FILE, facts)
 
     @classmethod
-    def load(cls, folder: Path) -> "World":
-        """Read a World; InputError when it is missing, truncated, tampered with, of another version or ill-shaped."""
+    def load(cls, folder: Path, *, trust: Trust = ANYBODY) -> "World":
+        """Read a World; InputError when it is missing, truncated, tampered with, of another version or ill-shaped, and
+        when its signature is wrong or not of those that ``trust`` asks for."""
         folder = Path(folder)
-        facts = read_json(folder / FACTS_FILE)
+        data = read_bytes(folder / FACTS_FILE, most=MOST_JSON)
+        check_signature(folder, SIGNED_AS, trust, read={FACTS_FILE: data})
+        facts = json_of(data, folder / FACTS_FILE)
         _check_facts(facts, folder)
         fields: dict[str, Any] = {field: facts[field] for field in _FACTS}
         fields |= _read_arrays(folder / ARRAYS_FILE, facts["sha256"])
@@ -243,7 +244,7 @@ def shipped_world() -> World:
     return World.load(SHIPPED)
 
 
-_FILES: Final = (ARRAYS_FILE, FACTS_FILE)
+_FILES: Final = (ARRAYS_FILE, FACTS_FILE, SIGNATURE_FILE)
 
 
 def _facts(world: World) -> dict[str, Any]:

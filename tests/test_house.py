@@ -59,15 +59,20 @@ def test_the_sdist_holds_all_that_its_tests_read() -> None:
     included = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["sdist"][
         "include"
     ]
-    folders = {path.parts[0] for path in SOURCES} | {"conf", "docs", ".ci"}
+    folders = {path.parts[0] for path in SOURCES} | {"conf", "docs", "locks", ".ci"}
     files = {path.name for path in ROOT.iterdir() if path.suffix in {".md", ".cff", ".txt"}} | {"LICENSE", "Makefile"}
     assert {f"/{name}" for name in folders | files} <= set(included)
     assert [name for name in included if not (ROOT / name.lstrip("/")).exists()] == []
 
 
-def test_every_package_that_an_install_brings_is_pinned() -> None:
+def pins() -> dict[str, str]:
+    """Name -> version of ``constraints.txt``."""
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    pins = {canonicalize_name(line.partition("==")[0]) for line in lines if line and not line.startswith("#")}
+    pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def test_every_package_that_an_install_brings_is_pinned() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     waiting = [Requirement(f"flashsim[{','.join(extras)}]")]
     needed: set[str] = set()
@@ -80,4 +85,23 @@ def test_every_package_that_an_install_brings_is_pinned() -> None:
             if asked_for and not pinned_already and canonicalize_name(requirement.name) not in needed:
                 needed.add(canonicalize_name(requirement.name))
                 waiting.append(requirement)
-    assert sorted(needed - pins) == []
+    assert sorted(needed - set(pins())) == []
+
+
+def test_locks_hold_every_pin_with_the_hashes_of_its_files_and_name_no_registry() -> None:
+    locked: dict[str, dict[str, str]] = {}
+    for path in (ROOT / "locks").glob("*.txt"):
+        text = path.read_text()
+        assert "://" not in text
+        requirements = text.replace("\\\n", " ").splitlines()
+        for requirement in (line for line in requirements if not line.startswith("#")):
+            pin, *hashes = re.split(r" +--hash=", requirement)
+            assert hashes, pin
+            assert all(re.fullmatch("sha256:[0-9a-f]{64}", digest) for digest in hashes), pin
+            name, version = pin.partition(";")[0].split("==")
+            locked.setdefault(path.stem, {})[canonicalize_name(name)] = version.strip()
+    assert set(locked) == {"build", "packages", "cuda", "torch_cpu"}
+    assert locked["torch_cpu"] == {"torch": f"{pins()['torch']}+cpu"}
+    assert pins().items() <= locked["packages"].items(), "run `make lock`"
+    assert locked["build"].items() <= locked["packages"].items()
+    assert not set(locked["cuda"]) & set(locked["packages"])

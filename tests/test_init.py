@@ -73,6 +73,10 @@ def test_only_what_is_named_is_loaded() -> None:
     assert "torch" in modules_after("import flashsim\nflashsim.make_sb3")
 
 
+def test_keys_are_loaded_only_where_there_is_a_signature() -> None:
+    assert "cryptography" not in modules_after("import flashsim\nflashsim.load_policy, flashsim.shipped_world()")
+
+
 def test_the_example_of_the_package_runs() -> None:
     """In a fresh interpreter, where nothing else has imported a part of it."""
     text = str(flashsim.__doc__)

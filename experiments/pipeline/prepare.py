@@ -21,6 +21,7 @@ from agents.settings import AgentConfig
 from experiments.launch.config import OpenConfig
 from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress_meter
+from experiments.pipeline.trust import TrustConfig
 from flashsim.errors import InputError
 from flashsim.evaluation.limits.exact import exact_value
 from flashsim.evaluation.probes.closure import closure_table
@@ -47,7 +48,7 @@ FROM_TABLE = "reference"  # the name of a sale that comes from a file
 
 
 @dataclass(frozen=True)
-class WorldConfig:
+class WorldConfig(TrustConfig):
     """Which World the sale is on."""
 
     folder: str | None = None
@@ -141,7 +142,7 @@ def obtain_world(config: WorldConfig, folder: RunFolder, *, site: "SiteRecords |
     from flashsim.data.subsets import HALF_YEARS, view_of
 
     if config.folder is not None:
-        return call_uncalibrated(World.load(Path(config.folder)))
+        return call_uncalibrated(load_world(config.folder, config))
     tables = view_of(complete_journey(None if config.data is None else Path(config.data)), config.view)
     full = QUICK if config.quick else FULL
     settings = replace(full, heldout_weeks=full.heldout_weeks // 2) if config.view in HALF_YEARS else full
@@ -149,6 +150,11 @@ def obtain_world(config: WorldConfig, folder: RunFolder, *, site: "SiteRecords |
         world = calibrate(tables, seed=config.seed, settings=settings, site=site, progress=stage_progress())
     world.save(folder.path / "world")
     return call_uncalibrated(world)
+
+
+def load_world(folder: str, config: TrustConfig) -> World:
+    """The World in ``folder``; says in a line whether it is signed, and by whom."""
+    return World.load(Path(folder), trust=config.trust("world"))
 
 
 def call_uncalibrated(world: World) -> World:

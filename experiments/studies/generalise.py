@@ -13,7 +13,6 @@ that on the training members. Leaves ``generalisation.csv``.
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,17 +25,19 @@ from experiments.pipeline.prepare import (
     WorldConfig,
     call_uncalibrated,
     is_reference,
+    load_world,
     make_scenario,
     obtain_scenario,
     obtain_world,
     say,
 )
+from experiments.pipeline.trust import PoliciesConfig
 from flashsim.errors import InputError
 from flashsim.evaluation.probes.misspecified import misspecified, surprised
 from flashsim.evaluation.rollout import check_policy, play
 from flashsim.evaluation.stats import Resampled, bootstrap_means, difference_of_means
 from flashsim.files import write_table
-from flashsim.policies.bundle import Policy, load_policy
+from flashsim.policies.bundle import Policy
 from flashsim.rules import Operations, run_out_price
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_seed, check_whole
@@ -49,6 +50,7 @@ class GeneraliseConfig:
 
     bundle: str | None = None
     """Folder of an exported policy."""
+    policies: PoliciesConfig = field(default_factory=PoliciesConfig)
     world: WorldConfig = field(default_factory=WorldConfig)
     """The World that it was trained on."""
     elsewhere: tuple[str, ...] = ()
@@ -81,7 +83,7 @@ def places(world: World, config: GeneraliseConfig, folder: RunFolder) -> Iterato
     yield "misspecified", surprised(sale, truth).with_members(sale.heldout_members)
     same_menu = replace(config.scenario, changes={"depths": scenario.depths, **config.scenario.changes})
     for place in config.elsewhere:
-        other = call_uncalibrated(World.load(Path(place)))
+        other = call_uncalibrated(load_world(place, config.world))
         there = make_scenario(same_menu, other).compile()
         for note in there.menu_notes:
             say(f"{other.name}: {note}")
@@ -120,7 +122,7 @@ def main(config: GeneraliseConfig, folder: RunFolder) -> None:
         raise InputError("bundle: expected the folder of an exported policy, got none; set bundle=FOLDER")
     if is_reference(config.scenario):
         raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; name a scenario on a World")
-    policy = load_policy(config.bundle)
+    policy = config.policies.load(config.bundle)
     world = obtain_world(config.world, folder)
     folder.record(seeds={"sales": config.seed}, data={"world": world.fingerprint()})
     where = list(places(world, config, folder))

@@ -68,8 +68,7 @@ class ActionCodec:
         self.sizes = np.array([size for head in self._used for size in head.sizes], np.int64)
         self._columns = _slices(self._used, [len(head.sizes) for head in self._used])
         self._choices = _slices(self._used, [sum(head.sizes) for head in self._used])
-        columns = self.rails(is_masked=False)["columns"]
-        self._allowed = np.concatenate([np.arange(rail["choices"]) <= rail["largest"] for rail in columns])
+        self._allowed = np.concatenate([head.allowed() for head in self._used])
         self.space: spaces.Space[Any]
         if config.flat:
             count = int(np.prod(self.sizes, dtype=np.float64))

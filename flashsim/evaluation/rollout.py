@@ -127,16 +127,16 @@ def check_policy(sale: CompiledSale, policy: Policy) -> None:
             f"policy {policy.name!r} chooses among {policy.head_sizes}, the sale {sale.name!r} offers {sizes}; "  # type: ignore[attr-defined]
             f"{advice}"
         )
-    meanings = codec.meanings()
-    for head, then in getattr(policy, "choices", meanings).items():
-        if meanings.get(head) != then:
+    here_means, then_meant = codec.meanings(), getattr(policy, "choices", codec.meanings())
+    for head in {**here_means, **then_meant}:
+        if here_means.get(head) != then_meant.get(head):
             raise InputError(
-                f"policy {policy.name!r} chose its {head} from {then}, the sale {sale.name!r} offers "
-                f"{meanings.get(head)}; {advice}"
+                f"policy {policy.name!r} chose its {head} from {then_meant.get(head)}, the sale {sale.name!r} offers "
+                f"{here_means.get(head)}; {advice}"
             )
     rails = getattr(policy, "rails", None)
-    if rails is not None and rails.can_act:
-        difference = rails.difference(Rails(**codec.rails(is_masked=rails.is_masked)))
+    if rails is not None:
+        difference = rails.difference(Rails(**codec.rails(is_masked=rails.is_masked)), policy.action)
         if difference is not None:
             raise InputError(
                 f"policy {policy.name!r} has guard-rails with {difference.name} {difference.own}, the sale "

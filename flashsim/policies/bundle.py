@@ -3,7 +3,8 @@
 A bundle is a folder with ``policy.safetensors`` (weights and probes) and ``card.json`` (what it is, for which
 observations and actions, how it was trained). Loading it runs no code and needs neither torch nor the training library:
 the network is evaluated with numpy. At load the checksums are compared and the probes (observations with the actions
-the trainer chose) are replayed, so a bundle that loads decides as it was exported.
+the trainer chose) are replayed, so a bundle that loads decides as it was exported. ``signature.json``, which may lie
+beside, says who vouches for it (``flashsim.signatures``).
 
 A bundle carries guard-rails: a deepest discount and a least number of servers that its choices keep to, whatever the
 network prefers. :meth:`NetworkPolicy.decide` says where they changed a choice. (Where a choice is a step around the
@@ -27,23 +28,26 @@ from flashsim.files import (
     MOST_JSON,
     check_format,
     is_there,
+    json_of,
     json_text,
     read_bytes,
-    read_json,
     replace_folder,
     sha256,
     write_bytes,
     write_json,
 )
 from flashsim.policies.guardrails import Rails
+from flashsim.policies.probes import railed_cases
+from flashsim.signatures import ANYBODY, SIGNATURE_FILE, Kind, Trust, check_signature
 from flashsim.tensor_files import read_tensors
 
-FORMAT_VERSION: Final = 4
-FORMAT_CHANGES: Final = "4 calls the choices of each head choices, and prices of products product_…_price"
+FORMAT_VERSION: Final = 5
+FORMAT_CHANGES: Final = "5 has its guard-rails in one place, and 4 calls the choices of each head choices"
 """What an older bundle says otherwise."""
 WEIGHTS_FILE: Final = "policy.safetensors"
 CARD_FILE: Final = "card.json"
 BESIDE_FILE: Final = "beside.json"  # checksums of the files that go along
+SIGNED_AS: Final = Kind("policy bundle", FORMAT_VERSION)
 _CARD_KEYS: Final = frozenset(
     (
         "format_version",
@@ -88,7 +92,13 @@ class Decision(NamedTuple):
     """What a policy chose, and where a guard-rail chose otherwise than the network."""
 
     actions: NDArray[np.int64]  # sale, head; (sale,) if flat
-    is_guarded: NDArray[np.bool_]  # sale
+    guarded: NDArray[np.bool_]  # of the same shape: where a guard-rail changed the choice
+
+    @property
+    def is_guarded(self) -> NDArray[np.bool_]:
+        """Sales (sale,) in which a guard-rail changed a choice."""
+        by_choice = self.guarded.reshape(len(self.guarded), -1)
+        return np.logical_or.reduce(by_choice, axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +107,7 @@ class NetworkPolicy:
 
     name: str
     action: Mapping[str, Any]
+    """Arguments of the ``ActionConfig`` that it decides by; its guard-rails stand here, and only here."""
     head_sizes: tuple[int, ...]
     """Choices of each head; one number if the action is flat."""
     observation: tuple[str, ...]
@@ -108,11 +119,11 @@ class NetworkPolicy:
     activation: str
     """Between layers: tanh or relu."""
     training: Mapping[str, Any]
-    """How it was made: algorithm, config, seeds, versions, curve, metrics; JSON."""
+    """How it was made: algorithm, config, seeds, versions, curve, metrics; JSON. Nothing verifies it."""
     rails: Rails
-    """What its choices keep to."""
+    """What rules its choices out at the limits of ``action``; compared with those of the sale before it plays."""
     choices: Mapping[str, Any]
-    """What the choices of each head stand for: ``ActionCodec.meanings``."""
+    """What the choices of each head stand for: ``ActionCodec.meanings``; compared likewise."""
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
@@ -141,6 +152,7 @@ class NetworkPolicy:
         sizes = (math.prod(self.rails.sizes),) if self.action.get("flat", False) else self.rails.sizes
         if sizes != self.head_sizes:
             raise InputError(f"rails: expected heads of {self.head_sizes} choices, got {sizes}; export again")
+        self.rails.check_limits(self.action)
         unseen = sorted(self.rails.features - set(self.observation))
         if unseen:
             raise InputError(f"rails: need the feature {unseen[0]!r}, which the policy does not see; export it again")
@@ -181,15 +193,12 @@ class NetworkPolicy:
         def shown(feature: str) -> NDArray[np.float64]:
             return seen[:, self.observation.index(feature)].astype(np.float64)
 
-        scores = self.outputs(seen)
-        if not self.rails.can_act:
-            return Decision(
-                self._best(scores, np.ones((1, sum(self.rails.sizes)), np.bool_)), np.zeros(len(seen), np.bool_)
-            )
-        feasible = self.rails.feasible(shown, len(seen))
-        preferred = self._best(scores, feasible)
-        actions = self._best(scores, feasible & self.rails.within(shown, len(seen)))
-        return Decision(actions, (actions != preferred).reshape(len(seen), -1).any(axis=1))
+        scores, sales = self.outputs(seen), len(seen)
+        preferred = self._best(scores, self.rails.feasible(shown, sales))
+        if not self.rails.can_act(self.action):
+            return Decision(preferred, np.zeros((sales, *preferred.shape[1:]), np.bool_))
+        actions = self._best(scores, self.rails.allowed(self.action, shown, sales))
+        return Decision(actions, actions != preferred)
 
     def _best(self, scores: NDArray[np.float32], allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The allowed choices of largest score, by head, or the combination if flat."""
@@ -215,12 +224,17 @@ def save_policy(
 ) -> None:
     """Write a bundle, whole or not at all; ``probes`` are observations whose actions are replayed at every load.
 
+    Cases in which its guard-rails act are added to them (``flashsim.policies.probes``).
     ``beside`` are files by name that go along for other readers; loading needs none, and refuses those that changed.
     """
     others = dict(beside or {})
+    probes = np.ascontiguousarray(probes, np.float32)
+    if policy.rails.can_act(policy.action):
+        cases = railed_cases(lambda seen: policy.decide(seen).guarded.reshape(len(seen), -1), probes)
+        probes = np.concatenate([probes, cases])
     tensors: dict[str, NDArray[Any]] = {f"weight_{i}": np.ascontiguousarray(w) for i, w in enumerate(policy.weights)}
     tensors |= {f"bias_{i}": np.ascontiguousarray(b) for i, b in enumerate(policy.biases)}
-    tensors |= {"probe_observations": np.ascontiguousarray(probes, np.float32), "probe_actions": policy.act(probes)}
+    tensors |= {"probe_observations": probes, "probe_actions": policy.act(probes)}
     data = save_tensors(tensors)
     card = {
         "format_version": FORMAT_VERSION,
@@ -235,7 +249,9 @@ def save_policy(
         "choices": dict(policy.choices),
         "sha256": hashlib.sha256(data).hexdigest(),
     }
-    with replace_folder(Path(folder), ours=(WEIGHTS_FILE, CARD_FILE, BESIDE_FILE, *others)) as temporary:
+    with replace_folder(
+        Path(folder), ours=(WEIGHTS_FILE, CARD_FILE, BESIDE_FILE, SIGNATURE_FILE, *others)
+    ) as temporary:
         for name, content in {WEIGHTS_FILE: data, **others}.items():
             write_bytes(temporary / name, content)
         if others:
@@ -244,28 +260,21 @@ def save_policy(
         write_json(temporary / CARD_FILE, card | {"seal": _seal(card)})
 
 
-def load_policy(folder: Path | str) -> NetworkPolicy:
-    """Read a bundle; InputError when a file is missing, truncated, changed, of another version or decides otherwise.
+def load_policy(folder: Path | str, *, trust: Trust = ANYBODY) -> NetworkPolicy:
+    """Read a bundle; InputError when a file is missing, truncated, changed, of another version or decides otherwise,
+    and when its signature is wrong or not of those that ``trust`` asks for.
 
-    One byte that changed is enough, also of the files beside that are not read; those may be absent.
+    One byte that changed is enough, also of the files beside that are not read; those may be absent, unless they were
+    signed.
     """
     folder = Path(folder)
-    card = _read_card(folder / CARD_FILE)
+    data = read_bytes(folder / CARD_FILE, most=MOST_JSON)
+    check_signature(folder, SIGNED_AS, trust, read={CARD_FILE: data})
+    card = _card_in(data, folder / CARD_FILE)
     _check_beside(folder)
     tensors = read_tensors(folder / WEIGHTS_FILE, sha256=card["sha256"], advice="restore it or export the policy again")
     try:
-        policy = NetworkPolicy(
-            name=str(card["name"]),
-            action=dict(card["action"]),
-            head_sizes=tuple(card["head_sizes"]),
-            observation=tuple(card["observation"]),
-            weights=tuple(tensors[f"weight_{i}"] for i in range(card["layers"])),
-            biases=tuple(tensors[f"bias_{i}"] for i in range(card["layers"])),
-            activation=str(card["activation"]),
-            training=dict(card["training"]),
-            rails=Rails(**card["rails"]),
-            choices=dict(card["choices"]),
-        )
+        policy = _policy_of(card, tensors)
         probes, expected = tensors["probe_observations"], tensors["probe_actions"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{folder} is not a complete policy bundle ({error}); export the policy again") from error
@@ -279,15 +288,30 @@ def load_policy(folder: Path | str) -> NetworkPolicy:
     return policy
 
 
-def _read_card(path: Path) -> dict[str, Any]:
-    card = read_json(path)
+def _policy_of(card: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> NetworkPolicy:
+    return NetworkPolicy(
+        name=str(card["name"]),
+        action=dict(card["action"]),
+        head_sizes=tuple(card["head_sizes"]),
+        observation=tuple(card["observation"]),
+        weights=tuple(tensors[f"weight_{i}"] for i in range(card["layers"])),
+        biases=tuple(tensors[f"bias_{i}"] for i in range(card["layers"])),
+        activation=str(card["activation"]),
+        training=dict(card["training"]),
+        rails=Rails(**card["rails"]),
+        choices=dict(card["choices"]),
+    )
+
+
+def _card_in(data: bytes, path: Path) -> dict[str, Any]:
+    card = json_of(data, path)
     if isinstance(card, dict) and "format_version" in card:  # before its keys, which may be others
         again = "train the policy again: python -m experiments.train"
         check_format(path, card["format_version"], known=FORMAT_VERSION, changes=FORMAT_CHANGES, make_anew=again)
     if not isinstance(card, dict) or set(card) != _CARD_KEYS:
         odd = sorted(_CARD_KEYS ^ set(card))[:1] if isinstance(card, dict) else [type(card).__name__]
         raise InputError(f"{path} is not the card of a policy bundle (see {odd[0]!r}); export the policy again")
-    if not _is_as_written(path, card):
+    if not _is_as_written(data, card):
         raise InputError(f"{path} was changed after it was written; restore it or export the policy again")
     return card
 
@@ -298,13 +322,10 @@ def _check_beside(folder: Path) -> None:
     path = folder / BESIDE_FILE
     if not is_there(path):
         return
-    record = read_json(path)
+    data = read_bytes(path, most=MOST_JSON)
+    record = json_of(data, path)
     is_whole = isinstance(record, dict) and set(record) == {"files", "seal"} and isinstance(record["files"], dict)
-    if (
-        not is_whole
-        or _seal(record["files"]) != record["seal"]
-        or read_bytes(path, most=MOST_JSON) != json_text(record).encode()
-    ):
+    if not is_whole or _seal(record["files"]) != record["seal"] or data != json_text(record).encode():
         raise InputError(f"{path} was changed after it was written; restore it, remove it or export again")
     for name, digest in record["files"].items():
         other = folder / Path(name).name
@@ -312,11 +333,11 @@ def _check_beside(folder: Path) -> None:
             raise InputError(f"{other} was changed after it was written; restore it, remove it or export again")
 
 
-def _is_as_written(path: Path, card: dict[str, Any]) -> bool:
-    """Whether the content fits its seal, and the file is that content to the last byte."""
+def _is_as_written(data: bytes, card: dict[str, Any]) -> bool:
+    """Whether the content fits its seal, and ``data``, the file, is that content to the last byte."""
     content = {key: value for key, value in card.items() if key != "seal"}
     try:
-        return _seal(content) == card["seal"] and read_bytes(path, most=MOST_JSON) == json_text(card).encode()
+        return _seal(content) == card["seal"] and data == json_text(card).encode()
     except ValueError:  # NaN, which no card is written with
         return False
 

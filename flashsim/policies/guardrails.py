@@ -5,12 +5,16 @@ where another choice keeps to both; where none does, the nearest is taken. Choic
 run-out price, targets of a scaler) are not ruled out: ``ActionCodec``, which knows the same guard-rails, cuts what they
 decide, in training as in play. The rails of a masked policy also rule out what is not feasible at the moment.
 
+A limit stands in one place, the ``action`` of the policy: what is ruled out here, what ``ActionCodec`` cuts and what
+programs say of a policy are all read from there, so a limit that is claimed is one that acts.
+
 No head is named here: each says in the same few words what rules its choices out (``flashsim.envs.heads``).
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +23,10 @@ from flashsim.errors import InputError
 
 Shown = Callable[[str], NDArray[np.float64]]
 """What the policy observes: name of a feature -> (sale,)."""
+Limits = Mapping[str, Any]
+"""The action of the policy: name of a guard-rail -> its number."""
+_ROUNDING: Final = 1e-9  # a depth of the menu equals a limit that is written alike
+_MANY: Final = 10**9  # more choices or servers no sale has
 
 
 @dataclass(frozen=True)
@@ -27,8 +35,10 @@ class HeadRails:
 
     choices: int
     """How many there are."""
-    largest: int
-    """Guard-rail: the largest choice that is allowed."""
+    values: tuple[float, ...] = ()
+    """What a guard-rail measures of each choice; (): nothing."""
+    most: str = ""
+    """Guard-rail, by its name in the action: the largest value that is allowed; "": none."""
     spent: Mapping[str, int] = field(default_factory=dict)
     """Feature -> choice that is not feasible where the feature is 0."""
     level: str = ""
@@ -37,20 +47,25 @@ class HeadRails:
     """How far each choice moves the level."""
     level_range: tuple[int, int] = (0, 0)
     """Least and most that are feasible; zeros without a level."""
-    least_level: int = 0
-    """Guard-rail: the least level after a choice; 0: none."""
+    least: str = ""
+    """Guard-rail, by its name in the action: the least level after a choice, of which 0 asks nothing; "": none."""
 
     def __post_init__(self) -> None:
-        for name in ("changes", "level_range"):
+        for name in ("values", "changes", "level_range"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        numbers = (self.choices, self.largest, self.least_level, *self.changes, *self.level_range, *self.spent.values())
-        if not all(type(number) is int for number in numbers):
-            raise InputError(f"rails: expected whole numbers, got {numbers}; export the policy again")
+        whole = (self.choices, *self.changes, *self.level_range, *self.spent.values())
+        if not all(type(number) is int and abs(number) <= _MANY for number in whole) or not all(
+            map(_is_number, self.values)
+        ):
+            raise InputError(f"rails: expected numbers, got {(*whole, *self.values)}; export the policy again")
         fits = (
-            0 <= self.largest < self.choices
+            all(isinstance(name, str) for name in (self.most, self.level, self.least, *self.spent))
+            and self.choices >= 1
             and all(0 <= choice < self.choices for choice in self.spent.values())
+            and len(self.values) == (self.choices if self.most else 0)
             and len(self.changes) == (self.choices if self.level else 0)
             and len(self.level_range) == 2
+            and bool(self.level or not self.least)
         )
         if not fits:
             raise InputError("rails: do not fit the heads of the action; export the policy again")
@@ -61,9 +76,13 @@ class HeadRails:
         return {*self.spent} | ({self.level} if self.level else set())
 
     @property
-    def is_limited(self) -> bool:
+    def limits(self) -> set[str]:
+        """Names of its guard-rails in the action."""
+        return {self.most, self.least} - {""}
+
+    def is_limited(self, limits: Limits) -> bool:
         """Whether a guard-rail can rule out one of its choices."""
-        return self.largest < self.choices - 1 or (self.least_level > 0 and bool(self.level))
+        return not self._valued(limits).all() or self._least(limits) > 0
 
     def feasible(self, shown: Shown, sales: int) -> NDArray[np.bool_]:
         """Where a choice is not ruled out by what is feasible now, (sale, choice)."""
@@ -75,18 +94,34 @@ class HeadRails:
             feasible &= (after >= least) & (after <= most)
         return feasible
 
-    def within(self, shown: Shown, sales: int) -> NDArray[np.bool_]:
+    def within(self, limits: Limits, shown: Shown, sales: int) -> NDArray[np.bool_]:
         """Where a choice keeps to the guard-rails, (sale, choice); at least one: that nearest to them."""
-        within = np.tile(np.arange(self.choices) <= self.largest, (sales, 1))
-        if self.least_level and self.level:
+        within = np.tile(self._valued(limits), (sales, 1))
+        least = self._least(limits)
+        if least > 0:
             after = self._levels(shown)
-            within &= after >= np.minimum(self.least_level, after.max(axis=1, keepdims=True))
+            within &= after >= np.minimum(max(least, self.level_range[0]), after.max(axis=1, keepdims=True))
         return within
+
+    def _valued(self, limits: Limits) -> NDArray[np.bool_]:
+        """Choices of an allowed value, (choice,); at least that of the smallest."""
+        if not self.most:
+            return np.ones(self.choices, np.bool_)
+        values = np.array(self.values, np.float64)
+        return values <= max(float(limits[self.most]), values.min()) + _ROUNDING
+
+    def _least(self, limits: Limits) -> int:
+        """The least level that is asked for; 0: none."""
+        return min(_MANY, int(limits[self.least])) if self.least else 0
 
     def _levels(self, shown: Shown) -> NDArray[np.int64]:
         """Level after each choice, (sale, choice)."""
         level = np.rint(shown(self.level) * self.level_range[1]).astype(np.int64)
         return level[:, None] + np.array(self.changes, np.int64)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class Difference(NamedTuple):
@@ -124,9 +159,22 @@ class Rails:
         return set[str]().union(*(column.features for column in self.columns))
 
     @property
-    def can_act(self) -> bool:
+    def limits(self) -> set[str]:
+        """Names of their guard-rails in the action."""
+        return set[str]().union(*(column.limits for column in self.columns))
+
+    def check_limits(self, limits: Limits) -> None:
+        """InputError unless the action gives a number for each guard-rail."""
+        for name in sorted(self.limits):
+            value = limits.get(name)
+            if not _is_number(value):
+                raise InputError(
+                    f"rails: the action needs a number for {name!r}, got {value!r}; export the policy again"
+                )
+
+    def can_act(self, limits: Limits) -> bool:
         """Whether there are observations for which a choice is ruled out."""
-        return self.is_masked or any(column.is_limited for column in self.columns)
+        return self.is_masked or any(column.is_limited(limits) for column in self.columns)
 
     def feasible(self, shown: Shown, sales: int) -> NDArray[np.bool_]:
         """Where a choice is not ruled out by what is feasible now, (sale, place)."""
@@ -134,17 +182,24 @@ class Rails:
             return np.ones((sales, sum(self.sizes)), np.bool_)
         return np.concatenate([column.feasible(shown, sales) for column in self.columns], axis=1)
 
-    def within(self, shown: Shown, sales: int) -> NDArray[np.bool_]:
-        """Where a choice keeps to the guard-rails, (sale, place); in each column at least one: that nearest to them."""
-        return np.concatenate([column.within(shown, sales) for column in self.columns], axis=1)
+    def allowed(self, limits: Limits, shown: Shown, sales: int) -> NDArray[np.bool_]:
+        """Where a choice keeps to the guard-rails and is feasible, (sale, place); in a column in which none is both,
+        where it keeps to the guard-rails, and there at least one: that nearest to them."""
+        columns = []
+        for column in self.columns:
+            within = column.within(limits, shown, sales)
+            both = within & column.feasible(shown, sales) if self.is_masked else within
+            columns.append(np.where(both.any(axis=1, keepdims=True), both, within))
+        return np.concatenate(columns, axis=1)
 
-    def difference(self, other: "Rails") -> Difference | None:
-        """The first thing in which ``other`` differs, whether masked aside; None: nothing."""
+    def difference(self, other: "Rails", limits: Limits) -> Difference | None:
+        """The first thing that acts in which ``other`` differs, whether masked aside; None: nothing."""
         if len(self.columns) != len(other.columns):
             return Difference("choices", self.sizes, other.sizes)
         for own, its in zip(self.columns, other.columns, strict=True):
+            idle = {"level_range"} if not (self.is_masked or own.is_limited(limits)) else set()
             for rail in fields(HeadRails):
                 values = getattr(own, rail.name), getattr(its, rail.name)
-                if values[0] != values[1]:
+                if values[0] != values[1] and rail.name not in idle:
                     return Difference(rail.name, *values)
         return None

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from flashsim.marks import keeps_mark
 from flashsim.report.english import PAGE
 from flashsim.report.grids import Cell, Grid, plain, words
 from flashsim.report.narrative import Cited
@@ -41,7 +42,7 @@ def fidelity_passages(card: Mapping[str, Any] | None) -> FidelityPassages:
 
 
 def _judged(card: Mapping[str, Any]) -> list[str]:
-    failed = [line["name"] for line in card["lines"] if not line["passed"]]
+    failed = [line["name"] for line in card["lines"] if not keeps_mark(line)]
     verdict = PAGE["fidelity_failed" if failed else "fidelity_passed"]
     basis = PAGE["fidelity_basis"].format(
         what=card["what"],
@@ -124,7 +125,7 @@ def _line_cells(row: int, line: Mapping[str, Any]) -> tuple[Cell, ...]:
     if line["value"] is None:
         return (words(line["question"]), *[words("–")] * 3, mark, Cell("?", word=PAGE["unjudged"], kind="uncertain"))
     low, high = (Cited(_short(line[end]), "fidelity", row, end) for end in ("low", "high"))
-    verdict = "narrow" if _is_narrow(line) else "passed" if line["passed"] else "failed"
+    verdict = "narrow" if _is_narrow(line) else "passed" if keeps_mark(line) else "failed"
     sign, kind = {"passed": ("✓", "kept"), "narrow": ("?", "uncertain"), "failed": ("✕", "broken")}[verdict]
     return (
         words(line["question"]),
@@ -138,7 +139,7 @@ def _line_cells(row: int, line: Mapping[str, Any]) -> tuple[Cell, ...]:
 
 def _is_narrow(line: Mapping[str, Any]) -> bool:
     """Whether a line passes although its interval reaches beyond the mark."""
-    return bool(line["passed"] and (line["low"] < line["mark_low"] or line["high"] > line["mark_high"]))
+    return bool(keeps_mark(line) and (line["low"] < line["mark_low"] or line["high"] > line["mark_high"]))
 
 
 def _short(value: float | None) -> str:

@@ -203,7 +203,8 @@ def test_guard_rails_of_the_config_go_into_the_bundle(tmp_path: Path) -> None:
     export(result.policy(), result.model, tmp_path / "bundle", sale=small_sale(), seed=5)
     card = json.loads((tmp_path / "bundle" / CARD_FILE).read_text())
     discount, *_, capacity = card["rails"]["columns"]
-    assert (small_sale().depths[0, discount["largest"]], capacity["least_level"]) == (0.2, 5)
+    assert (discount["most"], capacity["least"]) == ("max_discount", "min_servers")
+    assert discount["values"] == small_sale().depths[0].tolist()
     assert (card["action"]["max_discount"], card["action"]["min_servers"]) == (0.2, 5)
     policy = load_policy(tmp_path / "bundle")
     allowed = int((small_sale().depths[0] <= 0.2).sum())

@@ -45,7 +45,7 @@ def test_a_bundle_sees_the_columns_of_its_training_alone(algorithm: str, tmp_pat
     changed = observation.copy()
     changed[:, hidden] = other[:, hidden]
     np.testing.assert_array_equal(policy.outputs(changed), policy.outputs(observation))
-    if not policy.rails.can_act:
+    if not policy.rails.can_act(policy.action):
         predicted, _ = trained.model.predict(changed, deterministic=True)
         assert (predicted == policy.act(observation)).mean() > 0.99  # ties aside
 

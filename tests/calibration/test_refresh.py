@@ -238,7 +238,7 @@ def test_an_update_needs_sales_or_traffic(tmp_path: Path) -> None:
 
 
 def test_the_card_of_a_world_that_is_refreshed_stays_and_tells_of_each_update(tmp_path: Path) -> None:
-    world = replace(BASE, provenance={"fidelity": {"lines": [{"passed": True, "value": 1.0}]}})
+    world = replace(BASE, provenance={"fidelity": {"lines": [{"value": 1.0, "mark_low": 0.5, "mark_high": 1.5}]}})
     days = make_days(world, 2)
     first = refresh_world(world, read(tmp_path / "first", sales_data=days), seed=0).world
     traffic = make_traffic(2, first="2026-03-04")

@@ -69,7 +69,7 @@ class LastMinutes(Head):
         return np.stack([rows(state.tick) >= 0, rows(state.tick) < 2, rows(state.tick) < 0], axis=1)
 
     def rails(self) -> list[dict[str, Any]]:
-        return [{"choices": 3, "largest": 1, "spent": {"time_left": 1}}]
+        return [{"choices": 3, "values": [0.0, 0.0, 2.0], "most": "max_discount", "spent": {"time_left": 1}}]
 
 
 @pytest.fixture

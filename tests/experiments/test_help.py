@@ -9,7 +9,7 @@ import pytest
 from experiments.__main__ import programs
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = ("torch", "scipy.stats", "matplotlib")
+HEAVY = ("torch", "scipy.stats", "matplotlib", "cryptography")
 LISTED = dict(programs())
 HELP = f"""\
 import runpy, sys

@@ -11,7 +11,8 @@ import pytest
 from flashsim.envs.actions import ActionConfig
 from flashsim.evaluation.kpis import KPIS
 from flashsim.evaluation.records import load_rollouts
-from flashsim.policies.bundle import CARD_FILE, save_policy
+from flashsim.files import json_text
+from flashsim.policies.bundle import CARD_FILE, _seal, save_policy
 from flashsim.reference import g0
 from flashsim.scenarios import scenario_named
 from flashsim.scenarios.compiled import CompiledSale
@@ -67,6 +68,21 @@ def test_a_bundle_plays_a_scenario(start: Start, tmp_path: Path) -> None:
     picture = (tmp_path / "one" / "responses.svg").read_text()
     for label in ("Discount", "Servers ordered", "stock left", "visitors, times the forecast"):
         assert f">{label}</text>" in picture
+
+
+def test_the_closing_line_of_a_bundle_that_was_sealed_anew_is_what_was_played(start: Start, tmp_path: Path) -> None:
+    """It was exported without guard-rails; its choices are steps, which are cut where they are decoded."""
+    save(small_sale(tmp_path), tmp_path / "bundle", around_run_out=2)
+    card = json.loads((tmp_path / "bundle" / CARD_FILE).read_text())
+    card["action"]["max_discount"] = 0.1
+    del card["seal"]
+    (tmp_path / "bundle" / CARD_FILE).write_text(json_text(card | {"seal": _seal(card)}))
+    ended = start("play", "bundle=bundle", *SETTINGS, "output=one")
+    assert ended.code == 0, ended.stderr
+    assert "Guard-rails: discounts of at most 10%; they changed 0 of 1,560 choices" in ended.stdout
+    assert "(what a step around the run-out price asks for is cut in every tick, which is not counted)" in ended.stdout
+    (rollout,) = load_rollouts(tmp_path / "one" / "rollouts")
+    assert 0.0 < rollout.profile["depth"].max() <= 0.1 + 1e-9
 
 
 def test_the_same_sales_are_played_again(start: Start, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ Bundles, Worlds, scenario files and tables are whole ones in which something was
 
 import json
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,9 +18,11 @@ import pytest
 from flashsim.data.shop_folder import ShopMapping
 from flashsim.data.shop_tables import read_shop_tables
 from flashsim.errors import InputError
-from flashsim.policies.bundle import load_policy, save_policy
+from flashsim.keys import PRIVATE_FILE, PUBLIC_FILE, make_keys
+from flashsim.policies.bundle import SIGNED_AS, load_policy, save_policy
 from flashsim.scenarios import grocery_evening
 from flashsim.scenarios.files import read_scenario, write_scenario
+from flashsim.signatures import Trust, sign_folder
 from flashsim.world import World
 from tests.data.made_shop import make_sales, write_tables
 from tests.experiments.programs import Start, files, small_world, starter
@@ -140,6 +143,10 @@ def test_mutated_files_end_in_one_sentence_or_load(tmp_path: Path) -> None:
     scenario = grocery_evening(world)
     sale = scenario.compile()
     save_policy(random_network(sale), tmp_path / "bundle", probes=random_observations(sale, 8), beside={"a.zip": b"a"})
+    shutil.copytree(tmp_path / "bundle", tmp_path / "signed")
+    make_keys(tmp_path / "keys")
+    sign_folder(tmp_path / "signed", SIGNED_AS, tmp_path / "keys" / PRIVATE_FILE)
+    trust = Trust([tmp_path / "keys" / PUBLIC_FILE])
     write_scenario(tmp_path / "scenario.yaml", scenario)
     readers: dict[str, Callable[[], object]] = {
         "world/world.json": lambda: World.load(tmp_path / "world"),
@@ -147,6 +154,9 @@ def test_mutated_files_end_in_one_sentence_or_load(tmp_path: Path) -> None:
         "bundle/card.json": lambda: load_policy(tmp_path / "bundle"),
         "bundle/beside.json": lambda: load_policy(tmp_path / "bundle"),
         "bundle/policy.safetensors": lambda: load_policy(tmp_path / "bundle"),
+        "signed/signature.json": lambda: load_policy(tmp_path / "signed", trust=trust),
+        "signed/card.json": lambda: load_policy(tmp_path / "signed", trust=trust),
+        "keys/public_key.pem": lambda: load_policy(tmp_path / "signed", trust=trust),
         "scenario.yaml": lambda: read_scenario(tmp_path / "scenario.yaml", world),
     }
     before = files(tmp_path)

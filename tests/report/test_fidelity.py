@@ -1,6 +1,7 @@
 """The card in a report: every line with its mark, a World that fails called so at the top, names escaped."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,10 @@ def test_a_world_knows_from_its_card_whether_it_is_calibrated() -> None:
     assert world_with(PASSING).title == "corner shop"
     assert world_with(PASSING, FAILING).uncalibrated_because == ("response is 0.50, its mark 0.75 to 1.25",)
     assert world_with(PASSING, FAILING).title == "corner shop (uncalibrated)"
+    boasting = world_with(FAILING | {"passed": True})
+    assert boasting.title == "corner shop (uncalibrated)"
+    assert world_with(PASSING | {"value": None}).uncalibrated_because[0].startswith(f"{PASSING['name']} is nan")
+    assert replace(make_world(), provenance={"fidelity": {"lines": 5}}).uncalibrated_because
     assert "no fidelity card" in make_world().uncalibrated_because[0]
     assert "no fidelity card" in world_with().uncalibrated_because[0]
 

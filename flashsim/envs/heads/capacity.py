@@ -132,7 +132,7 @@ class Capacity(Head):
                 "level": "servers_ordered",
                 "changes": self._changes.tolist(),
                 "level_range": [int(servers.min_servers), int(servers.max_servers)],
-                "least_level": self._least if self.config.min_servers else 0,
+                "least": "min_servers",
             }
         ]
 

@@ -107,8 +107,15 @@ class Discount(Head):
     def rails(self) -> list[dict[str, Any]]:
         if self._around:
             return super().rails()  # steps are cut, and always feasible
-        deepest = self._deepest if self.config.per_product else [self._deepest.min()]
-        return [{"choices": self.sale.price_levels, "largest": int(index)} for index in deepest]
+        depths = self.sale.depths if self.config.per_product else self.sale.depths.max(axis=0, keepdims=True)
+        return [{"choices": self.sale.price_levels, "values": row.tolist(), "most": "max_discount"} for row in depths]
+
+    def allowed(self) -> NDArray[np.bool_]:
+        """Of prices of the menu, those that are deep at most."""
+        if self._around:
+            return super().allowed()
+        deepest = self._deepest if self.config.per_product else self._deepest.min(keepdims=True)
+        return (np.arange(self.sale.price_levels) <= deepest[:, None]).ravel()
 
     def _base(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Price index (sale, product) from which steps are counted."""

@@ -100,12 +100,16 @@ class Head(ABC):
         return self.encode(decisions)
 
     def feasible(self, state: SaleState, rows: Rows) -> NDArray[np.bool_] | None:
-        """Which choices (sale, those of all columns in a row) are feasible now; None: those within ``rails``."""
+        """Which choices (sale, those of all columns in a row) are feasible now; None: those that are ``allowed``."""
         return None
+
+    def allowed(self) -> NDArray[np.bool_]:
+        """Which choices, those of all columns in a row, guard-rails allow whatever is observed."""
+        return np.ones(sum(self.sizes), np.bool_)
 
     def rails(self) -> list[dict[str, Any]]:
         """What rules choices out, of each column, as JSON: arguments of ``policies.guardrails.HeadRails``."""
-        return [{"choices": size, "largest": size - 1} for size in self.sizes]
+        return [{"choices": size} for size in self.sizes]
 
 
 def nearest(choices: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64]:
