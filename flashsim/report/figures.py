@@ -66,20 +66,37 @@ def palette(policies: Sequence[str], *, lead: str, rival: str) -> dict[str, str]
     return colors | {rival: RIVAL, lead: LEAD}
 
 
+def plot_intervals(axes: Axes, rows: pd.DataFrame, *, places: Sequence[float], colors: Sequence[str]) -> None:
+    """Horizontal bars from ``low`` to ``high`` of ``rows``, with a point at ``difference``; 0 is always in sight.
+
+    An end that is missing (infinite) is an arrow at the edge of the axes; a row without ends (NaN) is a point alone.
+    """
+    table = rows[["difference", "low", "high"]].to_numpy(dtype=float)
+    shown = np.append(table[np.isfinite(table)], 0.0)
+    margin = 0.06 * (float(np.ptp(shown)) or 1.0)
+    edges = float(shown.min()) - margin, float(shown.max()) + margin
+    for (middle, low, high), place, color in zip(table, places, colors, strict=True):
+        ends = np.clip([low, high], *edges)
+        axes.plot(ends, [place, place], color=color, linewidth=2.4, solid_capstyle="butt")
+        axes.plot([middle], [place], "o", color=color, markersize=6)
+        for end, edge, arrow in ((low, edges[0], "<"), (high, edges[1], ">")):
+            if np.isinf(end):
+                axes.plot([edge], [place], arrow, color=color, markersize=7, clip_on=False)
+    axes.axvline(0.0, color=INK, linewidth=1.0)
+    axes.set_xlim(*edges)
+
+
 def forest(
     rows: pd.DataFrame, *, colors: Mapping[str, str], unit: Unit, currency: str, words: Mapping[str, str]
 ) -> Figure:
-    """Differences with intervals, one line a policy; ``rows``: policy, difference, low, high."""
+    """Differences with their intervals, one line a policy; ``rows``: policy, difference, low, high."""
     figure = Figure(figsize=(7.4, 0.9 + 0.42 * len(rows)), layout="constrained")
     axes = figure.subplots()
     places = np.arange(len(rows))[::-1]
+    plot_intervals(axes, rows, places=places.tolist(), colors=[colors[policy] for policy in rows["policy"]])
     for place, row in zip(places, rows.to_dict("records"), strict=True):
-        color = colors[row["policy"]]
-        axes.plot([row["low"], row["high"]], [place, place], color=color, linewidth=2.4, solid_capstyle="butt")
-        axes.plot([row["difference"]], [place], "o", color=color, markersize=7)
         label = show(row["difference"], unit, currency=currency, signed=True)
         axes.annotate(label, (row["difference"], place), (0, 6), textcoords="offset points", ha="center", fontsize=8.5)
-    axes.axvline(0.0, color=INK, linewidth=1.0)
     axes.set_yticks(places, [short(name) for name in rows["policy"]])
     axes.set_ylim(-0.6, len(rows) - 0.3)
     axes.set_xlabel(words["difference"])
@@ -126,11 +143,14 @@ def worlds(rows: pd.DataFrame, *, overall: Mapping[str, float], words: Mapping[s
     axes = figure.subplots()
     ordered = rows.sort_values("difference", kind="stable")
     places = np.arange(len(ordered))
-    axes.axvspan(overall["low"], overall["high"], color=LEAD, alpha=0.12, linewidth=0)
-    axes.axvline(overall["difference"], color=LEAD, linewidth=1.2)
-    axes.hlines(places, ordered["low"], ordered["high"], color=SOFT, linewidth=2.0)
+    plot_intervals(axes, ordered, places=places.tolist(), colors=[SOFT] * len(ordered))
     axes.plot(ordered["difference"], places, "o", color=INK, markersize=5)
-    axes.axvline(0.0, color=INK, linewidth=1.0)
+    left, right = axes.get_xlim()
+    known = [end for end in (overall["low"], overall["high"]) if np.isfinite(end)]
+    edges = min(left, *known, right), max(left, *known, right)
+    axes.set_xlim(*edges)
+    axes.axvspan(*np.clip([overall["low"], overall["high"]], *edges), color=LEAD, alpha=0.12, linewidth=0)
+    axes.axvline(overall["difference"], color=LEAD, linewidth=1.2)
     axes.set_yticks(places, [words["world"].format(member=member) for member in ordered["member"]])
     axes.set_xlabel(words["difference"])
     axes.grid(visible=False, axis="y")
