@@ -34,9 +34,15 @@ INTERVAL_TEXT: dict[str, str] = {
 
 
 def within_range(low: Array, high: Array, *, least: Array | float, most: Array | float) -> tuple[Array, Array]:
-    """Ends (column,) that are numbers, cut at ``least`` and ``most``; a missing end stays missing."""
-    ends = [np.where(np.isinf(end), end, np.clip(end, least, most)) for end in (low, high)]
-    return ends[0], ends[1]
+    """Ends (column,) that are numbers, cut at ``least`` and ``most``; a missing end stays missing.
+
+    Where one is missing and the other lies at the end of the range, nothing is known: both are.
+    """
+    below, above = (np.where(np.isinf(end), end, np.clip(end, least, most)) for end in (low, high))
+    return (
+        np.where(np.isinf(high) & (below <= least), -np.inf, below),
+        np.where(np.isinf(low) & (above >= most), np.inf, above),
+    )
 
 
 def share_interval(

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from flashsim.errors import InputError
 from flashsim.evaluation import Comparison, compare
-from flashsim.evaluation.intervals import INTERVAL_TEXT, interval_form, interval_words
+from flashsim.evaluation.intervals import INTERVAL_TEXT, interval_form, interval_words, within_range
 from flashsim.evaluation.rollout import Rollout
 from flashsim.report import write_report
 from flashsim.report.figures import plot_intervals
@@ -168,6 +168,14 @@ def test_worlds_weigh_equally_whatever_their_sales() -> None:
     comparison = compared(replace(with_totals(learner, **totals), members=members), replace(rule, members=members))
     assert comparison.verdict.difference == pytest.approx((900.0 + 19 * 10.0) / 20)
     assert comparison.tables["members"].query("policy == 'PPO'")["difference"].sum() == pytest.approx(1_090.0)
+
+
+def test_ends_are_cut_at_the_range_and_say_nothing_where_the_range_is_all_they_say() -> None:
+    low = np.array([-0.1, 0.2, -0.1, 0.2, -np.inf, -np.inf])
+    high = np.array([0.5, 1.2, np.inf, np.inf, 0.9, 1.2])
+    below, above = within_range(low, high, least=0.0, most=1.0)
+    assert below.tolist() == [0.0, 0.2, -np.inf, 0.2, -np.inf, -np.inf]
+    assert above.tolist() == [0.5, 1.0, np.inf, np.inf, 0.9, np.inf]
 
 
 def test_every_form_has_its_words() -> None:
