@@ -13,6 +13,7 @@ that costs.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,8 @@ from experiments.pipeline.prepare import (
 )
 from experiments.pipeline.trust import PoliciesConfig
 from flashsim.errors import InputError
-from flashsim.evaluation.kpis import KPIS, kpi_bounds, kpi_values, show
+from flashsim.evaluation.intervals import interval_words, kpi_intervals
+from flashsim.evaluation.kpis import KPIS, kpi_values, show
 from flashsim.evaluation.probes.importance import importance_table
 from flashsim.evaluation.probes.response_maps import RESPONSE_SALES, response_maps
 from flashsim.evaluation.records import save_rollouts
@@ -137,16 +139,20 @@ def main(config: PlayConfig, folder: RunFolder) -> None:
     kpis = kpi_frame(rollout, config)
     save(rollout, kpis, sale, folder=folder)
     save_responses(sale, policy, config, folder=folder)
-    _tell(policy, sale, kpis, rails=rails)
+    _tell(policy, sale, kpis, rails=rails, sales=config.sales)
     if config.importance:
-        _tell_importance(measure_importance(sale, policy, rollout, config, folder=folder), sale.currency)
+        _tell_importance(
+            measure_importance(sale, policy, rollout, config, folder=folder), sale.currency, sales=config.sales
+        )
     print(f"Results: {folder.path}", flush=True)
 
 
 def kpi_frame(rollout: Rollout, config: PlayConfig) -> pd.DataFrame:
     """Mean and interval of each KPI, one row each."""
-    found = bootstrap_means(kpi_values(rollout.totals), rollout.members, resamples=config.resamples, seed=config.seed)
-    low, high = (np.clip(end, *kpi_bounds(rollout.totals)) for end in found.interval(config.confidence))
+    values = kpi_values(rollout.totals)
+    found = bootstrap_means(values, rollout.members, resamples=config.resamples, seed=config.seed)
+    ends = found.interval(config.confidence)
+    low, high = kpi_intervals(rollout.totals, values, ends, confidence=config.confidence)
     return pd.DataFrame({"kpi": [kpi.name for kpi in KPIS], "mean": found.mean, "low": low, "high": high})
 
 
@@ -208,23 +214,25 @@ def measure_importance(
     return table
 
 
-def _tell_importance(table: pd.DataFrame, currency: str) -> None:
+def _tell_importance(table: pd.DataFrame, currency: str, *, sales: int) -> None:
+    shown = partial(show, unit="currency", currency=currency, signed=True)
     print("\nProfit lost a sale when a part of the observation is that of another sale at the same tick\n")
     for row in table.to_dict("records"):
-        lost, low, high = (
-            show(row[key], "currency", currency=currency, signed=True) for key in ("lost", "low", "high")
-        )
-        print(f"{row['group']:<36}{lost:>16}   [{low}, {high}]")
+        words = interval_words(row["lost"], row["low"], row["high"], sales=sales, shown=shown)
+        print(f"{row['group']:<36}{shown(row['lost']):>16}   ({words})")
 
 
-def _tell(policy: NetworkPolicy, sale: CompiledSale, kpis: pd.DataFrame, *, rails: Mapping[str, int]) -> None:
+def _tell(
+    policy: NetworkPolicy, sale: CompiledSale, kpis: pd.DataFrame, *, rails: Mapping[str, int], sales: int
+) -> None:
     """Print the table, and what the guard-rails did."""
     trained = policy.training.get("scenario")
     elsewhere = f", trained on {brief(trained)} by its own account" if trained not in (None, sale.name) else ""
     print(f"{policy.name} on {sale.name}{elsewhere}: mean of a sale, and its interval\n")
     for kpi, row in zip(KPIS, kpis.to_dict("records"), strict=True):
-        mean, low, high = (show(row[key], kpi.unit, currency=sale.currency) for key in ("mean", "low", "high"))
-        print(f"{kpi.label:<36}{mean:>16}   [{low}, {high}]")
+        shown = partial(show, unit=kpi.unit, currency=sale.currency)
+        words = interval_words(row["mean"], row["low"], row["high"], sales=sales, shown=shown, of="level")
+        print(f"{kpi.label:<36}{shown(row['mean']):>16}   ({words})")
     action = action_config(policy)
     limits = [f"discounts of at most {action.max_discount:.0%}"] if action.max_discount < 1.0 else []
     limits += [f"at least {action.min_servers} servers"] if action.min_servers else []

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from experiments.launch.progress import progress_meter
 from experiments.pipeline.prepare import RIVALS
 from flashsim.errors import InputError
 from flashsim.evaluation.comparison import Comparison, compare
-from flashsim.evaluation.gains import gains_table
+from flashsim.evaluation.gains import gains_rows, gains_table
 from flashsim.evaluation.limits.bounds import relaxation
 from flashsim.evaluation.limits.hindsight import best_plans
 from flashsim.evaluation.limits.possible import possible_rows, possible_table
@@ -176,7 +178,7 @@ def _compare_trainings(
     evaluation = read_json(folder / EVALUATION_FILE)
     evaluation["context"]["over_trainings"] = trainings_rows(table)
     write_json(folder / EVALUATION_FILE, evaluation)
-    return table.to_string(index=False, float_format="{:.1f}".format)
+    return pd.DataFrame(trainings_rows(table)).to_string(index=False)
 
 
 def _compare_with_team(
@@ -192,7 +194,7 @@ def _compare_with_team(
         seed=config.seed,
     )
     write_table(folder / "gains.csv", table)
-    return table.to_string(index=False, float_format="{:.3f}".format)
+    return pd.DataFrame(gains_rows(table, sales=rollouts[0].seeds.size)).to_string(index=False)
 
 
 def report(evaluation: Path, folder: Path) -> Comparison:

@@ -32,8 +32,9 @@ from experiments.pipeline.prepare import (
     training_pool,
 )
 from flashsim.errors import InputError
+from flashsim.evaluation.intervals import interval_words
 from flashsim.evaluation.rollout import play
-from flashsim.evaluation.stats import equal_member_means
+from flashsim.evaluation.stats import differences, equal_member_means
 from flashsim.evaluation.trainings import over_trainings
 from flashsim.files import write_bytes, write_table
 from flashsim.policies.bundle import Policy
@@ -112,7 +113,7 @@ def ablation_table(
         row["profit"] = float(equal_member_means(own.mean(axis=0)[:, None], members)[0])
         for rival, theirs in (("rule", rule), (WHOLE, profits[WHOLE])):
             found = over_trainings(
-                own - theirs,
+                differences(own.T, np.atleast_2d(theirs).T).T,
                 members,
                 confidence=config.confidence,
                 resamples=config.resamples,
@@ -123,17 +124,37 @@ def ablation_table(
     return pd.DataFrame(rows)
 
 
+def ablation_rows(table: pd.DataFrame, *, sales: int) -> list[dict[str, str]]:
+    """An :func:`ablation_table` of ``sales`` sales in words."""
+
+    def told(row: dict[Any, Any], rival: str) -> str:
+        mean, low, high = (row[f"over_{rival}{end}"] for end in ("", "_low", "_high"))
+        return f"{mean:+,.1f} ({interval_words(mean, low, high, sales=sales, shown='{:+,.1f}'.format, of='tail')})"
+
+    return [
+        {
+            "variant": str(row["variant"]),
+            "trainings": str(row["trainings"]),
+            "profit a sale": f"{row['profit']:,.1f}",
+            "over the rule": told(row, "rule"),
+            "over the whole agent": told(row, WHOLE),
+        }
+        for row in table.to_dict("records")
+    ]
+
+
 def draw_ablation(table: pd.DataFrame, *, currency: str) -> bytes:
-    """PNG: what every variant earns above the rule, with its interval; colored where it differs from the whole."""
+    """PNG: what every variant earns above the rule, with its interval; colored where it differs from the whole; an
+    arrow where an end cannot be told."""
     from matplotlib.figure import Figure
+
+    from flashsim.report.figures import plot_intervals
 
     figure = Figure(figsize=(8.0, 0.9 + 0.45 * len(table)), layout="constrained")
     axes = figure.subplots()
-    for place, row in enumerate(table.to_dict("records")):
-        color = WORSE if row["over_whole_high"] < 0.0 else BETTER if row["over_whole_low"] > 0.0 else UNCLEAR
-        axes.plot([row["over_rule_low"], row["over_rule_high"]], [place, place], color=color)
-        axes.plot(row["over_rule"], place, "o", color=color)
-    axes.axvline(0.0, color="black", linewidth=0.8)
+    colors = np.select([table["over_whole_high"] < 0.0, table["over_whole_low"] > 0.0], [WORSE, BETTER], UNCLEAR)
+    ends = {"over_rule": "difference", "over_rule_low": "low", "over_rule_high": "high"}
+    plot_intervals(axes, table.rename(columns=ends), places=range(len(table)), colors=colors.tolist())
     axes.set_yticks(range(len(table)), table["variant"].tolist())
     axes.invert_yaxis()
     axes.set_xlabel(f"{currency} a sale above the run-out price; red: less than the whole agent, grey: not separable")
@@ -187,7 +208,8 @@ def main(config: AblationConfig, folder: RunFolder) -> None:
     table = ablation_table(profits, ruled.totals["profit"], ruled.members, config)
     write_table(folder.path / "ablation.csv", table)
     write_bytes(folder.path / "ablation.png", draw_ablation(table, currency=sale.currency or "currency"))
-    print(f"\n{table.to_string(index=False, float_format='{:.1f}'.format)}\n\nTable: {folder.path / 'ablation.csv'}")
+    told = pd.DataFrame(ablation_rows(table, sales=config.sales)).to_string(index=False)
+    print(f"\n{told}\n\nTable: {folder.path / 'ablation.csv'}")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ same observation, with the operations that suit it best on the World's training 
 that on the training members. Leaves ``generalisation.csv``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,9 +34,10 @@ from experiments.pipeline.prepare import (
 )
 from experiments.pipeline.trust import PoliciesConfig
 from flashsim.errors import InputError
+from flashsim.evaluation.intervals import interval_words
 from flashsim.evaluation.probes.misspecified import misspecified, surprised
 from flashsim.evaluation.rollout import check_policy, play
-from flashsim.evaluation.stats import Resampled, bootstrap_means, difference_of_means
+from flashsim.evaluation.stats import Resampled, bootstrap_means, difference_of_means, differences
 from flashsim.files import write_table
 from flashsim.policies.bundle import Policy
 from flashsim.rules import Operations, run_out_price
@@ -101,7 +103,8 @@ def played(place: str, sale: CompiledSale, policy: Policy, how: Operations, conf
             for player in (policy, run_out_price(sale, how))
         )
     profit, rival = mine.totals["profit"], rule.totals["profit"]
-    scores = np.stack([profit, rival, profit - rival], axis=1)
+    lead = differences(profit[:, None], rival[:, None])
+    scores = np.concatenate([np.stack([profit, rival], axis=1), lead], axis=1)
     return bootstrap_means(scores, mine.members, resamples=config.resamples, seed=config.seed)
 
 
@@ -111,6 +114,12 @@ def lead_row(found: Resampled, trained: Resampled, *, confidence: float) -> dict
     if found is not trained:
         told["gap"] = [float(values[-1]) for values in difference_of_means(found, trained, confidence=confidence)]
     return {f"{name}{end}": row[k] for name, row in told.items() for k, end in enumerate(("", "_low", "_high"))}
+
+
+def told_interval(row: Mapping[str, Any], name: str, *, sales: int) -> str:
+    """A difference and its interval in words."""
+    mean, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return f"{mean:+,.1f} ({interval_words(mean, low, high, sales=sales, shown='{:+,.1f}'.format, of='tail')})"
 
 
 @entry("generalise", GeneraliseConfig)
@@ -141,9 +150,7 @@ def main(config: GeneraliseConfig, folder: RunFolder) -> None:
     print(f"{policy.name}: profit of a sale ({where[0][1].currency}), that of the run-out price, the lead over it,")
     print("and its gap to the lead on the training members\n")
     for row in rows:
-        told = [
-            f"{row[k]:+,.1f} [{row[f'{k}_low']:+,.1f}, {row[f'{k}_high']:+,.1f}]" for k in ("lead", "gap") if k in row
-        ]
+        told = [told_interval(row, name, sales=config.sales) for name in ("lead", "gap") if name in row]
         print(f"{row['place']:<28}{row['profit']:>12,.1f}{row['rule']:>12,.1f}   {'   '.join(told)}")
     print(f"\nTable: {folder.path / 'generalisation.csv'}", flush=True)
 

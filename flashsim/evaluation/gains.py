@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from flashsim.errors import InputError
+from flashsim.evaluation.intervals import interval_words
 from flashsim.evaluation.kpis import KPIS, find_kpi, kpi_values
 from flashsim.evaluation.rollout import Rollout
-from flashsim.evaluation.stats import bootstrap_means, equal_member_means, ratio_scores
+from flashsim.evaluation.stats import bootstrap_means, differences, equal_member_means, ratio_scores
 
 CLAIMED = {"participation": 0.15, "conversion": 0.20}
 """KPI -> gain over rules set by hand that is claimed for learned policies."""
@@ -48,7 +49,8 @@ def gains_table(
             means = equal_member_means(np.stack([own[:, column], theirs[:, column]], axis=1), members)
             gain, low, high = np.nan, np.nan, np.nan
             if means[1] > 0.0:
-                scores = ratio_scores(own[:, column] - theirs[:, column], theirs[:, column], members=members)
+                ahead = differences(own[:, [column]], theirs[:, [column]])[:, 0]
+                scores = ratio_scores(ahead, theirs[:, column], members=members)
                 found = bootstrap_means(scores[:, None], members, resamples=resamples, seed=seed)
                 ends = found.interval(confidence)
                 gain, low, high = float(found.mean[0]), float(ends[0][0]), float(ends[1][0])
@@ -66,3 +68,25 @@ def gains_table(
                 }
             )
     return pd.DataFrame(rows)
+
+
+def gains_rows(table: pd.DataFrame, *, sales: int) -> list[dict[str, str]]:
+    """A :func:`gains_table` of ``sales`` sales in words."""
+    rows = []
+    for row in table.to_dict("records"):
+        gain = "–"
+        if not np.isnan(row["gain"]):
+            ends = interval_words(row["gain"], row["low"], row["high"], sales=sales, shown="{:+.1%}".format, of="tail")
+            gain = f"{row['gain']:+.1%} ({ends})"
+        rows.append(
+            {
+                "policy": str(row["policy"]),
+                "key figure": str(row["kpi"]),
+                "its value": f"{row['value']:.3f}",
+                "rival": str(row["rival"]),
+                "rival's": f"{row['rival_value']:.3f}",
+                "gain": gain,
+                "claimed elsewhere": f"{row['claimed']:+.0%}",
+            }
+        )
+    return rows

@@ -58,8 +58,10 @@ class Contest:
 
 @dataclass(frozen=True)
 class Summary:
-    """Bootstrap summary of a block of columns, each array (column,)."""
+    """Bootstrap summary of a block of columns, each array (column,) but the scores."""
 
+    scores: Array
+    """(sale, column)."""
     mean: Array
     low: Array
     high: Array
@@ -86,6 +88,7 @@ def summarize(contest: Contest, *, resamples: int, seed: int) -> dict[str, Summa
         part = slice(start, start + scores.shape[1])
         start = part.stop
         summaries[name] = Summary(
+            scores=scores,
             mean=resampled.mean[part],
             low=low[part],
             high=high[part],

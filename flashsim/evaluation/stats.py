@@ -38,13 +38,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri, poch, stdtrit
 
 from flashsim.errors import InputError
-from flashsim.evaluation.skewness import Skewed, johnson_interval, johnson_p_value, skewed
+from flashsim.evaluation.skewness import NEGLIGIBLE, Skewed, johnson_interval, johnson_p_value, level_read, skewed
 
 Array = NDArray[np.float64]
 FEWEST_MEMBERS = 8
 """With fewer worlds than this nothing is claimed of the worlds that there may be."""
-NEGLIGIBLE = 1e-9
-"""Of the larger mean of two policies: smaller differences are zero."""
 RESAMPLES_A_BLOCK = 250  # bounds the memory of the weights; part of the random stream, so a constant
 
 
@@ -212,26 +210,27 @@ def equal_member_means(scores: ArrayLike, members: ArrayLike) -> Array:
 
 
 def within_member_intervals(scores: ArrayLike, members: ArrayLike, *, confidence: float = 0.95) -> tuple[Array, Array]:
-    """Student intervals, each (member, column), of every member's mean over its own sales; no width from one sale."""
+    """Student intervals, each (member, column), of every member's mean over its own sales; NaN where there is one."""
     columns, design = _checked(scores, members), member_design(members)
     means = design.means(columns[design.order])
     error = np.sqrt(_variance_of_means(columns[design.order], design, means))
     quantile = stdtrit(np.maximum(design.counts - 1, 1), 0.5 + _share("confidence", confidence) / 2.0)
-    return means - quantile[:, None] * error, means + quantile[:, None] * error
+    reach = np.where(design.counts[:, None] > 1, quantile[:, None] * error, np.nan)
+    return means - reach, means + reach
 
 
 def holm(p_values: ArrayLike) -> Array:
-    """Adjusted p-values that hold the chance of any false claim in the family.
+    """Adjusted p-values that hold the chance of any false claim in the family; (…, pair), the last axis is the family.
 
     Source: Holm (1979), Scandinavian Journal of Statistics 6, 65-70.
     """
     given = np.asarray(p_values, dtype=np.float64)
-    if given.ndim != 1 or not ((given >= 0.0) & (given <= 1.0)).all():
+    if given.ndim < 1 or not ((given >= 0.0) & (given <= 1.0)).all():
         raise InputError(f"p-values must be a vector within 0 and 1, got {given!r}")
-    order = np.argsort(given, kind="stable")
-    stepped = np.maximum.accumulate(given[order] * np.arange(given.size, 0, -1))
+    order = np.argsort(given, axis=-1, kind="stable")
+    stepped = np.take_along_axis(given, order, axis=-1) * np.arange(given.shape[-1], 0, -1)
     adjusted = np.empty_like(given)
-    adjusted[order] = np.minimum(1.0, stepped)
+    np.put_along_axis(adjusted, order, np.minimum(1.0, np.maximum.accumulate(stepped, axis=-1)), axis=-1)
     return adjusted
 
 
@@ -242,11 +241,11 @@ def minimum_detectable_effect(
 
     (t[1 - alpha/2] + t[power]) standard errors, which is Student's, times 1 + 16·(ln alpha / ln .05)^1.7 / M² for M
     members: what it costs that Johnson's t must agree. The factor was fitted to simulated normal members (10 … 128 of
-    them: within 1 % at alpha .05, 2 % at .01; below 10 it is too small). Source: Bloom (1995), Evaluation Review 19,
-    547-556.
+    them: within 1 % at alpha .05, 2 % at .01; below 10 it is too small). Below 5 % alpha is the level at which
+    Johnson's t is read. Source: Bloom (1995), Evaluation Review 19, 547-556.
     """
-    alpha, power = _share("alpha", alpha), _share("power", power)
     members = degrees_of_freedom + 1
+    alpha, power = level_read(_share("alpha", alpha), members), _share("power", power)
     cost = 1.0 + 16.0 * (np.log(alpha) / np.log(0.05)) ** 1.7 / members**2
     multiple = stdtrit(degrees_of_freedom, 1.0 - alpha / 2.0) + stdtrit(degrees_of_freedom, power)
     return np.asarray(cost * multiple * np.asarray(standard_error, dtype=np.float64))

@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flashsim.envs.quantities import MONEY_TERMS
-from flashsim.evaluation.kpis import KPIS, kpi_bounds
+from flashsim.evaluation.intervals import kpi_intervals, share_interval, within_range
+from flashsim.evaluation.kpis import KPIS
 from flashsim.evaluation.resampling import Contest, Summary
 from flashsim.evaluation.stats import (
     equal_member_means,
@@ -56,16 +57,12 @@ def _by_policy_and_kpi(contest: Contest) -> pd.DataFrame:
 def kpi_table(contest: Contest, levels: Summary) -> pd.DataFrame:
     """Mean and interval of every KPI under every policy."""
     table = _by_policy_and_kpi(contest)
-    bounds = np.array([kpi_bounds(rollout.totals) for rollout in contest.rollouts])
-    least, most = bounds.transpose(1, 0, 2).reshape(2, len(table))
-    low, high = np.clip(levels.low, least, most), np.clip(levels.high, least, most)
-    values = contest.values.reshape(contest.values.shape[0], -1)
-    # A share that was 0 (or 1) in all n sales may be up to 3/n away from it, as (1 - 3/n)^n is about 5 %.
-    # Source: Hanley & Lippman-Hand (1983), Journal of the American Medical Association 249(13), 1743-1745.
-    is_share = np.isfinite(most) & (table["unit"] == "share").to_numpy()
-    reach = -np.log(1.0 - contest.confidence) / values.shape[0]
-    high = np.where(is_share & (values <= least).all(axis=0), np.minimum(most, least + reach), high)
-    low = np.where(is_share & (values >= most).all(axis=0), np.maximum(least, most - reach), low)
+    ends = zip(*(end.reshape(-1, len(KPIS)) for end in (levels.low, levels.high)), strict=True)
+    cut = [
+        kpi_intervals(rollout.totals, contest.values[:, place], own, confidence=contest.confidence)
+        for place, (rollout, own) in enumerate(zip(contest.rollouts, ends, strict=True))
+    ]
+    low, high = np.stack(cut, axis=1).reshape(2, -1)
     return table.assign(mean=levels.mean, low=low, high=high, standard_error=levels.standard_error)
 
 
@@ -115,6 +112,10 @@ def pair_table(contest: Contest, summaries: Mapping[str, Summary]) -> pd.DataFra
     no_base = means[[baseline for _, baseline in pairs]] <= 0.0
     worlds = _by_world(contest)
     alpha = 1.0 - contest.confidence
+    ahead = summaries["improvement"]
+    ahead_low, ahead_high = share_interval(
+        ahead.low, ahead.high, values=ahead.scores, least=0.0, most=1.0, confidence=contest.confidence
+    )
     table = pd.DataFrame(
         {
             "learner": [contest.names[learner] for learner, _ in pairs],
@@ -133,8 +134,8 @@ def pair_table(contest: Contest, summaries: Mapping[str, Summary]) -> pd.DataFra
             "relative_low": np.where(no_base, np.nan, relative.low),
             "relative_high": np.where(no_base, np.nan, relative.high),
             "probability_of_improvement": summaries["improvement"].mean,
-            "improvement_low": np.clip(summaries["improvement"].low, 0.0, 1.0),
-            "improvement_high": np.clip(summaries["improvement"].high, 0.0, 1.0),
+            "improvement_low": ahead_low,
+            "improvement_high": ahead_high,
             "standard_error": main.standard_error,
             "skewness": main.skewness,
             "minimum_detectable_effect": minimum_detectable_effect(
@@ -143,6 +144,7 @@ def pair_table(contest: Contest, summaries: Mapping[str, Summary]) -> pd.DataFra
         }
     )
     return pd.concat([table, worlds], axis=1).assign(
+        sales=contest.members.size,
         comparisons=len(pairs),
         confidence=contest.confidence,
         finding=_finding(table["difference"], table["p_holm"], table["direction"], alpha=alpha),
@@ -221,13 +223,14 @@ def risk_table(contest: Contest, summaries: Mapping[str, Summary]) -> pd.DataFra
     worst = np.take_along_axis(primary, tails.argmin(axis=0)[None], axis=0)[0]
     level, difference = summaries["tails"], summaries["tail_differences"]
     least, most = np.transpose([contest.primary.bounds(rollout.totals) for rollout in contest.rollouts])
+    tail_low, tail_high = within_range(level.low, level.high, least=least, most=most)
     return pd.DataFrame(
         {
             "policy": contest.names,
             "tail_share": contest.tail_share,
             "tail_mean": level.mean,
-            "tail_low": np.clip(level.low, least, most),
-            "tail_high": np.clip(level.high, least, most),
+            "tail_low": tail_low,
+            "tail_high": tail_high,
             "baseline": contest.names[contest.best],
             "difference": difference.mean,
             "low": difference.low,

@@ -14,7 +14,7 @@ must be counted. Left out: that trainings meet the same sales, which makes the s
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,8 +22,9 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from flashsim.errors import InputError
+from flashsim.evaluation.intervals import interval_words
 from flashsim.evaluation.rollout import Rollout
-from flashsim.evaluation.stats import bootstrap_means, equal_member_means
+from flashsim.evaluation.stats import bootstrap_means, differences, equal_member_means
 
 
 class Estimate(NamedTuple):
@@ -79,11 +80,13 @@ def trainings_table(
     for learner, names in trainings.items():
         own = np.stack([profit[name] for name in names])
         for rival in sorted(profit.keys() - learned, key=lambda name: -float(profit[name].mean())):
-            found = over_trainings(own - profit[rival], members, confidence=confidence, resamples=resamples, seed=seed)
+            ahead = differences(own.T, profit[rival][:, None]).T
+            found = over_trainings(ahead, members, confidence=confidence, resamples=resamples, seed=seed)
             rows.append(
                 {
                     "learner": learner,
                     "trainings": len(names),
+                    "sales": members.size,
                     "profit": float(equal_member_means(own.mean(axis=0)[:, None], members)[0]),
                     "rival": rival,
                     "rival_profit": float(equal_member_means(profit[rival][:, None], members)[0]),
@@ -95,6 +98,10 @@ def trainings_table(
     return pd.DataFrame(rows)
 
 
+def _words(row: Mapping[Any, Any]) -> str:
+    return interval_words(row["earns_more"], row["low"], row["high"], sales=row["sales"], shown="{:,.2f}".format)
+
+
 def trainings_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     """A :func:`trainings_table` in words for a report."""
     return [
@@ -104,7 +111,7 @@ def trainings_rows(table: pd.DataFrame) -> list[dict[str, str]]:
             "profit a sale": f"{row['profit']:,.2f}",
             "rival": str(row["rival"]),
             "its profit": f"{row['rival_profit']:,.2f}",
-            "earns more by": f"{row['earns_more']:,.2f} ({row['low']:,.2f} to {row['high']:,.2f})",
+            "earns more by": f"{row['earns_more']:,.2f} ({_words(row)})",
         }
         for row in table.to_dict("records")
     ]

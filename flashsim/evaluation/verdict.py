@@ -13,35 +13,37 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from flashsim.evaluation.intervals import INTERVAL_TEXT, interval_form, tell_interval
 from flashsim.evaluation.kpis import Kpi, find_kpi, show
-from flashsim.evaluation.stats import FEWEST_MEMBERS
+from flashsim.evaluation.stats import FEWEST_MEMBERS, Array
 
 Outcome = Literal["learner", "baseline", "not separable", "too few worlds"]
 
-VERDICT_TEXT: dict[str, str] = {
+VERDICT_TEXT: dict[str, str] = INTERVAL_TEXT | {
     "learner": (
         "{learner} wins: its {kpi} is {amount} a sale {side} that of the best baseline, {baseline}{relative} "
-        "({confidence} interval of the difference {low} to {high}), and the claim holds against every baseline "
+        "({confidence} interval of the difference {interval}), and the claim holds against every baseline "
         "after correction for {comparisons} comparisons."
     ),
     "baseline": (
         "No learner wins: the {kpi} of {baseline} is {amount} a sale {side} that of the best learner, {learner} "
-        "({confidence} interval of the learner's difference {low} to {high}), and the claim holds against every "
+        "({confidence} interval of the learner's difference {interval}), and the claim holds against every "
         "learner after correction for {comparisons} comparisons."
     ),
     "not separable": (
         "Not separable: {learner} and {baseline} cannot be told apart. The difference in {kpi} is {amount} a sale "
-        "({confidence} interval {low} to {high}, p = {p_holm} after correction for {comparisons} comparisons); "
+        "({confidence} interval {interval}, p = {p_holm} after correction for {comparisons} comparisons); "
         "a single comparison on such sales finds a true difference of {detectable} four times in five."
     ),
     "too few worlds": (
         "Too few worlds to tell: {learner} and {baseline} met {worlds} worlds, and a claim about all worlds needs "
-        "eight. In those the difference in {kpi} is {amount} a sale ({confidence} interval {low} to {high})."
+        "eight. In those the difference in {kpi} is {amount} a sale ({confidence} interval {interval})."
     ),
     "skewness": "Over {worlds} worlds the difference has skewness {skewness}.",
-    "open": "An interval without an end means that its values are too skewed to tell.",
     "relative": ", or {relative}",
     "above": "above",
     "below": "below",
@@ -71,6 +73,7 @@ class Verdict:
     comparisons: int
     guardrails_broken: tuple[str, ...]
     """KPIs whose guardrail the policy named by ``subject`` breaks on average."""
+    sales: int
     worlds: int
     skewness: float
     """Of the worlds' mean differences; rules for intervals were tested up to 6."""
@@ -104,6 +107,7 @@ class Verdict:
             "p_holm": f"{self.p_holm:.2g}",
             "detectable": show(self.minimum_detectable_effect, unit, currency=self.currency),
             "comparisons": str(self.comparisons),
+            "sales": f"{self.sales:,}",
             "worlds": str(self.worlds),
             "skewness": f"{self.skewness:.2g}".replace("-", "−"),
             "confidence": f"{self.confidence * 100:g} %",
@@ -126,38 +130,49 @@ def tell(verdict: Verdict, fields: Mapping[str, Any], *, texts: Mapping[str, str
     """Fill the sentence that fits ``verdict``; ``render(text, **fields)`` decides how (plain text, cited HTML)."""
     higher = (verdict.difference > 0.0) == (verdict.outcome == "learner")
     relative = render(texts["relative"], relative=fields["relative"]) if "relative" in fields else ""
+    form = interval_form(verdict.difference, verdict.low, verdict.high, of="difference")
     words = {"kpi": find_kpi(verdict.kpi).label.lower(), "side": texts["above" if higher else "below"]}
+    words |= {"interval": tell_interval(form, fields, texts=texts, render=render)}
     first = render(texts[verdict.outcome], **{**fields, **words, "relative": relative})
     labels = ", ".join(find_kpi(name).label.lower() for name in verdict.guardrails_broken)
     key = "guardrails broken" if labels else "guardrails kept"
     second = render(texts[key], policy=verdict.subject, labels=labels)
     third = render(texts["skewness"], **fields) if verdict.worlds >= FEWEST_MEMBERS else ""
-    if not (math.isfinite(verdict.low) and math.isfinite(verdict.high)):
-        third = render("{third} {fourth}", third=third, fourth=render(texts["open"]))
     return render("{first} {second} {third}" if third else "{first} {second}", first=first, second=second, third=third)
+
+
+def who_wins(p_holm: Array, gain: Array, *, alpha: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which learners are better than every baseline (…, learner), which baselines better than every learner
+    (…, baseline).
+
+    ``p_holm``, ``gain`` (…, learner, baseline): corrected p-values, and by how much the learner is better.
+    """
+    is_claimed = p_holm < alpha
+    wins, holds = np.all(is_claimed & (gain > 0.0), axis=-1), np.all(is_claimed & (gain < 0.0), axis=-2)
+    return np.asarray(wins), np.asarray(holds)
 
 
 def decide(
     pairs: pd.DataFrame, guardrails: pd.DataFrame, *, means: Mapping[str, float], kpi: Kpi, **shown: Any
 ) -> Verdict:
-    """Read the verdict off the table of pairs; ``means`` are the policies' means of the primary KPI."""
+    """Read the verdict off the table of pairs, learner by learner; ``means`` are of the primary KPI, by policy."""
     sign = -1.0 if kpi.direction == "lower" else 1.0
     alpha = 1.0 - float(shown["confidence"])
-    better = (pairs["p_holm"] < alpha) & (sign * pairs["difference"] > 0.0)
-    worse = (pairs["p_holm"] < alpha) & (sign * pairs["difference"] < 0.0)
 
     def best(names: Any) -> str:
         return max(names, key=lambda name: sign * means[name])
 
-    learner, baseline = best(pairs["learner"].unique()), best(pairs["baseline"].unique())
-    winners = better.groupby(pairs["learner"]).all()
-    holders = worse.groupby(pairs["baseline"]).all()
+    learners, baselines = pairs["learner"].unique(), pairs["baseline"].unique()
+    learner, baseline = best(learners), best(baselines)
+    by_pair = (learners.size, baselines.size)
+    p_holm, gain = (pairs[name].to_numpy(dtype=float).reshape(by_pair) for name in ("p_holm", "difference"))
+    wins, holds = who_wins(p_holm, sign * gain, alpha=alpha)
     is_claimable = pairs["worlds"].iloc[0] not in range(2, FEWEST_MEMBERS)
     outcome: Outcome = "not separable" if is_claimable else "too few worlds"
-    if winners.any():
-        outcome, learner = "learner", best(winners.index[winners])
-    elif holders.any():
-        outcome, baseline = "baseline", best(holders.index[holders])
+    if wins.any():
+        outcome, learner = "learner", best(learners[wins])
+    elif holds.any():
+        outcome, baseline = "baseline", best(baselines[holds])
     row = pairs.index[(pairs["learner"] == learner) & (pairs["baseline"] == baseline)][0]
     if outcome in ("not separable", "too few worlds") and pairs.loc[row, "p_holm"] < alpha:
         row = pairs["p_holm"].idxmax()  # another pair is what keeps the claim from holding: show that one
@@ -173,6 +188,7 @@ def decide(
         relative=None if pd.isna(chosen["relative"]) else float(chosen["relative"]),
         comparisons=len(pairs),
         guardrails_broken=tuple(broken["kpi"]),
+        sales=int(chosen["sales"]),
         worlds=int(chosen["worlds"]),
         skewness=float(chosen["skewness"]),
         difference=float(chosen["difference"]),

@@ -9,12 +9,12 @@ PASSAGES: dict[str, str] = VERDICT_TEXT | {
     "headline not separable": "Not separable: the sales cannot tell {learner} from {baseline}",
     "basis": "Every policy played the same {sales} sales in {worlds} worlds.",
     "chance": (
-        "On a single sale {learner} beats {baseline} with a probability of {probability} (interval {low} to {high}; "
+        "On a single sale {learner} beats {baseline} with a probability of {probability} (interval {interval}; "
         "ties count half)."
     ),
     "risk": (
         "In the worst {share} of its sales {policy} makes a {kpi} of {amount} on average, {difference} against the "
-        "worst of {baseline} (interval {low} to {high})."
+        "worst of {baseline} (interval {interval})."
     ),
     "worlds": (
         "{learner} is ahead of {baseline} in {better} of {worlds} worlds. Leaving out any one world, the "
@@ -30,7 +30,7 @@ PASSAGES: dict[str, str] = VERDICT_TEXT | {
         "and {last} in the last third."
     ),
     "conduct servers": "It runs {first}, {middle} and {last} servers on average in these three parts.",
-    "guardrail": "{label} of {policy} is {mean} (interval {low} to {high}) against a limit of {limit}: {status}.",
+    "guardrail": "{label} of {policy} is {mean} (interval {interval}) against a limit of {limit}: {status}.",
 }
 """Sentences with numbers; a cell of a table fills each brace."""
 
@@ -65,9 +65,9 @@ PAGE: dict[str, str] = {
     "uncertain": "uncertain",
     "kpis": "Key figures",
     "kpis_text": (
-        "Mean of a sale, with its interval beneath. ▲ better, ▼ worse than the best baseline on the same sales; "
-        "≈ cannot be told apart; △ differs, without a better side. These marks are single comparisons, not corrected "
-        "for their number: only the pairs below decide the verdict."
+        "Mean of a sale, with its interval beneath; of values that are too skewed an end cannot be told. ▲ better, "
+        "▼ worse than the best baseline on the same sales; ≈ cannot be told apart; △ differs, without a better side. "
+        "These marks are single comparisons, not corrected for their number: only the pairs below decide the verdict."
     ),
     "kpi": "Key figure",
     "definitions": "How each figure is defined",
@@ -80,7 +80,7 @@ PAGE: dict[str, str] = {
         "learner is compared with every baseline, and a claim counts only after correction for their number: the best "
         "baseline is found on these same sales, so beating it alone would prove too little."
     ),
-    "forest_caption": "Difference of every policy to the best baseline",
+    "forest_caption": "Difference of every policy to the best baseline; an arrow: the end cannot be told",
     "pairs_caption": "Every learner against every baseline",
     "learner": "Learner",
     "baseline": "Baseline",

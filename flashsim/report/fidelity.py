@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from flashsim.evaluation.intervals import INTERVAL_TEXT
 from flashsim.marks import keeps_mark
 from flashsim.report.english import PAGE
 from flashsim.report.grids import Cell, Grid, plain, words
-from flashsim.report.narrative import Cited
+from flashsim.report.narrative import Passage, Placed
 
 
 class FidelityPassages(NamedTuple):
@@ -124,14 +125,15 @@ def _line_cells(row: int, line: Mapping[str, Any]) -> tuple[Cell, ...]:
     mark = Cell(f"{_short(line['mark_low'])} – {_short(line['mark_high'])}", kind="number")
     if line["value"] is None:
         return (words(line["question"]), *[words("–")] * 3, mark, Cell("?", word=PAGE["unjudged"], kind="uncertain"))
-    low, high = (Cited(_short(line[end]), "fidelity", row, end) for end in ("low", "high"))
+    ends = {end: Placed(_short(line[end]), "fidelity", row, end) for end in ("low", "high")}
+    interval = Passage(INTERVAL_TEXT["interval both ends"], ends)
     verdict = "narrow" if _is_narrow(line) else "passed" if keeps_mark(line) else "failed"
     sign, kind = {"passed": ("✓", "kept"), "narrow": ("?", "uncertain"), "failed": ("✕", "broken")}[verdict]
     return (
         words(line["question"]),
         Cell(_short(line["happened"]), f"fidelity-{row}-happened", kind="number"),
         Cell(_short(line["simulated"]), f"fidelity-{row}-simulated", kind="number"),
-        Cell(_short(line["value"]), f"fidelity-{row}-value", low=low, high=high, kind="number"),
+        Cell(_short(line["value"]), f"fidelity-{row}-value", interval=interval, kind="number"),
         mark,
         Cell(sign, word=PAGE[verdict], kind=kind),
     )

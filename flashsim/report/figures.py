@@ -67,25 +67,37 @@ def palette(policies: Sequence[str], *, lead: str, rival: str) -> dict[str, str]
     return colors | {rival: RIVAL, lead: LEAD}
 
 
+def plot_intervals(axes: Axes, rows: pd.DataFrame, *, places: Sequence[float], colors: Sequence[str]) -> None:
+    """Horizontal bars from ``low`` to ``high`` of ``rows``, with a point at ``difference``; 0 is always in sight.
+
+    An end that is missing (infinite) is an arrow at the edge of the axes; a row without ends (NaN) is a point alone.
+    """
+    table = rows[["difference", "low", "high"]].to_numpy(dtype=float)
+    shown = np.append(table[np.isfinite(table)], 0.0)
+    margin = 0.06 * (float(np.ptp(shown)) or 1.0)
+    edges = float(shown.min()) - margin, float(shown.max()) + margin
+    for (middle, low, high), place, color in zip(table, places, colors, strict=True):
+        ends = np.clip([low, high], *edges)
+        axes.plot(ends, [place, place], color=color, linewidth=2.4, solid_capstyle="butt")
+        axes.plot([middle], [place], "o", color=color, markersize=6)
+        for end, edge, arrow in ((low, edges[0], "<"), (high, edges[1], ">")):
+            if np.isinf(end):
+                axes.plot([edge], [place], arrow, color=color, markersize=7, clip_on=False)
+    axes.axvline(0.0, color=INK, linewidth=1.0)
+    axes.set_xlim(*edges)
+
+
 def forest(
     rows: pd.DataFrame, *, colors: Mapping[str, str], unit: Unit, currency: str, words: Mapping[str, str]
 ) -> Figure:
-    """Differences with intervals, one line a policy; ``rows``: policy, difference, low, high.
-
-    An interval without an end reaches the edge.
-    """
+    """Differences with their intervals, one line a policy; ``rows``: policy, difference, low, high."""
     figure = Figure(figsize=(7.4, 0.9 + 0.42 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    edges = _edges(axes, rows[["difference", "low", "high"]].to_numpy(dtype=float))
     places = np.arange(len(rows))[::-1]
+    plot_intervals(axes, rows, places=places.tolist(), colors=[colors[policy] for policy in rows["policy"]])
     for place, row in zip(places, rows.to_dict("records"), strict=True):
-        color = colors[row["policy"]]
-        interval = np.clip([row["low"], row["high"]], *edges)
-        axes.plot(interval, [place, place], color=color, linewidth=2.4, solid_capstyle="butt")
-        axes.plot([row["difference"]], [place], "o", color=color, markersize=7)
         label = show(row["difference"], unit, currency=currency, signed=True)
         axes.annotate(label, (row["difference"], place), (0, 6), textcoords="offset points", ha="center", fontsize=8.5)
-    axes.axvline(0.0, color=INK, linewidth=1.0)
     axes.set_yticks(places, [short(name) for name in rows["policy"]])
     axes.set_ylim(-0.6, len(rows) - 0.3)
     axes.set_xlabel(words["difference"])
@@ -135,29 +147,19 @@ def worlds(rows: pd.DataFrame, *, overall: Mapping[str, float], words: Mapping[s
     axes = figure.subplots()
     ordered = rows.sort_values("difference", kind="stable")
     places = np.arange(len(ordered))
-    each, low, high = ordered[["low", "high"]].to_numpy(dtype=float), overall["low"], overall["high"]
-    edges = _edges(axes, np.array([low, high, *each.ravel(), *ordered["difference"]]))
-    axes.axvspan(*np.clip([low, high], *edges), color=LEAD, alpha=0.12, linewidth=0)
-    axes.axvline(overall["difference"], color=LEAD, linewidth=1.2)
-    axes.hlines(places, *np.clip(each, *edges).T, color=SOFT, linewidth=2.0)
+    plot_intervals(axes, ordered, places=places.tolist(), colors=[SOFT] * len(ordered))
     axes.plot(ordered["difference"], places, "o", color=INK, markersize=5)
-    axes.axvline(0.0, color=INK, linewidth=1.0)
+    left, right = axes.get_xlim()
+    known = [end for end in (overall["low"], overall["high"]) if np.isfinite(end)]
+    edges = min(left, *known, right), max(left, *known, right)
+    axes.set_xlim(*edges)
+    axes.axvspan(*np.clip([overall["low"], overall["high"]], *edges), color=LEAD, alpha=0.12, linewidth=0)
+    axes.axvline(overall["difference"], color=LEAD, linewidth=1.2)
     axes.set_yticks(places, [words["world"].format(member=member) for member in ordered["member"]])
     axes.set_xlabel(words["difference"])
     axes.grid(visible=False, axis="y")
     _plain_ticks(axes)
     return figure
-
-
-def _edges(axes: Axes, ends: NDArray[np.float64]) -> tuple[float, float]:
-    """Where intervals without an end are drawn to: beyond all other ``ends``, at the edges that ``axes`` then have."""
-    if np.isfinite(ends).all():
-        return -np.inf, np.inf
-    drawn = np.append(ends[np.isfinite(ends)], 0.0)
-    margin = 0.1 * (float(np.ptp(drawn)) or 1.0)
-    edges = float(drawn.min()) - margin, float(drawn.max()) + margin
-    axes.set_xlim(edges)
-    return edges
 
 
 def course(

@@ -8,8 +8,21 @@ from typing import Any
 import pandas as pd
 
 from flashsim.evaluation.comparison import Comparison
+from flashsim.evaluation.intervals import INTERVAL_TEXT
 from flashsim.evaluation.kpis import KPIS, Unit, find_kpi
-from flashsim.report.narrative import Cited, cite
+from flashsim.report.narrative import (
+    DIFFERENCE,
+    IMPROVEMENT,
+    LEVEL,
+    TAIL,
+    TAIL_DIFFERENCE,
+    Cited,
+    Ends,
+    Passage,
+    Placed,
+    cite,
+    interval_passage,
+)
 
 MARKS = {"better": "▲", "worse": "▼", "not separable": "≈", "differs": "△"}
 SHOWN_SERIES = ("depth", "servers_online", "visitors", "latency_p95_s", "stock_left_share")
@@ -30,8 +43,7 @@ class Cell:
 
     text: str
     anchor: str = ""
-    low: Cited | None = None
-    high: Cited | None = None
+    interval: Passage | None = None
     mark: str = ""
     word: str = ""
     """Meaning of the mark or the color, for readers who cannot see it."""
@@ -70,18 +82,31 @@ class Shelf:
             self.tables[name], column, name=name, row=int(row), unit=unit, currency=self.currency, signed=signed
         )
 
-    def _end(self, name: str, row: Any, column: str, *, unit: Unit | None, signed: bool) -> Cited:
+    def _end(self, name: str, row: Any, column: str, *, unit: Unit | None, signed: bool) -> Placed:
         """End of an interval below its mean, without the currency, which stands above it."""
-        return cite(self.tables[name], column, name=name, row=int(row), unit=unit, currency="", signed=signed)
+        shown = cite(self.tables[name], column, name=name, row=int(row), unit=unit, currency="", signed=signed)
+        return Placed(shown.text, shown.table, shown.row, shown.column)
+
+    def _interval(self, name: str, row: Any, ends: Ends, *, unit: Unit | None, signed: bool) -> Passage:
+        """The words of an interval, its ends in their places."""
+        whole, at = (name, row) if name == "members" else ("policies", 0)
+        return interval_passage(
+            self.tables[name],
+            ends,
+            row=int(row),
+            sales=self._cite(whole, at, "sales", unit="count"),
+            texts=INTERVAL_TEXT,
+            end=lambda column: self._end(name, row, column, unit=unit, signed=signed),
+        )
 
     def number(self, name: str, row: Any, column: str, *, unit: Unit | None, signed: bool = False, **more: Any) -> Cell:
-        """A number and, with ``interval=("low", "high")``, its interval."""
-        ends = more.pop("interval", None)
+        """A number and, with ``ends``, its interval."""
+        ends = more.pop("ends", None)
         if pd.isna(self.tables[name].loc[row, column]):
             return Cell("–", kind="number")
         cited = self._cite(name, row, column, unit=unit, signed=signed)
-        low, high = (self._end(name, row, end, unit=unit, signed=signed) for end in ends) if ends else (None, None)
-        return Cell(cited.text, cited.anchor, low, high, **{"kind": "number", **more})
+        interval = self._interval(name, row, ends, unit=unit, signed=signed) if ends else None
+        return Cell(cited.text, cited.anchor, interval, **{"kind": "number", **more})
 
     def _places(self, name: str, *keys: str) -> dict[tuple[str, ...], int]:
         table = self.tables[name]
@@ -123,7 +148,7 @@ class Shelf:
                         row,
                         "mean",
                         unit=unit,
-                        interval=("low", "high"),
+                        ends=LEVEL,
                         kind=f"number {status}",
                         word=self.page[status],
                     )
@@ -147,7 +172,7 @@ class Shelf:
                         places[kpi.name, policy],
                         "mean",
                         unit=kpi.unit,
-                        interval=("low", "high"),
+                        ends=LEVEL,
                         kind=f"number {finding.replace(' ', '-')}",
                         mark=MARKS.get(finding, ""),
                         word=word,
@@ -177,9 +202,9 @@ class Shelf:
                         self.page[f"finding {finding}"],
                         mark=MARKS[finding],
                         kind=finding.replace(" ", "-"),
-                        aliases=(f"pairs-{row}-comparisons", f"pairs-{row}-confidence"),
+                        aliases=tuple(f"pairs-{row}-{name}" for name in ("comparisons", "confidence", "sales")),
                     ),
-                    self.number("pairs", row, "difference", unit=unit, signed=True, interval=("low", "high")),
+                    self.number("pairs", row, "difference", unit=unit, signed=True, ends=DIFFERENCE),
                     Cell(percent, f"pairs-{row}-relative", kind="number"),
                     self.number("pairs", row, "p_holm", unit=None),
                     self.number(
@@ -187,7 +212,7 @@ class Shelf:
                         row,
                         "probability_of_improvement",
                         unit="share",
-                        interval=("improvement_low", "improvement_high"),
+                        ends=IMPROVEMENT,
                     ),
                     self._ahead(row, unit=unit),
                     self.number("pairs", row, "minimum_detectable_effect", unit=unit),
@@ -213,11 +238,12 @@ class Shelf:
         pair = self.tables["pairs"].loc[row]
         alone = pair["worlds"] < 2
         low, high = (
-            None if alone else self._end("pairs", row, column, unit=unit, signed=True)
+            self._end("pairs", row, column, unit=unit, signed=True)
             for column in ("least_without_one", "most_without_one")
         )
+        without = None if alone else Passage(INTERVAL_TEXT["interval both ends"], {"low": low, "high": high})
         anchor, aliases = f"pairs-{row}-worlds_better", (f"pairs-{row}-worlds",)
-        return Cell(f"{pair['worlds_better']} / {pair['worlds']}", anchor, low, high, kind="number", aliases=aliases)
+        return Cell(f"{pair['worlds_better']} / {pair['worlds']}", anchor, without, kind="number", aliases=aliases)
 
     def bridge(self) -> Grid:
         """Terms of profit: best baseline, learner, difference."""
@@ -227,7 +253,7 @@ class Shelf:
             amounts = [
                 self.number("bridge", row, name, unit="currency") for name in ("baseline_amount", "policy_amount")
             ]
-            gap = self.number("bridge", row, "difference", unit="currency", signed=True, interval=("low", "high"))
+            gap = self.number("bridge", row, "difference", unit="currency", signed=True, ends=DIFFERENCE)
             rows.append((words(table.loc[row, "label"]), *amounts, gap))
         head = (self.page["term"], self.rival, self.lead, self.page["difference"])
         return Grid("bridge", self.page["terms_caption"], head, tuple(rows))
@@ -274,7 +300,7 @@ class Shelf:
                 words(table.loc[row, "member"]),
                 self.number("members", row, "sales", unit="count"),
                 self.number("members", row, "mean", unit=unit),
-                self.number("members", row, "difference", unit=unit, signed=True, interval=("low", "high")),
+                self.number("members", row, "difference", unit=unit, signed=True, ends=DIFFERENCE),
                 self.number("members", row, "difference_without", unit=unit, signed=True),
             )
             rows += [cells]
@@ -295,10 +321,10 @@ class Shelf:
                         row,
                         "tail_mean",
                         unit=unit,
-                        interval=("tail_low", "tail_high"),
+                        ends=TAIL,
                         aliases=(f"risk-{row}-tail_share",),
                     ),
-                    self.number("risk", row, "difference", unit=unit, signed=True, interval=("low", "high")),
+                    self.number("risk", row, "difference", unit=unit, signed=True, ends=TAIL_DIFFERENCE),
                     self.number("risk", row, "worst", unit=unit),
                     self.number("risk", row, "median", unit=unit),
                 )

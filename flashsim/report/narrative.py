@@ -5,7 +5,7 @@ templates, and no number can appear that no table holds.
 """
 
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from flashsim.evaluation.comparison import Comparison
+from flashsim.evaluation.intervals import Of, interval_form, tell_interval
 from flashsim.evaluation.kpis import Unit, find_kpi, show
 from flashsim.evaluation.verdict import tell
 
@@ -50,6 +51,18 @@ class Cited:
     def markdown(self) -> str:
         """A link to the table's file; its title names row and column."""
         return f'[{escape_markdown(self.text)}](tables/{self.table}.csv "row {self.row}, {self.column}")'
+
+
+@dataclass(frozen=True)
+class Placed(Cited):
+    """A shown number at the place that citations of its cell lead to."""
+
+    def __html__(self) -> str:
+        return Markup('<span id="{0}">{1}</span>').format(self.anchor, self.text)
+
+    def markdown(self) -> str:
+        """The number alone."""
+        return escape_markdown(self.text)
 
 
 @dataclass(frozen=True)
@@ -98,6 +111,34 @@ def cite(
     return Cited(text, name, row, column)
 
 
+@dataclass(frozen=True)
+class Ends:
+    """Where a table holds an interval, and what it is of."""
+
+    mean: str
+    low: str = "low"
+    high: str = "high"
+    of: Of = "difference"
+
+
+def interval_passage(
+    table: pd.DataFrame, ends: Ends, *, sales: Any, texts: Mapping[str, str], end: Callable[[str], Any], row: int
+) -> Passage:
+    """The words of the interval in a row; ``end(column)`` shows one of its ends, ``sales`` the number of sales."""
+    mean, low, high = (float(table.loc[row, column]) for column in (ends.mean, ends.low, ends.high))  # type: ignore[arg-type]
+    form = interval_form(mean, low, high, of=ends.of)
+    fields = {"low": end(ends.low), "high": end(ends.high), "sales": sales}
+    passage: Passage = tell_interval(form, fields, texts=texts, render=_passage)
+    return passage
+
+
+LEVEL = Ends("mean", of="level")
+DIFFERENCE = Ends("difference")
+IMPROVEMENT = Ends("probability_of_improvement", "improvement_low", "improvement_high", of="level")
+TAIL = Ends("tail_mean", "tail_low", "tail_high", of="tail")
+TAIL_DIFFERENCE = Ends("difference", of="tail")
+
+
 class Narrator:
     """Writes the passages of one comparison from one set of templates."""
 
@@ -126,6 +167,29 @@ class Narrator:
         row = self.verdict.pair_row
         return Cited(f"{int(self.tables['pairs'].loc[row, column])}", "pairs", row, column)  # type: ignore[arg-type]
 
+    def interval(self, name: str, row: int, ends: Ends, *, unit: Unit, signed: bool = False) -> Passage:
+        """The words of an interval, its numbers cited."""
+        return interval_passage(
+            self.tables[name],
+            ends,
+            row=row,
+            sales=self.sales(),
+            texts=self.texts,
+            end=lambda column: self._cite(name, row, column, unit=unit, signed=signed),
+        )
+
+    def sales(self) -> Cited:
+        """How many sales were played."""
+        return self._cite("policies", self._row("policies", policy=self.verdict.learner), "sales", unit="count")
+
+    def pair_interval(self) -> Passage:
+        """The interval of the difference of the pair that decides the verdict."""
+        return self.interval("pairs", self.verdict.pair_row, DIFFERENCE, unit=self.kpi.unit, signed=True)
+
+    def chance_interval(self) -> Passage:
+        """The interval of that pair's chance that a sale improves."""
+        return self.interval("pairs", self.verdict.pair_row, IMPROVEMENT, unit="share")
+
     def headline(self) -> Passage:
         """The verdict as a short headline."""
         fields = {
@@ -140,7 +204,7 @@ class Narrator:
         """The verdict's own sentence with its numbers cited."""
         columns = {"low": "low", "high": "high", "detectable": "minimum_detectable_effect", "p_holm": "p_holm"}
         columns |= {"amount": "difference", "relative": "relative"}
-        columns |= {name: name for name in ("comparisons", "confidence", "worlds", "skewness")}
+        columns |= {name: name for name in ("comparisons", "confidence", "sales", "worlds", "skewness")}
         shown: dict[str, Any] = {
             field: Cited(text, "pairs", self.verdict.pair_row, columns[field]) if field in columns else text
             for field, text in self.verdict.fields().items()
@@ -150,8 +214,7 @@ class Narrator:
 
     def basis(self) -> Passage:
         """How many sales and worlds were played."""
-        row = self._row("policies", policy=self.verdict.learner)
-        fields = {"sales": self._cite("policies", row, "sales", unit="count"), "worlds": self.count("worlds")}
+        fields = {"sales": self.sales(), "worlds": self.count("worlds")}
         return Passage(self.texts["basis"], fields)
 
     def chance(self) -> Passage:
@@ -160,8 +223,7 @@ class Narrator:
             "learner": self.verdict.learner,
             "baseline": self.verdict.baseline,
             "probability": self.pair("probability_of_improvement", unit="share"),
-            "low": self.pair("improvement_low", unit="share"),
-            "high": self.pair("improvement_high", unit="share"),
+            "interval": self.chance_interval(),
         }
         return Passage(self.texts["chance"], fields)
 
@@ -176,8 +238,7 @@ class Narrator:
             "share": self._cite("risk", row, "tail_share", unit="share"),
             "amount": self._cite("risk", row, "tail_mean", unit=unit),
             "difference": self._cite("risk", row, "difference", unit=unit, signed=True),
-            "low": self._cite("risk", row, "low", unit=unit, signed=True),
-            "high": self._cite("risk", row, "high", unit=unit, signed=True),
+            "interval": self.interval("risk", row, TAIL_DIFFERENCE, unit=unit, signed=True),
         }
         return Passage(self.texts["risk"], fields)
 
@@ -247,11 +308,12 @@ class Narrator:
         passages = []
         for row in mine.index:
             unit = find_kpi(str(table.loc[row, "kpi"])).unit
-            numbers = {
-                name: self._cite("guardrails", int(row), name, unit=unit) for name in ("mean", "low", "high", "limit")
+            fields: dict[str, Any] = {
+                name: self._cite("guardrails", int(row), name, unit=unit) for name in ("mean", "limit")
             }
+            fields["interval"] = self.interval("guardrails", int(row), LEVEL, unit=unit)
             words = {name: str(table.loc[row, name]) for name in ("label", "policy", "status")}
-            passages.append(Passage(self.texts["guardrail"], {**numbers, **words}))
+            passages.append(Passage(self.texts["guardrail"], fields | words))
         return passages
 
 

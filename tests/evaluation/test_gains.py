@@ -1,10 +1,11 @@
 """Relative gains are ratios of means with intervals that hold what is true."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from flashsim.errors import InputError
-from flashsim.evaluation.gains import CLAIMED, gains_table
+from flashsim.evaluation.gains import CLAIMED, gains_rows, gains_table
 from flashsim.evaluation.rollout import Rollout
 from tests.evaluation.made_rollouts import make_rollout
 
@@ -50,6 +51,19 @@ def test_there_is_no_gain_over_nothing() -> None:
     table = gains_table([make_rollout("a"), theirs], policies=["a"], rival="b", **SETTINGS)  # type: ignore[arg-type]
     assert table["rival_value"].tolist() == [0.0, 0.0]
     assert table["gain"].isna().all()
+    assert [row["gain"] for row in gains_rows(table, sales=160)] == ["–", "–"]
+
+
+def test_gains_are_told_with_what_is_known_of_their_ends() -> None:
+    ends = {"policy": "PPO", "value": 0.5, "rival": "human team", "rival_value": 0.4, "claimed": 0.2}
+    table = pd.DataFrame(
+        [
+            {**ends, "kpi": "participation", "gain": 0.25, "low": 0.2, "high": 0.3},
+            {**ends, "kpi": "conversion", "gain": 0.25, "low": 0.2, "high": np.inf},
+        ]
+    )
+    told = [row["gain"] for row in gains_rows(table, sales=160)]
+    assert told == ["+25.0% (+20.0% to +30.0%)", "+25.0% (+20.0% or more: too skewed to tell)"]
 
 
 def test_a_policy_without_a_rollout_is_refused() -> None:

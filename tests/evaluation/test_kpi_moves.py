@@ -1,19 +1,30 @@
-"""How every KPI moves when stock, servers, population or depth move, in the same sales with the same people."""
+"""How KPIs move when stock, servers, population or depth move, in the same sales with the same people.
 
+Two tables. ``MOVES`` holds for one sale, which is busy enough that each direction stated is seen beyond 4 standard
+errors; it is no law: in a sale with idle servers more servers change nothing, and what people remember may turn others.
+``LAWS`` is what theory promises of *every* sale in which nothing feeds back (nobody remembers, tells others, tries
+again or comes back, and nothing fails): it is checked in random ones, and says only which way a KPI never moves.
+"""
+
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from flashsim.evaluation.kpis import KPIS, kpi_values
 from flashsim.evaluation.rollout import play
 from flashsim.rules import fixed
 from flashsim.rules.rules import DEFAULT_OPERATIONS
+from flashsim.scenarios import Scenario
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.inventory import StockParams
 from flashsim.sim.servers import ServerParams
-from tests.worlds import make_scenario, make_world, without_frailty
+from tests.random_sales import pools, worlds
+from tests.worlds import LEARNED_CHOICE, LEARNED_TRAFFIC, make_scenario, make_world, without_frailty
 
 SALES = 400
 CHANGES: dict[str, dict[str, Any]] = {
@@ -53,7 +64,42 @@ MOVES = {
     "pushes": "          same    same     same        same",
     "infeasible_actions": "same  same     same        same",
 }
-"""KPI -> how its mean moves with each of ``CHANGES``; none: in no direction that holds in general."""
+"""KPI -> how its mean moves with each of ``CHANGES`` in :func:`busy_sale`; none: in no direction to speak of."""
+
+
+WAITS = ("p50_latency_s", "p95_latency_s", "p99_latency_s", "mean_latency_s")
+ORDERED = ("server_minutes", "server_cost", "pushes", "retries", "infeasible_actions")
+LAWS: dict[str, dict[str, tuple[str, ...]]] = {
+    "stock": {  # nobody comes, waits or leaves because of what is on the shelf
+        "same": (
+            *("visitors", "attracted_share", "participation", "abandonment_share", "error_share", "utilization"),
+            *(*WAITS, *ORDERED, "penalty"),
+        ),
+        "never down": ("units_sold", "revenue", "discount_given", "leftover", "conversion"),
+        "never up": ("units_refused", "net_lost_sales"),
+    },
+    "servers": {
+        "same": ("visitors", "attracted_share", "pushes", "retries", "infeasible_actions"),
+        "never down": ("participation", "server_minutes", "server_cost"),
+        "never up": ("utilization", *WAITS),
+    },
+    "population": {
+        "same": ORDERED,
+        "never down": ("visitors", "utilization", *WAITS),
+        "never up": ("participation",),
+    },
+    "depth": {
+        "same": ORDERED,
+        "never down": ("visitors", "utilization", *WAITS),
+        "never up": ("participation",),
+    },
+}
+"""Change -> which KPIs are the same in each sale to the last bit, and whose mean never goes down or up.
+
+Two shares that one would expect are no laws: who is lost is lost in one of three ways, and more servers may turn those
+who lose patience into answers after the time-out (errors up), more people may turn them into refusals (abandonment
+down). Nor are units sold: where a slow answer costs a purchase, more people may buy less.
+"""
 
 
 def busy_sale(*, units: int = 150, servers: int = 7, population: float = 12.0) -> CompiledSale:
@@ -104,9 +150,63 @@ def test_the_table_has_every_kpi_and_change() -> None:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_every_kpi_moves_as_it_must(before: NDArray[np.float64], change: str) -> None:
+def test_every_kpi_of_the_busy_sale_moves_as_it_must(before: NDArray[np.float64], change: str) -> None:
     after, place = played(**CHANGES[change]), list(CHANGES).index(change)
     expected = {name: row.split()[place] for name, row in MOVES.items()}
     seen = {kpi.name: move(before[:, column], after[:, column]) for column, kpi in enumerate(KPIS)}
     wrong = {name: (how, seen[name]) for name, how in expected.items() if how not in ("none", seen[name])}
+    assert not wrong
+
+
+@st.composite
+def calm_sales(draw: st.DrawFn) -> dict[str, Scenario]:
+    """Any sale in which nothing feeds back, "before" and after each of ``CHANGES`` by random amounts."""
+    ticks, world = draw(st.integers(3, 15)), without_frailty(draw(worlds()))
+    servers, units = draw(st.integers(1, 20)), draw(st.integers(0, 150))
+    pool = replace(draw(pools(is_exact=False)), retry_share=0.0, collapse_load=0.0, lag=0, drain_ticks=0)
+
+    def sale(*, stock: int = 0, more_servers: int = 0, people: float = 1.0) -> Scenario:
+        count = servers + more_servers
+        return make_scenario(
+            replace(world, population=world.population * people),
+            ticks=ticks,
+            waves=((0, 1.0),),
+            stock_units=units + stock,
+            servers=replace(pool, start_servers=count, min_servers=count, max_servers=count),
+            traffic=LEARNED_TRAFFIC,
+            choice=LEARNED_CHOICE,
+            carts=StockParams(payment_failure=0.0),
+        )
+
+    return {
+        "before": sale(),
+        "stock": sale(stock=draw(st.integers(1, 100))),
+        "servers": sale(more_servers=draw(st.integers(1, 10))),
+        "population": sale(people=draw(st.floats(1.05, 3.0))),
+        "depth": sale(),
+    }
+
+
+def calm_kpis(scenario: Scenario, *, price_index: int) -> NDArray[np.float64]:
+    """(sale, KPI) at one depth of all products throughout."""
+    sale = scenario.compile()
+    policy = fixed(sale, [price_index] * sale.products, operations=DEFAULT_OPERATIONS)
+    return kpi_values(play(sale, policy, sales=200, seed=0).totals)
+
+
+@given(sales=calm_sales(), price_index=st.integers(0, 4))
+@settings(max_examples=15, deadline=None, derandomize=True, phases=(Phase.generate,))
+def test_no_calm_sale_breaks_a_law(sales: dict[str, Scenario], price_index: int) -> None:
+    """In 15 random sales, each change: the same to the last bit, or no mean on the wrong side by 4 standard errors."""
+    before = calm_kpis(sales["before"], price_index=price_index)
+    names = [kpi.name for kpi in KPIS]
+    wrong = {}
+    for change, laws in LAWS.items():
+        after = calm_kpis(sales[change], price_index=price_index + (change == "depth"))
+        for law, held in laws.items():
+            for name in held:
+                column = names.index(name)
+                seen = move(before[:, column], after[:, column])
+                if seen == {"never up": "up", "never down": "down"}.get(law) or (law == "same" and seen != "same"):
+                    wrong[change, name] = (law, seen)
     assert not wrong

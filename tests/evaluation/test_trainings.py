@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from flashsim.errors import InputError
 from flashsim.evaluation.stats import bootstrap_means
-from flashsim.evaluation.trainings import over_trainings, trainings_table
+from flashsim.evaluation.trainings import over_trainings, trainings_rows, trainings_table
 from tests.evaluation.made_rollouts import make_rollout
 
 MEMBERS = np.arange(160) % 8
@@ -68,6 +68,23 @@ def test_a_table_compares_each_learner_with_each_rival_the_hardest_first() -> No
     assert table["earns_more"].tolist() == pytest.approx([60.0, 100.0, 10.0, 50.0], abs=2.0)
     np.testing.assert_allclose(table["profit"] - table["rival_profit"], table["earns_more"])
     assert ((table["low"] < table["earns_more"]) & (table["earns_more"] < table["high"])).all()
+
+
+def test_a_learner_that_plays_as_a_rival_earns_the_same_and_an_open_end_is_told() -> None:
+    """Rounding is no difference: two sums of the same amounts in another order."""
+    rule = make_rollout("rule")
+    profit = rule.totals["profit"] * (1.0 + np.random.default_rng(0).uniform(0.0, 1e-13, 160))
+    alike = replace(rule, policy="PPO", totals=rule.totals | {"profit": profit})
+    lucky = np.where(np.arange(160) == 0, 1_000.0, 0.0)
+    once = replace(rule, policy="DQN", totals=rule.totals | {"profit": rule.totals["profit"] + lucky})
+    table = trainings_table(
+        [alike, once, rule], trainings={"PPO": ["PPO"], "DQN": ["DQN"]}, confidence=0.95, resamples=500, seed=0
+    )
+    assert [table[name].tolist()[0] for name in ("earns_more", "low", "high")] == [0.0, 0.0, 0.0]
+    same, skewed = (row["earns more by"] for row in trainings_rows(table))
+    assert same == "0.00 (the same in all 160 sales)"
+    assert skewed.startswith("6.25 (-")
+    assert skewed.endswith(" or more: too skewed to tell)")
 
 
 @pytest.mark.parametrize(

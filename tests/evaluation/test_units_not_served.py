@@ -111,17 +111,20 @@ def near_its_ends(policy: str) -> Rollout:
 
 
 def test_intervals_stay_within_the_range_of_their_kpi() -> None:
-    """A range may be that of the sale: no latency beyond the time-out."""
+    """A range may be that of the sale: no latency beyond the time-out. An end that cannot be told stays open."""
     rollouts = [near_its_ends("learner"), near_its_ends("best rule")]
     table = compare(rollouts, learners=["learner"], baselines=["best rule"], resamples=300).tables["kpis"]
     for rollout in rollouts:
         shown = table[table["policy"] == rollout.policy].set_index("kpi")
         for kpi in KPIS:
             least, most = kpi.bounds(rollout.totals)
-            assert least <= shown["low"][kpi.name] <= shown["high"][kpi.name] <= most, kpi.name
-        assert shown["high"]["p99_latency_s"] == 8.0
-        assert shown["high"]["participation"] == 1.0
+            low, high = shown["low"][kpi.name], shown["high"][kpi.name]
+            assert least <= low <= high <= most or low == -np.inf or high == np.inf, kpi.name
+            assert all(least <= end <= most for end in (low, high) if np.isfinite(end)), kpi.name
+        assert shown["high"]["p99_latency_s"] in (8.0, np.inf)
+        assert shown["high"]["participation"] in (1.0, np.inf)
     risk = compare(
         rollouts, learners=["learner"], baselines=["best rule"], primary="participation", resamples=300
     ).tables["risk"]
-    assert ((risk["tail_low"] >= 0.0) & (risk["tail_high"] <= 1.0)).all()
+    ends = risk[["tail_low", "tail_high"]].to_numpy().ravel()
+    assert ((ends >= 0.0) & (ends <= 1.0) | np.isinf(ends)).all()

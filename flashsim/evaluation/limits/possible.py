@@ -5,13 +5,15 @@ the best plan known in hindsight (``hindsight``, or what any of the policies ear
 the exact optimum where there is one (reference sales).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
+from flashsim.evaluation.intervals import interval_words
 from flashsim.evaluation.rollout import Rollout
 from flashsim.evaluation.stats import bootstrap_means, equal_member_means, ratio_scores
 
@@ -71,15 +73,17 @@ def possible_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     headings = {"of_relaxation": "of the proven bound", "of_best_plan": "of the best plan known in hindsight"}
     headings |= {"of_optimum": "of the exact optimum"}
     shown = {name: words for name, words in headings.items() if table[name].notna().any()}
+
+    def told(row: Mapping[Any, Any], name: str, number: Callable[[float], str]) -> str:
+        mean, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
+        return f"{number(mean)} ({interval_words(mean, low, high, sales=row['sales'], shown=number, of='tail')})"
+
     return [
         {
             "policy": str(row["policy"]),
             "role": str(row["role"]),
-            "profit a sale": f"{row['profit']:,.2f} ({row['profit_low']:,.2f} to {row['profit_high']:,.2f})",
+            "profit a sale": told(row, "profit", "{:,.2f}".format),
         }
-        | {
-            words: f"{row[name]:.1%} ({row[f'{name}_low']:.1%} to {row[f'{name}_high']:.1%})"
-            for name, words in shown.items()
-        }
+        | {words: told(row, name, "{:.1%}".format) for name, words in shown.items()}
         for row in table.to_dict("records")
     ]

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from flashsim.envs.features import feature_groups, observation_table
 from flashsim.evaluation.rollout import Rollout, check_policy, play
-from flashsim.evaluation.stats import bootstrap_means, equal_member_means
+from flashsim.evaluation.stats import bootstrap_means, differences, equal_member_means
 from flashsim.policies.bundle import Policy
 from flashsim.scenarios.compiled import CompiledSale
 
@@ -85,8 +85,8 @@ def importance_table(
     for place, columns in enumerate(groups.values()):
         blind = ShuffledPolicy(policy, columns, time, np.random.default_rng([first, place]))
         played = play(sale, blind, sales=whole.seeds.size, seed=first, progress=progress)
-        losses.append(whole.totals["profit"] - played.totals["profit"])
-    found = bootstrap_means(np.stack(losses, axis=1), whole.members, resamples=resamples, seed=first)
+        losses.append(differences(whole.totals["profit"][:, None], played.totals["profit"][:, None]))
+    found = bootstrap_means(np.concatenate(losses, axis=1), whole.members, resamples=resamples, seed=first)
     low, high = found.interval(confidence)
     (profit,) = equal_member_means(whole.totals["profit"][:, None], whole.members)
     table = pd.DataFrame(

@@ -8,7 +8,7 @@ import pytest
 
 from agents.dqn.settings import DQNConfig
 from agents.ppo.settings import PPOConfig
-from experiments.studies.ablation import VARIANTS, WHOLE, AblationConfig, ablation_table, settings_of
+from experiments.studies.ablation import VARIANTS, WHOLE, AblationConfig, ablation_rows, ablation_table, settings_of
 from flashsim.evaluation.trainings import over_trainings
 from flashsim.policies.bundle import load_policy
 from tests.experiments.programs import SMALL_SALE, TINY_PPO, Start, prefixed, small_world, starter
@@ -55,6 +55,8 @@ def test_leads_are_paired_by_training_and_sale() -> None:
     expected = over_trainings(less - rule, members, confidence=0.95, resamples=200, seed=3)
     assert (found["over_rule"], found["over_rule_low"], found["over_rule_high"]) == tuple(expected)
     assert found["profit"] == pytest.approx(less.mean())
+    told = {row["variant"]: row["over the whole agent"] for row in ablation_rows(table, sales=40)}
+    assert told == {WHOLE: "+0.0 (no spread in 40 sales)", "raw observation": "-7.0 (no spread in 40 sales)"}
 
 
 def test_every_variant_is_trained_and_told(start: Start, tmp_path: Path) -> None:
