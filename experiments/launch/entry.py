@@ -57,6 +57,7 @@ from experiments.launch.endings import Terminated, signals_as_exceptions, visibl
 from experiments.launch.outputs import RunFolder, start_run
 from experiments.launch.refusals import Given, explain
 from experiments.launch.several import groups_of_several, spelled_out
+from experiments.launch.sweeps import CALLBACK, sweeps_in_own_folders
 from flashsim.errors import InputError
 from flashsim.files import DISK_FULL, cannot_write
 from flashsim.shown import brief, visible
@@ -172,6 +173,7 @@ def store_schemas(name: str, config_type: type, *, options: Mapping[str, Mapping
         "run": {"dir": "."},
         "sweep": {"dir": "${output}", "subdir": "${hydra.job.num}"},
         "job": {"chdir": False, "name": name},
+        "callbacks": {"own_folder": CALLBACK},
         "help": {"template": f"{story}\n$CONFIG"},
     }
     no_logging = [{"override /hydra/job_logging": "none"}, {"override /hydra/hydra_logging": "none"}]
@@ -207,7 +209,8 @@ def run_with_hydra(name: str, function: Callable[[Any, RunFolder], None], *, mod
             raise InputError(f"the argument {brief(argument)} has {len(argument):,} characters; write it shorter")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand us the exception instead of printing it
     try:
-        hydra.main(version_base="1.3", config_path=str(conf), config_name=name)(job)()
+        with sweeps_in_own_folders():
+            hydra.main(version_base="1.3", config_path=str(conf), config_name=name)(job)()
     except Exception as error:
         if any(note.startswith(FROM_JOB) for note in getattr(error, "__notes__", ())):
             raise

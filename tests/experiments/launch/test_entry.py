@@ -173,7 +173,39 @@ def test_bad_input_in_a_sweep_names_the_job_and_ends_with_2(start: Start, tmp_pa
     assert code == 2
     assert "seed=3" in stderr.splitlines()[0]
     assert stderr.splitlines()[-1] == "error: the World is truncated: got 3 bytes; make it again"
-    assert runs(tmp_path) == ["sweep/multirun.yaml"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_never_writes_into_a_folder_with_files(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for name in ("multirun.yaml", "thesis.txt"):
+        (tmp_path / "mine" / name).write_text("years")
+        code, stderr = start("-m", "seed=3,4", "output=mine")
+        assert (code, stderr) == (
+            2,
+            "error: the output folder mine already holds files; choose another output=PATH or remove it\n",
+        )
+        assert [(path.name, path.read_text()) for path in (tmp_path / "mine").iterdir()] == [(name, "years")]
+        (tmp_path / "mine" / name).unlink()
+    assert start("-m", "seed=3,4", "output=mine") == Ended(0, "")
+    assert start("-m", "seed=3,4", "output=mine").code == 2
+
+
+@pytest.mark.parametrize("arguments", [("seed=a,b",), ("stock=1,2",), ("seed=1,2", "then=refuse"), ("agent=x,y",)])
+def test_a_sweep_without_results_leaves_no_folder(start: Start, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert start("-m", *arguments, "output=new/sweep").code == 2
+    assert not (tmp_path / "new" / "sweep").exists()
+
+
+def test_a_sweep_into_what_is_no_folder_is_refused(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for output in ("file", "file/below", "link"):
+        ended = start("-m", "seed=3,4", f"output={output}")
+        assert ended.code == 2
+        assert ended.stderr.startswith(f"error: cannot write {output}")
+        assert ended.stderr.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
 
 
 def test_the_default_folder_bears_the_program_s_name_and_the_moment(start: Start, tmp_path: Path) -> None:
