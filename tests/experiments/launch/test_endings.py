@@ -112,3 +112,18 @@ def test_what_is_printed_holds_no_control_characters(tmp_path: Path) -> None:
     stdout, stderr = process(tmp_path, "then=print", "output=here").communicate(timeout=60)
     assert (stdout, stderr) == ("evil \\x1b[2J\\u202e\tname\n", "")
     assert one_line("a\x1b[2J\n b") == "a\\x1b[2J b"
+
+
+@pytest.mark.parametrize("program", ["train", "run", "calibrate"])
+def test_an_interrupt_while_a_program_is_imported_prints_nothing(tmp_path: Path, program: str) -> None:
+    command = ["env", "--default-signal=INT", sys.executable, "-v", "-m", f"experiments.{program}", "output=here"]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        for line in running.stderr:  # -v tells each import
+            if "import 'numpy'" in line:
+                break
+        running.send_signal(signal.SIGINT)
+        assert "Traceback" not in running.stderr.read()
+    assert running.returncode in (-signal.SIGINT, 130)
+    assert list(tmp_path.iterdir()) == []
