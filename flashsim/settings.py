@@ -40,7 +40,7 @@ def typed(kind: type, settings: Any, *, key: str = "", known: Sequence[str] = ()
     out = {}
     for name, value in settings.items():
         if name not in hints:
-            raise InputError(no_such_key(f"{key}{name}", f"{key}{name}={_shown(value).strip(chr(39))}", known))
+            raise InputError(no_such_key(f"{key}{name}", f"{key}{name}={shown(value).strip(chr(39))}", known))
         out[name] = typed_value(hints[name], value, key=f"{key}{name}", known=known)
     return out
 
@@ -207,7 +207,8 @@ def no_such_key(key: str, given: str, known: Sequence[str]) -> str:
     near = nearest(key, known)
     group = key.rpartition(".")[0]
     beside = [name for name in known if name.rpartition(".")[0] == group]
-    hint = f"did you mean {near}?" if near else f"choose from {', '.join(beside or known)}"
+    choices = f"choose from {', '.join(beside or known)}" if known else f"{group or 'it'} has no settings"
+    hint = f"did you mean {near}?" if near else choices
     return f"there is no key {key} (in {given}); {hint}"
 
 
@@ -251,8 +252,10 @@ def words(hint: Any) -> str:
 
 
 def _ill_typed(key: str, hint: Any, value: Any) -> str:
-    return f"{key or 'the settings'} must be {words(hint)}, got {_shown(value)}"
+    return f"{key or 'the settings'} must be {words(hint)}, got {shown(value)}"
 
 
-def _shown(value: Any) -> str:
-    return "null" if value is None else brief(value)
+def shown(value: Any) -> str:
+    """A setting as people write it, in YAML or on a command line, and as briefly as a sentence repeats it."""
+    written = {None: "null", True: "true", False: "false"}
+    return written[value] if value is None or isinstance(value, bool) else brief(value)

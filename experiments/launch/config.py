@@ -16,8 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from flashsim.errors import InputError
-from flashsim.settings import group_type, no_such_key, typed_value, words
-from flashsim.shown import brief
+from flashsim.settings import group_type, no_such_key, shown, typed_value, words
 
 
 class OpenConfig(ABC):
@@ -146,7 +145,7 @@ def _check_truth(parent: DictConfig, name: str, value: Any, *, key: str) -> None
         for inner, item in value.items() if isinstance(child, DictConfig) else ():
             _check_truth(child, str(inner), item, key=f"{key}.{inner}")
     elif hint is bool and isinstance(value, int | float) and not isinstance(value, bool):
-        raise InputError(f"{key} must be {words(hint)}, got {brief(value)}")
+        raise InputError(f"{key} must be {words(hint)}, got {shown(value)}")
 
 
 def is_open(hint: Any) -> bool:

@@ -55,7 +55,7 @@ from omegaconf.errors import OmegaConfBaseException
 from experiments.launch.config import OpenConfig, build, check_given, open_parts, schema, whole_text
 from experiments.launch.endings import Terminated, signals_as_exceptions, visible_output
 from experiments.launch.outputs import RunFolder, start_run
-from experiments.launch.refusals import Given, explain
+from experiments.launch.refusals import Given, check_arguments, explain
 from experiments.launch.several import groups_of_several, spelled_out
 from experiments.launch.sweeps import CALLBACK, sweeps_in_own_folders
 from flashsim.errors import InputError
@@ -95,7 +95,7 @@ def entry(
             store_schemas(name, config_type, options=groups, story=story)
             try:
                 with signals_as_exceptions(), visible_output(), choices_written_out(config_type):
-                    run_with_hydra(name, function, module=module, conf=conf)
+                    run_with_hydra(name, function, config_type, module=module, conf=conf)
             except InputError as error:
                 print(f"error: {one_line(str(error))}", file=sys.stderr)
                 sys.exit(2)
@@ -188,7 +188,9 @@ def store_schemas(name: str, config_type: type, *, options: Mapping[str, Mapping
             store.store(group=group, name=option, node=schema(option_type), package=package)
 
 
-def run_with_hydra(name: str, function: Callable[[Any, RunFolder], None], *, module: str, conf: Path) -> None:
+def run_with_hydra(
+    name: str, function: Callable[[Any, RunFolder], None], config_type: type, *, module: str, conf: Path
+) -> None:
     """Run ``function`` once, or for each job of a sweep; config errors are raised as InputError."""
     failures: list[Exception] = []
     given = Given(sys.argv[1:], conf, name)
@@ -209,6 +211,7 @@ def run_with_hydra(name: str, function: Callable[[Any, RunFolder], None], *, mod
             raise InputError(f"the argument {brief(argument)} has {len(argument):,} characters; write it shorter")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand us the exception instead of printing it
     try:
+        check_arguments(given, groups=_groups(conf), several=groups_of_several(config_type))
         with sweeps_in_own_folders():
             hydra.main(version_base="1.3", config_path=str(conf), config_name=name)(job)()
     except Exception as error:
@@ -217,6 +220,12 @@ def run_with_hydra(name: str, function: Callable[[Any, RunFolder], None], *, mod
         _raise_as_input_error(error, given)
     if failures:
         raise failures[0]
+
+
+def _groups(conf: Path) -> set[str]:
+    """The groups of which an option can be chosen: those of files and those of the program."""
+    stored = {group for group, options in ConfigStore.instance().repo.items() if isinstance(options, dict)}
+    return stored | {path.name for path in conf.iterdir() if path.is_dir()}
 
 
 def run_job(function: Callable[[Any, RunFolder], None], config: DictConfig, *, module: str, given: Given) -> None:

@@ -1,5 +1,6 @@
 """The folder of a sweep (``-m``) is the sweep's own, as that of a run is: Hydra itself would write into any."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -76,6 +77,6 @@ def take_folder(folder: Path) -> None:
 
 
 def _remove_without_jobs(folder: Path) -> None:
-    if is_folder(folder) and [path.name for path in folder.iterdir()] == [SWEEP_FILE]:
-        (folder / SWEEP_FILE).unlink()
-        folder.rmdir()
+    """Remove the folder when it holds no other file; Hydra makes a folder for each job before its settings are read."""
+    if is_folder(folder) and {path.name for path in folder.rglob("*") if not path.is_dir()} <= {SWEEP_FILE}:
+        shutil.rmtree(folder)

@@ -104,7 +104,12 @@ def test_defaults_come_from_the_dataclass_and_differences_from_yaml_and_command_
             "scenario.stock=[",
             "cannot read the argument 'scenario.stock=[': write key=value, and quote brackets, commas and spaces",
         ),
-        ("scenario=null", "Config group override must be a string or a list. Got NoneType"),
+        ("scenario=null", "scenario is chosen by its name, got null; write scenario=NAME"),
+        ("agent=5", "agent is chosen by its name, got 5; write agent=NAME"),
+        ("~agent.gamma", "'~agent.gamma': no setting can be taken away; give it a value, agent.gamma=VALUE"),
+        ("agent@wide=ppo", "'agent@wide=ppo': agent cannot be called by another name (@)"),
+        ("=5", "cannot read the argument '=5': write key=value, and quote brackets, commas and spaces"),
+        ("seed=[[1],[2]]", "seed must be a whole number, got a list of 2"),
     ],
 )
 def test_what_cannot_be_used_is_one_sentence_and_leaves_nothing(
@@ -191,7 +196,17 @@ def test_a_sweep_never_writes_into_a_folder_with_files(start: Start, tmp_path: P
     assert start("-m", "seed=3,4", "output=mine").code == 2
 
 
-@pytest.mark.parametrize("arguments", [("seed=a,b",), ("stock=1,2",), ("seed=1,2", "then=refuse"), ("agent=x,y",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("seed=a,b",),
+        ("stock=1,2",),
+        ("seed=1,2", "then=refuse"),
+        ("agent=x,y",),
+        ("scenario.stock=-1,-2",),
+        ("scenario.menu=[a],[b]",),
+    ],
+)
 def test_a_sweep_without_results_leaves_no_folder(start: Start, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert start("-m", *arguments, "output=new/sweep").code == 2
     assert not (tmp_path / "new" / "sweep").exists()
