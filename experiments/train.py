@@ -95,8 +95,9 @@ def main(config: TrainConfig, folder: RunFolder) -> None:
                 checkpoint=folder.path / kept,
                 resume=None if resume is None else resume / kept,
             )
-    except KeyboardInterrupt:
-        stopped = folder.path if (folder.path / kept).exists() else resume
+    except (KeyboardInterrupt, InputError) as error:
+        is_stop = isinstance(error, KeyboardInterrupt)
+        stopped = folder.path if (folder.path / kept).exists() else resume if is_stop else None
         if stopped is not None:
             print(f"go on with: {command_line('experiments.train', resume=str(stopped))}", file=sys.stderr)
         raise

@@ -29,8 +29,8 @@ imported inside the functions that work with it.
 
 What cannot be used (an unknown key, an ill-typed value, an InputError from anywhere) ends as one sentence on standard
 error and exit code 2, and leaves no folder behind that holds no results; Ctrl-C ends with 130; any other exception is a
-fault of ours and keeps its traceback. SIGTERM ends like Ctrl-C, with 143; a full disk is one sentence. ``-m`` sweeps,
-each job in a folder of its own below ``output``.
+fault of ours and keeps its traceback. SIGTERM ends like Ctrl-C, with 143, and so does a pipe that nobody reads any
+more, with 141; a full disk is one sentence. ``-m`` sweeps, each job in a folder of its own below ``output``.
 """
 
 import functools
@@ -53,7 +53,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.launch.config import OpenConfig, build, check_given, open_parts, schema, whole_text
-from experiments.launch.endings import Terminated, signals_as_exceptions, visible_output
+from experiments.launch.endings import Terminated, Unheard, end, signals_as_exceptions, visible_output
 from experiments.launch.outputs import RunFolder, start_run
 from experiments.launch.refusals import Given, check_arguments, explain
 from experiments.launch.several import groups_of_several, spelled_out
@@ -97,14 +97,13 @@ def entry(
                 with signals_as_exceptions(), visible_output(), choices_written_out(config_type):
                     run_with_hydra(name, function, config_type, module=module, conf=conf)
             except InputError as error:
-                print(f"error: {one_line(str(error))}", file=sys.stderr)
-                sys.exit(2)
+                end(2, f"error: {one_line(str(error))}")
             except Terminated:
-                print("terminated", file=sys.stderr)
-                sys.exit(128 + signal.SIGTERM)
+                end(128 + signal.SIGTERM, "terminated")
+            except Unheard:
+                end(128 + signal.SIGPIPE)
             except KeyboardInterrupt:
-                print("interrupted", file=sys.stderr)
-                sys.exit(128 + signal.SIGINT)
+                end(128 + signal.SIGINT, "interrupted")
 
         return main
 

@@ -5,6 +5,7 @@ It is made of what their exceptions carry, of the command line and of the YAML f
 
 import dataclasses
 import enum
+import shlex
 import typing
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -94,18 +95,24 @@ def explain(error: Exception, given: Given) -> str | None:
         return f"{getattr(cause, 'full_key', None) or 'the config'}: the number is too large; correct it"
     if isinstance(cause, OmegaConfBaseException):
         return f"{cause.full_key or 'the config'}: {str(cause).splitlines()[0]}; correct the value"
-    return _of_no_key(error)
+    return _of_no_key(error, given)
 
 
-def _of_no_key(error: Exception) -> str | None:
+def _of_no_key(error: Exception, given: Given) -> str | None:
     """The sentence on an error that names no key; None for faults of ours."""
     if isinstance(error, OSError) and error.filename is not None:  # Hydra itself makes the folder of a sweep
         return f"cannot write {error.filename}: {error.strerror}; choose another output=PATH"
-    if isinstance(error, HydraException | ValueError):
-        return " ".join(str(error).split())
-    if _room_of(error) in ("hydra", "omegaconf", "antlr4"):  # they expect no such argument themselves
-        return f"the arguments cannot be used ({type(error).__name__}: {error}); see --help for what can be set"
-    return None
+    if _room_of(error) in ("omegaconf", "antlr4") or not isinstance(error, HydraException | ValueError):
+        return _unfit(error, given)
+    return " ".join(str(error).split())
+
+
+def _unfit(error: Exception, given: Given) -> str | None:
+    """The sentence on arguments that Hydra did not expect itself; None where the error comes from our own code."""
+    if _room_of(error) not in ("hydra", "omegaconf", "antlr4"):
+        return None
+    arguments = shlex.join(given.arguments)
+    return f"cannot use these arguments together: {arguments}; see --help for what can be set"
 
 
 def _room_of(error: Exception) -> str:

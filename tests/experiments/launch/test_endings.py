@@ -127,3 +127,41 @@ def test_an_interrupt_while_a_program_is_imported_prints_nothing(tmp_path: Path,
         assert "Traceback" not in running.stderr.read()
     assert running.returncode in (-signal.SIGINT, 130)
     assert list(tmp_path.iterdir()) == []
+
+
+def unheard(folder: Path, *arguments: str, through: Sequence[str] = ()) -> tuple[str, int]:
+    """Standard error and exit code of the toy program whose standard output nobody reads."""
+    with process(folder, *arguments, through=through) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        told = running.stderr.read()
+    return told, running.returncode
+
+
+@pytest.mark.parametrize("through", [("env", "PYTHONUNBUFFERED=1"), ()])  # at once, or when the buffer is emptied
+def test_a_pipe_that_nobody_reads_ends_a_program_quietly(tmp_path: Path, through: Sequence[str]) -> None:
+    for arguments in (["--help"], ["then=print", "output=here"]):
+        assert unheard(tmp_path, *arguments, through=through) == ("", 141)
+    assert ("here/config.txt" in runs(tmp_path)) == (not through)
+
+
+@pytest.mark.parametrize(
+    ("stream", "told"), [("1", "error: cannot print to standard output: No space left"), ("2", "")]
+)
+def test_a_stream_that_is_full_is_one_sentence(tmp_path: Path, stream: str, told: str) -> None:
+    onto = ("sh", "-c", f'exec "$@" {stream}>/dev/full', "sh")
+    running = process(tmp_path, "then=print", "output=here", through=onto)
+    _, stderr = running.communicate(timeout=60)
+    assert running.returncode == (2 if told else 0)
+    assert stderr.startswith(told)
+    assert stderr.count("\n") == (1 if told else 0)
+    assert "here/config.txt" in runs(tmp_path)
+
+
+@pytest.mark.parametrize("streams", ["1>&-", "2>&-", "1>&- 2>&-"])
+def test_a_program_works_without_streams(tmp_path: Path, streams: str) -> None:
+    running = process(tmp_path, "then=print", "output=here", through=("sh", "-c", f'exec "$@" {streams}', "sh"))
+    _, stderr = running.communicate(timeout=60)
+    assert (running.returncode, stderr) == (0, "")
+    assert "here/config.txt" in runs(tmp_path)
