@@ -149,8 +149,8 @@ def stopped_config(stopped: Path, given: TrainConfig) -> tuple[TrainConfig, str]
         config: TrainConfig = build(merged)
         return config, whole_text(merged, config)
     except (OmegaConfBaseException, OverflowError) as error:
-        why = explain(error, Given((), stopped, CONFIG))
-        raise InputError(f"cannot resume from {stopped}: {CONFIG}: {why}") from error
+        sentence = explain(error, Given((), stopped, CONFIG))
+        raise InputError(f"cannot resume from {stopped}: {CONFIG}: {sentence}") from error
 
 
 def _kept_settings(path: Path) -> dict[str, Any]:

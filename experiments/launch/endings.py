@@ -12,11 +12,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from flashsim.errors import InputError
+from flashsim.files import DISK_FULL, cannot_write
 from flashsim.shown import visible
 
 
@@ -69,6 +72,28 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     for helper in multiprocessing.active_children():
         helper.terminate()
     raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+
+@contextmanager
+def system_faults_as_input_errors(folder: Path) -> Iterator[None]:
+    """Tell as InputError, wherever a library meets it: a full disk, an output ``folder`` that was taken away or closed
+    while the program ran, and a helper that the system ended."""
+    try:
+        yield
+    except OSError as error:
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
+        if error.errno in DISK_FULL:
+            raise cannot_write(name or "all results", error) from error
+        if not folder.is_dir():
+            raise InputError(f"the output folder {folder} was moved or removed while the program ran") from error
+        if name is None or not Path(name).absolute().is_relative_to(folder.absolute()):
+            raise
+        raise cannot_write(name, error) from error
+    except BrokenProcessPool as error:
+        raise InputError(
+            "the system ended a process that worked for this one, perhaps for want of memory; "
+            "close other programs, or choose less: fewer learners, a smaller buffer"
+        ) from error
 
 
 @contextmanager

@@ -28,9 +28,10 @@ The file of a program is quick to import, so that ``--help`` is: what is heavy (
 imported inside the functions that work with it.
 
 What cannot be used (an unknown key, an ill-typed value, an InputError from anywhere) ends as one sentence on standard
-error and exit code 2, and leaves no folder behind that holds no results; Ctrl-C ends with 130; any other exception is a
-fault of ours and keeps its traceback. SIGTERM ends like Ctrl-C, with 143, and so does a pipe that nobody reads any
-more, with 141; a full disk is one sentence. ``-m`` sweeps, each job in a folder of its own below ``output``.
+error and exit code 2, and leaves no folder behind that holds no results. So do a full disk, an output folder that is
+taken away, and a helper that the system ends. Ctrl-C ends with 130, SIGTERM like it with 143, a pipe that nobody reads
+any more with 141; any other exception is a fault of ours and keeps its traceback. ``-m`` sweeps, each job in a folder
+of its own below ``output``.
 """
 
 import functools
@@ -53,13 +54,19 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.launch.config import OpenConfig, build, check_given, open_parts, schema, whole_text
-from experiments.launch.endings import Terminated, Unheard, end, signals_as_exceptions, visible_output
+from experiments.launch.endings import (
+    Terminated,
+    Unheard,
+    end,
+    signals_as_exceptions,
+    system_faults_as_input_errors,
+    visible_output,
+)
 from experiments.launch.outputs import RunFolder, start_run
 from experiments.launch.refusals import Given, check_arguments, explain
 from experiments.launch.several import groups_of_several, spelled_out
 from experiments.launch.sweeps import CALLBACK, sweeps_in_own_folders
 from flashsim.errors import InputError
-from flashsim.files import DISK_FULL, cannot_write
 from flashsim.shown import brief, visible
 
 Config = TypeVar("Config")
@@ -242,23 +249,12 @@ def run_job(function: Callable[[Any, RunFolder], None], config: DictConfig, *, m
     command = shlex.join(["python", "-m", module, *job.overrides.task])
     folder = start_run(target, config=text, command=command)
     try:
-        with disk_full_as_input_error():
+        with system_faults_as_input_errors(folder.path):
             function(typed, folder)
             folder.finish()
     except InputError:
         folder.remove_if_without_results()
         raise
-
-
-@contextmanager
-def disk_full_as_input_error() -> Iterator[None]:
-    """Tell a full disk as InputError wherever a library meets it."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        raise cannot_write(error.filename or "all results", error) from error
 
 
 def _raise_as_input_error(error: Exception, given: Given) -> NoReturn:

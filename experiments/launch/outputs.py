@@ -75,7 +75,7 @@ class RunFolder:
     def remove_if_without_results(self) -> None:
         """Remove the folder when it holds only what :func:`start_run` and the methods above wrote."""
         if not {path.name for path in self.path.rglob("*") if path.is_file()} - {CONFIG, RUN, TIMINGS}:
-            shutil.rmtree(self.path)
+            shutil.rmtree(self.path, ignore_errors=True)  # it may have been taken away
 
 
 def start_run(path: Path, *, config: str, command: str) -> RunFolder:

@@ -26,18 +26,20 @@ def process(folder: Path, *arguments: str, through: Sequence[str] = ()) -> subpr
     )
 
 
+def helper_of(running: subprocess.Popen[str], told: Path) -> int:
+    """The helper process of a program, which tells it in a file."""
+    while not told.exists() and running.poll() is None:
+        time.sleep(0.1)
+    return int(told.read_text())
+
+
 @pytest.mark.parametrize(
     ("number", "code", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
 )
 def test_a_signal_ends_a_program_and_its_helpers(tmp_path: Path, number: int, code: int, word: str) -> None:
     listening = ("env", "--default-signal=INT")  # shells ignore it for what they run behind
     running = process(tmp_path, "then=wait with a helper", "output=here", through=listening)
-    waiting = tmp_path / "here" / "helper.txt"
-    for _ in range(600):
-        if waiting.exists() or running.poll() is not None:
-            break
-        time.sleep(0.1)
-    helper = int(waiting.read_text())
+    helper = helper_of(running, tmp_path / "here" / "helper.txt")
     asked = time.monotonic()
     running.send_signal(number)
     _, stderr = running.communicate(timeout=60)
@@ -45,6 +47,30 @@ def test_a_signal_ends_a_program_and_its_helpers(tmp_path: Path, number: int, co
     assert time.monotonic() - asked < 20.0
     with pytest.raises(ProcessLookupError):
         os.kill(helper, 0)
+
+
+def test_a_helper_that_the_system_ends_is_one_sentence(tmp_path: Path) -> None:
+    with process(tmp_path, "then=wait with a helper", "output=here") as running:
+        os.kill(helper_of(running, tmp_path / "here" / "helper.txt"), signal.SIGKILL)
+        _, stderr = running.communicate(timeout=60)
+    assert running.returncode == 2
+    assert stderr.startswith("error: the system ended a process that worked for this one")
+    assert stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("then", "words"),
+    [
+        ("lose the folder", "error: the output folder here was moved or removed while the program ran\n"),
+        ("close the folder", "error: cannot write here/closed/elsewhere.bin: Is a directory; choose a folder"),
+    ],
+)
+def test_an_output_folder_that_goes_is_one_sentence(tmp_path: Path, then: str, words: str) -> None:
+    with process(tmp_path, f"then={then}", "output=here") as running:
+        _, stderr = running.communicate(timeout=60)
+    assert running.returncode == 2
+    assert stderr.startswith(words)
+    assert stderr.count("\n") == 1
 
 
 def test_a_full_disk_is_one_sentence_wherever_it_is_met(tmp_path: Path) -> None:
