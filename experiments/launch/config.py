@@ -94,7 +94,10 @@ def build(node: DictConfig, path: str = "") -> Any:
     values = {}
     for key in map(str, node):
         if key not in hints:
-            raise InputError(no_such_key(path + key, f"{path}{key}={node[key]}", [path + name for name in hints]))
+            value = node[key]
+            plain = OmegaConf.to_container(value) if isinstance(value, DictConfig | ListConfig) else value
+            given = value if isinstance(value, str) else shown(plain)
+            raise InputError(no_such_key(path + key, f"{path}{key}={given}", [path + name for name in hints]))
         values[key] = _value(node[key], hints[key], path=f"{path}{key}.")
     try:
         return kind(**values)

@@ -9,12 +9,14 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 
+from experiments.launch.outputs import missing_parents, remove_empty
 from flashsim.errors import InputError
 from flashsim.files import cannot_write, is_folder
 
 SWEEP_FILE = "multirun.yaml"
 """Hydra's name for the settings of a sweep."""
-_TAKEN: ContextVar[list[Path]] = ContextVar("the folders that sweeps took")
+_TAKEN: ContextVar[list[tuple[Path, tuple[Path, ...]]]] = ContextVar("the folders that sweeps took")
+"""Each with those above it that were made for it."""
 
 
 class _Refused(BaseException):
@@ -31,11 +33,12 @@ class OwnFolder(Callback):
     def on_multirun_start(self, config: Any, **_: Any) -> None:
         """Take the folder of the sweep, or refuse it."""
         folder = Path(config.hydra.sweep.dir)
+        above = missing_parents(folder)
         try:
             take_folder(folder)
         except InputError as error:
             raise _Refused(error) from error
-        _TAKEN.get().append(folder)
+        _TAKEN.get().append((folder, above))
 
 
 CALLBACK = {"_target_": f"{OwnFolder.__module__}.{OwnFolder.__name__}"}
@@ -45,7 +48,7 @@ CALLBACK = {"_target_": f"{OwnFolder.__module__}.{OwnFolder.__name__}"}
 @contextmanager
 def sweeps_in_own_folders() -> Iterator[None]:
     """Within the block a sweep whose folder holds files is an InputError; one that left no job leaves no folder."""
-    taken: list[Path] = []
+    taken: list[tuple[Path, tuple[Path, ...]]] = []
     token = _TAKEN.set(taken)
     try:
         yield
@@ -53,8 +56,8 @@ def sweeps_in_own_folders() -> Iterator[None]:
         raise refused.because from None
     finally:
         _TAKEN.reset(token)
-        for folder in taken:
-            _remove_without_jobs(folder)
+        for folder, above in taken:
+            _remove_without_jobs(folder, above)
 
 
 def take_folder(folder: Path) -> None:
@@ -76,7 +79,8 @@ def take_folder(folder: Path) -> None:
         raise cannot_write(folder, error) from error
 
 
-def _remove_without_jobs(folder: Path) -> None:
+def _remove_without_jobs(folder: Path, above: tuple[Path, ...]) -> None:
     """Remove the folder when it holds no other file; Hydra makes a folder for each job before its settings are read."""
     if is_folder(folder) and {path.name for path in folder.rglob("*") if not path.is_dir()} <= {SWEEP_FILE}:
         shutil.rmtree(folder)
+        remove_empty(above)

@@ -275,6 +275,7 @@ def prepare(folder: Path, names: list[str]) -> dict[str, tuple[dict[str, str], f
     whole = {}
     for name in names:
         place = folder / f"whole {name}"
+        start(command_of(name, OUTPUT), folder=folder / f"first {name}")  # compiles, which takes a minute
         ended = start(command_of(name, OUTPUT), folder=place)
         if ended.code != 0:
             raise RuntimeError(f"{name} undisturbed ended with {ended.code}: {ended.told}")

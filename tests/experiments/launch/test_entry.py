@@ -109,6 +109,11 @@ def test_defaults_come_from_the_dataclass_and_differences_from_yaml_and_command_
         ("~agent.gamma", "'~agent.gamma': no setting can be taken away; give it a value, agent.gamma=VALUE"),
         ("agent@wide=ppo", "'agent@wide=ppo': agent cannot be called by another name (@)"),
         ("=5", "cannot read the argument '=5': write key=value, and quote brackets, commas and spaces"),
+        (
+            "+nothing=[null]",
+            "there is no key nothing (in nothing=a list of 1); "
+            "choose from seed, then, limit, is_quick, scenario, agent, output",
+        ),
         ("seed=[[1],[2]]", "seed must be a whole number, got a list of 2"),
     ],
 )
@@ -149,7 +154,8 @@ def test_two_runs_never_mix_in_one_folder(start: Start, tmp_path: Path) -> None:
 def test_bad_input_found_by_the_program_leaves_no_folder_unless_it_holds_results(start: Start, tmp_path: Path) -> None:
     assert start("then=refuse", "output=a") == Ended(2, "error: the World is truncated: got 3 bytes; make it again\n")
     assert start("then=refuse late", "output=b").code == 2
-    assert not (tmp_path / "a").exists()
+    assert start("then=refuse", "output=new/a").code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
     assert "table.csv" in runs(tmp_path / "b")
     assert json.loads((tmp_path / "b" / "run.json").read_text())["finished"] is False
 
@@ -209,7 +215,7 @@ def test_a_sweep_never_writes_into_a_folder_with_files(start: Start, tmp_path: P
 )
 def test_a_sweep_without_results_leaves_no_folder(start: Start, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert start("-m", *arguments, "output=new/sweep").code == 2
-    assert not (tmp_path / "new" / "sweep").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sweep_into_what_is_no_folder_is_refused(start: Start, tmp_path: Path) -> None:
