@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
 
-_PLAIN = re.compile(r"[A-Za-z][\w.-]*(/[\w.-]+)+", re.ASCII)
+_PLAIN = re.compile(r"/?[A-Za-z][\w.-]*(/[\w.-]+)+", re.ASCII)
 """A path that neither a shell nor Hydra could take for anything else, such as a number or null."""
 
 

@@ -14,7 +14,19 @@ from tests.experiments.launch.test_entry import Start, start
 
 __all__ = ["start"]
 NAMES = (
-    *("outputs/train/2026-11-30_18-00-00-123456", "a b", "it's", 'say "so"', "$HOME", "$(id)", "`id`", "a;b", "a&b|c"),
+    *(
+        "outputs/train/2026-11-30_18-00-00-123456",
+        "/tmp/a-1/b",
+        "/tmp",
+        "a b",
+        "it's",
+        'say "so"',
+        "$HOME",
+        "$(id)",
+        "`id`",
+        "a;b",
+        "a&b|c",
+    ),
     *("a,b", "[a]", "{a: b}", "a=b", "=", "(a)", "null", "true", "007", "1e3", "nan", "~", "-m", "--help", "+a", "a:b"),
     *(
         "${seed}",
