@@ -120,8 +120,6 @@ def train(
     if rule is not None and config.paired and learner.scales_by_lead:
         scale = lead_spread(sale, rule, action, reward=config.reward, seed=first + _SCALE)
     model = make_model(sale, config, seed=first, scale=scale, rule=rule, is_resumed=resume is not None)
-    if log_folder is not None:
-        model.set_logger(configure(str(log_folder), ["tensorboard"]))
     best = BestNetwork(
         sale,
         action,
@@ -138,6 +136,8 @@ def train(
     facts = training_facts(model, sale, config, seed=seed, scale=scale, rule=rule)
     if resume is not None:
         go_on(resume, model, best, facts=facts, extras=learner.extras, first_seed=first)
+    if log_folder is not None:  # now that nothing is refused any more
+        model.set_logger(configure(str(log_folder), ["tensorboard"]))
     if checkpoint is not None:
         callbacks.insert(0, Checkpoints(checkpoint, best, facts=facts, extras=learner.extras))
     left = config.steps - model.num_timesteps

@@ -1,5 +1,7 @@
 """Programs, of which ``python -m experiments`` lists all, a line each."""
 
+import multiprocessing
+import signal
 import sys
 from importlib import metadata
 
@@ -18,6 +20,15 @@ def missing_packages() -> list[str]:
     return missing
 
 
+def end_quietly_while_importing() -> None:
+    """Let Ctrl-C end this process at once until a program listens itself: imports take seconds, and Python would print
+    where it was among them. A signal that is ignored stays so."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+if sys.argv[:1] == ["-m"] or multiprocessing.parent_process() is not None:  # a program starts, or one of its helpers
+    end_quietly_while_importing()
 if missing_packages():
     names = ", ".join(missing_packages())
     print(

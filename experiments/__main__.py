@@ -10,6 +10,11 @@ import experiments
 PACKAGES = ("experiments", "experiments.studies", "experiments.benchmarks")
 """Where programs are."""
 HERE = Path(experiments.__file__).parent
+ENDINGS = """
+Exit codes: 0, it is done; 2, it cannot be done, and one sentence says why (settings, files, a full disk);
+130, Ctrl-C; 143, SIGTERM; 141, nobody reads what it prints any more; any other is a fault of ours.
+A training that was stopped prints the line that goes on with it; other programs are started again, with another
+output."""
 
 
 def programs() -> Iterator[tuple[str, str]]:
@@ -31,6 +36,7 @@ def main() -> None:
     for name, line in listed:
         print(f"python -m {name:<{width}}  {line}")
     print("\nEach tells its settings with --help.")
+    print(ENDINGS)
 
 
 if __name__ == "__main__":

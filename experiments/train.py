@@ -16,6 +16,7 @@ the same curve and network. Its results go to a folder of its own.
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -23,9 +24,11 @@ from omegaconf.errors import OmegaConfBaseException
 from agents.learners import SETTINGS, settings_for
 from agents.ppo.settings import PPOConfig
 from agents.settings import AgentConfig
-from experiments.launch.config import build, schema
+from experiments.launch.command_lines import command_line, literal
+from experiments.launch.config import build, schema, whole_text
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import CONFIG, RunFolder, read_run
+from experiments.launch.refusals import Given, explain
 from experiments.pipeline.prepare import (
     ScenarioConfig,
     WorldConfig,
@@ -38,10 +41,12 @@ from experiments.pipeline.prepare import (
     train_agent,
 )
 from flashsim.errors import InputError
-from flashsim.files import sha256, write_text
+from flashsim.files import is_folder, sha256, write_text
 from flashsim.policies.bundle import NetworkPolicy
 from flashsim.reference import JointSale, MenuSale
 from flashsim.scenarios.compiled import Compilable
+from flashsim.shown import brief
+from flashsim.yaml_file import read_yaml
 
 
 @dataclass(frozen=True)
@@ -64,8 +69,8 @@ def main(config: TrainConfig, folder: RunFolder) -> None:
 
     resume = None if config.resume is None else Path(config.resume)
     if resume is not None:
-        config = stopped_config(resume, config)
-        write_text(folder.path / CONFIG, (resume / CONFIG).read_text(encoding="utf-8"))
+        config, text = stopped_config(resume, config)
+        write_text(folder.path / CONFIG, text)
         folder.record(resumes=str(resume))
     check_training(config.agent, seed=config.seed)
     folder.record(seeds={"training": config.seed})
@@ -90,9 +95,11 @@ def main(config: TrainConfig, folder: RunFolder) -> None:
                 checkpoint=folder.path / kept,
                 resume=None if resume is None else resume / kept,
             )
-    except KeyboardInterrupt:
-        if (folder.path / kept).exists():
-            print(f"go on with: python -m experiments.train resume={folder.path}", file=sys.stderr)
+    except (KeyboardInterrupt, InputError) as error:
+        is_stop = isinstance(error, KeyboardInterrupt)
+        stopped = folder.path if (folder.path / kept).exists() else resume if is_stop else None
+        if stopped is not None:
+            print(f"go on with: {command_line('experiments.train', resume=str(stopped))}", file=sys.stderr)
         raise
     if isinstance(sale, MenuSale | JointSale):
         report_exactly(sale, policy, folder=folder.path)
@@ -114,37 +121,47 @@ def _sentence(policy: NetworkPolicy, *, sales: int) -> str:
     return f"{sentence}; its {name} was {kept['lead']:,.2f} (± {kept['lead_error']:,.2f}) above that of its rule"
 
 
-def stopped_config(stopped: Path, given: TrainConfig) -> TrainConfig:
-    """The config of the training in ``stopped``; InputError when it left no checkpoint, or ``given`` says more."""
+def stopped_config(stopped: Path, given: TrainConfig) -> tuple[TrainConfig, str]:
+    """The config of the training in ``stopped``, and its YAML; InputError when the folder is no such training, it left
+    no checkpoint, or ``given`` says more than where it is and where results go."""
     from agents.checkpoints import read_checkpoint
 
     if replace(given, resume=None, output="") != TrainConfig(agent=PPOConfig(), output=""):
         raise InputError(f"resume={stopped} takes the settings of that folder; leave all others but output away")
+    kept, run = _kept_settings(stopped / CONFIG), read_run(stopped)
+    facts = next((read_checkpoint(path)[1] for path in stopped.glob("*.checkpoint.safetensors")), None)
+    if facts is None:
+        is_finished = run.get("finished", False)
+        why = "it was finished: its bundle is in policies/" if is_finished else "it stopped before it began to learn"
+        raise InputError(f"{stopped} holds no checkpoint: {why}")
+    shared = facts.get("shared")
+    algorithm = shared.get("algorithm") if isinstance(shared, dict) else None
+    kind = settings_for(str(algorithm))
+    if kind is None:
+        raise InputError(f"{stopped}: its checkpoint is of {brief(algorithm)}, which cannot go on here; train it again")
+    node = schema(TrainConfig)
+    node.agent = schema(kind)
     try:
-        kept, run = OmegaConf.load(stopped / CONFIG), read_run(stopped)
-        facts = next((read_checkpoint(path)[1] for path in stopped.glob("*.checkpoint.safetensors")), None)
-        if facts is None:
-            is_finished = run.get("finished", False)
-            why = (
-                "it was finished: its bundle is in policies/" if is_finished else "it stopped before it began to learn"
-            )
-            raise InputError(f"{stopped} holds no checkpoint: {why}")
-        shared = facts.get("shared")
-        algorithm = shared.get("algorithm") if isinstance(shared, dict) else None
-        kind = settings_for(str(algorithm))
-        if kind is None:
-            raise InputError(f"{stopped}: its checkpoint is of {algorithm!r}, which cannot go on here; train it again")
-        node = schema(TrainConfig)
-        node.agent = schema(kind)
-        merged = OmegaConf.merge(node, kept)
+        merged = OmegaConf.merge(node, literal(kept), {"output": literal(given.output)})
         assert isinstance(merged, DictConfig)
+        if merged.world.folder is None and is_folder(stopped / "world"):
+            merged.world.folder = literal(str(stopped / "world"))
         config: TrainConfig = build(merged)
-    except (OSError, OmegaConfBaseException) as error:
-        raise InputError(f"cannot resume from {stopped}: {str(error).splitlines()[0]}; check the path") from error
-    world = stopped / "world"
-    if config.world.folder is None and world.is_dir():
-        return replace(config, world=replace(config.world, folder=str(world)))
-    return config
+        return config, whole_text(merged, config)
+    except (OmegaConfBaseException, OverflowError) as error:
+        sentence = explain(error, Given((), stopped, CONFIG))
+        raise InputError(f"cannot resume from {stopped}: {CONFIG}: {sentence}") from error
+
+
+def _kept_settings(path: Path) -> dict[str, Any]:
+    """What the ``config.yaml`` of a training says; InputError for a file that no run wrote."""
+    try:
+        settings = read_yaml(path)
+    except InputError as error:
+        raise InputError(f"cannot resume from {path.parent}: {path.name} {error}") from error
+    if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
+        raise InputError(f"cannot resume from {path.parent}: {path.name} holds no settings; train it again")
+    return settings
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def typed(kind: type, settings: Any, *, key: str = "", known: Sequence[str] = ()
     out = {}
     for name, value in settings.items():
         if name not in hints:
-            raise InputError(no_such_key(f"{key}{name}", f"{key}{name}={_shown(value).strip(chr(39))}", known))
+            raise InputError(no_such_key(f"{key}{name}", f"{key}{name}={shown(value).strip(chr(39))}", known))
         out[name] = typed_value(hints[name], value, key=f"{key}{name}", known=known)
     return out
 
@@ -207,16 +207,24 @@ def no_such_key(key: str, given: str, known: Sequence[str]) -> str:
     near = nearest(key, known)
     group = key.rpartition(".")[0]
     beside = [name for name in known if name.rpartition(".")[0] == group]
-    hint = f"did you mean {near}?" if near else f"choose from {', '.join(beside or known)}"
-    return f"there is no key {key} (in {given}); {hint}"
+    choices = beside or list(dict.fromkeys(name.partition(".")[0] for name in known))
+    several = f"choose from {', '.join(choices)}" if known else f"{group or 'it'} has no settings"
+    hint = f"did you mean {near}?" if near else several
+    return f"there is no key {_cut(key)} (in {_cut(given)}); {hint}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…"
 
 
 def nearest(word: str, choices: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The choice most likely meant, judged as a whole and by what follows its last dot; None when none is near."""
+    """The choice most likely meant, judged as a whole and by what follows its last dot, and whether letters are large
+    or small does not matter; None when none is near."""
 
-    word = word[:_LONGEST_NAME]  # the time to compare grows with the square
+    word = word[:_LONGEST_NAME].lower()  # the time to compare grows with the square
 
     def closeness(choice: str) -> float:
+        choice = choice.lower()
         pairs = [(word, choice), (word.rpartition(".")[2], choice.rpartition(".")[2])]
         return sum(difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs) / 2
 
@@ -251,8 +259,10 @@ def words(hint: Any) -> str:
 
 
 def _ill_typed(key: str, hint: Any, value: Any) -> str:
-    return f"{key or 'the settings'} must be {words(hint)}, got {_shown(value)}"
+    return f"{key or 'the settings'} must be {words(hint)}, got {shown(value)}"
 
 
-def _shown(value: Any) -> str:
-    return "null" if value is None else brief(value)
+def shown(value: Any) -> str:
+    """A setting as people write it, in YAML or on a command line, and as briefly as a sentence repeats it."""
+    written = {None: "null", True: "true", False: "false"}
+    return written[value] if value is None or isinstance(value, bool) else brief(value)

@@ -51,7 +51,7 @@ def harmless(cell: Any) -> Any:
 def brief(value: Any) -> str:
     """A value as a sentence may repeat it: its kind where it holds others, else the beginning of it."""
     if isinstance(value, dict | list | tuple | set):
-        return f"a {type(value).__name__} of {len(value)}"
+        return f"a {'mapping' if isinstance(value, dict) else 'list'} of {len(value)}"
     if isinstance(value, int) and abs(value) >= 10**MOST_SHOWN:
         return "a number of very many digits"  # Python itself refuses to write it out
     text = visible(repr(value))

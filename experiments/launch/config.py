@@ -16,8 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from flashsim.errors import InputError
-from flashsim.settings import group_type, no_such_key, typed_value, words
-from flashsim.shown import brief
+from flashsim.settings import group_type, no_such_key, shown, typed_value, words
 
 
 class OpenConfig(ABC):
@@ -95,7 +94,10 @@ def build(node: DictConfig, path: str = "") -> Any:
     values = {}
     for key in map(str, node):
         if key not in hints:
-            raise InputError(no_such_key(path + key, f"{path}{key}={node[key]}", [path + name for name in hints]))
+            value = node[key]
+            plain = OmegaConf.to_container(value) if isinstance(value, DictConfig | ListConfig) else value
+            given = value if isinstance(value, str) else shown(plain)
+            raise InputError(no_such_key(path + key, f"{path}{key}={given}", [path + name for name in hints]))
         values[key] = _value(node[key], hints[key], path=f"{path}{key}.")
     try:
         return kind(**values)
@@ -146,7 +148,7 @@ def _check_truth(parent: DictConfig, name: str, value: Any, *, key: str) -> None
         for inner, item in value.items() if isinstance(child, DictConfig) else ():
             _check_truth(child, str(inner), item, key=f"{key}.{inner}")
     elif hint is bool and isinstance(value, int | float) and not isinstance(value, bool):
-        raise InputError(f"{key} must be {words(hint)}, got {brief(value)}")
+        raise InputError(f"{key} must be {words(hint)}, got {shown(value)}")
 
 
 def is_open(hint: Any) -> bool:

@@ -28,9 +28,10 @@ The file of a program is quick to import, so that ``--help`` is: what is heavy (
 imported inside the functions that work with it.
 
 What cannot be used (an unknown key, an ill-typed value, an InputError from anywhere) ends as one sentence on standard
-error and exit code 2, and leaves no folder behind that holds no results; Ctrl-C ends with 130; any other exception is a
-fault of ours and keeps its traceback. SIGTERM ends like Ctrl-C, with 143; a full disk is one sentence. ``-m`` sweeps,
-each job in a folder of its own below ``output``.
+error and exit code 2, and leaves no folder behind that holds no results. So do a full disk, an output folder that is
+taken away, and a helper that the system ends. Ctrl-C ends with 130, SIGTERM like it with 143, a pipe that nobody reads
+any more with 141; any other exception is a fault of ours and keeps its traceback. ``-m`` sweeps, each job in a folder
+of its own below ``output``.
 """
 
 import functools
@@ -53,12 +54,19 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.launch.config import OpenConfig, build, check_given, open_parts, schema, whole_text
-from experiments.launch.endings import Terminated, signals_as_exceptions, visible_output
+from experiments.launch.endings import (
+    Terminated,
+    Unheard,
+    end,
+    signals_as_exceptions,
+    system_faults_as_input_errors,
+    visible_output,
+)
 from experiments.launch.outputs import RunFolder, start_run
-from experiments.launch.refusals import Given, explain
+from experiments.launch.refusals import Given, check_arguments, explain
 from experiments.launch.several import groups_of_several, spelled_out
+from experiments.launch.sweeps import CALLBACK, sweeps_in_own_folders
 from flashsim.errors import InputError
-from flashsim.files import DISK_FULL, cannot_write
 from flashsim.shown import brief, visible
 
 Config = TypeVar("Config")
@@ -94,16 +102,15 @@ def entry(
             store_schemas(name, config_type, options=groups, story=story)
             try:
                 with signals_as_exceptions(), visible_output(), choices_written_out(config_type):
-                    run_with_hydra(name, function, module=module, conf=conf)
+                    run_with_hydra(name, function, config_type, module=module, conf=conf)
             except InputError as error:
-                print(f"error: {one_line(str(error))}", file=sys.stderr)
-                sys.exit(2)
+                end(2, f"error: {one_line(str(error))}")
             except Terminated:
-                print("terminated", file=sys.stderr)
-                sys.exit(128 + signal.SIGTERM)
+                end(128 + signal.SIGTERM, "terminated")
+            except Unheard:
+                end(128 + signal.SIGPIPE)
             except KeyboardInterrupt:
-                print("interrupted", file=sys.stderr)
-                sys.exit(128 + signal.SIGINT)
+                end(128 + signal.SIGINT, "interrupted")
 
         return main
 
@@ -172,6 +179,7 @@ def store_schemas(name: str, config_type: type, *, options: Mapping[str, Mapping
         "run": {"dir": "."},
         "sweep": {"dir": "${output}", "subdir": "${hydra.job.num}"},
         "job": {"chdir": False, "name": name},
+        "callbacks": {"own_folder": CALLBACK},
         "help": {"template": f"{story}\n$CONFIG"},
     }
     no_logging = [{"override /hydra/job_logging": "none"}, {"override /hydra/hydra_logging": "none"}]
@@ -186,7 +194,9 @@ def store_schemas(name: str, config_type: type, *, options: Mapping[str, Mapping
             store.store(group=group, name=option, node=schema(option_type), package=package)
 
 
-def run_with_hydra(name: str, function: Callable[[Any, RunFolder], None], *, module: str, conf: Path) -> None:
+def run_with_hydra(
+    name: str, function: Callable[[Any, RunFolder], None], config_type: type, *, module: str, conf: Path
+) -> None:
     """Run ``function`` once, or for each job of a sweep; config errors are raised as InputError."""
     failures: list[Exception] = []
     given = Given(sys.argv[1:], conf, name)
@@ -207,13 +217,21 @@ def run_with_hydra(name: str, function: Callable[[Any, RunFolder], None], *, mod
             raise InputError(f"the argument {brief(argument)} has {len(argument):,} characters; write it shorter")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand us the exception instead of printing it
     try:
-        hydra.main(version_base="1.3", config_path=str(conf), config_name=name)(job)()
+        check_arguments(given, groups=_groups(conf), several=groups_of_several(config_type))
+        with sweeps_in_own_folders():
+            hydra.main(version_base="1.3", config_path=str(conf), config_name=name)(job)()
     except Exception as error:
         if any(note.startswith(FROM_JOB) for note in getattr(error, "__notes__", ())):
             raise
         _raise_as_input_error(error, given)
     if failures:
         raise failures[0]
+
+
+def _groups(conf: Path) -> set[str]:
+    """The groups of which an option can be chosen: those of files and those of the program."""
+    stored = {group for group, options in ConfigStore.instance().repo.items() if isinstance(options, dict)}
+    return stored | {path.name for path in conf.iterdir() if path.is_dir()}
 
 
 def run_job(function: Callable[[Any, RunFolder], None], config: DictConfig, *, module: str, given: Given) -> None:
@@ -231,23 +249,12 @@ def run_job(function: Callable[[Any, RunFolder], None], config: DictConfig, *, m
     command = shlex.join(["python", "-m", module, *job.overrides.task])
     folder = start_run(target, config=text, command=command)
     try:
-        with disk_full_as_input_error():
+        with system_faults_as_input_errors(folder.path):
             function(typed, folder)
             folder.finish()
     except InputError:
         folder.remove_if_without_results()
         raise
-
-
-@contextmanager
-def disk_full_as_input_error() -> Iterator[None]:
-    """Tell a full disk as InputError wherever a library meets it."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        raise cannot_write(error.filename or "all results", error) from error
 
 
 def _raise_as_input_error(error: Exception, given: Given) -> NoReturn:

@@ -10,8 +10,8 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -47,6 +47,8 @@ class RunFolder:
     """A run's folder, made by :func:`start_run`."""
 
     path: Path
+    made: tuple[Path, ...] = ()
+    """Folders above it that were made for it, the nearest first."""
 
     def record(self, **facts: Any) -> None:
         """Add facts to ``run.json``, such as ``seeds=[0, 1]`` or ``data={"world": checksum}``; must be JSON-able."""
@@ -75,7 +77,8 @@ class RunFolder:
     def remove_if_without_results(self) -> None:
         """Remove the folder when it holds only what :func:`start_run` and the methods above wrote."""
         if not {path.name for path in self.path.rglob("*") if path.is_file()} - {CONFIG, RUN, TIMINGS}:
-            shutil.rmtree(self.path)
+            shutil.rmtree(self.path, ignore_errors=True)  # it may have been taken away
+            remove_empty(self.made)
 
 
 def start_run(path: Path, *, config: str, command: str) -> RunFolder:
@@ -86,11 +89,24 @@ def start_run(path: Path, *, config: str, command: str) -> RunFolder:
     """
     if is_folder(path) and any(path.iterdir()):
         raise InputError(f"the output folder {path} already holds files; choose another output=PATH or remove it")
+    made = missing_parents(path)
     with replace_folder(path) as folder:
         write_text(folder / CONFIG, config)
         facts = {"command": command, "finished": False, "code": code(), "versions": versions(), "machine": machine()}
         write_json(folder / RUN, {"format_version": RUN_FORMAT, **facts})
-    return RunFolder(path)
+    return RunFolder(path, made)
+
+
+def missing_parents(path: Path) -> tuple[Path, ...]:
+    """The folders above ``path`` that do not exist, the nearest first."""
+    return tuple(folder for folder in path.parents if not is_folder(folder))
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Remove the folders, from the first on, that hold nothing."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def read_run(folder: Path) -> dict[str, Any]:

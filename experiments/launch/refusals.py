@@ -5,13 +5,15 @@ It is made of what their exceptions carry, of the command line and of the YAML f
 
 import dataclasses
 import enum
+import shlex
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
@@ -23,7 +25,9 @@ from omegaconf.errors import (
 )
 
 from experiments.launch.config import open_parts, type_of
-from flashsim.settings import nearest, no_such_key, words
+from flashsim.errors import InputError
+from flashsim.settings import nearest, no_such_key, shown, words
+from flashsim.shown import brief
 
 
 class Given(typing.NamedTuple):
@@ -35,6 +39,36 @@ class Given(typing.NamedTuple):
     """Folder of the YAML files."""
     name: str
     """Of the program's own file in it."""
+
+
+def check_arguments(given: Given, *, groups: Collection[str], several: Collection[str]) -> None:
+    """InputError for an argument that Hydra would refuse in words about itself.
+
+    An option of ``groups`` is chosen by its name; of those in ``several`` more than one can be.
+    """
+    for argument in given.arguments:
+        if argument.startswith("-") or not ("=" in argument or argument.startswith("~")):
+            continue
+        try:
+            (override,) = OverridesParser.create().parse_overrides([argument])
+        except OverrideParseException as error:
+            raise InputError(_unreadable(argument)) from error
+        key = override.key_or_group
+        if override.is_delete():
+            raise InputError(f"{brief(argument)}: no setting can be taken away; give it a value, {key}=VALUE")
+        if override.package is not None and key not in several:
+            those = f"; only {' and '.join(several)} can" if several else ""
+            raise InputError(f"{brief(argument)}: {key or 'it'} cannot be called by another name (@){those}")
+        if not key:
+            raise InputError(_unreadable(argument))
+        if key in groups and not override.is_sweep_override():
+            _check_choice(key, override.value())
+
+
+def _check_choice(key: str, chosen: Any) -> None:
+    """InputError unless an option is ``chosen`` by its name, several are, or their settings are given."""
+    if not isinstance(chosen, str | list | dict):
+        raise InputError(f"{key} is chosen by its name, got {shown(chosen)}; write {key}=NAME")
 
 
 def explain(error: Exception, given: Given) -> str | None:
@@ -56,23 +90,29 @@ def explain(error: Exception, given: Given) -> str | None:
         return f"{cause.full_key} has no default: give it as {cause.full_key}=VALUE"
     if isinstance(cause, ValidationError) and cause.full_key:
         file = _file_with(cause.full_key, given) if is_of_file else None
-        return _ill_typed(cause) + (f" in {_shown(file, given)}" if file else "")
+        return _ill_typed(cause) + (f" in {_shown_file(file, given)}" if file else "")
     if isinstance(cause, OverflowError):
         return f"{getattr(cause, 'full_key', None) or 'the config'}: the number is too large; correct it"
     if isinstance(cause, OmegaConfBaseException):
         return f"{cause.full_key or 'the config'}: {str(cause).splitlines()[0]}; correct the value"
-    return _of_no_key(error)
+    return _of_no_key(error, given)
 
 
-def _of_no_key(error: Exception) -> str | None:
+def _of_no_key(error: Exception, given: Given) -> str | None:
     """The sentence on an error that names no key; None for faults of ours."""
     if isinstance(error, OSError) and error.filename is not None:  # Hydra itself makes the folder of a sweep
         return f"cannot write {error.filename}: {error.strerror}; choose another output=PATH"
-    if isinstance(error, HydraException | ValueError):
-        return " ".join(str(error).split())
-    if _room_of(error) in ("hydra", "omegaconf", "antlr4"):  # they expect no such argument themselves
-        return f"the arguments cannot be used ({type(error).__name__}: {error}); see --help for what can be set"
-    return None
+    if _room_of(error) in ("omegaconf", "antlr4") or not isinstance(error, HydraException | ValueError):
+        return _unfit(error, given)
+    return " ".join(str(error).split())
+
+
+def _unfit(error: Exception, given: Given) -> str | None:
+    """The sentence on arguments that Hydra did not expect itself; None where the error comes from our own code."""
+    if _room_of(error) not in ("hydra", "omegaconf", "antlr4"):
+        return None
+    arguments = shlex.join(given.arguments)
+    return f"cannot use these arguments together: {arguments}; see --help for what can be set"
 
 
 def _room_of(error: Exception) -> str:
@@ -84,7 +124,7 @@ def _room_of(error: Exception) -> str:
 
 
 def _unreadable(argument: str) -> str:
-    sentence = f"cannot read the argument {argument!r}: write key=value, and quote brackets, commas and spaces"
+    sentence = f"cannot read the argument {brief(argument)}: write key=value, and quote brackets, commas and spaces"
     if argument.isascii():
         return sentence
     key, _, value = argument.partition("=")
@@ -96,12 +136,18 @@ def _unknown(error: ConfigAttributeError | ConfigKeyError, given: Given, *, is_o
     known = _known_keys(error.parent_node._get_root())
     if is_of_file:
         file = _file_with(full_key, given)
-        text = f"{full_key}={_value_in(file, full_key)} of {_shown(file, given)}" if file else full_key
+        text = f"{full_key}={_value_in(file, full_key)} of {_shown_file(file, given)}" if file else full_key
         return no_such_key(full_key, text, known)
-    for argument in given.arguments:
-        key = argument.lstrip("+~").partition("=")[0]
-        if f"{key}.".startswith(f"{full_key}.") or full_key.startswith(f"{key}."):
-            return no_such_key(key if key.startswith(full_key) else full_key, argument, known)
+    keys = {argument: argument.lstrip("+~").partition("=")[0] for argument in given.arguments}
+    meant = [
+        argument
+        for argument, key in keys.items()
+        if f"{key}.".startswith(f"{full_key}.") or full_key.startswith(f"{key}.")
+    ]
+    if meant:
+        argument = max(meant, key=lambda argument: len(keys[argument]))  # and not the one that chose the group
+        key = keys[argument]
+        return no_such_key(key if key.startswith(full_key) else full_key, argument, known)
     return no_such_key(full_key, full_key, known)
 
 
@@ -153,7 +199,7 @@ def _value_in(file: Path, full_key: str) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _shown(file: Path, given: Given) -> str:
+def _shown_file(file: Path, given: Given) -> str:
     return f"{given.conf.name}/{file.relative_to(given.conf).as_posix()}"
 
 
@@ -179,7 +225,7 @@ def _ill_typed(error: ValidationError) -> str:
         hint = next(iter(typing.get_args(error.ref_type)), None)
     if hint is None:
         return f"{error.full_key}: {str(error).splitlines()[0]}"
-    sentence = f"{error.full_key} must be {words(hint)}, got {'null' if error.value is None else repr(error.value)}"
+    sentence = f"{error.full_key} must be {words(hint)}, got {shown(error.value)}"
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         near = nearest(str(error.value), hint.__members__)
         sentence += f"; did you mean {near}?" if near else ""

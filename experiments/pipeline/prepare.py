@@ -34,7 +34,7 @@ from flashsim.scenarios import SCENARIOS, Scenario
 from flashsim.scenarios.changes import typed_changes
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.scenarios.files import SUFFIXES, read_scenario_file, scenario_on
-from flashsim.settings import admits_null, group_type, hints_of, keys, nearest, overlaid, parts, plain
+from flashsim.settings import admits_null, group_type, hints_of, keys, nearest, overlaid, parts, plain, shown
 from flashsim.world import World
 
 if TYPE_CHECKING:
@@ -90,21 +90,21 @@ class ScenarioConfig(OpenConfig):
         tree = {
             name: value
             for name, value in settings.items()
-            if value is not None or (name in hints and admits_null(hints[name]))
+            if value is not None or admits_null(hints.get(name, type(None)))
         }
         table, base = tree.pop("table", None), tree.pop("base", None)
         if not is_complete and base is None:
             base = tree.pop("name", cls.name)
         for name, value in (("table", table), ("name", base)):
             if not isinstance(value, str | None):
-                raise InputError(f"{key}{name} must be text, got {value!r}")
+                raise InputError(f"{key}{name} must be text, got {shown(value)}")
         changes = typed_changes(tree, key=key, known=cls.known(key))
         if base is not None and base.endswith(SUFFIXES):
             file = read_scenario_file(base)
             base, changes = file.base, overlaid(file.changes, changes)
-        shown = changes.get("name", base)
-        if base is not None and shown != base and shown in _known_names():
-            raise InputError(f"{key}name={shown} is another sale than {key}base={base}; give one of them")
+        called = changes.get("name", base)
+        if base is not None and called != base and called in _known_names():
+            raise InputError(f"{key}name={called} is another sale than {key}base={base}; give one of them")
         return cls(base, table, changes)
 
     def settings(self) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """One command takes up a training that was stopped, in the settings of its folder."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import pytest
 import yaml
 
 from agents.callbacks import SaleMetrics
-from tests.experiments.programs import TINY_PPO, Start, prefixed, starter
+from agents.checkpoints import Checkpoints
+from tests.experiments.programs import TINY_PPO, Start, files, prefixed, starter
 
 SETTINGS = ("scenario.name=j1_lag1", "agent=tensor_ppo", "seed=2", *prefixed("agent", TINY_PPO))
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,21 +26,26 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     return starter(monkeypatch, capsys, tmp_path)
 
 
-@pytest.fixture
-def stopped(start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The folder of a training that somebody stopped in its second iteration."""
+def stop_after(most: int) -> Callable[[SaleMetrics], Any]:
+    """What a learner calls at each step, until somebody presses Ctrl-C after ``most`` decisions."""
     steps = 0
     original = SaleMetrics._on_step
 
     def impatient(self: SaleMetrics) -> Any:
         nonlocal steps
         steps += self._env().num_envs
-        if steps > 400:
+        if steps > most:
             raise KeyboardInterrupt
         return original(self)
 
+    return impatient
+
+
+@pytest.fixture
+def stopped(start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder of a training that somebody stopped in its second iteration."""
     with monkeypatch.context() as patch:
-        patch.setattr(SaleMetrics, "_on_step", impatient)
+        patch.setattr(SaleMetrics, "_on_step", stop_after(400))
         assert start("train", *SETTINGS, "output=stopped").code == 130
     return tmp_path / "stopped"
 
@@ -79,6 +87,76 @@ def test_what_cannot_be_taken_up_is_refused(start: Start, tmp_path: Path) -> Non
         assert words in ended.stderr
         assert ended.stderr.count("\n") == 1
         assert not (tmp_path / "refused").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"a: [", "is not YAML, line 1"),
+        (b"\xff\xfe", "is not text in UTF-8"),
+        (b"[" * 100_000, "is nested too deeply"),
+        (b"a: &a [1]\nb: *a", "refers to another place"),
+        (b"- secret", "holds no settings"),
+        (b"5: 5", "holds no settings"),
+        (b"secrets: 5", "secrets"),
+        (b"seed: [5]", "seed"),
+        (b"seed: 2026-01-01", "seed"),
+        (b"seed: -1", "seed"),
+        (b"seed: " + b"9" * 400, "digits"),
+        (b"agent: {gamma: .nan}", "gamma"),
+        (b"agent: {name: 5, layers: [a]}", "layers"),
+        (b"scenario: {name: ''}", "scenario"),
+        (b"scenario: {ticks: {a: 1}}", "scenario.ticks"),
+        (b"scenario: {name: j1_lag1}\nagent: {name: '${seed}'}", "${seed}.check"),  # text, which refers to nothing
+    ],
+)
+def test_settings_that_no_training_left_are_refused(start: Start, stopped: Path, content: bytes, words: str) -> None:
+    (stopped / "config.yaml").write_bytes(content)
+    before = files(stopped.parent)
+    ended = start("train", "resume=stopped", "output=refused")
+    assert ended.code == 2
+    assert words in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert len(ended.stderr) < 1_000
+    assert files(stopped.parent) == before
+    assert not (stopped.parent / "refused").exists()
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "run.json", "tensorppo.checkpoint.safetensors"])
+def test_a_pipe_or_a_device_in_the_folder_is_refused_at_once(start: Start, stopped: Path, name: str) -> None:
+    makers: list[Callable[[Path], object]] = [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir]
+    for make in makers:
+        (stopped / name).rmdir() if (stopped / name).is_dir() else (stopped / name).unlink()
+        make(stopped / name)
+        ended = start("train", "resume=stopped", "output=refused")
+        assert ended.code == 2
+        assert "cannot" in ended.stderr
+        assert ended.stderr.count("\n") == 1
+
+
+def test_the_line_that_is_printed_goes_on_and_so_does_that_of_the_next_stop(
+    start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Folders are called as no shell likes it; the second stop comes before the first checkpoint of its own."""
+    with monkeypatch.context() as patch:
+        patch.setattr(SaleMetrics, "_on_step", stop_after(400))
+        first = start("train", *SETTINGS, "output='it\\'s, [1]=$x'")
+        patch.setattr(SaleMetrics, "_on_step", stop_after(0))
+        patch.setattr(Checkpoints, "_on_rollout_start", lambda _: None)
+        second = start("train", *arguments_of(first.stderr), "output=again")
+    assert (first.code, second.code) == (130, 130)
+    assert arguments_of(second.stderr) == arguments_of(first.stderr)
+    ended = start("train", *arguments_of(second.stderr), "output=resumed")
+    assert ended.code == 0, ended.stderr
+    assert start("train", *SETTINGS, "output=whole").code == 0
+    assert results(tmp_path / "resumed") == results(tmp_path / "whole")
+
+
+def arguments_of(stderr: str) -> list[str]:
+    """What a shell makes of the line after "go on with"."""
+    line = stderr.splitlines()[0].removeprefix("go on with: python -m experiments.train ")
+    said = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True).stdout
+    return said.decode().split("\0")[:-1]
 
 
 def test_a_finished_training_is_not_taken_up(start: Start) -> None:

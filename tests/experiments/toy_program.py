@@ -91,6 +91,12 @@ def main(config: ToyConfig, folder: RunFolder) -> None:
             write_text(folder.path / "much.csv", "a" * 100_000)
         if config.then == "write much elsewhere":
             (folder.path / "elsewhere.bin").write_bytes(bytes(100_000))
+        if config.then == "lose the folder":
+            folder.path.rename("gone")
+            (folder.path / "elsewhere.bin").write_bytes(b"")
+        if config.then == "close the folder":
+            (folder.path / "closed" / "elsewhere.bin").mkdir(parents=True)
+            (folder.path / "closed" / "elsewhere.bin").write_bytes(b"")
         if config.then == "wait with a helper":
             wait_with_a_helper(folder.path)
         if config.then == "interrupt":

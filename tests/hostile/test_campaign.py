@@ -1,23 +1,35 @@
 """A campaign of bad input through the real programs, seeded and bounded: each ends in one sentence, soon, and leaves
 nothing.
 
-Overrides go through the parser and ``main`` of ``experiments.train``, which ends where it would read its World.
+Overrides (``tests.hostile.overrides``) go through the parser and ``main`` of six programs, which end where they would
+read their World, and some through the real command.
 Bundles, Worlds, scenario files and tables are whole ones in which something was changed.
 """
 
 import json
+import os
 import random
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
+from agents.checkpoints import FORMAT_VERSION
+from agents.ppo.settings import PPOConfig
+from experiments.launch.config import build, schema, whole_text
+from experiments.launch.outputs import start_run
+from experiments.train import TrainConfig, stopped_config
 from flashsim.data.shop_folder import ShopMapping
 from flashsim.data.shop_tables import read_shop_tables
 from flashsim.errors import InputError
+from flashsim.files import write_bytes
 from flashsim.keys import PRIVATE_FILE, PUBLIC_FILE, make_keys
 from flashsim.policies.bundle import SIGNED_AS, load_policy, save_policy
 from flashsim.scenarios import grocery_evening
@@ -25,40 +37,18 @@ from flashsim.scenarios.files import read_scenario, write_scenario
 from flashsim.signatures import Trust, sign_folder
 from flashsim.world import World
 from tests.data.made_shop import make_sales, write_tables
-from tests.experiments.programs import Start, files, small_world, starter
+from tests.experiments.programs import Ended, Start, files, small_world, starter
+from tests.hostile.overrides import Line, lines
 from tests.made_policies import random_network, random_observations
 
 pytestmark = pytest.mark.slow
-OVERRIDES, MUTATED_FILES, MUTATED_TABLES = 3_000, 1_000, 1_000
+ROOT = Path(__file__).resolve().parents[2]
+SHARE = float(os.environ.get("FLASHSIM_CAMPAIGN", "1"))
+"""Of the whole campaign; a tenth takes minutes."""
+OVERRIDES, COMMANDS, MUTATED_FILES, MUTATED_TABLES = (round(SHARE * count) for count in (3_000, 100, 1_000, 1_000))
 LONGEST_S = 10.0
-KEYS = (
-    *("seed", "output", "resume", "world", "world.folder", "world.quick", "world.seed", "world.view", "agent"),
-    *("agent.steps", "agent.layers", "agent.name", "agent.scaler_targets", "agent.gamma", "agent.device"),
-    *(
-        "agent.heads",
-        "agent.per_product",
-        "agent.reward",
-        "agent.reward.profit",
-        "agent.planned_calls",
-        "agent.nothing",
-    ),
-    *("scenario", "scenario.ticks", "scenario.waves", "scenario.depths", "scenario.servers", "scenario.servers.lag"),
-    *(
-        "scenario.calendar.rushes",
-        "scenario.failures.payment.start",
-        "scenario.base",
-        "scenario.table",
-        "scenario.story",
-    ),
-    *("agent.nothing", "scenario.table", "reward", "experiment", "hydra", "", "seed.seed", "a.b.c.d"),
-)
-VALUES = (
-    *("", "null", "true", "5", "-1", "1.5", "1e300", "nan", "-inf", "9" * 30, "9" * 400, "x", "[]", "[[]]", "{}"),
-    *("[1,2]", "[a,[b]]", "{a:1}", "{a:{b:[1]}}", "${seed}", "${output}", "${agent}", "${nothing}", "${now:%Y}", "???"),
-    *("'a b'", "'秒杀'", "秒杀", "..", "nowhere/x", "'\x1b[2J'", "'\u202e'", "'\udcff'", "x" * 300, "'a\0b'"),
-    *("[" * 40 + "]" * 40, "1,2", "glob(*)", "range(0,3)", "choice(1,2)", "int(x)", "str([1])", "nowhere.yaml", "g1"),
-    *("[0,0.1]", "[[0,1.0]]", "[{start:0}]", "[null]", "\\", "'", "\t", "=", "a=b", "~x"),
-)
+LONGEST_START_S = 120.0
+"""Of a process, most of it imports; a guard against hangs, on machines that have other work as well."""
 PIECES = (b"", b"\0", b"\xff\xfe", b"[" * 2000, b"9" * 400, b'"\\ud800"', b"NaN", b"null", b"-1", b"=")
 CELLS = (
     *(
@@ -77,7 +67,8 @@ CELLS = (
     ),
     b"\x1b[2J",
 )
-PREFIXES = ("", "", "", "", "+", "++", "~", "@")
+STRANGE = ("Traceback", "None", "object at 0x", "<class", "Error:", "\x1b", "\u202e", "invalid literal")
+"""What no sentence to people holds."""
 
 
 @contextmanager
@@ -87,30 +78,81 @@ def at_most(seconds: float) -> Iterator[None]:
     assert time.monotonic() - started < seconds
 
 
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Path]:
+    """An empty folder to work in, beside files that nobody may touch."""
+    for name in ("home/notes.txt", "nowhere.yaml", "x/1.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"mine: {name}")
+    (tmp_path / "work").mkdir()
+    before = traces(tmp_path)
+    yield tmp_path / "work"
+    assert traces(tmp_path) == before
+
+
+def traces(folder: Path) -> dict[str, tuple[int, str]]:
+    """Path -> moment of the last change and content of all below the folder, that of ``work`` aside."""
+    return {
+        str(path): (path.stat().st_mtime_ns, path.read_text() if path.is_file() else "")
+        for path in folder.rglob("*")
+        if path.name != "work" and "work" not in path.relative_to(folder).parts
+    }
+
+
+def faults_of(line: Line, ended: Ended, left: set[str]) -> list[str]:
+    """What is wrong with a refusal: it is one sentence with exit code 2 and leaves nothing; Hydra tells in a line of
+    its own which job of a sweep it was."""
+    *jobs, sentence = ended.stderr.splitlines() or [""]
+    faults = [f"exit code {ended.code}"] if ended.code != 2 else []
+    if not sentence.startswith("error: ") or len(sentence) > 2_100:
+        faults.append("no sentence")
+    if jobs and not (len(jobs) == 1 and jobs[0].startswith("Error executing job")):
+        faults.append("more than a sentence")
+    faults += [f"it says {word}" for word in STRANGE if word in sentence and word not in str(line.arguments)]
+    faults += [f"it left {name}" for name in left]
+    return [f"{fault}: {line} {ended.stderr}" for fault in faults]
+
+
 def test_bad_overrides_end_in_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sandbox: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chance = random.Random(1)
-    start = starter(monkeypatch, capsys, tmp_path)
-    for _ in range(OVERRIDES):
-        given = [
-            f"{chance.choice(PREFIXES)}{chance.choice(KEYS)}={chance.choice(VALUES)}"
-            for _ in range(chance.choice([1, 1, 2]))
-        ]
+    start = starter(monkeypatch, capsys, sandbox)
+    faults = []
+    for line in lines(OVERRIDES, seed=1):
         with at_most(LONGEST_S):
-            ended = start("train", "output=out", "world.folder=nowhere", *given)
-        assert (ended.code, ended.stderr.count("\n")) == (2, 1), (given, ended)
-        assert "\x1b" not in ended.stderr
-        assert files(tmp_path) == set(), given
+            ended = start(line.program, *line.arguments)
+        faults += faults_of(line, ended, set(map(str, sandbox.iterdir())))
+        for path in sandbox.iterdir():
+            shutil.rmtree(path)
+    assert not faults, "\n".join(faults)
+
+
+def test_bad_overrides_end_in_one_sentence_of_the_real_command(sandbox: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(sandbox.parent / "home")}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
+    faults = []
+    for line in lines(COMMANDS, seed=2):
+        if any("\0" in argument for argument in line.arguments):
+            continue  # no system hands it on
+        command = [sys.executable, "-m", f"experiments.{line.program}", *line.arguments]
+        done = subprocess.run(
+            [argument.encode(errors="surrogateescape") for argument in command],
+            cwd=sandbox,
+            env=environment,
+            capture_output=True,
+            timeout=LONGEST_START_S,
+            check=False,
+        )
+        ended = Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+        faults += faults_of(line, ended, set(map(str, sandbox.iterdir())))
+    assert not faults, "\n".join(faults)
 
 
 def changed(data: bytes, chance: random.Random) -> bytes:
     """Bytes with one to three changes: flipped, cut, doubled, replaced."""
     for _ in range(chance.randint(1, 3)):
         place, end = sorted(chance.randrange(len(data) + 1) for _ in range(2))
-        piece = chance.choice(
-            [b"", b"\0", b"\xff\xfe", b"[" * 2000, b"9" * 400, b'"\\ud800"', b"NaN", b"null", b"-1", b"="]
-        )
+        piece = chance.choice(PIECES)
         data = chance.choice(
             [
                 data[:place],
@@ -136,6 +178,17 @@ def changed_json(data: bytes, chance: random.Random) -> bytes:
         return json.dumps(tree).encode()
 
 
+def leave_stopped_training(folder: Path, *, start_of: Path) -> None:
+    """What a training of PPO leaves that was stopped, as far as it is read before the networks are."""
+    node = schema(TrainConfig)
+    node.agent = schema(PPOConfig)
+    node.world.folder, node.output = str(start_of / "world"), "stopped"
+    start_run(folder, config=whole_text(node, build(node)), command="python -m experiments.train")
+    facts = {"format_version": FORMAT_VERSION, "shared": {"algorithm": "PPO"}}
+    tensors = {"facts": np.frombuffer(json.dumps(facts).encode(), np.uint8)}
+    write_bytes(folder / "ppo.checkpoint.safetensors", save(tensors))
+
+
 def test_mutated_files_end_in_one_sentence_or_load(tmp_path: Path) -> None:
     chance = random.Random(2)
     world = small_world()
@@ -148,7 +201,12 @@ def test_mutated_files_end_in_one_sentence_or_load(tmp_path: Path) -> None:
     sign_folder(tmp_path / "signed", SIGNED_AS, tmp_path / "keys" / PRIVATE_FILE)
     trust = Trust([tmp_path / "keys" / PUBLIC_FILE])
     write_scenario(tmp_path / "scenario.yaml", scenario)
+    leave_stopped_training(tmp_path / "stopped", start_of=tmp_path)
+    resume = TrainConfig(agent=PPOConfig(), resume="stopped")
     readers: dict[str, Callable[[], object]] = {
+        "stopped/config.yaml": lambda: stopped_config(tmp_path / "stopped", resume),
+        "stopped/run.json": lambda: stopped_config(tmp_path / "stopped", resume),
+        "stopped/ppo.checkpoint.safetensors": lambda: stopped_config(tmp_path / "stopped", resume),
         "world/world.json": lambda: World.load(tmp_path / "world"),
         "world/world.safetensors": lambda: World.load(tmp_path / "world"),
         "bundle/card.json": lambda: load_policy(tmp_path / "bundle"),

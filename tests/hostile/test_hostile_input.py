@@ -14,11 +14,13 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load, save
 
+from experiments.pipeline.prepare import ScenarioConfig
 from flashsim.envs.vector import FlashSaleVectorEnv
 from flashsim.errors import InputError
 from flashsim.files import json_text
 from flashsim.policies.bundle import BESIDE_FILE, CARD_FILE, WEIGHTS_FILE, _seal, load_policy, save_policy
 from flashsim.scenarios import grocery_evening
+from flashsim.settings import no_such_key
 from flashsim.world import World
 from tests.data.made_shop import make_sales, write_tables
 from tests.experiments.programs import Start, files, small_world, starter
@@ -248,3 +250,17 @@ def test_a_number_of_envs_that_is_none_is_refused(count: object) -> None:
 def test_a_scenario_that_is_none_is_refused(scenario: object) -> None:
     with pytest.raises(InputError, match="scenario: expected a name, a Scenario or a sale"):
         FlashSaleVectorEnv(scenario, num_envs=1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("settings", [{"nothing": None}, {"servers": {"nothing": None}}, {"Ticks": None}])
+def test_a_key_that_is_none_is_refused_when_it_is_null_too(settings: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="there is no key scenario"):
+        ScenarioConfig.from_settings(settings, key="scenario.")
+
+
+def test_a_key_in_capitals_is_a_near_one_and_a_list_of_keys_is_short() -> None:
+    known = ["seed", "scenario.ticks", *(f"scenario.servers.key{number}" for number in range(100))]
+    assert no_such_key("SCENARIO.TICKS", "SCENARIO.TICKS=5", known).endswith("did you mean scenario.ticks?")
+    assert no_such_key("zz.yy", "zz.yy=5", known).endswith("choose from seed, scenario")
+    assert len(no_such_key("z" * 5000, "z" * 5000 + "=1", known)) < 600
+    assert no_such_key("latency.rounds", "latency.rounds=3", []).endswith("latency has no settings")

@@ -85,7 +85,7 @@ def test_a_complete_file_has_the_defaults_of_the_dataclass(tmp_path: Path) -> No
         (EVENING + "world: {population: 3}\n", "there is no key world "),
         (EVENING + "servers: {lag: soon}\n", "servers.lag must be a whole number, got 'soon'"),
         (EVENING + "servers: {lag: 1.5}\n", "servers.lag must be a whole number, got 1.5"),
-        (EVENING + "servers: {lag: true}\n", "servers.lag must be a whole number, got True"),
+        (EVENING + "servers: {lag: true}\n", "servers.lag must be a whole number, got true"),
         (EVENING + "servers: {lag: null}\n", "servers.lag must be a whole number, got null"),
         (EVENING + "servers: 5\n", "servers must be a group of the keys service_rate, start_servers,"),
         (EVENING + "depths: 0.2\n", "depths must be a list, each item a number, got 0.2"),

@@ -104,7 +104,17 @@ def test_defaults_come_from_the_dataclass_and_differences_from_yaml_and_command_
             "scenario.stock=[",
             "cannot read the argument 'scenario.stock=[': write key=value, and quote brackets, commas and spaces",
         ),
-        ("scenario=null", "Config group override must be a string or a list. Got NoneType"),
+        ("scenario=null", "scenario is chosen by its name, got null; write scenario=NAME"),
+        ("agent=5", "agent is chosen by its name, got 5; write agent=NAME"),
+        ("~agent.gamma", "'~agent.gamma': no setting can be taken away; give it a value, agent.gamma=VALUE"),
+        ("agent@wide=ppo", "'agent@wide=ppo': agent cannot be called by another name (@)"),
+        ("=5", "cannot read the argument '=5': write key=value, and quote brackets, commas and spaces"),
+        (
+            "+nothing=[null]",
+            "there is no key nothing (in nothing=a list of 1); "
+            "choose from seed, then, limit, is_quick, scenario, agent, output",
+        ),
+        ("seed=[[1],[2]]", "seed must be a whole number, got a list of 2"),
     ],
 )
 def test_what_cannot_be_used_is_one_sentence_and_leaves_nothing(
@@ -144,7 +154,8 @@ def test_two_runs_never_mix_in_one_folder(start: Start, tmp_path: Path) -> None:
 def test_bad_input_found_by_the_program_leaves_no_folder_unless_it_holds_results(start: Start, tmp_path: Path) -> None:
     assert start("then=refuse", "output=a") == Ended(2, "error: the World is truncated: got 3 bytes; make it again\n")
     assert start("then=refuse late", "output=b").code == 2
-    assert not (tmp_path / "a").exists()
+    assert start("then=refuse", "output=new/a").code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
     assert "table.csv" in runs(tmp_path / "b")
     assert json.loads((tmp_path / "b" / "run.json").read_text())["finished"] is False
 
@@ -173,7 +184,49 @@ def test_bad_input_in_a_sweep_names_the_job_and_ends_with_2(start: Start, tmp_pa
     assert code == 2
     assert "seed=3" in stderr.splitlines()[0]
     assert stderr.splitlines()[-1] == "error: the World is truncated: got 3 bytes; make it again"
-    assert runs(tmp_path) == ["sweep/multirun.yaml"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_never_writes_into_a_folder_with_files(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for name in ("multirun.yaml", "thesis.txt"):
+        (tmp_path / "mine" / name).write_text("years")
+        code, stderr = start("-m", "seed=3,4", "output=mine")
+        assert (code, stderr) == (
+            2,
+            "error: the output folder mine already holds files; choose another output=PATH or remove it\n",
+        )
+        assert [(path.name, path.read_text()) for path in (tmp_path / "mine").iterdir()] == [(name, "years")]
+        (tmp_path / "mine" / name).unlink()
+    assert start("-m", "seed=3,4", "output=mine") == Ended(0, "")
+    assert start("-m", "seed=3,4", "output=mine").code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("seed=a,b",),
+        ("stock=1,2",),
+        ("seed=1,2", "then=refuse"),
+        ("agent=x,y",),
+        ("scenario.stock=-1,-2",),
+        ("scenario.menu=[a],[b]",),
+    ],
+)
+def test_a_sweep_without_results_leaves_no_folder(start: Start, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert start("-m", *arguments, "output=new/sweep").code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_into_what_is_no_folder_is_refused(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for output in ("file", "file/below", "link"):
+        ended = start("-m", "seed=3,4", f"output={output}")
+        assert ended.code == 2
+        assert ended.stderr.startswith(f"error: cannot write {output}")
+        assert ended.stderr.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
 
 
 def test_the_default_folder_bears_the_program_s_name_and_the_moment(start: Start, tmp_path: Path) -> None:
