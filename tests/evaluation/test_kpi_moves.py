@@ -98,7 +98,8 @@ LAWS: dict[str, dict[str, tuple[str, ...]]] = {
 
 Two shares that one would expect are no laws: who is lost is lost in one of three ways, and more servers may turn those
 who lose patience into answers after the time-out (errors up), more people may turn them into refusals (abandonment
-down). Nor are units sold: where a slow answer costs a purchase, more people may buy less.
+down). Nor are units sold: where a slow answer costs a purchase, more people may buy less. A refusal is a quick answer, so
+latencies have laws only where nobody is refused.
 """
 
 
@@ -205,6 +206,8 @@ def test_no_calm_sale_breaks_a_law(sales: dict[str, Scenario], price_index: int)
         after = calm_kpis(sales[change], price_index=price_index + (change == "depth"))
         for law, held in laws.items():
             for name in held:
+                if law != "same" and name in WAITS and sales["before"].servers.queue_limit > 0:
+                    continue
                 column = names.index(name)
                 seen = move(before[:, column], after[:, column])
                 if seen == {"never up": "up", "never down": "down"}.get(law) or (law == "same" and seen != "same"):
