@@ -49,6 +49,10 @@ class QLearningConfig(AgentConfig):
         for name in ("sales", "batch_size", "gradient_steps", "target_interval"):
             check_whole(name, getattr(self, name), 1, MANY)
         check_whole("buffer", self.buffer, self.sales, MANY)
+        if self.steps < self.sales:
+            raise InputError(
+                f"steps must be at least sales, {self.sales}, which it steps side by side, got {self.steps}; raise it"
+            )
         check_whole("learning_starts", self.learning_starts, 0, MANY)
         if self.learning_starts >= self.steps:
             raise InputError(
