@@ -87,3 +87,12 @@ def exact_value(sale: ReferenceSale, policy: Policy) -> float:
     if isinstance(sale, MenuSale):
         return evaluate_exactly(sale, policy_table(sale, policy))
     return evaluate_exactly(sale, policy_table(sale, policy))
+
+
+def normalized_share(value: float, *, fixed: float, optimum: float) -> float | None:
+    """Where ``value`` lies between the best fixed orders, 0, and the optimum, 1; below 0 when it is worse than fixed.
+
+    None where a fixed price is optimal: differences below 1e-9 of the larger amount are zero.
+    """
+    gain = optimum - fixed
+    return None if gain <= 1e-9 * max(abs(optimum), abs(fixed)) else (value - fixed) / gain
