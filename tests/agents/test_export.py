@@ -31,7 +31,13 @@ from flashsim.world import shipped_world
 from tests.agents.tiny import dqn, ppo, small_sale, train_small, trained
 from tests.made_policies import random_network, random_observations
 
-ALGORITHMS = {"ppo": "PPO", "tensor_ppo": "TensorPPO", "maskable_ppo": "MaskablePPO", "dqn": "DQN", "qrdqn": "QRDQN"}
+ALGORITHMS = {
+    "ppo": "PPO",
+    "tensor_ppo": "TensorPPO",
+    "maskable_ppo": "MaskablePPO",
+    "dqn": "MeanDQN",
+    "qrdqn": "QRDQN",
+}
 
 
 def observations() -> NDArray[np.float32]:
