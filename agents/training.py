@@ -15,6 +15,7 @@ from typing import Any
 import stable_baselines3
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from torch.distributions import Distribution
 
@@ -143,17 +144,28 @@ def train(
         go_on(resume, model, best, facts=facts, extras=learner.extras, first_seed=first)
     if checkpoint is not None:
         callbacks.insert(0, Checkpoints(checkpoint, best, facts=facts, extras=learner.extras))
-    left = config.steps - model.num_timesteps
-    interval = learner.log_interval(config)
-    model.learn(left, callback=callbacks, log_interval=interval, reset_num_timesteps=resume is None)
+    _learn(model, config, callbacks, untrained=untrained, is_resumed=resume is not None)
+    best.restore()
+    learner.finish(model)
+    return Trained(model, scale, tuple(best.curve), best.kept, config, seed, sale, rule)
+
+
+def _learn(
+    model: BaseAlgorithm,
+    config: AgentConfig,
+    callbacks: list[BaseCallback],
+    *,
+    untrained: torch.Tensor,
+    is_resumed: bool,
+) -> None:
+    """Learn for the steps that are left; InputError when ``untrained`` weights are as they were."""
+    left, interval = config.steps - model.num_timesteps, learner_of(config).log_interval(config)
+    model.learn(left, callback=callbacks, log_interval=interval, reset_num_timesteps=not is_resumed)
     if torch.allclose(untrained, _trainable_weights(model), rtol=0.0, atol=_NO_CHANGE):
         raise InputError(
             f"the training changed no weight: {model._n_updates} updates in {model.num_timesteps} decisions at a "
             f"learning_rate that fell from {config.learning_rate:g}; raise learning_rate or steps"
         )
-    best.restore()
-    learner.finish(model)
-    return Trained(model, scale, tuple(best.curve), best.kept, config, seed, sale, rule)
 
 
 def _trainable_weights(model: BaseAlgorithm) -> torch.Tensor:
