@@ -222,7 +222,7 @@ def report_exactly(sale: ReferenceSale, policy: Policy, *, folder: Path) -> None
     write_json(folder / "exact.json", amounts | {"share": share, "normalized": normalized})
     told = f" ({share:.2%})" if share is not None else ""
     between = (
-        "as much as the optimum"
+        f"{fixed:.4f}, within .1% of the optimum"
         if normalized is None
         else f"{fixed:.4f}; of the way from there to the optimum it makes {normalized:.2%}"
     )

@@ -9,9 +9,9 @@ they come, ``unseen.json`` the whole distribution.
 
 Amounts are expected and exact: of the optimum, of the learned policy, of the best fixed orders, and of the best path of
 prices (and servers) announced beforehand. ``share`` is of the optimum; ``normalized`` is 0 at the best fixed orders and
-1 at the optimum, and empty where fixed orders are optimal; ``feedback``, the prize of feedback, is the share of the
-optimum that no announced path earns, as far as a local search knows (``flashsim.reference.best_price_path``). Where it
-is above 1 %, a policy that sees what sells should earn more than the path.
+1 at the optimum, and empty where fixed orders earn within .1 % of it; ``feedback``, the prize of feedback, is the share
+of the optimum that no announced path earns, as far as a local search knows (``flashsim.reference.best_price_path``).
+Where it is above 1 %, a policy that sees what sells should earn more than the path.
 """
 
 from collections.abc import Mapping
@@ -129,7 +129,7 @@ def _sentence(row: Mapping[str, Any]) -> str:
 
 
 def _quantiles(spread: Mapping[str, float]) -> str:
-    return ", ".join(f"{q}: {value:.2%}" for q, value in spread.items()) or "fixed orders are optimal in all"
+    return ", ".join(f"{q}: {value:.2%}" for q, value in spread.items()) or "fixed orders are within .1% in all"
 
 
 if __name__ == "__main__":

@@ -75,5 +75,6 @@ def test_a_share_is_normalized_between_fixed_orders_and_the_optimum() -> None:
     assert normalized_share(9.0, fixed=8.0, optimum=12.0) == pytest.approx(0.25)
     assert normalized_share(6.0, fixed=8.0, optimum=12.0) == pytest.approx(-0.5)
     assert normalized_share(-6.0, fixed=-8.0, optimum=-4.0) == pytest.approx(0.5)  # a sale that loses at best
-    assert normalized_share(5.0, fixed=12.0, optimum=12.0 * (1.0 + 1e-12)) is None
+    assert normalized_share(5.0, fixed=12.0, optimum=12.01) is None
+    assert normalized_share(12.01, fixed=12.0, optimum=12.02) == pytest.approx(0.5)
     assert normalized_share(0.0, fixed=0.0, optimum=0.0) is None

@@ -14,7 +14,7 @@ from experiments.studies import unseen
 from experiments.studies.drawn_sales import KINDS, draw_sale, sale_kind
 from experiments.studies.unseen import below_announced, distribution
 from flashsim.errors import InputError
-from flashsim.evaluation.limits.exact import exact_value
+from flashsim.evaluation.limits.exact import exact_value, normalized_share
 from flashsim.reference import JointSale, best_fixed, best_price_path, joint_sale, menu_sale, solve, table_file
 from flashsim.scenarios.compiled import CompiledSale
 from tests.experiments.programs import Start, starter
@@ -74,7 +74,8 @@ def test_the_whole_distribution_is_told(start: Start, tmp_path: Path, monkeypatc
         assert row["share"] == pytest.approx(row["value"] / row["optimum"], rel=1e-12)
         assert row["fixed"] == pytest.approx(best_fixed(reference), rel=1e-12)
         assert row["announced"] == pytest.approx(best_price_path(reference).value, rel=1e-12)
-        assert row["normalized"] == pytest.approx((row["value"] - row["fixed"]) / (row["optimum"] - row["fixed"]))
+        normalized = normalized_share(row["value"], fixed=row["fixed"], optimum=row["optimum"])
+        assert row["normalized"] == pytest.approx(np.nan if normalized is None else normalized, nan_ok=True)
         assert row["feedback"] == pytest.approx(1.0 - row["announced"] / row["optimum"], abs=1e-12)
         assert np.isnan(row["lag"]) != isinstance(reference, JointSale)
     told = json.loads((tmp_path / "out" / "unseen.json").read_text())
