@@ -15,6 +15,7 @@ from typing import Any
 import stable_baselines3
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from torch.distributions import Distribution
 
@@ -39,6 +40,7 @@ from flashsim.sim.streams import TRAINING_DOMAIN
 _SELECTION = 2**31  # sales that choose the network to keep
 _SHOWN = 2**29  # sales on which an agent is shown its rule
 _SCALE = 2**30  # sales that measure how much sales vary
+_NO_CHANGE = 1e-8  # of a weight; about the least by which 32 bits can change one of .1
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,12 @@ def train(
     ``progress`` receives env steps. The training keeps a ``checkpoint`` of itself, and goes on from ``resume``, which
     such a one left behind, to the same network and curve as without the stop.
     An assisted agent starts at the run-out price with ``operations``; None: with those that :func:`starting_rule`
-    finds. InputError when cuda is requested and absent, no learner has such a config, or ``resume`` does not fit.
+    finds. InputError when cuda is requested and absent, no learner has such a config, ``resume`` does not fit, the
+    steps are too few to learn from, or no update changed a weight.
     """
     check_training(config, seed=seed)
     learner = learner_of(config)
+    learner.sales_at_once(config.starting_at_rule() if config.is_assisted(sale) else config, sale)  # or an InputError
     torch.set_num_threads(config.torch_threads)
     Distribution.set_default_validate_args(False)
     first = seed * SEEDS_PER_RUN
@@ -134,18 +138,41 @@ def train(
     )
     callbacks = [FiniteRewards(), SaleMetrics(sale, progress), best, *learner.schedules(config, spread)]
     facts = training_facts(model, sale, config, seed=seed, scale=scale, rule=rule)
+    untrained = _trainable_weights(model)  # of a training that goes on, too, unless it was fitted to a rule
     if resume is not None:
         go_on(resume, model, best, facts=facts, extras=learner.extras, first_seed=first)
     if log_folder is not None:  # now that nothing is refused any more
         model.set_logger(configure(str(log_folder), ["tensorboard"]))
     if checkpoint is not None:
         callbacks.insert(0, Checkpoints(checkpoint, best, facts=facts, extras=learner.extras))
-    left = config.steps - model.num_timesteps
-    interval = learner.log_interval(config)
-    model.learn(left, callback=callbacks, log_interval=interval, reset_num_timesteps=resume is None)
+    _learn(model, config, callbacks, untrained=untrained, is_resumed=resume is not None)
     best.restore()
     learner.finish(model)
     return Trained(model, scale, tuple(best.curve), best.kept, config, seed, sale, rule)
+
+
+def _learn(
+    model: BaseAlgorithm,
+    config: AgentConfig,
+    callbacks: list[BaseCallback],
+    *,
+    untrained: torch.Tensor,
+    is_resumed: bool,
+) -> None:
+    """Learn for the steps that are left; InputError when ``untrained`` weights are as they were."""
+    left, interval = config.steps - model.num_timesteps, learner_of(config).log_interval(config)
+    model.learn(left, callback=callbacks, log_interval=interval, reset_num_timesteps=not is_resumed)
+    if torch.allclose(untrained, _trainable_weights(model), rtol=0.0, atol=_NO_CHANGE):
+        raise InputError(
+            f"the training changed no weight: {model._n_updates} updates in {model.num_timesteps} decisions at a "
+            f"learning_rate that fell from {config.learning_rate:g}; raise learning_rate or steps"
+        )
+
+
+def _trainable_weights(model: BaseAlgorithm) -> torch.Tensor:
+    """A copy of the weights that its optimizer moves, one after the other."""
+    groups = model.policy.optimizer.param_groups
+    return torch.cat([weights.detach().reshape(-1) for group in groups for weights in group["params"]]).clone()
 
 
 def _rule_of(sale: CompiledSale, config: AgentConfig, operations: Operations | None) -> RulePolicy | None:

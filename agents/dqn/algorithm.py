@@ -10,8 +10,9 @@ import torch
 from stable_baselines3 import DQN
 from torch.nn import functional
 
+from agents.dqn.mean_values import MeanDQN
 from agents.dqn.replay_memory import REPLAY_MEMORY
-from agents.dqn.settings import DQNConfig, QLearningConfig
+from agents.dqn.settings import TARGET_SHARE, DQNConfig, QLearningConfig
 from agents.dqn.summed_heads import stock_again, sum_heads
 from agents.learner import GreedyNetwork, Learner
 from agents.start.imitation import Demonstration, first_values, fit
@@ -28,7 +29,7 @@ def q_learning_arguments(config: QLearningConfig, _env: FlashSaleVecEnv) -> dict
         "gradient_steps": config.gradient_steps,
         "n_steps": 1 if config.n_steps is None else config.n_steps,
         "target_update_interval": config.target_interval * config.sales,
-        "tau": config.target_share,
+        "tau": TARGET_SHARE if config.target_share is None else config.target_share,
         "exploration_fraction": config.exploration_until,
         "exploration_initial_eps": 1.0 if config.exploration_initial is None else config.exploration_initial,
         "exploration_final_eps": config.exploration_final,
@@ -40,8 +41,9 @@ def _first_layers(model: DQN) -> Sequence[torch.nn.Linear]:
     return [model.q_net.q_net[0], model.q_net_target.q_net[0]]  # type: ignore[list-item]
 
 
-def _prepare(model: DQN, config: DQNConfig) -> None:
-    """Let an assisted agent learn sums of values of heads."""
+def _prepare(model: MeanDQN, config: DQNConfig) -> None:
+    """Choose the loss; let an assisted agent learn sums of values of heads."""
+    model.squares_errors = config.squares_errors is not False
     env = model.get_env()
     assert isinstance(env, FlashSaleVecEnv)
     if config.summed and config.is_assisted(env.sales.sale):
@@ -59,8 +61,8 @@ def _start(model: DQN, shown: Demonstration[DQNConfig]) -> None:
     model.q_net_target.load_state_dict(model.q_net.state_dict())
 
 
-DQN_LEARNER: Learner[DQNConfig, DQN] = Learner(
-    algorithm=DQN,
+DQN_LEARNER: Learner[DQNConfig, MeanDQN] = Learner(
+    algorithm=MeanDQN,
     arguments=q_learning_arguments,
     sales_at_once=lambda config, _sale: config.sales,
     first_layers=_first_layers,

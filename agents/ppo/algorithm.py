@@ -1,10 +1,13 @@
 """PPO of Stable-Baselines3, with and without masks, and with rollouts on the device: three records.
 
-Whole sales are its rollouts. Beside the policy it learns the multipliers of constraints.
+Whole sales are its rollouts, all of one size, and the training ends with the first that reaches the steps asked for.
+Where rollouts of the size set would be fewer than four, or play over 2 % too much, they are smaller: up to half, such
+that they play least too much. Beside the policy it learns the multipliers of constraints.
 
 Source: Schulman et al. (2017), arXiv:1707.06347.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,18 +21,38 @@ from stable_baselines3.common.callbacks import BaseCallback
 from agents.learner import GreedyNetwork, Learner
 from agents.ppo.entropy import EntropySchedule
 from agents.ppo.lagrangian import Lagrangian
-from agents.ppo.settings import PPOConfig
+from agents.ppo.settings import FEWEST_ROLLOUTS, PPOConfig
 from agents.ppo.tensor_ppo import TensorPPO
 from agents.start.imitation import Demonstration, choices_loss, fit
 from agents.start.reward_scale import Spread
 from flashsim.envs.sb3 import FlashSaleVecEnv
+from flashsim.errors import InputError
 from flashsim.scenarios.compiled import CompiledSale
+
+_MOST_EXCESS = 0.02  # share of the steps that rollouts of the size set may play beyond them
 
 
 def _sales_at_once(config: PPOConfig, sale: CompiledSale) -> int:
-    """They are a rollout."""
+    """They are a rollout. InputError when the steps are too few for four."""
     decisions, (steps, parts) = sale.ticks // config.action(sale).every, config.rollout()
-    return parts * max(1, round(steps / (decisions * parts)))
+    unit = parts // math.gcd(parts, decisions)  # sales that give every minibatch as many decisions
+    least = FEWEST_ROLLOUTS * 2 * unit * decisions  # two decisions a minibatch, for a mean and a spread of advantages
+    if config.steps < least:
+        raise InputError(
+            f"steps must be at least {least} for {config.name} on {sale.name!r}, got {config.steps}: it learns "
+            f"from {FEWEST_ROLLOUTS} rollouts of at least {2 * unit} sales of {decisions} decisions; raise it"
+        )
+    sales = parts * max(1, round(steps / (decisions * parts)))
+    rollouts = math.ceil(config.steps / (sales * decisions))
+    excess = rollouts * sales * decisions - config.steps
+    if rollouts >= FEWEST_ROLLOUTS and excess <= _MOST_EXCESS * config.steps:
+        return sales
+
+    def fitted(rollouts: int) -> int:
+        return unit * math.ceil(config.steps / (rollouts * decisions * unit))
+
+    fewest = max(rollouts, FEWEST_ROLLOUTS)
+    return fitted(min(range(fewest, 2 * fewest), key=lambda count: count * fitted(count)))
 
 
 def _arguments(config: PPOConfig, env: FlashSaleVecEnv) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from flashsim.sim.parameters import check_range, check_whole
 
 ROLLOUT_STEPS, PAIRED_ROLLOUT_STEPS = 16_384, 8_192
 MINIBATCHES = 8
+FEWEST_ROLLOUTS = 4  # in a training: the learning rate falls from one to the next, and is all but gone at the last
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class PPOConfig(AgentConfig):
     steps_around: int = 100  # the whole menu: what it tries first stays near its rule
     rollout_steps: int | None = None
     """Env steps of a rollout, about, which is made of whole sales; null: 16 384, and 8 192 for an agent that learns
-    from leads: these vary so little by chance that it learns more from twice as many updates."""
+    from leads: these vary so little by chance that it learns more from twice as many updates. Never more than a quarter
+    of ``steps``."""
     batch_size: int | None = None
     """Env steps of a minibatch, about; null: an eighth of a rollout."""
     epochs: int = 8

@@ -17,7 +17,7 @@ from statistics import median
 
 import pandas as pd
 
-from agents.ppo.settings import TensorPPOConfig
+from agents.ppo.settings import FEWEST_ROLLOUTS, TensorPPOConfig
 from agents.settings import Device
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder, machine
@@ -45,7 +45,7 @@ class DevicesConfig:
     rounds: int = 3
     """Turns of each device."""
     agent: TensorPPOConfig = field(default_factory=TensorPPOConfig)
-    """Settings beside these; its device, batch_size, rollout_steps and layers are replaced."""
+    """Settings beside these; its device, batch_size, rollout_steps, steps and layers are replaced."""
     output: str = dated("benchmark_devices")
 
     def __post_init__(self) -> None:
@@ -89,6 +89,7 @@ def compare(sale: CompiledSale, config: DevicesConfig, devices: Sequence[Device]
                             "device": device,
                             "batch_size": batch,
                             "rollout_steps": MINIBATCHES * batch,
+                            "steps": FEWEST_ROLLOUTS * MINIBATCHES * batch,  # or rollouts are made smaller
                             "layers": (width, width),
                         }
                     )

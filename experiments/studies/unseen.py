@@ -6,13 +6,19 @@
 Each sale is written to a table file, which ``python -m experiments.train scenario=reference scenario.table=FILE`` takes
 as well, and trained with the same settings; its greedy policy is evaluated exactly. ``unseen.csv`` has a row a sale, as
 they come, ``unseen.json`` the whole distribution.
+
+Amounts are expected and exact: of the optimum, of the learned policy, of the best fixed orders, and of the best path of
+prices (and servers) announced beforehand. ``share`` is of the optimum; ``normalized`` is 0 at the best fixed orders and
+1 at the optimum, and empty where fixed orders earn within .1 % of it; ``feedback``, the prize of feedback, is the share
+of the optimum that no announced path earns, as far as a local search knows (``flashsim.reference.best_price_path``).
+Where it is above 1 %, a policy that sees what sells should earn more than the path.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from agents.learners import SETTINGS
@@ -21,12 +27,13 @@ from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.studies.drawn_sales import draw_sale, sale_kind
 from flashsim.errors import InputError
-from flashsim.evaluation.limits.exact import exact_value
+from flashsim.evaluation.limits.exact import exact_value, normalized_share
 from flashsim.files import write_json, write_table
-from flashsim.reference import JointSale, solve, table_file
+from flashsim.reference import JointSale, best_fixed, best_price_path, solve, table_file
 from flashsim.sim.parameters import check_seed, check_whole
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 1.0)
+WORTH_SEEING = 0.01  # prize of feedback from which on a policy should earn more than an announced path
 
 
 @dataclass(frozen=True)
@@ -52,12 +59,13 @@ def solve_drawn(number: int, config: UnseenConfig, folder: Path) -> dict[str, An
     """Draw sale ``number``, train on it and evaluate exactly; a row of the table."""
     from agents.training import train
 
-    path = folder / "tables" / f"{number:03d}.json"
-    write_json(path, draw_sale(number, seed=config.draw_seed))
-    sale = table_file(path)
+    table = folder / "tables" / f"{number:03d}.json"
+    write_json(table, draw_sale(number, seed=config.draw_seed))
+    sale = table_file(table)
     optimum = solve(sale).value
     if optimum <= 0.0:
-        raise InputError(f"{path}: its optimum is {optimum}, of which there are no percents; draw with another seed")
+        raise InputError(f"{table}: its optimum is {optimum}, of which there are no percents; draw with another seed")
+    fixed, announced = best_fixed(sale), best_price_path(sale).value
     value = exact_value(sale, train(sale.compile(), config.agent, seed=config.seed).policy())
     is_joint = isinstance(sale, JointSale)
     return {
@@ -68,14 +76,24 @@ def solve_drawn(number: int, config: UnseenConfig, folder: Path) -> dict[str, An
         "stock": sale.stock,
         "lag": sale.lag if isinstance(sale, JointSale) else None,
         "optimum": optimum,
+        "fixed": fixed,
+        "announced": announced,
         "value": value,
         "share": value / optimum,
+        "normalized": normalized_share(value, fixed=fixed, optimum=optimum),
+        "feedback": 1.0 - announced / optimum,
     }
 
 
 def distribution(shares: pd.Series) -> dict[str, float]:
-    """Quantiles of the shares of the optimum, 0 the worst and 1 the best."""
-    return {f"{q:g}": float(np.quantile(shares, q)) for q in QUANTILES}
+    """Quantiles of the shares that there are, 0 the worst and 1 the best; nothing where there is none."""
+    return {f"{q:g}": float(shares.quantile(q)) for q in QUANTILES} if shares.notna().any() else {}
+
+
+def below_announced(table: pd.DataFrame) -> list[int]:
+    """Numbers of the sales in which feedback is worth seeing, and the policy earned less than the announced path."""
+    is_below = (table["feedback"] > WORTH_SEEING) & (table["value"] < table["announced"])
+    return [int(number) for number in table.loc[is_below, "sale"]]
 
 
 @entry("unseen", UnseenConfig, options={"agent": SETTINGS})
@@ -91,11 +109,27 @@ def main(config: UnseenConfig, folder: RunFolder) -> None:
             rows.append(solve_drawn(number, config, folder.path))
         table = pd.DataFrame(rows)
         write_table(folder.path / "unseen.csv", table)
-        row = rows[-1]
-        print(f"sale {number}, {row['kind']}: {row['share']:.2%} of {row['optimum']:.4f}", flush=True)
-    spread = distribution(table["share"])
-    write_json(folder.path / "unseen.json", {"sales": len(rows), "quantiles": spread, "mean": table["share"].mean()})
-    print(f"{config.agent.name} on {len(rows)} sales: " + ", ".join(f"{q}: {value:.2%}" for q, value in spread.items()))
+        print(_sentence(rows[-1]), flush=True)
+    spread, normalized = (distribution(table[name].astype(float)) for name in ("share", "normalized"))
+    below, worth = below_announced(table), int((table["feedback"] > WORTH_SEEING).sum())
+    summary = {"sales": len(rows), "quantiles": spread, "mean": table["share"].mean(), "normalized": normalized}
+    write_json(folder.path / "unseen.json", summary | {"feedback": {"sales": worth, "below_announced": below}})
+    print(f"{config.agent.name} on {len(rows)} sales, of the optimum: {_quantiles(spread)}")
+    print(f"from the best fixed orders, 0, to the optimum, 1: {_quantiles(normalized)}")
+    print(
+        f"of {worth} sales where feedback is worth over {WORTH_SEEING:.0%}, below the best announced path: "
+        + (", ".join(map(str, below)) or "none")
+    )
+
+
+def _sentence(row: Mapping[str, Any]) -> str:
+    between = "" if row["normalized"] is None else f", normalized {row['normalized']:.2%}"
+    announced = f"the best announced path {row['announced'] / row['optimum']:.2%}"
+    return f"sale {row['sale']}, {row['kind']}: {row['share']:.2%} of {row['optimum']:.4f}{between}; {announced}"
+
+
+def _quantiles(spread: Mapping[str, float]) -> str:
+    return ", ".join(f"{q}: {value:.2%}" for q, value in spread.items()) or "fixed orders are within .1% in all"
 
 
 if __name__ == "__main__":

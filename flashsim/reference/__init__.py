@@ -2,7 +2,7 @@
 
     sales        menu sales and joint sales, compiled
     solution     their optimum and the exact value of any policy, by backward induction
-    paths        what simpler plans earn (announced prices, markdowns, two teams), and the fluid bound
+    paths        what simpler plans earn (fixed and announced prices, markdowns, two teams), and the fluid bound
     continuous   closed forms of the same problem in continuous time
     named        the reference sales by name, and sales from a file
 
@@ -11,7 +11,7 @@ Every public name can be imported from here.
 
 from flashsim.reference.continuous import best_fixed_price, fluid_bound, optimal_price, optimal_value
 from flashsim.reference.named import REFERENCE_SALES, g0, g1, g3, j1, table_file
-from flashsim.reference.paths import PricePath, best_markdown, best_price_path, fluid_value, siloed
+from flashsim.reference.paths import PricePath, best_fixed, best_markdown, best_price_path, fluid_value, siloed
 from flashsim.reference.sales import JointSale, MenuSale, ReferenceSale, joint_sale, menu_sale
 from flashsim.reference.solution import (
     JointPolicy,
@@ -32,6 +32,7 @@ __all__ = [
     "PricePath",
     "ReferenceSale",
     "Solution",
+    "best_fixed",
     "best_fixed_price",
     "best_markdown",
     "best_price_path",

@@ -1,6 +1,7 @@
 """What simpler ways of planning earn on a reference sale, and a bound: functions of the sale alone.
 
-    price path    price indices k_0 … k_{T-1}, announced before the sale, whatever sells
+    best fixed    one price (and one level of servers, reached as fast as the steps allow) for the whole sale
+    price path    price indices k_0 … k_{T-1} (and levels of servers), announced before the sale, whatever sells
     markdown      the optimum when a lowered price may never rise again
     siloed        prices optimized as if capacity did not matter, then servers optimized given those prices
     fluid         demand equals its mean: a linear program, and a bound
@@ -33,7 +34,6 @@ from flashsim.reference.solution import (
     JointPolicy,
     SaleModel,
     as_model,
-    evaluate_exactly,
     induct,
     poisson_chances,
     price_worth,
@@ -43,11 +43,12 @@ from flashsim.reference.solution import (
 
 @dataclass(frozen=True, eq=False)
 class PricePath:
-    """A price for each tick, independent of what sells."""
+    """A price for each tick, independent of what sells; in a joint sale the servers, too, for nothing is seen."""
 
     value: float
     """Expected reward, exactly."""
     price_index: NDArray[np.int64]  # tick; price index
+    level: NDArray[np.int64]  # tick; servers in force (0 in a menu sale)
 
 
 def fluid_value(sale: ReferenceSale) -> float:
@@ -107,40 +108,91 @@ def best_markdown(sale: MenuSale) -> float:
     return float(values[model.stock, 0])
 
 
-def best_price_path(sale: MenuSale) -> PricePath:
-    """The best price path of a local search, tick by tick, that starts from every constant price and from falling
-    prices."""
-    model, price_levels = as_model(sale), sale.prices.size
+def best_fixed(sale: ReferenceSale) -> float:
+    """Expected reward, exactly, of the best price held for the whole sale; in a joint sale also of the best level of
+    servers, which is approached from ``start_servers`` as fast as the steps allow."""
+    return max(path.value for paths in _held(as_model(sale)) for path in paths)
+
+
+def best_price_path(sale: ReferenceSale) -> PricePath:
+    """The best path of a local search, tick by tick, that starts from every constant price, each with the level of
+    servers that suits it best, and from falling prices."""
+    model = as_model(sale)
+    held = [max(paths, key=lambda path: path.value) for paths in _held(model)]
     order = np.argsort(-sale.prices, kind="stable")
-    ramp = order[np.minimum(np.arange(model.ticks) * price_levels // model.ticks, price_levels - 1)]
-    starts = [np.full(model.ticks, k) for k in range(price_levels)] + [ramp]
-    paths = [_climb(model, start) for start in starts]
-    values = [evaluate_exactly(sale, np.repeat(path[:, None], model.stock + 1, axis=1)) for path in paths]
-    best = int(np.argmax(values))
-    return PricePath(values[best], paths[best])
+    ramp = order[np.minimum(np.arange(model.ticks) * order.size // model.ticks, order.size - 1)]
+    level = max(held, key=lambda path: path.value).level
+    starts = [*held, PricePath(_path_values(model, ramp, level)[0, model.stock], ramp, level)]
+    return max((_climb(model, start) for start in starts), key=lambda path: path.value)
 
 
-def _climb(model: SaleModel, start: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Improve one tick at a time, given all others, until no change is better."""
-    path = start.copy()
+def _held(model: SaleModel) -> list[list[PricePath]]:
+    """Each price, with each level of servers, held for the whole sale."""
+    found = []
+    for k in range(model.prices.size):
+        paths = [(np.full(model.ticks, k), _approach(model, level)) for level in range(model.levels)]
+        found.append([PricePath(float(_path_values(model, *path)[0, model.stock]), *path) for path in paths])
+    return found
+
+
+def _approach(model: SaleModel, level: int) -> NDArray[np.int64]:
+    """Levels in force (tick) that go from the first to ``level`` as fast as the steps allow."""
+    orders = np.maximum(0, np.arange(model.ticks) - model.lag + 1)
+    most = orders * model.step
+    return model.start_level + np.clip(level - model.start_level, -most, most)
+
+
+def _path_values(model: SaleModel, price_index: NDArray[np.int64], level: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Expected reward-to-go (tick, one more than the sale has; stock) on a path."""
+    values = np.zeros((model.ticks + 1, model.stock + 1))
+    values[-1] = model.salvage * np.arange(model.stock + 1)
+    for tick in range(model.ticks - 1, -1, -1):
+        values[tick] = _worth(model, tick, int(price_index[tick]), values[tick + 1])[:, level[tick]]
+    return values
+
+
+def _worth(model: SaleModel, tick: int, k: int, after: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Expected reward-to-go (stock, level in force) of price k where the next tick has the values ``after`` (stock)."""
+    announced = model._replace(lag=1, step=0)  # the level in force is given, and what is ordered changes nothing
+    return price_worth(announced, tick, k, np.repeat(after[:, None], model.levels, axis=1))[0]
+
+
+def _climb(model: SaleModel, start: PricePath) -> PricePath:
+    """Improve price and level of one tick at a time, given all others, until no change is better."""
+    price_index, level = start.price_index.copy(), start.level.copy()
     while True:
-        before = path.copy()
-        after = induct(model, lambda tick, worth: np.full(worth.shape[1:], path[tick]))
+        before = (price_index.copy(), level.copy())
+        after = _path_values(model, price_index, level)
         chance = np.zeros(model.stock + 1)  # of each stock at the tick, on this path
         chance[model.stock] = 1.0
         for tick in range(model.ticks):
-            worth = [chance @ price_worth(model, tick, k, after[tick + 1])[0, :, 0] for k in range(model.prices.size)]
-            if max(worth) > worth[path[tick]] * (1.0 + 1e-12):
-                path[tick] = int(np.argmax(worth))
-            chance = _next_stock(chance, float(model.rates[tick, path[tick]]))
-        if (path == before).all():
-            return path
+            worth = np.stack([chance @ _worth(model, tick, k, after[tick + 1]) for k in range(model.prices.size)])
+            worth[:, ~_can_be_in_force(model, level, tick)] = -np.inf
+            now = worth[price_index[tick], level[tick]]
+            if worth.max() > now + 1e-12 * abs(now):
+                price_index[tick], level[tick] = np.unravel_index(int(worth.argmax()), worth.shape)
+            rate, capacity = model.rates[tick, price_index[tick]], model.capacities[level[tick]]
+            chance = _next_stock(chance, float(rate), capacity=int(capacity))
+        if (price_index == before[0]).all() and (level == before[1]).all():
+            return PricePath(float(after[0, model.stock]), price_index, level)
 
 
-def _next_stock(chance: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
-    """Probabilities (stock) after a tick with Poisson(rate) requests."""
+def _can_be_in_force(model: SaleModel, level: NDArray[np.int64], tick: int) -> NDArray[np.bool_]:
+    """Which levels a tick can have if all others stay as they are."""
+    levels = np.arange(model.levels)
+    if tick < model.lag:
+        return levels == model.start_level
+    last = model.start_level if tick == 0 else level[tick - 1]
+    can = np.abs(levels - last) <= model.step
+    return can if tick + 1 == model.ticks else can & (np.abs(level[tick + 1] - levels) <= model.step)
+
+
+def _next_stock(chance: NDArray[np.float64], rate: float, *, capacity: int) -> NDArray[np.float64]:
+    """Probabilities (stock) after a tick with Poisson(rate) requests, of which at most ``capacity`` are served."""
     size = chance.size
     sold = poisson_chances(np.arange(size), rate)
+    sold[capacity:] = 0.0
+    sold[capacity] = max(0.0, 1.0 - sold.sum())
     after = np.flip(np.convolve(np.flip(chance), sold)[:size])
     after[0] += max(0.0, 1.0 - after.sum())
     return after

@@ -15,7 +15,7 @@ from experiments.pipeline.prepare import ScenarioConfig, is_reference, make_refe
 from flashsim.errors import InputError
 from flashsim.files import sha256
 from flashsim.policies.bundle import NetworkPolicy
-from flashsim.reference import g0, j1, solve
+from flashsim.reference import evaluate_exactly, g0, g1, hold, j1, menu_sale, solve
 from flashsim.scenarios.compiled import CompiledSale
 from tests.made_policies import JointTablePolicy, TablePolicy, random_network
 
@@ -49,7 +49,32 @@ def test_the_exact_result_is_printed_and_written(tmp_path: Path, capsys: pytest.
     assert json.loads((tmp_path / "exact.json").read_text())["share"] == pytest.approx(1.0)
     report_exactly(joint, JointTablePolicy(joint.compile(), solve(joint).policy), folder=tmp_path)
     assert json.loads((tmp_path / "exact.json").read_text())["value"] == pytest.approx(184.6421, abs=5.1e-5)
-    assert "joint table earns 184.6421, exactly; the optimum is 184.6421 (100.00%)" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "joint table earns 184.6421, exactly; the optimum is 184.6421 (100.00%). The best fixed orders earn" in told
+    assert "of the way from there to the optimum it makes 100.00%" in told
+
+
+def test_beside_the_share_of_the_optimum_stands_where_a_policy_lies_between_fixed_orders_and_the_optimum(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The best fixed price of g1 earns 94 % of its optimum, and 0 % of what there is to learn."""
+    sale = g1()
+    held = max((hold(sale, k) for k in range(sale.prices.size)), key=lambda table: evaluate_exactly(sale, table))
+    report_exactly(sale, TablePolicy(sale.compile(), held), folder=tmp_path)
+    told = json.loads((tmp_path / "exact.json").read_text())
+    assert told["fixed"] == pytest.approx(told["value"], rel=1e-12)
+    assert told["share"] == pytest.approx(0.9394, abs=1e-4)
+    assert told["normalized"] == pytest.approx(0.0, abs=1e-9)
+    assert "(93.94%). The best fixed orders earn 3194" in capsys.readouterr().out
+
+
+def test_where_fixed_orders_are_optimal_there_is_nothing_between(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sale = menu_sale(rates=[[1.0, 1.0], [2.0, 2.0]], prices=[3.0, 2.0], stock=2)
+    report_exactly(sale, TablePolicy(sale.compile(), hold(sale, 0)), folder=tmp_path)
+    assert json.loads((tmp_path / "exact.json").read_text())["normalized"] is None
+    assert "within .1% of the optimum" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("servers", [{}, SERVERS], ids=["menu sale", "joint sale"])

@@ -1,5 +1,7 @@
 """Simpler ways of planning earn on reference sales what is known of them, and keep their order on any sale."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,8 +9,11 @@ from hypothesis import strategies as st
 
 from flashsim.reference import (
     REFERENCE_SALES,
+    JointPolicy,
     JointSale,
     MenuSale,
+    PricePath,
+    best_fixed,
     best_markdown,
     best_price_path,
     evaluate_exactly,
@@ -67,6 +72,7 @@ def menu_sales(draw: st.DrawFn) -> MenuSale:
 def test_less_freedom_earns_less_and_nothing_earns_more_than_the_fluid_bound(sale: MenuSale) -> None:
     optimum = solve(sale).value
     held = max(evaluate_exactly(sale, hold(sale, price_index)) for price_index in range(sale.prices.size))
+    assert best_fixed(sale) == pytest.approx(held, rel=1e-12, abs=1e-12)
     tolerance = 1e-7 * (1.0 + abs(optimum))
     assert held <= best_markdown(sale) + tolerance
     assert held <= best_price_path(sale).value + tolerance
@@ -100,6 +106,58 @@ def test_two_silos_earn_less_and_nothing_earns_more_than_the_fluid_bound_of_a_jo
     tolerance = 1e-7 * (1.0 + abs(optimum))
     assert evaluate_exactly(sale, siloed(sale)) <= optimum + tolerance
     assert optimum <= fluid_value(sale) + tolerance
+
+
+@given(sale=joint_sales())
+@settings(max_examples=40)
+def test_what_is_announced_for_a_joint_sale_earns_what_it_says_and_lies_between_fixed_orders_and_the_optimum(
+    sale: JointSale,
+) -> None:
+    pairs = [(k, level) for k in range(sale.prices.size) for level in range(sale.max_servers + 1)]
+    held = max(evaluate_exactly(sale, hold(sale, k, servers=level)) for k, level in pairs)
+    assert best_fixed(sale) == pytest.approx(held, rel=1e-9, abs=1e-9)
+    path = best_price_path(sale)
+    assert path.value == pytest.approx(evaluate_exactly(sale, _orders(sale, path)), rel=1e-9, abs=1e-9)
+    assert held <= path.value + 1e-9 * (1.0 + abs(held))
+    assert path.value <= solve(sale).value + 1e-7 * (1.0 + abs(path.value))
+
+
+def _orders(sale: JointSale, path: PricePath) -> JointPolicy:
+    """Whatever the state: the prices, and the changes after which the levels are in force ``lag`` ticks later."""
+    levels = np.concatenate([[sale.start_servers], path.level[sale.lag :]])
+    change = np.zeros(path.level.size, np.int64)
+    change[: levels.size - 1] = np.diff(levels)
+    table = hold(sale, 0, servers=0)
+    shape = (-1, *[1] * (table.change.ndim - 1))
+    spread = (
+        np.broadcast_to(orders.reshape(shape), table.change.shape).copy() for orders in (path.price_index, change)
+    )
+    return JointPolicy(*spread)
+
+
+def test_the_best_path_of_two_ticks_is_that_of_all_paths() -> None:
+    """Two prices, two servers one of which starts: all paths are evaluated."""
+    sale = joint_sale(
+        rates=[[2.0, 4.0], [3.0, 7.0]],
+        prices=[9.0, 6.0],
+        stock=7,
+        max_servers=2,
+        mu=2.0,
+        start_servers=1,
+        server_cost=2.0,
+        penalty=1.0,
+        step=1,
+        lag=0,
+    )
+    every = [
+        PricePath(0.0, np.array(prices), np.array(levels))
+        for prices in itertools.product(range(2), repeat=2)
+        for levels in itertools.product(range(3), repeat=2)
+        if abs(levels[1] - levels[0]) <= 1
+    ]
+    values = [evaluate_exactly(sale, _orders(sale, path)) for path in every]
+    assert best_price_path(sale).value == pytest.approx(max(values), rel=1e-12)
+    assert max(values) > best_fixed(sale)
 
 
 def test_the_fluid_bound_is_tight_where_little_is_left_to_chance() -> None:

@@ -19,6 +19,8 @@ from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.state import CLOSE
 from flashsim.sim.streams import EVALUATION_DOMAIN
 
+_LEAST_GAIN = 1e-3  # of the optimum over fixed orders, share
+
 
 @overload
 def policy_table(reference: MenuSale, policy: Policy) -> NDArray[np.int64]: ...
@@ -87,3 +89,12 @@ def exact_value(sale: ReferenceSale, policy: Policy) -> float:
     if isinstance(sale, MenuSale):
         return evaluate_exactly(sale, policy_table(sale, policy))
     return evaluate_exactly(sale, policy_table(sale, policy))
+
+
+def normalized_share(value: float, *, fixed: float, optimum: float) -> float | None:
+    """Where ``value`` lies between the best fixed orders, 0, and the optimum, 1; below 0 when it is worse than fixed.
+
+    None where fixed orders earn within a thousandth of the optimum: what lies between is too little to be a measure.
+    """
+    gain = optimum - fixed
+    return None if gain <= _LEAST_GAIN * max(abs(optimum), abs(fixed)) else (value - fixed) / gain

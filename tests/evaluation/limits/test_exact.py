@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flashsim.errors import InputError
-from flashsim.evaluation.limits.exact import exact_value, policy_table
+from flashsim.evaluation.limits.exact import exact_value, normalized_share, policy_table
 from flashsim.evaluation.rollout import play
 from flashsim.reference import MenuSale, evaluate_exactly, g0, g1, menu_sale, solve
 from tests.made_policies import TablePolicy, random_network
@@ -69,3 +69,12 @@ def test_no_policy_is_worth_more_than_the_optimum_and_the_optimal_one_as_much(ma
 def test_a_policy_of_another_sale_is_refused() -> None:
     with pytest.raises(InputError, match="train it on this sale"):
         exact_value(g1(), random_network(make_scenario().compile()))
+
+
+def test_a_share_is_normalized_between_fixed_orders_and_the_optimum() -> None:
+    assert normalized_share(9.0, fixed=8.0, optimum=12.0) == pytest.approx(0.25)
+    assert normalized_share(6.0, fixed=8.0, optimum=12.0) == pytest.approx(-0.5)
+    assert normalized_share(-6.0, fixed=-8.0, optimum=-4.0) == pytest.approx(0.5)  # a sale that loses at best
+    assert normalized_share(5.0, fixed=12.0, optimum=12.01) is None
+    assert normalized_share(12.01, fixed=12.0, optimum=12.02) == pytest.approx(0.5)
+    assert normalized_share(0.0, fixed=0.0, optimum=0.0) is None

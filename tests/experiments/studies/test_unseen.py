@@ -12,10 +12,10 @@ import pytest
 from agents import training
 from experiments.studies import unseen
 from experiments.studies.drawn_sales import KINDS, draw_sale, sale_kind
-from experiments.studies.unseen import distribution
+from experiments.studies.unseen import below_announced, distribution
 from flashsim.errors import InputError
-from flashsim.evaluation.limits.exact import exact_value
-from flashsim.reference import JointSale, joint_sale, menu_sale, solve, table_file
+from flashsim.evaluation.limits.exact import exact_value, normalized_share
+from flashsim.reference import JointSale, best_fixed, best_price_path, joint_sale, menu_sale, solve, table_file
 from flashsim.scenarios.compiled import CompiledSale
 from tests.experiments.programs import Start, starter
 from tests.made_policies import random_network
@@ -72,15 +72,32 @@ def test_the_whole_distribution_is_told(start: Start, tmp_path: Path, monkeypatc
         assert row["optimum"] == pytest.approx(solve(reference).value, rel=1e-12)
         assert row["value"] == pytest.approx(exact_value(reference, random_network(reference.compile())), rel=1e-12)
         assert row["share"] == pytest.approx(row["value"] / row["optimum"], rel=1e-12)
+        assert row["fixed"] == pytest.approx(best_fixed(reference), rel=1e-12)
+        assert row["announced"] == pytest.approx(best_price_path(reference).value, rel=1e-12)
+        normalized = normalized_share(row["value"], fixed=row["fixed"], optimum=row["optimum"])
+        assert row["normalized"] == pytest.approx(np.nan if normalized is None else normalized, nan_ok=True)
+        assert row["feedback"] == pytest.approx(1.0 - row["announced"] / row["optimum"], abs=1e-12)
         assert np.isnan(row["lag"]) != isinstance(reference, JointSale)
     told = json.loads((tmp_path / "out" / "unseen.json").read_text())
     assert told["quantiles"]["0"] == pytest.approx(table["share"].min())
     assert told["quantiles"]["0.5"] == pytest.approx(table["share"].median())
     assert told["mean"] == pytest.approx(table["share"].mean())
-    assert "TensorPPO on 4 sales: 0: " in ended.stdout
+    assert told["normalized"]["0.5"] == pytest.approx(table["normalized"].median())
+    worth = table[table["feedback"] > 0.01]
+    below = worth.loc[worth["value"] < worth["announced"], "sale"].tolist()
+    assert told["feedback"] == {"sales": len(worth), "below_announced": below}
+    assert below  # random weights
+    assert "TensorPPO on 4 sales, of the optimum: 0: " in ended.stdout
+    assert f"below the best announced path: {below[0]}" in ended.stdout
+
+
+def test_below_the_path_counts_only_where_feedback_is_worth_seeing() -> None:
+    table = pd.DataFrame({"sale": [1, 2, 3], "feedback": [0.02, 0.02, 0.001], "value": [1.0, 3.0, 1.0]})
+    assert below_announced(table.assign(announced=2.0)) == [1]
 
 
 def test_quantiles_are_of_the_shares() -> None:
+    assert distribution(pd.Series([np.nan])) == {}
     found = distribution(pd.Series([0.9, 1.0, 0.95]))
     assert found["0"] == 0.9
     assert found["0.5"] == 0.95
