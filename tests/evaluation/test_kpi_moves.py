@@ -98,8 +98,8 @@ LAWS: dict[str, dict[str, tuple[str, ...]]] = {
 
 Two shares that one would expect are no laws: who is lost is lost in one of three ways, and more servers may turn those
 who lose patience into answers after the time-out (errors up), more people may turn them into refusals (abandonment
-down). Nor are units sold: where a slow answer costs a purchase, more people may buy less. A refusal is a quick answer, so
-latencies have laws only where nobody is refused.
+down). Nor are units sold: where a slow answer costs a purchase, more people may buy less. A refusal is a quick answer,
+so latencies have laws only where nobody is refused.
 """
 
 
