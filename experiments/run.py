@@ -170,6 +170,7 @@ def make_policies(sale: CompiledSale, config: RunConfig, folder: RunFolder) -> l
             pool.submit(train_agent, sale, settings, seed=seed, folder=folder.path, operations=operations)
             for settings, seed in trainings
         ]
+        rivals.threads = max(1, rivals.threads - len(learning))
         baselines = make_rivals(rivals, config.baselines, folder=folder.path)
     return [*(job.result() for job in learning), *baselines]
 

@@ -331,7 +331,12 @@ def training_row(config: AgentConfig, *, seed: int) -> dict[str, Any]:
 def searching_baselines(sale: CompiledSale, *, ticks: int) -> Iterator[Field]:
     """The field of ``sale``, whose searches show their progress; best fixed is sought for ``ticks`` at least."""
     with progress_meter("searching baselines", total=None) as advance:
-        yield Field(sale, ticks=ticks, seed=SEARCH_SEED, known=RIVALS, progress=advance)
+        yield Field(sale, ticks=ticks, seed=SEARCH_SEED, known=RIVALS, progress=advance, threads=cores())
+
+
+def cores() -> int:
+    """Number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def make_rivals(field: Field, names: Sequence[str], *, folder: Path) -> list[Policy]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flashsim.envs.dashboard import Dashboard
 from flashsim.envs.heads import HEADS, Head, HeadConfigs
-from flashsim.envs.heads.head import Rows, check_names
+from flashsim.envs.heads.head import Rows, Target, check_names
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_whole
@@ -134,7 +134,7 @@ class ActionCodec:
         return self._joined([head.encode(decisions) for head in self._used])
 
     def encode_steered(
-        self, decisions: Decisions, observation: NDArray[np.float32], *, target: float
+        self, decisions: Decisions, observation: NDArray[np.float32], *, target: Target
     ) -> NDArray[np.int64]:
         """The same at ``observation``, where heads may steer a rule: around the run-out price, planned calls, and a
         scaler whose utilization shall be nearest to ``target``."""

@@ -6,6 +6,8 @@ for any number of threads.
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -207,29 +209,30 @@ class _Books:
     def add(self, batch: SaleBatch, reward: NDArray[np.float64], closed: NDArray[np.bool_]) -> None:
         """Book one tick for the sales still open."""
         rows, ledger, is_open, tick = batch.batch.rows, batch.batch.ledger, self.is_open, self.tick
+        part = _all_of if is_open.all() else partial(_part_of, is_open)
         self.steps += int(is_open.sum())
         for name in _SUMMED:
-            self.totals[name] += rows(getattr(ledger, name)) * is_open
+            self.totals[name] += part(rows(getattr(ledger, name)))
         for field, name in _SUMMED_AS.items():
-            self.totals[name] += rows(getattr(ledger, field)) * is_open
-        self.totals["utilization"] += rows(ledger.utilization) * is_open
-        self.totals["reward"] += reward * is_open
+            self.totals[name] += part(rows(getattr(ledger, field)))
+        self.totals["utilization"] += part(rows(ledger.utilization))
+        self.totals["reward"] += part(reward)
         self.totals["ticks"] += is_open
         for name, excess in zip(self.excess, batch.excess, strict=True):
-            self.totals[name] += excess * is_open
+            self.totals[name] += part(excess)
         for name in _PRODUCT_SUMS:
-            self.products[name] += rows(getattr(ledger, name)) * is_open[:, None]
+            self.products[name] += part(rows(getattr(ledger, name)))
         not_served = UnitsNotServed.of_tick(ledger, rows)
-        self.products["units_refused"] += not_served.refused * is_open[:, None]
-        self.totals["net_lost_sales"] += not_served.net * is_open
+        self.products["units_refused"] += part(not_served.refused)
+        self.totals["net_lost_sales"] += part(not_served.net)
         depth = np.take_along_axis(self.sale.depths[None], rows(ledger.price_index)[..., None], axis=2)[..., 0]
-        self.products["depth"] += depth * is_open[:, None]
+        self.products["depth"] += part(depth)
         amounts = AmountsOfTick(ledger, rows)
-        self.answered[tick] = answered_visits(amounts) * is_open
-        for kept, part in zip(self.waits, Waits.of_tick(ledger, rows), strict=True):
-            kept[tick] = part * is_open
-        self.latencies[tick] = rows(ledger.latency_mean_s) * is_open
-        self.stock_left += (rows(ledger.ordered) - rows(ledger.paid)).sum(axis=1) * is_open
+        self.answered[tick] = part(answered_visits(amounts))
+        for kept, waits in zip(self.waits, Waits.of_tick(ledger, rows), strict=True):
+            kept[tick] = part(waits)
+        self.latencies[tick] = part(rows(ledger.latency_mean_s))
+        self.stock_left += part((rows(ledger.ordered) - rows(ledger.paid)).sum(axis=1))
         planned = max(1, int(self.sale.stock.sum()))
         moments = {
             "visitors": visitors(amounts),
@@ -267,3 +270,13 @@ class _Books:
             totals[name] = np.minimum(longest, slowest)
         totals["profit"] = profit(totals)
         return Rollout(policy, seeds, members, totals, self.products, self.profile, self.steps)
+
+
+def _all_of(values: NDArray[Any]) -> NDArray[Any]:
+    """``values`` as they are: every sale is open."""
+    return values
+
+
+def _part_of(is_open: NDArray[np.bool_], values: NDArray[Any]) -> NDArray[Any]:
+    """``values`` (sale, …), 0 where the sale has ended."""
+    return values * is_open.reshape(-1, *[1] * (values.ndim - 1))

@@ -59,10 +59,12 @@ class Field:
         seed: int,
         known: Mapping[str, Baseline] | None = None,
         progress: Callable[[int], object] = lambda _ticks: None,
+        threads: int = 1,
     ) -> None:
         """``ticks``: least number of simulated ticks for the search of the best fixed policy. ``known``: baselines by
-        name; None: :data:`BASELINES`."""
+        name; None: :data:`BASELINES`. ``threads``: of the searches, which find the same with any number."""
         self.sale, self.ticks, self.seed, self.progress = sale, ticks, seed, progress
+        self.threads = threads
         self.known = BASELINES if known is None else known
         self.facts: dict[str, Any] = {}
         """Name -> what the search found, for the record."""
@@ -75,7 +77,9 @@ class Field:
     def with_best_operations(self, name: str, rule: Rule, operations: Sequence[Operations] | None = None) -> RulePolicy:
         """``rule`` with the operations that suit it best, among ``operations`` (None: all); the record notes them under
         ``name``."""
-        found = best_operations(self.sale, rule, seed=self.seed, operations=operations, progress=self.progress)
+        found = best_operations(
+            self.sale, rule, seed=self.seed, operations=operations, progress=self.progress, threads=self.threads
+        )
         self.facts[name] = {"operations": asdict(found)}
         return rule(self.sale, found)
 
@@ -87,7 +91,7 @@ class Field:
     @cached_property
     def fixed_search(self) -> FixedSearch:
         """The constant depths, with their operations, that earn most."""
-        return search_fixed(self.sale, ticks=self.ticks, seed=self.seed, progress=self.progress)
+        return search_fixed(self.sale, ticks=self.ticks, seed=self.seed, progress=self.progress, threads=self.threads)
 
 
 def check_field(names: Sequence[str], known: Mapping[str, Baseline]) -> None:
@@ -139,6 +143,7 @@ def _two_teams(field: Field) -> Policy:
         seed=field.seed,
         operations=calls_of(sale),
         progress=field.progress,
+        threads=field.threads,
     )
     rules: dict[str, Rule] = {
         "best fixed": lambda sale, how: fixed(sale, held.price_index, operations=how),
@@ -147,7 +152,7 @@ def _two_teams(field: Field) -> Policy:
         "fluid LP": _fluid_rule(fluid_programs(sale, visit_cost=0.0)),
         "fitted DP": _programs_rule(ProductPrograms(sale, visit_cost=0.0)),
     }
-    found = search_teams(sale, rules, seed=field.seed, progress=field.progress)
+    found = search_teams(sale, rules, seed=field.seed, progress=field.progress, threads=field.threads)
     field.facts["two teams"] = asdict(found)
     return two_teams(sale, rules, found)
 

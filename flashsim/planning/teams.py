@@ -13,7 +13,7 @@ the dynamic program over servers given those prices.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from flashsim.planning.search import FINAL_SALES, Trials, best_operations
+from flashsim.planning.search import FINAL_SALES, Trials, best_operations, with_each
 from flashsim.reference import JointSale, siloed, solve
 from flashsim.rules.programs import TablePolicy, reference_of
 from flashsim.rules.rules import Operations, Rule, RulePolicy, calls_of, operations_of
@@ -50,20 +50,26 @@ def search_teams(
     seed: int,
     sales: int = FINAL_SALES,
     progress: Callable[[int], object] = lambda _ticks: None,
+    threads: int = 1,
 ) -> TeamsFound:
     """Search the rule of ``rules`` that the price team takes, and the operations that the other team chooses for it."""
     blind = without_capacity(sale)
-    trials = Trials(blind, seed=seed, progress=progress)
-    offers = [(name, how) for name in rules for how in calls_of(sale)]
-    rule, wanted = max(offers, key=lambda offer: trials.profit(rules[offer[0]](trials.sale, offer[1]), sales=sales))
+    trials = Trials(blind, seed=seed, progress=progress, threads=threads)
+    calls = calls_of(sale)
+    offers = [(name, how) for name in rules for how in calls]
+    offered = [policy for rule in rules.values() for policy in with_each(rule, trials.sale, calls)]
+    profits = trials.profits(offered, sales=sales)
+    name, wanted = offers[profits.index(max(profits))]
     given = list(
         dict.fromkeys(
             replace(wanted, target=how.target, scaler=how.scaler, cap_index=how.cap_index)
             for how in operations_of(sale)
         )
     )
-    found = best_operations(sale, rules[rule], seed=seed, sales=sales, operations=given, progress=progress)
-    return TeamsFound(rule, found)
+    found = best_operations(
+        sale, rules[name], seed=seed, sales=sales, operations=given, progress=progress, threads=threads
+    )
+    return TeamsFound(name, found)
 
 
 def two_teams(sale: CompiledSale, rules: Mapping[str, Rule], found: TeamsFound) -> RulePolicy:

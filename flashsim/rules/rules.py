@@ -19,6 +19,7 @@ Source: Gallego & van Ryzin (1994), Management Science 40(8), for fixed and run-
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -123,16 +124,22 @@ class RulePolicy:
         operations: Operations,
     ) -> None:
         """``price`` turns observations into price indices (sale, product)."""
-        self.name, self.price, self.operations = name, price, operations
+        self.name, self.sale, self.price, self.operations = name, sale, price, operations
         by_hand = operations.scaler == "threshold"
-        config = ActionConfig()
+        self._config = ActionConfig()
         if not by_hand:
-            config = ActionConfig(scaler_targets=(operations.target,), scaler=operations.scaler)
-        self.action = asdict(config)
-        self._codec = ActionCodec(sale, config)
+            self._config = ActionConfig(scaler_targets=(operations.target,), scaler=operations.scaler)
+        self.action = asdict(self._config)
         self._by_hand = ThresholdScaler(sale) if by_hand else None
-        self._calls = PlannedCalls(self._codec.dashboard, operations.calls)
         self._cap = sale.admission_caps[operations.cap_index]
+
+    @cached_property
+    def _codec(self) -> ActionCodec:
+        return ActionCodec(self.sale, self._config)
+
+    @cached_property
+    def _calls(self) -> PlannedCalls:
+        return PlannedCalls(self._codec.dashboard, self.operations.calls)
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Actions (sale, head)."""
@@ -147,6 +154,7 @@ class RulePolicy:
 
 
 Rule = Callable[[CompiledSale, Operations], RulePolicy]
+"""A pricing rule, to be run with any operations. Its prices do not depend on them."""
 
 
 def fixed(sale: CompiledSale, price_index: Sequence[int], *, operations: Operations, name: str = "fixed") -> RulePolicy:

@@ -1,23 +1,97 @@
 """How functions are compiled, and where compiled code is kept.
 
-Numba notices an edit only in the file that defines a compiled function, not in the files it calls. Compiled code is
-therefore cached in a folder named by a hash of all sources it may come from: edit one, and everything is compiled anew.
+Numba notices an edit only in the file that defines a compiled function, not in the files it calls, and it keeps code by
+the path of that file. Here compiled code is kept by content: in a folder named by a hash of all sources it may come
+from and of numba's version. Edit one, and everything is compiled anew; a second checkout of the same sources compiles
+nothing. What is kept are pickles, so the folder must be the user's own.
 """
 
 import functools
 import hashlib
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
 import numba
 from numba import njit
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache, UserProvidedCacheLocator
 
-_RULES: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
-compiled = njit(**_RULES)
+_FOLDER: list[Path | None] = []  # of the sources that are being imported; None where nothing can be kept
+
+
+class _ByContent(UserProvidedCacheLocator):
+    """Finds kept code in the present folder, wherever the source lies."""
+
+    def __init__(self, py_func: Any, py_file: str) -> None:
+        self._py_file = py_file
+        self._lineno = py_func.__code__.co_firstlineno
+        self._cache_path = str(_FOLDER[-1])
+
+    def ensure_cache_path(self) -> None:
+        """Nothing to do: :func:`compiled_code_of` made it."""
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> "_ByContent":
+        return cls(py_func, py_file)
+
+
+class _InFolder(CompileResultCacheImpl):
+    _locator_classes = [_ByContent]  # noqa: RUF012  (as numba has it)
+
+
+class _KeptCode(FunctionCache):
+    """Numba's cache of a function; what cannot be read or written is compiled anew and said once."""
+
+    _impl_class = _InFolder
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The kept code for ``sig``, None where there is none that can be read."""
+        try:
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        except Exception as error:  # noqa: BLE001  (a pickle that was cut short can raise anything)
+            _say_once(f"compiled code in {self.cache_path} cannot be read ({_kind(error)}); compiling it anew")
+            with suppress(OSError):
+                self.flush()  # type: ignore[no-untyped-call]
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep compiled code."""
+        try:
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+        except OSError as error:
+            _say_once(f"compiled code cannot be kept in {self.cache_path} ({_kind(error)}); the next start is slow")
+
+
+def _kind(error: Exception) -> str:
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else type(error).__name__
+
+
+@functools.cache
+def _say_once(what: str) -> None:
+    print(f"flashsim: {what}", file=sys.stderr, flush=True)
+
+
+def _compiling(**rules: Any) -> Callable[[Callable[..., Any]], Any]:
+    """A decorator that compiles by ``rules``; for modules that are imported inside :func:`compiled_code_of`."""
+    every: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+    compile_by_rules = njit(**every | rules)
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        made: Any = compile_by_rules(function)
+        config: Any = numba.config
+        if not config.DISABLE_JIT:
+            kept: Any = NullCache if _FOLDER[-1] is None else functools.partial(_KeptCode, function)
+            made._cache = kept()  # what ``cache=True`` sets
+        return made
+
+    return decorate
+
+
+compiled = _compiling()
 """Decorator of a function over the lanes of a tile.
 
 Dividing by zero gives inf or nan, as in numpy: for Python's error each division would need a test before it, and loops
@@ -25,10 +99,10 @@ with such tests are not vectorized. Arrays are neither made nor owned (numba's `
 hundred views a tick doubles the code to compile and the cost of a call. So such a function allocates nothing, which the
 simulator never does, and returns no array to Python.
 """
-compiled_inside = njit(**_RULES | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True})
+compiled_inside = _compiling(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """The same for functions that compiled code alone calls: without an entry from Python they compile faster, above all
 those that take whole tables, states and ledgers."""
-compiled_inline = njit(**_RULES | {"inline": "always"})
+compiled_inline = _compiling(inline="always")
 """The same for a function that becomes part of its caller: small ones of scalars, and those called from one place, for
 a function of its own is optimized once by itself and again with each that calls it."""
 
@@ -39,8 +113,8 @@ def announce_compiling(function: Any) -> None:
     config: Any = numba.config
     if config.DISABLE_JIT or function.signatures:
         return
-    source = Path(function.py_func.__code__.co_filename).stem
-    if not any(Path(function.stats.cache_path).glob(f"{source}.{function.__name__}-*.nbi")):
+    source, folder = Path(function.py_func.__code__.co_filename).stem, function.stats.cache_path
+    if folder is None or not any(Path(folder).glob(f"{source}.{function.__name__}-*.nbi")):
         print("flashsim: compiling the simulator, about a minute, once", file=sys.stderr, flush=True)
 
 
@@ -57,19 +131,36 @@ def bound(function: Any, arguments: tuple[Any, ...]) -> Callable[..., Any]:
 
 
 @contextmanager
-def compiled_code_of(*places: Path) -> Iterator[None]:
-    """Cache what is decorated inside under NUMBA_CACHE_DIR or the user's cache, keyed by the sources in ``places``.
+def compiled_code_of(*places: Path) -> Iterator[Path | None]:
+    """Keep what is decorated inside under NUMBA_CACHE_DIR or the user's cache, keyed by the sources in ``places``.
 
-    A place is a folder of sources or a single one; the last gives the cache its name.
+    A place is a folder of sources or a single one; the last gives the folder its name. Yields the folder, or None where
+    it cannot be had or is not the user's own: then nothing is kept, and standard error says why.
     """
     sources = [source for place in places for source in (sorted(place.glob("*.py")) if place.is_dir() else [place])]
-    key = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    base = Path(os.environ.get("NUMBA_CACHE_DIR") or caches / "flashsim")
-    config: Any = numba.config
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(base / f"{places[-1].name}-{key}")
+    content = b"".join(source.read_bytes() for source in sources)
+    key = hashlib.sha256(numba.__version__.encode() + content).hexdigest()[:16]
+    _FOLDER.append(_own_folder(f"{places[-1].name}-{key}"))
     try:
-        yield
+        yield _FOLDER[-1]
     finally:
-        config.CACHE_DIR = before
+        _FOLDER.pop()
+
+
+def _own_folder(name: str) -> Path | None:
+    """The folder called ``name`` for compiled code, made if need be; None if others could put code there."""
+    try:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = Path(os.environ.get("NUMBA_CACHE_DIR") or caches / "flashsim") / name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        facts = folder.lstat()
+        if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o022:
+            why = "others may write there"
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            why = "it cannot be written"
+        else:
+            return folder
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
+        folder, why = Path(name), _kind(error)
+    _say_once(f"compiled code is not kept in {folder} ({why}); set NUMBA_CACHE_DIR to a folder of your own")
+    return None

@@ -15,6 +15,7 @@ from flashsim.envs.reward import RewardConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.evaluation.rollout import play
 from flashsim.planning import best_fixed, best_operations, search_fixed
+from flashsim.planning.search import Trials
 from flashsim.rules import (
     LADDER,
     Operations,
@@ -304,3 +305,38 @@ def test_a_rule_waits_at_list_price_while_servers_boot() -> None:
     seen = ticks_of(sale, fixed(sale, (2,) * sale.products, operations=Operations(opening_ticks=3)))["price_index"]
     assert not seen[:3].any()
     assert (seen[3:] == 2).all()
+
+
+def rewards_alone(sale: CompiledSale, rule: RulePolicy, *, sales: int, seed: int) -> float:
+    """Mean sum of rewards on the training members, of a batch that ``rule`` has for itself."""
+    trained_on, action = sale.with_members(sale.training_members), ActionConfig(**rule.action)
+    batch = SaleBatch(trained_on, sales, action=action, reward=RewardConfig(), domain=TRAINING_DOMAIN)
+    batch.seed(consecutive_seeds(seed, sales))
+    batch.observe()
+    total = np.zeros(sales)
+    for _ in range(sale.ticks):
+        total += batch.step(rule.act(batch.seen()))[0]
+    return float(total.mean())
+
+
+def test_rules_side_by_side_earn_what_each_earns_alone_to_the_last_bit() -> None:
+    """Whatever scalers, targets, calls, openings, caps and prices stand beside it, on any number of threads."""
+    sale = with_doors_and_lots()
+    offers = operations_of(sale)[::7]
+    assert {how.scaler for how in offers} == {"tracking", "scheduled"}
+    rules = [ladder(sale, how) for how in offers]
+    rules += [fixed(sale, (k, 0, 5), operations=how) for k, how in enumerate(offers[:5])]
+    rules += [human_team(sale), run_out_price(sale, offers[-1])]
+    alone = [rewards_alone(sale, rule, sales=21, seed=11) for rule in rules]
+    for threads in (1, 2):
+        trials = Trials(sale, seed=11, threads=threads)
+        assert trials.profits(rules, sales=21) == alone
+        assert trials.ticks == len(rules) * 21 * sale.ticks
+
+
+def test_a_heat_too_large_for_one_batch_is_played_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    sale = one_product()
+    rules = [fixed(sale, (k,), operations=how) for k in range(3) for how in SOME]
+    whole = Trials(sale, seed=3).profits(rules, sales=16)
+    monkeypatch.setattr("flashsim.planning.search.MOST_ROWS", 40)
+    assert Trials(sale, seed=3).profits(rules, sales=16) == whole

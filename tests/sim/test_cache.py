@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,8 @@ from flashsim.sim.engine import Batch, step_tiles
 
 
 def folder_for(*places: Path) -> str:
-    config: Any = numba.config
-    with compiled_code_of(*places):
-        return str(config.CACHE_DIR)
+    with compiled_code_of(*places) as folder:
+        return str(folder)
 
 
 def test_an_edit_in_any_source_gives_the_cache_another_name(tmp_path: Path) -> None:
@@ -48,16 +49,6 @@ def test_the_cache_goes_where_the_environment_says(tmp_path: Path, monkeypatch: 
     assert folder_for(tmp_path).startswith(str(tmp_path / "mine"))
 
 
-def test_the_setting_of_other_code_is_left_as_it_was(tmp_path: Path) -> None:
-    config: Any = numba.config
-    before = config.CACHE_DIR
-    folder_for(tmp_path)
-    assert before == config.CACHE_DIR
-    with pytest.raises(RuntimeError), compiled_code_of(tmp_path):
-        raise RuntimeError
-    assert before == config.CACHE_DIR
-
-
 MODULE = """
 from pathlib import Path
 from flashsim.sim.cache import announce_compiling, compiled, compiled_code_of
@@ -67,18 +58,78 @@ with compiled_code_of(Path(__file__)):
         return a + b
 announce_compiling(add)
 announce_compiling(add)
-add(1, 2)
+print(add(1, 2))
 """
 
 
+COMPILING = "flashsim: compiling the simulator, about a minute, once\n"
+
+
+def said_by(checkout: Path, cache: Path, *, source: str = MODULE) -> str:
+    """What a program that lies in ``checkout`` says on standard error when it adds 1 and 2."""
+    checkout.mkdir(exist_ok=True)
+    (checkout / "adding.py").write_text(source)
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
+    command = [sys.executable, str(checkout / "adding.py")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "3\n"
+    return done.stderr
+
+
 def test_compiling_is_announced_once_and_only_where_nothing_is_cached(tmp_path: Path) -> None:
-    (tmp_path / "adding.py").write_text(MODULE)
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-    command = [sys.executable, str(tmp_path / "adding.py")]
-    said = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for _ in range(2)]
-    assert [done.stdout for done in said] == ["", ""]
-    assert said[0].stderr == "flashsim: compiling the simulator, about a minute, once\n"
-    assert said[1].stderr == ""
+    assert said_by(tmp_path, tmp_path / "cache") == COMPILING
+    assert said_by(tmp_path, tmp_path / "cache") == ""
+
+
+def test_a_second_checkout_of_the_same_sources_compiles_nothing_and_one_of_others_everything(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    assert said_by(tmp_path / "first", cache) == COMPILING
+    kept = {path.name: path.stat().st_mtime_ns for path in cache.rglob("*.nbc")}
+    assert said_by(tmp_path / "second", cache) == ""
+    assert {path.name: path.stat().st_mtime_ns for path in cache.rglob("*.nbc")} == kept
+    assert said_by(tmp_path / "third", cache, source=MODULE + "\n") == COMPILING
+
+
+@pytest.mark.parametrize("ending", [".nbi", ".nbc"])
+@pytest.mark.parametrize("damage", [lambda whole: whole[: len(whole) // 2], lambda _: b"", lambda _: b"no pickle"])
+def test_code_that_was_kept_by_halves_is_compiled_anew_and_kept_again(
+    tmp_path: Path, ending: str, damage: Callable[[bytes], bytes]
+) -> None:
+    cache = tmp_path / "cache"
+    said_by(tmp_path, cache)
+    for path in cache.rglob(f"*{ending}"):
+        path.write_bytes(damage(path.read_bytes()))
+    assert "cannot be read" in said_by(tmp_path, cache)
+    assert said_by(tmp_path, cache) == ""
+
+
+def test_two_programs_that_compile_at_once_both_work(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(said_by, tmp_path / name, tmp_path / "cache") for name in ("first", "second")]
+        assert {job.result() for job in both} <= {COMPILING, ""}
+    assert said_by(tmp_path / "first", tmp_path / "cache") == ""
+
+
+def test_code_is_not_kept_where_others_could_put_theirs(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    said_by(tmp_path, cache)
+    (folder,) = (path for path in cache.iterdir() if path.name.startswith("adding"))
+    folder.chmod(0o777)
+    said = said_by(tmp_path, cache)
+    assert f"compiled code is not kept in {folder} (others may write there); set NUMBA_CACHE_DIR" in said
+    folder.chmod(0o700)
+    elsewhere = tmp_path / "elsewhere"
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+    assert "others may write there" in said_by(tmp_path, cache)
+
+
+def test_where_nothing_can_be_kept_it_works_and_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    said = said_by(tmp_path, tmp_path / "file")
+    assert "compiled code is not kept in" in said
+    assert "Not a directory" in said
+    assert COMPILING in said
 
 
 def test_a_bound_function_is_the_compiled_one_for_the_types_of_its_arguments() -> None:

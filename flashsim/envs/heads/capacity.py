@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.envs.dashboard import Dashboard
-from flashsim.envs.heads.head import Head, HeadConfig, Rows, nearest
+from flashsim.envs.heads.head import Head, HeadConfig, Rows, Target, nearest
 from flashsim.envs.scalers import MOST_UTILIZATION, SCALERS
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import CompiledSale
@@ -106,12 +106,12 @@ class Capacity(Head):
         return nearest(self._changes, decisions.change)[:, None]
 
     def encode_steered(
-        self, decisions: Decisions, observation: NDArray[np.float32], *, target: float
+        self, decisions: Decisions, observation: NDArray[np.float32], *, target: Target
     ) -> NDArray[np.int64]:
         """Of a scaler, the utilization nearest to ``target``."""
         choices = super().encode_steered(decisions, observation, target=target)
         if self._scaler is not None:
-            choices[:] = np.abs(self._targets - target).argmin()
+            choices[:] = np.abs(np.subtract.outer(target, self._targets)).argmin(axis=-1)[..., None]
         return choices
 
     def feasible(self, state: SaleState, rows: Rows) -> NDArray[np.bool_] | None:

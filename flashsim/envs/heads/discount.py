@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.envs.dashboard import Dashboard
-from flashsim.envs.heads.head import Head, HeadConfig
+from flashsim.envs.heads.head import Head, HeadConfig, Target
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_range, check_whole
@@ -92,7 +92,7 @@ class Discount(Head):
         decisions: Decisions,
         observation: NDArray[np.float32],
         *,
-        target: float,
+        target: Target,
     ) -> NDArray[np.int64]:
         """The step whose prices are nearest to all of ``decisions`` together, of equals the smallest."""
         if not self._around:

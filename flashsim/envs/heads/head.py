@@ -19,6 +19,8 @@ from flashsim.sim.state import Decisions, SaleState
 
 Rows = Callable[[NDArray[Any]], NDArray[Any]]
 """Turns a field of the state into rows, (sale, …)."""
+Target = float | NDArray[np.float64]
+"""Utilization at which a scaler aims: one for all, or (sale,)."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Head(ABC):
         decisions: Decisions,
         observation: NDArray[np.float32],
         *,
-        target: float,
+        target: Target,
     ) -> NDArray[np.int64]:
         """The same at ``observation``, for heads whose choices steer a rule; ``target``: utilization of a scaler."""
         return self.encode(decisions)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from flashsim.envs.calls import CALLS, PlannedCalls
 from flashsim.envs.dashboard import Dashboard
-from flashsim.envs.heads.head import Head, HeadConfig, Rows, check_names, nearest
+from flashsim.envs.heads.head import Head, HeadConfig, Rows, Target, check_names, nearest
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.state import CLOSE, HOLD, PUSH, RELEASE, REORDER, Decisions, SaleState
@@ -95,7 +95,7 @@ class Timing(Head):
         return nearest(self._orders, decisions.timing)[:, None]
 
     def encode_steered(
-        self, decisions: Decisions, observation: NDArray[np.float32], *, target: float
+        self, decisions: Decisions, observation: NDArray[np.float32], *, target: Target
     ) -> NDArray[np.int64]:
         """Planned wherever the call that is due is what ``decisions`` order."""
         choices = super().encode_steered(decisions, observation, target=target)

@@ -1,0 +1,71 @@
+"""Rules played side by side: one batch for many rules, so that what a tick costs is paid once for all of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flashsim.envs.actions import ActionCodec, ActionConfig
+from flashsim.envs.calls import PlannedCalls
+from flashsim.rules.rules import RulePolicy, ThresholdScaler
+
+
+class SideBySide:
+    """Rules of one sale with one kind of scaler, as one policy. Each has as many rows as the others, in their order.
+
+    Every row gets the decisions that its rule makes when it plays alone, to the last bit. It is quick where rules that
+    share their ``price`` and their calls follow each other.
+    """
+
+    name = "rules side by side"
+
+    def __init__(self, rules: Sequence[RulePolicy], rows: int) -> None:
+        """``rows``: of each rule. ValueError when the scalers differ."""
+        (scaler,) = {rule.operations.scaler for rule in rules}
+        sale, by_hand = rules[0].sale, scaler == "threshold"
+        targets = tuple(sorted({rule.operations.target for rule in rules}))
+        config = ActionConfig() if by_hand else ActionConfig(scaler_targets=targets, scaler=scaler)
+        self.rules, self.action = len(rules), asdict(config)
+        self._codec = ActionCodec(sale, config)
+        self._by_hand = ThresholdScaler(sale) if by_hand else None
+        self._opening_ticks = np.repeat([rule.operations.opening_ticks for rule in rules], rows)
+        self._target = np.repeat([rule.operations.target for rule in rules], rows)
+        self._cap = np.repeat([float(sale.admission_caps[rule.operations.cap_index]) for rule in rules], rows)
+        self._prices = [(rule.price, part) for rule, part in _runs(rules, rows, lambda rule: rule.price)]
+        dashboard = self._codec.dashboard
+        self._calls = [
+            (PlannedCalls(dashboard, rule.operations.calls), part)
+            for rule, part in _runs(rules, rows, lambda rule: rule.operations.calls)
+        ]
+
+    def __len__(self) -> int:
+        """Number of rules."""
+        return self.rules
+
+    def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Actions (row, head)."""
+        usual = self._codec.defaults(len(observation))
+        price_index, timing, change = usual.price_index, usual.timing, usual.change
+        for price, part in self._prices:
+            price_index[part] = price(observation[part])
+        price_index[self._codec.dashboard.tick(observation) < self._opening_ticks] = 0
+        for calls, part in self._calls:
+            timing[part] = calls.order(observation[part])
+        if self._by_hand is not None:
+            change = self._by_hand.change(observation)
+        decisions = usual._replace(price_index=price_index, timing=timing, change=change, cap=self._cap)
+        return self._codec.encode_steered(decisions, observation, target=self._target)
+
+
+def _runs(
+    rules: Sequence[RulePolicy], rows: int, key: Callable[[RulePolicy], object]
+) -> list[tuple[RulePolicy, slice]]:
+    """The first of all rules that follow each other and have the same ``key``, and their rows."""
+    runs, first = [], 0
+    for _, group in groupby(rules, key):
+        same = list(group)
+        runs.append((same[0], slice(first, first + len(same) * rows)))
+        first += len(same) * rows
+    return runs
