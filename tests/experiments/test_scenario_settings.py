@@ -169,7 +169,7 @@ def test_the_null_of_every_key_that_older_runs_kept_is_what_the_named_scenario_h
         ("scenario=grocery_evning", "scenario: unknown name 'grocery_evning'; did you mean 'grocery_evening'?"),
         ("scenario=j1_lag3", "did you mean 'j1_lag1'?"),
         ("scenario=nowhere.yaml", "nowhere.yaml: cannot be read: No such file or directory; check the path"),
-        ("scenario=[a]", "scenario.name must be text, got ['a']"),
+        ("scenario=[a]", "scenario.name must be text, got a list of 1"),
         ("scenario={base: g1, name: seckill}", "scenario.name=seckill is another sale than scenario.base=g1"),
         ("scenario.base=null", "name is missing; give it: text"),
     ],
