@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PPO = (*TINY[1:], "steps=40000", "rollout_steps=2400", "batch_size=600")
 DQN = (*TINY[1:], "steps=6000", "sales=8", "learning_starts=500", "buffer=4000")
 RUN_DQN = (*TINY, "assisted=false", "sales=8", "learning_starts=50", "buffer=1000")
-RUN_PPO = (*TINY, "assisted=false", "rollout_steps=240", "batch_size=120")
+RUN_PPO = (*TINY[1:], "steps=1300", "assisted=false", "rollout_steps=260", "batch_size=130")
 ON_WORLD = ("world.folder=../world", *SMALL_SALE)
 WORK: dict[str, tuple[str, ...]] = {
     "train": ("train", "scenario=j1_lag1", "agent=tensor_ppo", *prefixed("agent", PPO)),
