@@ -96,20 +96,12 @@ def calls_of(sale: CompiledSale) -> list[Operations]:
     return [Operations(pushes=pushes, lots=lots, early_waves=early) for pushes, lots, early in calls]
 
 
-class ThresholdScaler:
-    """One step of servers up while utilization is above ``BUSY``, one step down while it is below ``IDLE``, else no
-    change."""
-
-    def __init__(self, sale: CompiledSale) -> None:
-        self.dashboard = Dashboard(sale)
-        changes = sale.server_changes
-        self.up = min((change for change in changes if change > 0), default=0)
-        self.down = max((change for change in changes if change < 0), default=0)
-
-    def change(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Servers more or fewer (sale,)."""
-        busy = self.dashboard.share(observation, "utilization")
-        return np.where(busy > BUSY, self.up, np.where(busy < IDLE, self.down, 0))
+def threshold_change(dashboard: Dashboard, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Servers more or fewer (sale,): a step up while utilization is above ``BUSY``, one down while below ``IDLE``."""
+    changes, busy = dashboard.sale.server_changes, dashboard.share(observation, "utilization")
+    up = min((change for change in changes if change > 0), default=0)
+    down = max((change for change in changes if change < 0), default=0)
+    return np.where(busy > BUSY, up, np.where(busy < IDLE, down, 0))
 
 
 class RulePolicy:
@@ -125,12 +117,8 @@ class RulePolicy:
     ) -> None:
         """``price`` turns observations into price indices (sale, product)."""
         self.name, self.sale, self.price, self.operations = name, sale, price, operations
-        by_hand = operations.scaler == "threshold"
-        self._config = ActionConfig()
-        if not by_hand:
-            self._config = ActionConfig(scaler_targets=(operations.target,), scaler=operations.scaler)
+        self._config = config_of((operations,))
         self.action = asdict(self._config)
-        self._by_hand = ThresholdScaler(sale) if by_hand else None
         self._cap = sale.admission_caps[operations.cap_index]
 
     @cached_property
@@ -143,14 +131,48 @@ class RulePolicy:
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Actions (sale, head)."""
-        price_index = self.price(observation)
-        is_opening = self._codec.dashboard.tick(observation) < self.operations.opening_ticks
-        price_index = np.where(is_opening[:, None], 0, price_index)
-        timing = self._calls.order(observation)
-        change = np.zeros_like(timing) if self._by_hand is None else self._by_hand.change(observation)
-        cap = np.full_like(timing, self._cap, np.float64)
-        usual = self._codec.defaults(len(observation))
-        return self._codec.encode(usual._replace(price_index=price_index, timing=timing, change=change, cap=cap))
+        return operate(
+            self._codec,
+            observation,
+            price_index=self.price(observation),
+            timing=self._calls.order(observation),
+            scaler=self.operations.scaler,
+            opening_ticks=self.operations.opening_ticks,
+            cap=self._cap,
+            target=self.operations.target,
+        )
+
+
+def config_of(operations: Sequence[Operations]) -> ActionConfig:
+    """Actions of rules with ``operations``, of one scaler: a scaler that acts by itself aims at their targets."""
+    (scaler,) = {how.scaler for how in operations}
+    if scaler == "threshold":
+        return ActionConfig()
+    return ActionConfig(scaler_targets=tuple(sorted({how.target for how in operations})), scaler=scaler)
+
+
+def operate(
+    codec: ActionCodec,
+    observation: NDArray[np.float32],
+    *,
+    price_index: NDArray[np.int64],
+    timing: NDArray[np.int64],
+    scaler: Scaler,
+    opening_ticks: int | NDArray[np.int64],
+    cap: float | NDArray[np.float64],
+    target: float | NDArray[np.float64],
+) -> NDArray[np.int64]:
+    """Actions (sale, head) that set ``price_index`` (sale, product), after an opening at list price, order ``timing``,
+    and scale servers; the last three arguments are one number for all or (sale,)."""
+    is_opening = codec.dashboard.tick(observation) < opening_ticks
+    usual = codec.defaults(len(observation))
+    decisions = usual._replace(
+        price_index=np.where(is_opening[:, None], 0, price_index),
+        timing=timing,
+        change=threshold_change(codec.dashboard, observation) if scaler == "threshold" else usual.change,
+        cap=np.full(len(observation), cap, np.float64),
+    )
+    return codec.encode_steered(decisions, observation, target=target)
 
 
 Rule = Callable[[CompiledSale, Operations], RulePolicy]

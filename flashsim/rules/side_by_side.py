@@ -7,9 +7,9 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.envs.actions import ActionCodec, ActionConfig
+from flashsim.envs.actions import ActionCodec
 from flashsim.envs.calls import PlannedCalls
-from flashsim.rules.rules import RulePolicy, ThresholdScaler
+from flashsim.rules.rules import RulePolicy, config_of, operate
 
 
 class SideBySide:
@@ -23,16 +23,13 @@ class SideBySide:
 
     def __init__(self, rules: Sequence[RulePolicy], rows: int) -> None:
         """``rows``: of each rule. ValueError when the scalers differ."""
-        (scaler,) = {rule.operations.scaler for rule in rules}
-        sale, by_hand = rules[0].sale, scaler == "threshold"
-        targets = tuple(sorted({rule.operations.target for rule in rules}))
-        config = ActionConfig() if by_hand else ActionConfig(scaler_targets=targets, scaler=scaler)
-        self.rules, self.action = len(rules), asdict(config)
+        operations, sale = [rule.operations for rule in rules], rules[0].sale
+        config = config_of(operations)
+        self.rules, self.action, self._scaler = len(rules), asdict(config), operations[0].scaler
         self._codec = ActionCodec(sale, config)
-        self._by_hand = ThresholdScaler(sale) if by_hand else None
-        self._opening_ticks = np.repeat([rule.operations.opening_ticks for rule in rules], rows)
-        self._target = np.repeat([rule.operations.target for rule in rules], rows)
-        self._cap = np.repeat([float(sale.admission_caps[rule.operations.cap_index]) for rule in rules], rows)
+        self._opening_ticks = np.repeat([how.opening_ticks for how in operations], rows)
+        self._target = np.repeat([how.target for how in operations], rows)
+        self._cap = np.repeat([float(sale.admission_caps[how.cap_index]) for how in operations], rows)
         self._prices = [(rule.price, part) for rule, part in _runs(rules, rows, lambda rule: rule.price)]
         dashboard = self._codec.dashboard
         self._calls = [
@@ -47,16 +44,21 @@ class SideBySide:
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Actions (row, head)."""
         usual = self._codec.defaults(len(observation))
-        price_index, timing, change = usual.price_index, usual.timing, usual.change
+        price_index, timing = usual.price_index, usual.timing
         for price, part in self._prices:
             price_index[part] = price(observation[part])
-        price_index[self._codec.dashboard.tick(observation) < self._opening_ticks] = 0
         for calls, part in self._calls:
             timing[part] = calls.order(observation[part])
-        if self._by_hand is not None:
-            change = self._by_hand.change(observation)
-        decisions = usual._replace(price_index=price_index, timing=timing, change=change, cap=self._cap)
-        return self._codec.encode_steered(decisions, observation, target=self._target)
+        return operate(
+            self._codec,
+            observation,
+            price_index=price_index,
+            timing=timing,
+            scaler=self._scaler,
+            opening_ticks=self._opening_ticks,
+            cap=self._cap,
+            target=self._target,
+        )
 
 
 def _runs(
