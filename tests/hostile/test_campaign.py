@@ -127,8 +127,12 @@ def test_bad_overrides_end_in_one_sentence(
     assert not faults, "\n".join(faults)
 
 
-def test_bad_overrides_end_in_one_sentence_of_the_real_command(sandbox: Path) -> None:
+def test_bad_overrides_end_in_one_sentence_of_the_real_command(
+    sandbox: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    caches = str(tmp_path_factory.mktemp("caches"))  # of numba and matplotlib
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(sandbox.parent / "home")}
+    environment |= {"XDG_CACHE_HOME": caches, "XDG_CONFIG_HOME": caches}
     environment |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
     faults = []
     for line in lines(COMMANDS, seed=2):
