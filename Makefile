@@ -44,9 +44,11 @@ lock:
 WITH := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
 INSTALL := $(WITH) --no-deps --no-build-isolation --require-hashes
 
-# No file is installed whose hash is not in locks/. A CPU build of torch is taken from pip's find-links alone, for pip would
-# rather have a registry's file, and uv, which reads its own name for them, one whose hash is not in locks/. One of the packages is built from its source, by what the first step brings. What a CUDA
-# build of torch needs is fetched only where such a build was.
+# No file is installed whose hash is not in locks/. A CPU build of torch is taken from pip's find-links, for which uv has a
+# name of its own, in a step without a registry: pip would rather have the registry's file. All others come without
+# find-links: uv would rather have any CPU build there, and ends if its hash is not in locks/. One of the packages is
+# built from its source, by what the first step brings. What a CUDA build of torch needs is fetched only where such a
+# build was.
 $(STAMP): pyproject.toml $(wildcard locks/*.txt)
 	@$(PYTHON) -c 'import sys; sys.exit("flashsim needs Python 3.11 or newer, got " + sys.version.split()[0] + "; call make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
