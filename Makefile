@@ -40,20 +40,24 @@ format: $(STAMP)
 lock:
 	PYTHON=$(PYTHON) bash .ci/lock
 
-# uv, where it is on PATH, installs several times faster; it reads its own name for pip's find-links.
-WITH := $(if $(shell command -v uv),UV_FIND_LINKS="$$PIP_FIND_LINKS" uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
+# uv, where it is on PATH, installs several times faster.
+WITH := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
 INSTALL := $(WITH) --no-deps --no-build-isolation --require-hashes
 
-# No file is installed whose hash is not in locks/. A CPU build of torch is taken from pip's find-links alone, for pip would
-# rather have a registry's file. One of the packages is built from its source, by what the first step brings. What a CUDA
-# build of torch needs is fetched only where such a build was.
+# No file is installed whose hash is not in locks/. A CPU build of torch is taken from pip's find-links, for which uv has a
+# name of its own, in a step without a registry: pip would rather have the registry's file. All others come without
+# find-links: uv would rather have any CPU build there, and ends if its hash is not in locks/. One of the packages is
+# built from its source, by what the first step brings. What a CUDA build of torch needs is fetched only where such a
+# build was.
 $(STAMP): pyproject.toml $(wildcard locks/*.txt)
 	@$(PYTHON) -c 'import sys; sys.exit("flashsim needs Python 3.11 or newer, got " + sys.version.split()[0] + "; call make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV): some minutes the first time, for torch and others are fetched"
 	@$(INSTALL) -r locks/build.txt
-	@$(INSTALL) --no-index -r locks/torch_cpu.txt 2>/dev/null || echo "no CPU build of torch that is in locks/torch_cpu.txt: the registry's is fetched"
-	@$(INSTALL) -r locks/packages.txt
+	@said=$$(UV_FIND_LINKS="$$PIP_FIND_LINKS" $(INSTALL) --no-index -r locks/torch_cpu.txt 2>&1) || \
+	  { echo "no CPU build of torch that is in locks/torch_cpu.txt: the registry's is fetched. The installer said:"; \
+	  echo "$$said" | grep . | tail -n 4; }
+	@UV_FIND_LINKS= PIP_FIND_LINKS= $(INSTALL) -r locks/packages.txt
 	@if $(BIN)/python -m pip check | grep -q '^torch .*not installed'; then $(INSTALL) -r locks/cuda.txt; fi
 	@$(WITH) --no-deps --no-build-isolation -e .
 	touch $@

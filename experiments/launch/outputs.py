@@ -77,8 +77,7 @@ class RunFolder:
     def remove_if_without_results(self) -> None:
         """Remove the folder when it holds only what :func:`start_run` and the methods above wrote."""
         if not {path.name for path in self.path.rglob("*") if path.is_file()} - {CONFIG, RUN, TIMINGS}:
-            shutil.rmtree(self.path, ignore_errors=True)  # it may have been taken away
-            remove_empty(self.made)
+            remove_folder(self.path, made=self.made)
 
 
 def start_run(path: Path, *, config: str, command: str) -> RunFolder:
@@ -90,16 +89,40 @@ def start_run(path: Path, *, config: str, command: str) -> RunFolder:
     if is_folder(path) and any(path.iterdir()):
         raise InputError(f"the output folder {path} already holds files; choose another output=PATH or remove it")
     made = missing_parents(path)
-    with replace_folder(path) as folder:
-        write_text(folder / CONFIG, config)
-        facts = {"command": command, "finished": False, "code": code(), "versions": versions(), "machine": machine()}
-        write_json(folder / RUN, {"format_version": RUN_FORMAT, **facts})
+    try:
+        with replace_folder(path) as folder:
+            write_text(folder / CONFIG, config)
+            facts = {
+                "command": command,
+                "finished": False,
+                "code": code(),
+                "versions": versions(),
+                "machine": machine(),
+            }
+            write_json(folder / RUN, {"format_version": RUN_FORMAT, **facts})
+    except BaseException:
+        remove_empty(made)
+        raise
     return RunFolder(path, made)
 
 
 def missing_parents(path: Path) -> tuple[Path, ...]:
     """The folders above ``path`` that do not exist, the nearest first."""
     return tuple(folder for folder in path.parents if not is_folder(folder))
+
+
+def remove_folder(folder: Path, *, made: Sequence[Path]) -> None:
+    """Remove the folder with all that it holds, and then what of ``made``, the nearest first, holds nothing.
+
+    A link to a folder stays and leads to an empty one.
+    """
+    is_link = folder.is_symlink()
+    place = folder.resolve() if is_link else folder
+    shutil.rmtree(place, ignore_errors=True)  # it may have been taken away
+    if is_link:
+        with suppress(OSError):
+            place.mkdir()
+    remove_empty(made)
 
 
 def remove_empty(folders: Sequence[Path]) -> None:

@@ -1,6 +1,5 @@
 """The folder of a sweep (``-m``) is the sweep's own, as that of a run is: Hydra itself would write into any."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,14 +8,14 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 
-from experiments.launch.outputs import missing_parents, remove_empty
+from experiments.launch.outputs import missing_parents, remove_empty, remove_folder
 from flashsim.errors import InputError
 from flashsim.files import cannot_write, is_folder
 
 SWEEP_FILE = "multirun.yaml"
 """Hydra's name for the settings of a sweep."""
 _TAKEN: ContextVar[list[tuple[Path, tuple[Path, ...]]]] = ContextVar("the folders that sweeps took")
-"""Each with those above it that were made for it."""
+"""Each with what was made for it: itself and those above it, the nearest first."""
 
 
 class _Refused(BaseException):
@@ -33,12 +32,13 @@ class OwnFolder(Callback):
     def on_multirun_start(self, config: Any, **_: Any) -> None:
         """Take the folder of the sweep, or refuse it."""
         folder = Path(config.hydra.sweep.dir)
-        above = missing_parents(folder)
+        made = missing_parents(folder / SWEEP_FILE)
         try:
             take_folder(folder)
         except InputError as error:
+            remove_empty(made)
             raise _Refused(error) from error
-        _TAKEN.get().append((folder, above))
+        _TAKEN.get().append((folder, made))
 
 
 CALLBACK = {"_target_": f"{OwnFolder.__module__}.{OwnFolder.__name__}"}
@@ -56,8 +56,8 @@ def sweeps_in_own_folders() -> Iterator[None]:
         raise refused.because from None
     finally:
         _TAKEN.reset(token)
-        for folder, above in taken:
-            _remove_without_jobs(folder, above)
+        for folder, made in taken:
+            _remove_without_jobs(folder, made)
 
 
 def take_folder(folder: Path) -> None:
@@ -79,8 +79,7 @@ def take_folder(folder: Path) -> None:
         raise cannot_write(folder, error) from error
 
 
-def _remove_without_jobs(folder: Path, above: tuple[Path, ...]) -> None:
+def _remove_without_jobs(folder: Path, made: tuple[Path, ...]) -> None:
     """Remove the folder when it holds no other file; Hydra makes a folder for each job before its settings are read."""
     if is_folder(folder) and {path.name for path in folder.rglob("*") if not path.is_dir()} <= {SWEEP_FILE}:
-        shutil.rmtree(folder)
-        remove_empty(above)
+        remove_folder(folder, made=made)

@@ -3,7 +3,8 @@
 Numba notices an edit only in the file that defines a compiled function, not in the files it calls, and it keeps code by
 the path of that file. Here compiled code is kept by content: in a folder named by a hash of all sources it may come
 from and of numba's version. Edit one, and everything is compiled anew; a second checkout of the same sources compiles
-nothing. What is kept are pickles, so the folder must be the user's own.
+nothing. What is kept are pickles, which are opened by path whenever a function is first called: the folder must be the
+user's own, and nobody else may be able to put another in its place.
 """
 
 import functools
@@ -115,7 +116,8 @@ def announce_compiling(function: Any) -> None:
         return
     source, folder = Path(function.py_func.__code__.co_filename).stem, function.stats.cache_path
     if folder is None or not any(Path(folder).glob(f"{source}.{function.__name__}-*.nbi")):
-        print("flashsim: compiling the simulator, about a minute, once", file=sys.stderr, flush=True)
+        once = "" if folder is None else ", once"
+        print(f"flashsim: compiling the simulator, about a minute{once}", file=sys.stderr, flush=True)
 
 
 def bound(function: Any, arguments: tuple[Any, ...]) -> Callable[..., Any]:
@@ -135,7 +137,7 @@ def compiled_code_of(*places: Path) -> Iterator[Path | None]:
     """Keep what is decorated inside under NUMBA_CACHE_DIR or the user's cache, keyed by the sources in ``places``.
 
     A place is a folder of sources or a single one; the last gives the folder its name. Yields the folder, or None where
-    it cannot be had or is not the user's own: then nothing is kept, and standard error says why.
+    it cannot be had or others could put code there: then nothing is kept, and standard error says why.
     """
     sources = [source for place in places for source in (sorted(place.glob("*.py")) if place.is_dir() else [place])]
     content = b"".join(source.read_bytes() for source in sources)
@@ -151,16 +153,31 @@ def _own_folder(name: str) -> Path | None:
     """The folder called ``name`` for compiled code, made if need be; None if others could put code there."""
     try:
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = Path(os.environ.get("NUMBA_CACHE_DIR") or caches / "flashsim") / name
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        facts = folder.lstat()
-        if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o022:
-            why = "others may write there"
-        elif not os.access(folder, os.W_OK | os.X_OK):
-            why = "it cannot be written"
-        else:
+        folder = Path(os.environ.get("NUMBA_CACHE_DIR") or caches / "flashsim").resolve() / name
+        why = _what_is_wrong_with(folder)
+        if why is None:
             return folder
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
         folder, why = Path(name), _kind(error)
     _say_once(f"compiled code is not kept in {folder} ({why}); set NUMBA_CACHE_DIR to a folder of your own")
     return None
+
+
+def _what_is_wrong_with(folder: Path) -> str | None:
+    """Why no code can be kept in ``folder``, which holds no link above it; None if it can, by this user alone.
+
+    Every folder is looked at, from the root on: in one that others may write in they could put one of theirs in place
+    of the next, unless its sticky bit lets the owner alone do that. Those that are not there are made, for this user
+    alone.
+    """
+    for place in (*reversed(folder.parents), folder):
+        if not (place.exists() or place.is_symlink()):
+            place.mkdir(mode=0o700, exist_ok=True)
+        facts, is_last = place.lstat(), place == folder
+        if not stat.S_ISDIR(facts.st_mode):
+            return f"{place} is no folder"
+        is_foreign = facts.st_uid != os.geteuid() and (is_last or facts.st_uid != 0)
+        is_open = facts.st_mode & 0o022 and (is_last or not facts.st_mode & stat.S_ISVTX)
+        if is_foreign or is_open:
+            return f"others may write in {place}"
+    return None if os.access(folder, os.W_OK | os.X_OK) else "it cannot be written"

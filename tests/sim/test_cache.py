@@ -63,6 +63,7 @@ print(add(1, 2))
 
 
 COMPILING = "flashsim: compiling the simulator, about a minute, once\n"
+COMPILING_EACH_TIME = "flashsim: compiling the simulator, about a minute\n"
 
 
 def said_by(checkout: Path, cache: Path, *, source: str = MODULE) -> str:
@@ -116,20 +117,65 @@ def test_code_is_not_kept_where_others_could_put_theirs(tmp_path: Path) -> None:
     (folder,) = (path for path in cache.iterdir() if path.name.startswith("adding"))
     folder.chmod(0o777)
     said = said_by(tmp_path, cache)
-    assert f"compiled code is not kept in {folder} (others may write there); set NUMBA_CACHE_DIR" in said
+    assert f"compiled code is not kept in {folder} (others may write in {folder}); set NUMBA_CACHE_DIR" in said
     folder.chmod(0o700)
     elsewhere = tmp_path / "elsewhere"
     folder.rename(elsewhere)
     folder.symlink_to(elsewhere)
-    assert "others may write there" in said_by(tmp_path, cache)
+    assert f"{folder} is no folder" in said_by(tmp_path, cache)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o2775])
+def test_code_is_not_kept_where_others_could_put_another_folder_in_its_place(tmp_path: Path, mode: int) -> None:
+    cache = tmp_path / "shared" / "mine" / "cache"
+    assert said_by(tmp_path, cache) == COMPILING
+    (tmp_path / "shared").chmod(mode)
+    said = said_by(tmp_path, cache)
+    assert f"(others may write in {tmp_path / 'shared'}); set NUMBA_CACHE_DIR" in said
+    assert said.endswith(COMPILING_EACH_TIME)
+    (tmp_path / "link").symlink_to(cache)
+    assert "others may write" in said_by(tmp_path, tmp_path / "link")
+
+
+def test_code_is_kept_below_a_folder_for_all_whose_entries_are_their_owners_alone(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o1777)
+    assert said_by(tmp_path, tmp_path / "shared" / "cache") == COMPILING
+    assert said_by(tmp_path, tmp_path / "shared" / "cache") == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_code_is_not_kept_below_a_folder_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir(mode=0o755)
+    os.chown(theirs, 1, -1)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(theirs / "cache"))
+    assert folder_for(tmp_path) == "None"
+    assert f"(others may write in {theirs})" in capsys.readouterr().err
+    assert list(theirs.iterdir()) == []
+
+
+def test_folders_that_are_made_for_code_are_the_user_s_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / ".cache"))
+    before = os.umask(0o002)
+    try:
+        folder = Path(folder_for(tmp_path))
+    finally:
+        os.umask(before)
+    made = [folder, *folder.parents][:4]
+    assert made[-1] == tmp_path / "home"
+    assert [oct(path.stat().st_mode & 0o777) for path in made] == ["0o700"] * 4
 
 
 def test_where_nothing_can_be_kept_it_works_and_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     said = said_by(tmp_path, tmp_path / "file")
     assert "compiled code is not kept in" in said
-    assert "Not a directory" in said
-    assert COMPILING in said
+    assert f"{tmp_path / 'file'} is no folder" in said
+    assert said.endswith(COMPILING_EACH_TIME)
 
 
 def test_a_bound_function_is_the_compiled_one_for_the_types_of_its_arguments() -> None:

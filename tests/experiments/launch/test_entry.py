@@ -218,6 +218,23 @@ def test_a_sweep_without_results_leaves_no_folder(start: Start, tmp_path: Path, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_sweep_without_results_leaves_a_link_and_nothing_where_it_leads(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    for arguments in (("seed=a,b",), ("seed=1,2", "then=refuse")):
+        assert start("-m", *arguments, "output=link").code == 2
+        assert sorted(tmp_path.rglob("*")) == [tmp_path / "link", tmp_path / "real"]
+    assert start("-m", "seed=3,4", "output=link") == Ended(0, "")
+    assert (tmp_path / "real" / "1" / "run.json").is_file()
+
+
+def test_a_sweep_whose_folder_cannot_be_made_leaves_none_above_it(start: Start, tmp_path: Path) -> None:
+    ended = start("-m", "seed=3,4", f"output=new/{'x' * 300}")
+    assert ended.code == 2
+    assert ended.stderr.startswith("error: cannot write new/")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_sweep_into_what_is_no_folder_is_refused(start: Start, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")

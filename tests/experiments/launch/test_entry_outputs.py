@@ -49,7 +49,13 @@ def test_a_start_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(outputs, "versions", fail)
     with pytest.raises(KeyboardInterrupt):
-        start_run(tmp_path / "run", config="", command="")
+        start_run(tmp_path / "new" / "new" / "run", config="", command="")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_start_whose_first_file_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not text"):
+        start_run(tmp_path / "new" / "new" / "run", config="\udc80", command="")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -69,6 +75,16 @@ def test_a_folder_goes_only_when_it_holds_no_results(tmp_path: Path) -> None:
     (full.path / "tables" / "kpis.csv").write_text("a")
     full.remove_if_without_results()
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
+def test_a_run_without_results_leaves_a_link_and_nothing_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    for _ in range(2):
+        start_run(tmp_path / "link", config="", command="").remove_if_without_results()
+        assert sorted(tmp_path.rglob("*")) == [tmp_path / "link", tmp_path / "real"]
+    start_run(tmp_path / "link", config="", command="")
+    assert (tmp_path / "real" / "run.json").is_file()
 
 
 class Clock:
