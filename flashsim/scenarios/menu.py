@@ -25,7 +25,7 @@ def menu_on(world: World, depths: Sequence[float], *, may_extrapolate: bool) -> 
 def menu_notes(
     world: World, depths: Sequence[float], *, usual: Sequence[float], may_extrapolate: bool
 ) -> tuple[str, ...]:
-    """Sentences on the menu ``depths``: what was left out, and what is on it instead, where it is the ``usual`` one cut;
+    """Sentences on the menu ``depths``: where it is the ``usual`` one cut, what was left out and what stands instead;
     and that it goes beyond the data."""
     deepest = _deepest(world, may_extrapolate=may_extrapolate)
     notes = []
