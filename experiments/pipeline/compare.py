@@ -29,7 +29,7 @@ from flashsim.files import UNSTATED_FORMAT, check_format, read_json, write_json,
 from flashsim.policies.bundle import Policy
 from flashsim.rules import HUMAN_TEAM
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.scenarios.menu import percent
+from flashsim.scenarios.menu import beyond_note, percent
 from flashsim.sim.parameters import check_range, check_seed, check_whole
 from flashsim.world import World
 
@@ -231,15 +231,17 @@ def _read_evaluation(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def world_context(world: World, sale: CompiledSale) -> dict[str, Any]:
     """What the report tells of a World: scores of its models, rows left out, assumptions, limits."""
     facts = world.provenance
+    beyond = [beyond_note(world)] if sale.is_extrapolated else []
+    of_menu = [note for note in sale.menu_notes if note not in beyond]
     return {
         "world": world.title,
         "uncalibrated_because": list(world.uncalibrated_because),
         "fidelity": facts.get("fidelity"),
-        "notices": [*sale.menu_notes, *([facts["notice"]] if "notice" in facts else [])],
+        "notices": [*of_menu, *([facts["notice"]] if "notice" in facts else [])],
         "demand_scores": score_rows(world),
         "dropped_rows": facts.get("rows", []),
         "assumptions": [row | {"identified": False} for row in facts.get("assumptions", [])],
-        "extrapolations": list(sale.menu_notes) if sale.is_extrapolated else [],
+        "extrapolations": beyond,
         "supported_depth": world.supported_depth,
     }
 

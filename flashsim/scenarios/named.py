@@ -58,6 +58,11 @@ class Asked(NamedTuple):
         seconds: float = given.get("seconds_per_tick", usual)
         return seconds if SHORTEST_TICK_S <= seconds <= LONGEST_TICK_S else usual
 
+    def has_rushes(self) -> bool:
+        """Whether the rushes of the calendar are given."""
+        calendar = self.settings.get("calendar", {})
+        return isinstance(calendar, Calendar) or "rushes" in calendar
+
 
 def named(fields_on: Callable[[World, Asked], dict[str, Any]]) -> NamedScenario:
     """Make a named scenario of a function that gives its fields on a World; it has the name of the function."""
@@ -157,6 +162,8 @@ def seckill(world: World, asked: Asked) -> dict[str, Any]:
         "admission_caps": _DOORS,
         "lookahead": (0, 12, 36),
     }
+    if asked.has_rushes():
+        return fields
     half_life = max(60.0 / asked.seconds_per_tick(5.0), SHORTEST_HALF_LIFE)
     return fields | {"calendar": _rush_of(world, {"name": "seckill"} | fields, asked, half_life=half_life)}
 

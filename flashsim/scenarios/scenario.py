@@ -27,7 +27,11 @@ MOST_TICKS = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """One planned sale on a World. Raises InputError when a value is outside its range."""
+    """One planned sale on a World. Raises InputError when a value is outside its range.
+
+    ``dataclasses.replace`` keeps all that it is not given, also what was made for the World (menu, rushes, servers):
+    for another World call the named scenario on that one.
+    """
 
     world: World = field(metadata=NO_SETTING)
     """Where demand, prices and their uncertainty come from."""
@@ -48,8 +52,8 @@ class Scenario:
     depths: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
     """The discount menu, share of list price, ascending from 0."""
     usual_depths: tuple[float, ...] = field(default=(), compare=False, metadata=NO_SETTING)
-    """The menu that the sale has where nobody sets ``depths``: ``depths`` is as much of it as the World supports.
-    (): depths were set."""
+    """The menu that the sale has where nobody sets ``depths``. Where ``depths`` is as much of it as the World supports,
+    ``menu_notes`` tells what was left out. (): depths were set."""
     stock_cover: float = 2.0
     """Units planned, as a multiple of what the sale is expected to sell at list price."""
     stock_units: int | None = None

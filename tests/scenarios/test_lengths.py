@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import play
 from flashsim.rules import run_out_price
-from flashsim.scenarios import SCENARIOS, Scenario, learned_rush, scenario_named
+from flashsim.scenarios import SCENARIOS, Calendar, Scenario, learned_rush, scenario_named
 from flashsim.scenarios.named import SECKILL_PEOPLE
 from flashsim.settings import keys
 from flashsim.sim.servers import ServerParams
@@ -103,6 +103,18 @@ def test_a_shop_that_sells_nothing_at_the_hour_of_a_seckill_is_told_so() -> None
         scenario_named("seckill", make_world(units_per_minute=closed))
     open_later = scenario_named("seckill", make_world(units_per_minute=closed), start_minute=1080)
     assert open_later.compile().forecast.visitors.sum() > 0.0
+
+
+@pytest.mark.parametrize(
+    "calendar",
+    [Calendar(level=2.0), {"rushes": []}, {"level": 2.0, "rushes": [{"start": 0, "height": 9, "half_life": 12}]}],
+    ids=["whole", "none", "one"],
+)
+def test_a_seckill_with_rushes_of_its_own_needs_none_made(calendar: Any) -> None:
+    world = make_world(population=1e-9)
+    with pytest.raises(InputError, match=r"^seckill: .* no rush makes 30000 of them"):
+        scenario_named("seckill", world, calendar={"level": 2.0})
+    assert scenario_named("seckill", world, calendar=calendar).compile().ticks == 120
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

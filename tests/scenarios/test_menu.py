@@ -48,7 +48,8 @@ def test_a_menu_that_nobody_set_ends_at_the_deepest_supported_discount(name: str
     assert not sale.is_extrapolated
     left_out = [f"{100 * step:g} %" for step in usual if step > depth]
     told = f"Left out of the discount menu: {', '.join(left_out)}. The data support no discount deeper than "
-    assert list(sale.menu_notes) == [f"{told}{100 * depth:g} %."] * bool(left_out)
+    instead = "" if depth in usual else ", which is on the menu instead"
+    assert list(sale.menu_notes) == [f"{told}{100 * depth:g} %{instead}."] * bool(left_out)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -114,6 +115,24 @@ def test_what_is_written_of_a_cut_menu_is_the_menu_that_was_played(tmp_path: Pat
 def test_a_menu_that_is_replaced_is_told_as_it_is() -> None:
     scenario = replace(scenario_named("clearance", shallow()), depths=(0.0, 0.5), allow_extrapolation=True)
     assert scenario.menu_notes == (BEYOND,)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"depths": (0.0, 0.1)},
+        {"depths": (0.0,), "world": up_to(0.0)},
+        {"depths": (0.0, 0.1, 0.15, 0.2, 0.25), "world": shallow(0.3)},
+        {"world": make_world()},
+        {"world": shallow(0.3)},
+        {"allow_extrapolation": True},
+    ],
+    ids=["depths", "list price", "both", "deep world", "deeper world", "allowed"],
+)
+def test_a_menu_that_is_no_longer_the_cut_one_is_told_nothing_of(changes: dict[str, Any]) -> None:
+    cut = scenario_named("grocery_evening", shallow())
+    assert replace(cut, **changes).menu_notes == ()
+    assert replace(cut, ticks=60, waves=((0, 1.0),)).menu_notes == cut.menu_notes != ()
 
 
 def test_the_ladder_takes_the_nearest_steps_of_a_cut_menu() -> None:

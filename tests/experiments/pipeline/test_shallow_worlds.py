@@ -103,9 +103,17 @@ def test_a_world_that_supports_the_menu_is_told_nothing_of_it() -> None:
     world = small_world()
     context = world_context(world, scenario_named("clearance", world).compile())
     assert (context["notices"], context["extrapolations"]) == ([], [])
-    deep = scenario_named("clearance", replace(world, supported_depth=0.2), allow_extrapolation=True).compile()
-    context = world_context(world, deep)
-    assert (context["notices"], context["extrapolations"]) == ([BEYOND], [BEYOND])
+
+
+def test_a_report_tells_each_note_of_the_menu_once_and_beyond_the_data_only_what_is() -> None:
+    whole = small_world()
+    kept = whole.depth_grid <= 0.3
+    early = replace(whole, depth_grid=whole.depth_grid[kept], units_per_minute=whole.units_per_minute[:, :, :, kept])
+    told = "Left out of the discount menu: 40 %, 50 %. The World knows no discount deeper than 30 %."
+    for deep, notices in ((whole, []), (early, [told])):
+        world = replace(deep, supported_depth=0.2)
+        context = world_context(world, scenario_named("clearance", world, allow_extrapolation=True).compile())
+        assert (context["notices"], context["extrapolations"]) == (notices, [BEYOND])
 
 
 @pytest.mark.slow
