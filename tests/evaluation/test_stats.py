@@ -122,11 +122,14 @@ def test_pairing_narrows_the_interval_under_common_noise() -> None:
     assert paired < 0.3 * np.hypot(*alone)
 
 
-def test_no_difference_has_no_width_and_p_value_one() -> None:
-    result = bootstrap_means(np.zeros((MEMBERS.size, 1)), MEMBERS, resamples=500)
+@pytest.mark.parametrize("same", [0.0, 50.0, -0.1])
+def test_the_same_in_all_sales_has_no_width_and_is_claimed_unless_it_is_zero(same: float) -> None:
+    result = bootstrap_means(np.full((MEMBERS.size, 1), same), MEMBERS, resamples=500)
     low, high = result.interval(0.95)
-    assert low[0] == high[0] == 0.0
-    assert result.p_value()[0] == 1.0
+    assert (low[0], high[0]) == pytest.approx((same, same), rel=1e-12)
+    assert result.p_value()[0] == (1.0 if same == 0.0 else pytest.approx(2.0 / 501.0))
+    few = bootstrap_means(np.full((20, 1), same), np.arange(20) % 7, resamples=500)
+    assert few.p_value()[0] == 1.0
 
 
 def test_equal_seeds_agree_and_columns_do_not_depend_on_their_neighbors() -> None:
