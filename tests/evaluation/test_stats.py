@@ -194,13 +194,15 @@ def test_minimum_detectable_effect_is_its_formula() -> None:
     assert minimum_detectable_effect(2.0, 19) == pytest.approx(2.0 * cost * (2.093024 + 0.860951), abs=1e-5)
 
 
-def test_effect_of_detectable_size_is_found_four_times_in_five() -> None:
-    members = np.repeat(np.arange(20), 5)
-    effect = float(minimum_detectable_effect(np.sqrt((1.0 + 1.0 / 5) / 20), 19))
+@pytest.mark.parametrize("alpha", [0.05, 0.01])
+def test_effect_of_detectable_size_is_found_four_times_in_five(alpha: float) -> None:
+    members, repetitions = np.repeat(np.arange(20), 2), 5_000
+    effect = float(minimum_detectable_effect(np.sqrt((1.0 + 1.0 / 2) / 20), 19, alpha=alpha))
     generator = np.random.default_rng(15)
-    scores = generator.normal(effect, 1.0, (20, 1200))[members] + generator.normal(size=(members.size, 1200))
-    found = bootstrap_means(scores, members, resamples=800).p_value() < 0.05
-    assert found.mean() == pytest.approx(0.8, abs=0.05)
+    scores = generator.normal(effect, 1.0, (20, repetitions))[members]
+    scores += generator.normal(size=(members.size, repetitions))
+    found = bootstrap_means(scores, members, resamples=800).p_value() < alpha
+    assert found.mean() == pytest.approx(0.8, abs=0.02)
 
 
 def test_probability_of_improvement_counts_ties_half() -> None:
