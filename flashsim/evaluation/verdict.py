@@ -77,7 +77,7 @@ class Verdict:
     sales: int
     worlds: int
     skewness: float
-    """Of the worlds' mean differences; rules for intervals were tested up to 6."""
+    """Of the worlds' mean differences; with twenty worlds claims hold up to about 3 (docs/statistics.md)."""
     confidence: float
     currency: str
 
