@@ -139,7 +139,7 @@ def main(config: PlayConfig, folder: RunFolder) -> None:
     kpis = kpi_frame(rollout, config)
     save(rollout, kpis, sale, folder=folder)
     save_responses(sale, policy, config, folder=folder)
-    _tell(policy, sale, kpis, rails=rails, sales=config.sales)
+    _tell(policy, sale, kpis, rails=rails, sales=config.sales, worlds=np.unique(rollout.members).size)
     if config.importance:
         _tell_importance(
             measure_importance(sale, policy, rollout, config, folder=folder), sale.currency, sales=config.sales
@@ -152,7 +152,7 @@ def kpi_frame(rollout: Rollout, config: PlayConfig) -> pd.DataFrame:
     values = kpi_values(rollout.totals)
     found = bootstrap_means(values, rollout.members, resamples=config.resamples, seed=config.seed)
     ends = found.interval(config.confidence)
-    low, high = kpi_intervals(rollout.totals, values, ends, confidence=config.confidence)
+    low, high = kpi_intervals(rollout.totals, values, ends, members=rollout.members, confidence=config.confidence)
     return pd.DataFrame({"kpi": [kpi.name for kpi in KPIS], "mean": found.mean, "low": low, "high": high})
 
 
@@ -223,7 +223,7 @@ def _tell_importance(table: pd.DataFrame, currency: str, *, sales: int) -> None:
 
 
 def _tell(
-    policy: NetworkPolicy, sale: CompiledSale, kpis: pd.DataFrame, *, rails: Mapping[str, int], sales: int
+    policy: NetworkPolicy, sale: CompiledSale, kpis: pd.DataFrame, *, rails: Mapping[str, int], sales: int, worlds: int
 ) -> None:
     """Print the table, and what the guard-rails did."""
     trained = policy.training.get("scenario")
@@ -231,7 +231,8 @@ def _tell(
     print(f"{policy.name} on {sale.name}{elsewhere}: mean of a sale, and its interval\n")
     for kpi, row in zip(KPIS, kpis.to_dict("records"), strict=True):
         shown = partial(show, unit=kpi.unit, currency=sale.currency)
-        words = interval_words(row["mean"], row["low"], row["high"], sales=sales, shown=shown, of="level")
+        ends = row["mean"], row["low"], row["high"]
+        words = interval_words(*ends, sales=sales, worlds=worlds, shown=shown, of="level")
         print(f"{kpi.label:<36}{shown(row['mean']):>16}   ({words})")
     action = action_config(policy)
     limits = [f"discounts of at most {action.max_discount:.0%}"] if action.max_discount < 1.0 else []

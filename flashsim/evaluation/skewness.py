@@ -77,14 +77,18 @@ def johnson_interval(values: Skewed, confidence: float) -> tuple[Array, Array]:
 
 
 def johnson_p_value(values: Skewed) -> Array:
-    """(column,) two-sided p-value of mean zero; an interval holds zero just where it is above one less confidence."""
+    """(column,) two-sided p-value of mean zero; an interval holds zero just where it is above one less confidence.
+
+    Where nothing varies it is 1 around 0, and 0 around any other mean.
+    """
     bend, shift = _coefficients(values)
     turn = np.divide(-0.5, bend, out=np.full_like(bend, -np.inf), where=bend != 0.0)
     d = np.where(
         bend > 0.0, np.maximum(values.mean, turn), np.where(bend < 0.0, np.minimum(values.mean, turn), values.mean)
     )
     distance = d + shift + bend * d**2
-    t = np.divide(distance, values.error, out=np.zeros_like(d), where=values.error > 0.0)
+    without_error = np.where(distance == 0.0, 0.0, np.copysign(np.inf, distance))
+    t = np.divide(distance, values.error, out=without_error, where=values.error > 0.0)
     agrees = np.sign(distance) == np.sign(values.mean)
     level = 2.0 * stdtr(max(values.size - 1, 1), -np.abs(t))
     corrected = ACCURATE_TO * (level / ACCURATE_TO) ** _exponent(values.size)

@@ -59,7 +59,9 @@ def kpi_table(contest: Contest, levels: Summary) -> pd.DataFrame:
     table = _by_policy_and_kpi(contest)
     ends = zip(*(end.reshape(-1, len(KPIS)) for end in (levels.low, levels.high)), strict=True)
     cut = [
-        kpi_intervals(rollout.totals, contest.values[:, place], own, confidence=contest.confidence)
+        kpi_intervals(
+            rollout.totals, contest.values[:, place], own, members=contest.members, confidence=contest.confidence
+        )
         for place, (rollout, own) in enumerate(zip(contest.rollouts, ends, strict=True))
     ]
     low, high = np.stack(cut, axis=1).reshape(2, -1)
@@ -114,7 +116,13 @@ def pair_table(contest: Contest, summaries: Mapping[str, Summary]) -> pd.DataFra
     alpha = 1.0 - contest.confidence
     ahead = summaries["improvement"]
     ahead_low, ahead_high = share_interval(
-        ahead.low, ahead.high, values=ahead.scores, least=0.0, most=1.0, confidence=contest.confidence
+        ahead.low,
+        ahead.high,
+        values=ahead.scores,
+        members=contest.members,
+        least=0.0,
+        most=1.0,
+        confidence=contest.confidence,
     )
     table = pd.DataFrame(
         {

@@ -36,8 +36,8 @@ VERDICT_TEXT: dict[str, str] = INTERVAL_TEXT | {
     ),
     "not separable": (
         "Not separable: {learner} and {baseline} cannot be told apart. The difference in {kpi} is {amount} a sale "
-        "({confidence} interval {interval}, p = {p_holm} after correction for {comparisons} comparisons); "
-        "a single comparison on such sales finds a true difference of {detectable} four times in five."
+        "({confidence} interval {interval}, p = {p_holm} after correction for {comparisons} comparisons)"
+        "{power}."
     ),
     "too few worlds": (
         "Too few worlds to tell: {learner} and {baseline} met {worlds} worlds, and a claim about all worlds needs "
@@ -45,6 +45,7 @@ VERDICT_TEXT: dict[str, str] = INTERVAL_TEXT | {
     ),
     "skewness": "Over {worlds} worlds the difference has skewness {skewness}.",
     "relative": ", or {relative}",
+    "power": "; a single comparison on such sales finds a true difference of {detectable} four times in five",
     "above": "above",
     "below": "below",
     "guardrails kept": "{policy} keeps every guardrail.",
@@ -76,7 +77,7 @@ class Verdict:
     sales: int
     worlds: int
     skewness: float
-    """Of the worlds' mean differences; rules for intervals were tested up to 6."""
+    """Of the worlds' mean differences; with twenty worlds claims hold up to about 3 (docs/statistics.md)."""
     confidence: float
     currency: str
 
@@ -133,6 +134,7 @@ def tell(verdict: Verdict, fields: Mapping[str, Any], *, texts: Mapping[str, str
     form = interval_form(verdict.difference, verdict.low, verdict.high, of="difference")
     words = {"kpi": find_kpi(verdict.kpi).label.lower(), "side": texts["above" if higher else "below"]}
     words |= {"interval": tell_interval(form, fields, texts=texts, render=render)}
+    words |= {"power": "" if form == "interval same" else render(texts["power"], **fields)}
     first = render(texts[verdict.outcome], **{**fields, **words, "relative": relative})
     labels = ", ".join(find_kpi(name).label.lower() for name in verdict.guardrails_broken)
     key = "guardrails broken" if labels else "guardrails kept"

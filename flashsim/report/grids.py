@@ -17,6 +17,7 @@ from flashsim.report.narrative import (
     TAIL,
     TAIL_DIFFERENCE,
     Cited,
+    Counts,
     Ends,
     Passage,
     Placed,
@@ -94,7 +95,7 @@ class Shelf:
             self.tables[name],
             ends,
             row=int(row),
-            sales=self._cite(whole, at, "sales", unit="count"),
+            counts=Counts(self._cite(whole, at, "sales", unit="count"), self._cite("pairs", 0, "worlds", unit="count")),
             texts=INTERVAL_TEXT,
             end=lambda column: self._end(name, row, column, unit=unit, signed=signed),
         )

@@ -7,7 +7,7 @@ templates, and no number can appear that no table holds.
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from markupsafe import Markup, escape
@@ -121,13 +121,20 @@ class Ends:
     of: Of = "difference"
 
 
+class Counts(NamedTuple):
+    """What an interval rests on."""
+
+    sales: Cited
+    worlds: Cited
+
+
 def interval_passage(
-    table: pd.DataFrame, ends: Ends, *, sales: Any, texts: Mapping[str, str], end: Callable[[str], Any], row: int
+    table: pd.DataFrame, ends: Ends, *, counts: Counts, texts: Mapping[str, str], end: Callable[[str], Any], row: int
 ) -> Passage:
-    """The words of the interval in a row; ``end(column)`` shows one of its ends, ``sales`` the number of sales."""
+    """The words of the interval in a row; ``end(column)`` shows one of its ends."""
     mean, low, high = (float(table.loc[row, column]) for column in (ends.mean, ends.low, ends.high))  # type: ignore[arg-type]
-    form = interval_form(mean, low, high, of=ends.of)
-    fields = {"low": end(ends.low), "high": end(ends.high), "sales": sales}
+    form = interval_form(mean, low, high, of=ends.of, in_one_world=counts.worlds.text == "1")
+    fields = {"low": end(ends.low), "high": end(ends.high), "sales": counts.sales, "worlds": counts.worlds}
     passage: Passage = tell_interval(form, fields, texts=texts, render=_passage)
     return passage
 
@@ -173,7 +180,7 @@ class Narrator:
             self.tables[name],
             ends,
             row=row,
-            sales=self.sales(),
+            counts=Counts(self.sales(), self.count("worlds")),
             texts=self.texts,
             end=lambda column: self._cite(name, row, column, unit=unit, signed=signed),
         )

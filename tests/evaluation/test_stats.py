@@ -122,11 +122,14 @@ def test_pairing_narrows_the_interval_under_common_noise() -> None:
     assert paired < 0.3 * np.hypot(*alone)
 
 
-def test_no_difference_has_no_width_and_p_value_one() -> None:
-    result = bootstrap_means(np.zeros((MEMBERS.size, 1)), MEMBERS, resamples=500)
+@pytest.mark.parametrize("same", [0.0, 50.0, -0.1])
+def test_the_same_in_all_sales_has_no_width_and_is_claimed_unless_it_is_zero(same: float) -> None:
+    result = bootstrap_means(np.full((MEMBERS.size, 1), same), MEMBERS, resamples=500)
     low, high = result.interval(0.95)
-    assert low[0] == high[0] == 0.0
-    assert result.p_value()[0] == 1.0
+    assert (low[0], high[0]) == pytest.approx((same, same), rel=1e-12)
+    assert result.p_value()[0] == (1.0 if same == 0.0 else pytest.approx(2.0 / 501.0))
+    few = bootstrap_means(np.full((20, 1), same), np.arange(20) % 7, resamples=500)
+    assert few.p_value()[0] == 1.0
 
 
 def test_equal_seeds_agree_and_columns_do_not_depend_on_their_neighbors() -> None:
@@ -191,13 +194,15 @@ def test_minimum_detectable_effect_is_its_formula() -> None:
     assert minimum_detectable_effect(2.0, 19) == pytest.approx(2.0 * cost * (2.093024 + 0.860951), abs=1e-5)
 
 
-def test_effect_of_detectable_size_is_found_four_times_in_five() -> None:
-    members = np.repeat(np.arange(20), 5)
-    effect = float(minimum_detectable_effect(np.sqrt((1.0 + 1.0 / 5) / 20), 19))
+@pytest.mark.parametrize("alpha", [0.05, 0.01])
+def test_effect_of_detectable_size_is_found_four_times_in_five(alpha: float) -> None:
+    members, repetitions = np.repeat(np.arange(20), 2), 5_000
+    effect = float(minimum_detectable_effect(np.sqrt((1.0 + 1.0 / 2) / 20), 19, alpha=alpha))
     generator = np.random.default_rng(15)
-    scores = generator.normal(effect, 1.0, (20, 1200))[members] + generator.normal(size=(members.size, 1200))
-    found = bootstrap_means(scores, members, resamples=800).p_value() < 0.05
-    assert found.mean() == pytest.approx(0.8, abs=0.05)
+    scores = generator.normal(effect, 1.0, (20, repetitions))[members]
+    scores += generator.normal(size=(members.size, repetitions))
+    found = bootstrap_means(scores, members, resamples=800).p_value() < alpha
+    assert found.mean() == pytest.approx(0.8, abs=0.02)
 
 
 def test_probability_of_improvement_counts_ties_half() -> None:

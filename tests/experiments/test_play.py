@@ -58,7 +58,7 @@ def test_a_bundle_plays_a_scenario(start: Start, tmp_path: Path) -> None:
     sales = pd.read_csv(tmp_path / "one" / "sales.csv")
     profit = kpis["profit"]
     assert profit["low"] <= profit["mean"] <= profit["high"]
-    for words in ("(the same in all 24 sales)", "too skewed to tell)"):
+    for words in ("(without width: the same in all 24 sales)", "too skewed to tell)"):
         assert words in ended.stdout
     assert "∞" not in ended.stdout
     assert profit["mean"] == pytest.approx(sales.groupby("member")["profit"].mean().mean())

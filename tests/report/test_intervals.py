@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from flashsim.errors import InputError
 from flashsim.evaluation import Comparison, compare
-from flashsim.evaluation.intervals import INTERVAL_TEXT, interval_form, interval_words, within_range
+from flashsim.evaluation.intervals import INTERVAL_TEXT, interval_form, interval_words, share_interval, within_range
 from flashsim.evaluation.rollout import Rollout
 from flashsim.report import write_report
 from flashsim.report.figures import plot_intervals
@@ -65,10 +65,10 @@ def test_an_event_never_seen_is_told_with_how_often_it_may_be(tmp_path: Path) ->
     nothing = np.zeros(learner.seeds.size)
     comparison = compared(with_totals(learner, errors=nothing, retries=nothing), rule)
     row = kpi(comparison, "error_share")
-    assert (row["mean"], row["low"], row["high"]) == (0.0, 0.0, pytest.approx(-np.log(0.05) / 160))
+    assert (row["mean"], row["low"], row["high"]) == (0.0, 0.0, pytest.approx(-np.log(0.05) / 20))
     for text in told(tmp_path, comparison):
-        assert "none in 160 sales: at most 1.87 %" in text
-        assert "none in 160 sales" in text.replace("none in 160 sales: at most", "")  # retries: a number, not a share
+        assert "none in 160 sales of 20 worlds: at most 15.0 %" in text
+        assert "none in 160 sales" in text.replace("none in 160 sales of", "")  # retries: a number, not a share
     stored = pd.read_csv(tmp_path / "tables" / "kpis.csv")
     assert stored["high"][stored["policy"].eq("PPO") & stored["kpi"].eq("error_share")].tolist() == [row["high"]]
 
@@ -79,10 +79,12 @@ def test_an_event_in_every_sale_is_told_with_how_often_it_may_fail(tmp_path: Pat
     everybody = with_totals(learner, served=visitors, returning_visitors=0.0 * visitors)
     comparison = compared(everybody, rule)
     row, pair = kpi(comparison, "participation"), comparison.tables["pairs"].iloc[0]
-    assert (row["mean"], row["high"], row["low"]) == (1.0, 1.0, pytest.approx(1.0 + np.log(0.05) / 160))
+    assert (row["mean"], row["high"], row["low"]) == (1.0, 1.0, pytest.approx(1.0 + np.log(0.05) / 20))
     assert (pair["probability_of_improvement"], pair["improvement_low"]) == (1.0, row["low"])
     for text in told(tmp_path, comparison):
-        assert text.count("in all 160 sales: at least 98.1 %") >= 3  # participation, the card or sentence, the pair
+        assert (
+            text.count("in all 160 sales of 20 worlds: at least 85.0 %") >= 3
+        )  # participation, the card or sentence, the pair
 
 
 def test_nothing_that_varies_is_told_as_such(tmp_path: Path) -> None:
@@ -91,12 +93,47 @@ def test_nothing_that_varies_is_told_as_such(tmp_path: Path) -> None:
     learner = replace(rule, policy="PPO")
     comparison = compared(learner, rule)
     assert comparison.verdict.outcome == "not separable"
-    assert "interval the same in all 160 sales, p = 1" in comparison.verdict.sentence()
+    sentence = comparison.verdict.sentence()
+    assert "(95 % interval without width: the same in all 160 sales, p = 1 after" in sentence
+    assert "four times in five" not in sentence  # no difference is too small to be seen where nothing varies
     assert kpi(comparison, "server_cost")["standard_error"] == 0.0
     assert np.isfinite(kpi(comparison, "average_depth")["high"])  # the same but for rounding
     for text in told(tmp_path, comparison):
         assert "the same in all 160 sales" in text
         assert text.count("0.00 to 0.00") == 1  # the range of the difference without any one world
+
+
+@pytest.mark.parametrize("effect", [50.0, -50.0])
+def test_the_same_difference_in_all_sales_is_claimed(effect: float, tmp_path: Path) -> None:
+    rule = make_rollout("rule")
+    rule = with_totals(rule, **{name: np.rint(rule.totals[name]) for name in ("revenue", "profit")})
+    totals = {name: rule.totals[name] + effect for name in ("revenue", "profit")}
+    comparison = compared(replace(with_totals(rule, **totals), policy="PPO"), rule)
+    assert comparison.verdict.outcome == ("learner" if effect > 0.0 else "baseline")
+    for text in told(tmp_path, comparison):
+        assert "difference without width: the same in all 160 sales), and the claim holds" in text
+
+
+def test_a_bound_on_what_was_never_seen_counts_worlds_not_sales() -> None:
+    """Errors in one world of twenty, in half of its visits: of evaluations in twenty worlds a third sees none."""
+    generator, worlds, sales, evaluations = np.random.default_rng(4), 20, 50, 2_000
+    truth, members = 0.05 * 0.5, np.repeat(np.arange(worlds), sales)
+    shares = np.where(generator.random((worlds, evaluations)) < 0.05, 0.5, 0.0)[members]
+    nothing = np.zeros(evaluations)
+    ends = share_interval(nothing, nothing, values=shares, members=members, least=0.0, most=1.0, confidence=0.95)
+    seen_none = ~shares.any(axis=0)
+    assert seen_none.mean() > 0.3
+    assert (ends[1][seen_none] > truth).all()
+    alone = share_interval(
+        nothing[:1],
+        nothing[:1],
+        values=np.zeros((50, 1)),
+        members=np.zeros(50, dtype=np.int64),
+        least=0.0,
+        most=1.0,
+        confidence=0.95,
+    )
+    assert alone[1][0] == pytest.approx(-np.log(0.05) / 50)
 
 
 def test_values_too_skewed_are_told_without_an_end(tmp_path: Path) -> None:
@@ -129,8 +166,12 @@ def test_too_few_worlds_claim_nothing_however_large_the_difference(worlds: int, 
 def test_one_world_is_judged_by_its_sales_and_says_so(tmp_path: Path) -> None:
     comparison = compared(*two(members=1))
     assert (comparison.verdict.outcome, comparison.verdict.worlds) == ("learner", 1)
+    nothing = np.zeros(160)
+    never = kpi(compared(*(with_totals(one, errors=nothing) for one in two(members=1))), "error_share")
+    assert (never["low"], never["high"]) == (0.0, pytest.approx(-np.log(0.05) / 160))
     for text in told(tmp_path, comparison):
         assert "All sales come from one world, so nothing can be said about other worlds." in text
+        assert "of 1 worlds" not in text
         assert "Over 1 worlds" not in text
 
 
@@ -179,10 +220,10 @@ def test_ends_are_cut_at_the_range_and_say_nothing_where_the_range_is_all_they_s
 
 
 def test_every_form_has_its_words() -> None:
-    def words(mean: float, low: float, high: float, of: Any) -> str:
-        return interval_words(mean, low, high, sales=1_000, shown="{:g}".format, of=of)
+    def words(mean: float, low: float, high: float, of: Any, worlds: int = 1) -> str:
+        return interval_words(mean, low, high, sales=1_000, shown="{:g}".format, of=of, worlds=worlds)
 
-    cases: Sequence[tuple[tuple[float, float, float, Any], str]] = [
+    cases: Sequence[tuple[Any, str]] = [
         ((2.0, 1.0, 3.0, "level"), "1 to 3"),
         ((0.0, -1.0, 1.0, "difference"), "-1 to 1"),
         ((2.0, 1.0, np.inf, "level"), "1 or more: too skewed to tell"),
@@ -190,14 +231,17 @@ def test_every_form_has_its_words() -> None:
         ((2.0, -np.inf, np.inf, "tail"), "too skewed to tell"),
         ((0.0, 0.0, 0.003, "level"), "none in 1,000 sales: at most 0.003"),
         ((1.0, 0.997, 1.0, "level"), "in all 1,000 sales: at least 0.997"),
+        ((0.0, 0.0, 0.15, "level", 20), "none in 1,000 sales of 20 worlds: at most 0.15"),
+        ((1.0, 0.85, 1.0, "level", 20), "in all 1,000 sales of 20 worlds: at least 0.85"),
         ((0.0, 0.0, 0.0, "level"), "none in 1,000 sales"),
-        ((0.0, 0.0, 0.0, "difference"), "the same in all 1,000 sales"),
-        ((7.0, 7.0, 7.0 + 1e-12, "level"), "the same in all 1,000 sales"),
-        ((7.0, 7.0, 7.0, "tail"), "no spread in 1,000 sales"),
+        ((0.0, 0.0, 0.0, "difference"), "without width: the same in all 1,000 sales"),
+        ((7.0, 7.0, 7.0 + 1e-12, "level"), "without width: the same in all 1,000 sales"),
+        ((7.0, 7.0, 7.0, "tail"), "without width: no spread in 1,000 sales"),
         ((7.0, np.nan, np.nan, "difference"), "one sale"),
     ]
     assert [words(*case) for case, _ in cases] == [text for _, text in cases]
-    assert {interval_form(mean, low, high, of=of) for (mean, low, high, of), _ in cases} == set(INTERVAL_TEXT)
+    forms = {interval_form(*case[:3], of=case[3], in_one_world=one) for case, _ in cases for one in (True, False)}
+    assert forms == set(INTERVAL_TEXT)
 
 
 def test_a_missing_end_is_an_arrow_at_the_edge_of_the_figure() -> None:
