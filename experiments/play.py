@@ -152,7 +152,7 @@ def kpi_frame(rollout: Rollout, config: PlayConfig) -> pd.DataFrame:
     values = kpi_values(rollout.totals)
     found = bootstrap_means(values, rollout.members, resamples=config.resamples, seed=config.seed)
     ends = found.interval(config.confidence)
-    low, high = kpi_intervals(rollout.totals, values, ends, members=rollout.members, confidence=config.confidence)
+    low, high = kpi_intervals(rollout.totals, values, ends, confidence=config.confidence)
     return pd.DataFrame({"kpi": [kpi.name for kpi in KPIS], "mean": found.mean, "low": low, "high": high})
 
 

@@ -1,9 +1,8 @@
 """What an interval says, in numbers and in words; one place decides both for every table, page and terminal.
 
 Ends that are numbers lie within the range of what they measure. An end is missing (infinite) where the values are too
-skewed to tell how far it reaches. A share that was at an end of its range in all sales of m worlds may be 3/m of the
-range away from it: a mean of μ needs a chance of μ or more that a world shows something, so none does so with a
-chance of at most (1 - μ)^m, which is about 5 % at μ = 3/m. Sales count in place of worlds where all are of one world.
+skewed to tell how far it reaches. A share that was at an end of its range in all n sales may be 3/n of the range away
+from it in the worlds that were met, as (1 - 3/n)^n is about 5 %; nothing is said of worlds that were not.
 Source: Hanley & Lippman-Hand (1983), Journal of the American Medical Association 249(13), 1743-1745. What was the same
 in all sales has an interval without width, and the words say why.
 """
@@ -12,7 +11,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flashsim.evaluation.kpis import KPIS, Totals, kpi_bounds
 from flashsim.evaluation.skewness import NEGLIGIBLE
@@ -26,9 +24,9 @@ INTERVAL_TEXT: dict[str, str] = {
     "interval from": "{low} or more: too skewed to tell",
     "interval up to": "{high} or less: too skewed to tell",
     "interval without ends": "too skewed to tell",
-    "interval never": "none in {sales} sales of {worlds} worlds: at most {high}",
+    "interval never": "none in {sales} sales: at most {high} in these {worlds} worlds",
     "interval never in one world": "none in {sales} sales: at most {high}",
-    "interval always": "in all {sales} sales of {worlds} worlds: at least {low}",
+    "interval always": "in all {sales} sales: at least {low} in these {worlds} worlds",
     "interval always in one world": "in all {sales} sales: at least {low}",
     "interval none": "none in {sales} sales",
     "interval same": "without width: the same in all {sales} sales",
@@ -55,26 +53,21 @@ def share_interval(
     high: Array,
     *,
     values: Array,
-    members: NDArray[np.int64],
     least: Array | float,
     most: Array | float,
     confidence: float,
 ) -> tuple[Array, Array]:
-    """Ends (column,) for means of shares, ``values`` (sale, column) of worlds ``members`` (sale,), that lie between
-    ``least`` and ``most``."""
+    """Ends (column,) for means of shares, ``values`` (sale, column), that lie between ``least`` and ``most``."""
     low, high = within_range(low, high, least=least, most=most)
-    worlds = np.unique(members).size
-    reach = -np.log(1.0 - confidence) / (worlds if worlds > 1 else members.size)
-    reach = reach * (np.asarray(most) - np.asarray(least))
+    reach = -np.log(1.0 - confidence) / values.shape[0] * (np.asarray(most) - np.asarray(least))
     high = np.where((values <= least).all(axis=0), np.minimum(most, least + reach), high)
     return np.where((values >= most).all(axis=0), np.maximum(least, most - reach), low), high
 
 
 def kpi_intervals(
-    totals: Totals, values: Array, ends: tuple[Array, Array], *, members: NDArray[np.int64], confidence: float
+    totals: Totals, values: Array, ends: tuple[Array, Array], *, confidence: float
 ) -> tuple[Array, Array]:
-    """Ends (KPI,), in the order of ``KPIS``, from the bootstrap's ``ends`` for the means of ``values`` (sale, KPI) of
-    worlds ``members`` (sale,)."""
+    """Ends (KPI,), in the order of ``KPIS``, from the bootstrap's ``ends`` for the means of ``values`` (sale, KPI)."""
     least, most = kpi_bounds(totals)
     low, high = within_range(*ends, least=least, most=most)
     share = np.array([kpi.unit == "share" for kpi in KPIS])
@@ -82,7 +75,6 @@ def kpi_intervals(
         low[share],
         high[share],
         values=values[:, share],
-        members=members,
         least=least[share],
         most=most[share],
         confidence=confidence,

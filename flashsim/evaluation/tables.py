@@ -59,9 +59,7 @@ def kpi_table(contest: Contest, levels: Summary) -> pd.DataFrame:
     table = _by_policy_and_kpi(contest)
     ends = zip(*(end.reshape(-1, len(KPIS)) for end in (levels.low, levels.high)), strict=True)
     cut = [
-        kpi_intervals(
-            rollout.totals, contest.values[:, place], own, members=contest.members, confidence=contest.confidence
-        )
+        kpi_intervals(rollout.totals, contest.values[:, place], own, confidence=contest.confidence)
         for place, (rollout, own) in enumerate(zip(contest.rollouts, ends, strict=True))
     ]
     low, high = np.stack(cut, axis=1).reshape(2, -1)
@@ -119,7 +117,6 @@ def pair_table(contest: Contest, summaries: Mapping[str, Summary]) -> pd.DataFra
         ahead.low,
         ahead.high,
         values=ahead.scores,
-        members=contest.members,
         least=0.0,
         most=1.0,
         confidence=contest.confidence,

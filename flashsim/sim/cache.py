@@ -7,6 +7,7 @@ nothing. What is kept are pickles, which are opened by path whenever a function 
 user's own, and nobody else may be able to put another in its place.
 """
 
+import errno
 import functools
 import hashlib
 import os
@@ -33,7 +34,8 @@ class _ByContent(UserProvidedCacheLocator):
         self._cache_path = str(_FOLDER[-1])
 
     def ensure_cache_path(self) -> None:
-        """Nothing to do: :func:`compiled_code_of` made it."""
+        """Make the folder, for this user alone."""
+        _make_own(Path(self._cache_path))
 
     @classmethod
     def from_function(cls, py_func: Any, py_file: str) -> "_ByContent":
@@ -50,7 +52,9 @@ class _KeptCode(FunctionCache):
     _impl_class = _InFolder
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The kept code for ``sig``, None where there is none that can be read."""
+        """The kept code for ``sig``, None where there is none that can be read, or others could have put it there."""
+        if _what_is_wrong_with(Path(self.cache_path)) is not None:
+            return None
         try:
             return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         except Exception as error:  # noqa: BLE001  (a pickle that was cut short can raise anything)
@@ -150,34 +154,40 @@ def compiled_code_of(*places: Path) -> Iterator[Path | None]:
 
 
 def _own_folder(name: str) -> Path | None:
-    """The folder called ``name`` for compiled code, made if need be; None if others could put code there."""
+    """Where compiled code called ``name`` is kept; None if it cannot be, or others could put code there."""
     try:
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         folder = Path(os.environ.get("NUMBA_CACHE_DIR") or caches / "flashsim").resolve() / name
         why = _what_is_wrong_with(folder)
-        if why is None:
-            return folder
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
         folder, why = Path(name), _kind(error)
+    if why is None:
+        return folder
     _say_once(f"compiled code is not kept in {folder} ({why}); set NUMBA_CACHE_DIR to a folder of your own")
     return None
+
+
+def _make_own(folder: Path) -> None:
+    """Make ``folder`` and those above it that are missing, for this user alone; OSError if others could write there."""
+    for place in (*reversed(folder.parents), folder):
+        place.mkdir(mode=0o700, exist_ok=True)
+    if (why := _what_is_wrong_with(folder)) is not None:
+        raise PermissionError(errno.EACCES, why)
 
 
 def _what_is_wrong_with(folder: Path) -> str | None:
     """Why no code can be kept in ``folder``, which holds no link above it; None if it can, by this user alone.
 
-    Every folder is looked at, from the root on: in one that others may write in they could put one of theirs in place
-    of the next, unless its sticky bit lets the owner alone do that. Those that are not there are made, for this user
-    alone.
+    It must be the user's own. Every folder above it is looked at, too: in one in which everybody may write others could
+    put one of theirs in place of the next, unless its sticky bit lets the owner alone do that.
     """
     for place in (*reversed(folder.parents), folder):
         if not (place.exists() or place.is_symlink()):
-            place.mkdir(mode=0o700, exist_ok=True)
-        facts, is_last = place.lstat(), place == folder
+            return None if os.access(place.parent, os.W_OK | os.X_OK) else f"{place.parent} cannot be written"
+        facts = place.lstat()
         if not stat.S_ISDIR(facts.st_mode):
             return f"{place} is no folder"
-        is_foreign = facts.st_uid != os.geteuid() and (is_last or facts.st_uid != 0)
-        is_open = facts.st_mode & 0o022 and (is_last or not facts.st_mode & stat.S_ISVTX)
-        if is_foreign or is_open:
+        is_everybodys = facts.st_mode & stat.S_IWOTH and not facts.st_mode & stat.S_ISVTX
+        if is_everybodys or (place == folder and (facts.st_uid != os.geteuid() or facts.st_mode & 0o022)):
             return f"others may write in {place}"
-    return None if os.access(folder, os.W_OK | os.X_OK) else "it cannot be written"
+    return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} cannot be written"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from flashsim.reference import g0
-from flashsim.sim.cache import bound, compiled_code_of
+from flashsim.sim.cache import _make_own, bound, compiled_code_of
 from flashsim.sim.engine import Batch, step_tiles
 
 
@@ -125,7 +125,7 @@ def test_code_is_not_kept_where_others_could_put_theirs(tmp_path: Path) -> None:
     assert f"{folder} is no folder" in said_by(tmp_path, cache)
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o770, 0o2775])
+@pytest.mark.parametrize("mode", [0o777, 0o2777])
 def test_code_is_not_kept_where_others_could_put_another_folder_in_its_place(tmp_path: Path, mode: int) -> None:
     cache = tmp_path / "shared" / "mine" / "cache"
     assert said_by(tmp_path, cache) == COMPILING
@@ -145,16 +145,27 @@ def test_code_is_kept_below_a_folder_for_all_whose_entries_are_their_owners_alon
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
-def test_code_is_not_kept_below_a_folder_of_another_user(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_code_is_not_kept_in_a_folder_of_another_user(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    assert said_by(tmp_path, cache) == COMPILING
+    (folder,) = cache.iterdir()
+    os.chown(folder, 1, -1)
+    assert f"(others may write in {folder})" in said_by(tmp_path, cache)
+
+
+def test_code_that_others_may_have_put_there_since_the_import_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    theirs = tmp_path / "theirs"
-    theirs.mkdir(mode=0o755)
-    os.chown(theirs, 1, -1)
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(theirs / "cache"))
-    assert folder_for(tmp_path) == "None"
-    assert f"(others may write in {theirs})" in capsys.readouterr().err
-    assert list(theirs.iterdir()) == []
+    change = "import os; os.environ['OPEN'] and next(Path(os.environ['NUMBA_CACHE_DIR']).iterdir()).chmod(0o777)"
+    source, cache = MODULE.replace("print(add(1, 2))", f"{change}\nprint(add(1, 2))"), tmp_path / "cache"
+    monkeypatch.setenv("OPEN", "")
+    assert said_by(tmp_path, cache, source=source) == COMPILING
+    (kept,) = cache.rglob("*.nbc")
+    kept.write_bytes(b"no pickle")
+    monkeypatch.setenv("OPEN", "yes")
+    said = said_by(tmp_path, cache, source=source)
+    assert "cannot be read" not in said
+    assert "cannot be kept" in said
 
 
 def test_folders_that_are_made_for_code_are_the_user_s_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +174,8 @@ def test_folders_that_are_made_for_code_are_the_user_s_alone(tmp_path: Path, mon
     before = os.umask(0o002)
     try:
         folder = Path(folder_for(tmp_path))
+        assert list(tmp_path.iterdir()) == []  # an import alone makes no folder
+        _make_own(folder)
     finally:
         os.umask(before)
     made = [folder, *folder.parents][:4]
