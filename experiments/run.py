@@ -91,7 +91,7 @@ class RunConfig:
 @entry("run", RunConfig, options={"learners": LEARNERS})
 def main(config: RunConfig, folder: RunFolder) -> None:
     """Run all stages, then print the verdict and where the report is."""
-    from agents.training import check_training
+    from agents.training import check_steps, check_training
 
     if is_reference(config.scenario):
         raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; use experiments.train for it")
@@ -102,6 +102,8 @@ def main(config: RunConfig, folder: RunFolder) -> None:
     world = obtain_world(config.world, folder)
     scenario = obtain_scenario(config.scenario, world, folder)
     sale = scenario.compile()
+    for settings in config.learners.values():
+        check_steps(settings, sale)
     most = max(settings.simulated_ticks(sale) for settings in config.learners.values())
     if config.search_ticks < most:
         raise InputError(
