@@ -32,7 +32,8 @@ from flashsim.errors import InputError
 from flashsim.files import check_format, json_in, read_bytes, write_bytes
 from flashsim.tensor_files import MOST_TENSORS
 
-FORMAT_VERSION = 4  # raised whenever a training that goes on would learn otherwise than before
+FORMAT_VERSION = 5  # raised whenever a training that goes on would learn otherwise than before
+FORMAT_CHANGES = "5 has rollouts that fit the steps"
 _FACTS = "facts"  # JSON, as bytes
 _AGAIN = "start the training again: python -m experiments.train"
 _PAUSE = 19.0  # times as long as the last checkpoint with extras took, until the next: a twentieth of the time
@@ -104,7 +105,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
         raise InputError(str(error).replace("cannot read", "cannot read the checkpoint", 1)) from error
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is not a checkpoint ({error}); {_AGAIN}") from error
-    check_format(path, content.get("format_version"), known=FORMAT_VERSION, make_anew=_AGAIN)
+    check_format(path, content.get("format_version"), known=FORMAT_VERSION, changes=FORMAT_CHANGES, make_anew=_AGAIN)
     return tensors, content
 
 

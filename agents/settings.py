@@ -53,8 +53,8 @@ class AgentConfig:
     """Threads of torch on the cpu; small networks gain nothing from more."""
     steps: int = 1_500_000
     """Decisions of training: it ends with the whole rollout of PPO, or the step of all sales of DQN, that reaches them.
-    Rollouts, which are whole sales, are made to fit: from 50 000 steps on, PPO plays at most 2 % more or one decision
-    more of each of its sales, below always less than a rollout more."""
+    Rollouts, which are whole sales and fill minibatches of one size, are made to fit: PPO plays at most 2 % more, or in
+    each rollout fewer sales more than it has minibatches, eight; never a rollout more."""
     learning_rate: float = 1e-3
     """At the start; falls linearly to ``final_rate`` of itself."""
     final_rate: float = 0.02

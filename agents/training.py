@@ -30,7 +30,7 @@ from agents.start.paired_rewards import PairedSales, rule_limits
 from agents.start.reward_scale import lead_spread, random_spread
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.envs.vector import SaleBatch
-from flashsim.errors import InputError
+from flashsim.errors import InputError, LearningError
 from flashsim.policies.bundle import NetworkPolicy
 from flashsim.rules import Operations, RulePolicy, run_out_price
 from flashsim.scenarios.compiled import CompiledSale
@@ -109,8 +109,8 @@ def train(
     steps are too few to learn from, or no update changed a weight.
     """
     check_training(config, seed=seed)
+    check_steps(config, sale)
     learner = learner_of(config)
-    learner.sales_at_once(config.starting_at_rule() if config.is_assisted(sale) else config, sale)  # or an InputError
     torch.set_num_threads(config.torch_threads)
     Distribution.set_default_validate_args(False)
     first = seed * SEEDS_PER_RUN
@@ -159,11 +159,11 @@ def _learn(
     untrained: torch.Tensor,
     is_resumed: bool,
 ) -> None:
-    """Learn for the steps that are left; InputError when ``untrained`` weights are as they were."""
+    """Learn for the steps that are left; LearningError when ``untrained`` weights are as they were."""
     left, interval = config.steps - model.num_timesteps, learner_of(config).log_interval(config)
     model.learn(left, callback=callbacks, log_interval=interval, reset_num_timesteps=not is_resumed)
     if torch.allclose(untrained, _trainable_weights(model), rtol=0.0, atol=_NO_CHANGE):
-        raise InputError(
+        raise LearningError(
             f"the training changed no weight: {model._n_updates} updates in {model.num_timesteps} decisions at a "
             f"learning_rate that fell from {config.learning_rate:g}; raise learning_rate or steps"
         )
@@ -187,6 +187,11 @@ def check_training(config: AgentConfig, *, seed: int) -> None:
     learner_of(config)
     check_seed(seed, bits=30)
     torch_device(config.device)
+
+
+def check_steps(config: AgentConfig, sale: CompiledSale) -> None:
+    """InputError where ``config`` asks for too few steps to learn from on ``sale``."""
+    learner_of(config).sales_at_once(config.starting_at_rule() if config.is_assisted(sale) else config, sale)
 
 
 def torch_device(device: Device) -> str:

@@ -102,12 +102,7 @@ def main(config: RunConfig, folder: RunFolder) -> None:
     world = obtain_world(config.world, folder)
     scenario = obtain_scenario(config.scenario, world, folder)
     sale = scenario.compile()
-    most = max(settings.simulated_ticks(sale) for settings in config.learners.values())
-    if config.search_ticks < most:
-        raise InputError(
-            f"search_ticks must be at least what a learner trains on, {most}, got {config.search_ticks}; "
-            "baselines shall know as much as learners"
-        )
+    _check_lengths(config, sale)
     folder.record(
         seeds={
             "training": config.seed,
@@ -158,6 +153,20 @@ def _trainings(config: RunConfig) -> list[tuple[AgentConfig, int]]:
         for settings in config.learners.values()
         for number in range(config.trainings)
     ]
+
+
+def _check_lengths(config: RunConfig, sale: CompiledSale) -> None:
+    """InputError where a learner has too few steps to learn from, or more than the baselines are searched for."""
+    from agents.training import check_steps
+
+    for settings in config.learners.values():
+        check_steps(settings, sale)
+    most = max(settings.simulated_ticks(sale) for settings in config.learners.values())
+    if config.search_ticks < most:
+        raise InputError(
+            f"search_ticks must be at least what a learner trains on, {most}, got {config.search_ticks}; "
+            "baselines shall know as much as learners"
+        )
 
 
 def make_policies(sale: CompiledSale, config: RunConfig, folder: RunFolder) -> list[Policy]:

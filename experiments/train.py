@@ -40,7 +40,7 @@ from experiments.pipeline.prepare import (
     report_exactly,
     train_agent,
 )
-from flashsim.errors import InputError
+from flashsim.errors import InputError, LearningError
 from flashsim.files import is_folder, sha256, write_text
 from flashsim.policies.bundle import NetworkPolicy
 from flashsim.reference import JointSale, MenuSale
@@ -95,6 +95,9 @@ def main(config: TrainConfig, folder: RunFolder) -> None:
                 checkpoint=folder.path / kept,
                 resume=None if resume is None else resume / kept,
             )
+    except LearningError:
+        (folder.path / kept).unlink(missing_ok=True)
+        raise
     except (KeyboardInterrupt, InputError) as error:
         is_stop = isinstance(error, KeyboardInterrupt)
         stopped = folder.path if (folder.path / kept).exists() else resume if is_stop else None

@@ -15,6 +15,10 @@ class InputError(ValueError):
     """
 
 
+class LearningError(InputError):
+    """A training ended without a result, and would again if it went on from where it stopped."""
+
+
 @dataclass(frozen=True)
 class Unavailable:
     """What the data do not tell, where the caller goes on without it."""

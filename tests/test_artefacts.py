@@ -40,7 +40,7 @@ OPENED: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "price response": ("price_response", PriceResponse.load),
 }
 """Kind of file -> where it is in the folder of a version, and what opens it."""
-REFUSED = {("0.1.0", "bundle"), ("0.1.0", "rollouts")}
+REFUSED = {("0.1.0", "bundle"), ("0.1.0", "checkpoint"), ("0.1.0", "rollouts")}
 """Version and kind of the files that this flashsim does not read."""
 VERSIONS = sorted(path.name for path in ARTEFACTS.iterdir() if path.is_dir())
 

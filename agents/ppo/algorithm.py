@@ -2,7 +2,8 @@
 
 Whole sales are its rollouts, all of one size, and the training ends with the first that reaches the steps asked for.
 Where rollouts of the size set would be fewer than four, or play over 2 % too much, they are smaller: up to half, such
-that they play least too much. Beside the policy it learns the multipliers of constraints.
+that they play least too much. Rounding up a rollout to minibatches of one size adds fewer sales than it has of them.
+Beside the policy it learns the multipliers of constraints.
 
 Source: Schulman et al. (2017), arXiv:1707.06347.
 """

@@ -186,7 +186,7 @@ def train_variants(
 def main(config: AblationConfig, folder: RunFolder) -> None:
     """Train all variants, play them beside the rule that all could start at, then print the table."""
     from agents.start.imitation import starting_rule
-    from agents.training import check_training
+    from agents.training import check_steps, check_training
 
     if is_reference(config.scenario):
         raise InputError(f"scenario: {config.scenario.name!r} has no members to hold out; name a scenario on a World")
@@ -194,6 +194,8 @@ def main(config: AblationConfig, folder: RunFolder) -> None:
     world = obtain_world(config.world, folder)
     folder.record(seeds={"training": config.seed, "sales": config.sales_seed}, data={"world": world.fingerprint()})
     sale = obtain_scenario(config.scenario, world, folder).compile()
+    for settings in settings_of(config.agent, config.variants, trainings=1).values():
+        check_steps(settings[0], sale)
     rule = starting_rule(sale)
     with folder.timed("training"):
         trained = train_variants(sale, config, folder, operations=rule.operations)

@@ -39,7 +39,7 @@ from flashsim.envs.quantities import (
     slow_visits_excess,
     visitors,
 )
-from flashsim.errors import InputError
+from flashsim.errors import InputError, LearningError
 from flashsim.sim.cache import compiled
 from flashsim.sim.ledger import Ledger
 from flashsim.sim.parameters import arguments_type, check_range
@@ -145,10 +145,10 @@ class RateRewards:
 
 
 def check_rewards(rewards: NDArray[np.floating[Any]]) -> None:
-    """InputError unless all ``rewards`` (sale,) are finite: one NaN would make every weight of a network NaN."""
+    """LearningError unless all ``rewards`` (sale,) are finite: one NaN would make every weight of a network NaN."""
     if not np.isfinite(rewards).all():
         row = int(np.flatnonzero(~np.isfinite(rewards))[0])
-        raise InputError(
+        raise LearningError(
             f"reward: expected finite numbers, got {rewards[row]} for sale {row} of the batch; "
             "mend the sale or the weights of its reward"
         )

@@ -147,7 +147,9 @@ def _path_values(model: SaleModel, price_index: NDArray[np.int64], level: NDArra
     values = np.zeros((model.ticks + 1, model.stock + 1))
     values[-1] = model.salvage * np.arange(model.stock + 1)
     for tick in range(model.ticks - 1, -1, -1):
-        values[tick] = _worth(model, tick, int(price_index[tick]), values[tick + 1])[:, level[tick]]
+        now = slice(level[tick], level[tick] + 1)  # what the other levels would earn would take most of the time
+        alone = model._replace(capacities=model.capacities[now], costs=model.costs[now])
+        values[tick] = _worth(alone, tick, int(price_index[tick]), values[tick + 1])[:, 0]
     return values
 
 

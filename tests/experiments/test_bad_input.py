@@ -182,6 +182,7 @@ def test_an_evaluation_refuses_what_it_cannot_use(start: Start, argument: str, w
         ("scenario.name=g1", "'g1' has no members to hold out; use experiments.train for it"),
         ("scenario.name=grocery", "did you mean 'grocery_evening'"),
         ("search_ticks=1000", "search_ticks must be at least what a learner trains on"),
+        ("learners.ppo.steps=50", "for PPO on 'grocery_evening', got 50: it learns from 4 rollouts"),
         ("learners.ppo.name=dqn", "name"),
         ("learners.ppo.name=DQN", "two policies would be called 'DQN'"),
         (

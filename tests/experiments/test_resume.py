@@ -1,5 +1,6 @@
 """One command takes up a training that was stopped, in the settings of its folder."""
 
+import errno
 import json
 import os
 import signal
@@ -15,6 +16,8 @@ import yaml
 
 from agents.callbacks import SaleMetrics
 from agents.checkpoints import Checkpoints
+from experiments.pipeline import prepare
+from flashsim.files import cannot_write
 from tests.experiments.programs import TINY_PPO, Start, files, prefixed, starter
 
 SETTINGS = ("scenario.name=j1_lag1", "agent=tensor_ppo", "seed=2", *prefixed("agent", TINY_PPO))
@@ -157,6 +160,23 @@ def arguments_of(stderr: str) -> list[str]:
     line = stderr.splitlines()[0].removeprefix("go on with: python -m experiments.train ")
     said = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True).stdout
     return said.decode().split("\0")[:-1]
+
+
+def test_no_line_goes_on_with_a_training_that_would_end_in_the_same_sentence(start: Start, tmp_path: Path) -> None:
+    ended = start("train", *SETTINGS, "agent.learning_rate=1e-30", "output=futile")
+    assert (ended.code, ended.stderr.count("\n")) == (2, 1), ended.stderr
+    assert "raise learning_rate or steps" in ended.stderr
+    assert not list((tmp_path / "futile").glob("*checkpoint*"))
+
+
+def test_a_full_disk_leaves_a_line_that_goes_on(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise cannot_write(Path("x"), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    monkeypatch.setattr(prepare, "write_table", full)
+    ended = start("train", *SETTINGS, "output=full")
+    assert ended.code == 2
+    assert arguments_of(ended.stderr) == ["resume='full'"]
 
 
 def test_a_finished_training_is_not_taken_up(start: Start) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from flashsim.reference import (
     REFERENCE_SALES,
@@ -22,9 +23,11 @@ from flashsim.reference import (
     j1,
     joint_sale,
     menu_sale,
+    paths,
     siloed,
     solve,
 )
+from flashsim.reference.solution import SaleModel, price_worth
 
 EXACT = 1e-4  # what is known has four decimals, and rates are rounded to 32 bits
 
@@ -120,6 +123,21 @@ def test_what_is_announced_for_a_joint_sale_earns_what_it_says_and_lies_between_
     assert path.value == pytest.approx(evaluate_exactly(sale, _orders(sale, path)), rel=1e-9, abs=1e-9)
     assert held <= path.value + 1e-9 * (1.0 + abs(held))
     assert path.value <= solve(sale).value + 1e-7 * (1.0 + abs(path.value))
+
+
+def test_the_best_fixed_orders_are_sought_without_the_levels_that_are_not_in_force(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With all of them, the search took forty times as long as the optimum of a sale with eighty servers."""
+    seen = []
+
+    def watched(model: SaleModel, tick: int, k: int, after: NDArray[np.float64]) -> NDArray[np.float64]:
+        seen.append(model.levels)
+        return price_worth(model, tick, k, after)
+
+    monkeypatch.setattr(paths, "price_worth", watched)
+    assert best_fixed(j1(1)) == pytest.approx(140.1809, abs=EXACT)
+    assert set(seen) == {1}
 
 
 def _orders(sale: JointSale, path: PricePath) -> JointPolicy:

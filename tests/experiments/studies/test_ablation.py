@@ -11,7 +11,7 @@ from agents.ppo.settings import PPOConfig
 from experiments.studies.ablation import VARIANTS, WHOLE, AblationConfig, ablation_rows, ablation_table, settings_of
 from flashsim.evaluation.trainings import over_trainings
 from flashsim.policies.bundle import load_policy
-from tests.experiments.programs import SMALL_SALE, TINY_PPO, Start, prefixed, small_world, starter
+from tests.experiments.programs import SMALL_SALE, TINY_PPO, Start, files, prefixed, small_world, starter
 
 SETTINGS = ("scenario=grocery_evening", "world.folder=world", *SMALL_SALE, *prefixed("agent", TINY_PPO))
 
@@ -74,6 +74,17 @@ def test_every_variant_is_trained_and_told(start: Start, tmp_path: Path) -> None
     seeds = [load_policy(tmp_path / "one" / "policies" / name).training["seed"] for name in names]
     assert seeds == [0, 1, 0, 1]
     assert "no twins" in ended.stdout
+
+
+def test_too_few_steps_of_one_variant_are_refused_before_anything_is_searched(start: Start, tmp_path: Path) -> None:
+    """Without rules an agent decides in every tick, so four rollouts of whole sales are more decisions."""
+    small_world().save(tmp_path / "world")
+    few = ("agent.rollout_steps=null", "agent.batch_size=null", "agent.steps=900")
+    before = files(tmp_path)
+    ended = start("studies.ablation", *SETTINGS, *few, "variants=[no rules]", "output=refused")
+    assert ended.code == 2, ended.stdout
+    assert "steps must be at least 4160 for PPO no rules 1 on 'grocery_evening', got 900" in ended.stderr
+    assert files(tmp_path) == before
 
 
 def test_what_cannot_be_told_apart_is_refused(start: Start, tmp_path: Path) -> None:
