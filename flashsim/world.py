@@ -38,7 +38,7 @@ FORMAT_CHANGES: Final = "2 added service_rate, unloaded_latency_s, rush_amplitud
 """What an older World lacks."""
 ARRAYS_FILE: Final = "world.safetensors"
 FACTS_FILE: Final = "world.json"
-SIGNED_AS: Final = Kind("World", FORMAT_VERSION)
+SIGNED_AS: Final = Kind("World", FORMAT_VERSION, lambda _folder: (ARRAYS_FILE, FACTS_FILE))
 SHIPPED: Final = Path(__file__).with_name("shipped_world")
 """Folder of the World that comes with the package."""
 HOURS_OF_DAY: Final = surface.HOURS_OF_DAY

@@ -49,7 +49,6 @@ _BLOCK: Final = 2**22  # numbers of the widest layer that are held at a time whi
 WEIGHTS_FILE: Final = "policy.safetensors"
 CARD_FILE: Final = "card.json"
 BESIDE_FILE: Final = "beside.json"  # checksums of the files that go along
-SIGNED_AS: Final = Kind("policy bundle", FORMAT_VERSION)
 _CARD_KEYS: Final = frozenset(
     (
         "format_version",
@@ -360,18 +359,27 @@ def _card_in(data: bytes, path: Path) -> dict[str, Any]:
 def _check_beside(folder: Path) -> None:
     """InputError when one of the files beside changed. Their checksums are not in the card, for of two equal trainings
     the cards are equal, and the zips are not: they hold the moment of the start."""
+    for name, digest in _beside(folder).items():
+        other = folder / Path(name).name
+        if is_there(other) and sha256(other) != digest:
+            raise InputError(f"{other} was changed after it was written; restore it, remove it or export again")
+
+
+def _beside(folder: Path) -> dict[str, str]:
+    """SHA-256 of the files beside, by name; InputError when the record of them changed."""
     path = folder / BESIDE_FILE
     if not is_there(path):
-        return
+        return {}
     data = read_bytes(path, most=MOST_JSON)
     record = json_of(data, path)
     is_whole = isinstance(record, dict) and set(record) == {"files", "seal"} and isinstance(record["files"], dict)
     if not is_whole or _seal(record["files"]) != record["seal"] or data != json_text(record).encode():
         raise InputError(f"{path} was changed after it was written; restore it, remove it or export again")
-    for name, digest in record["files"].items():
-        other = folder / Path(name).name
-        if is_there(other) and sha256(other) != digest:
-            raise InputError(f"{other} was changed after it was written; restore it, remove it or export again")
+    return dict(record["files"])
+
+
+def _own_files(folder: Path) -> set[str]:
+    return {WEIGHTS_FILE, CARD_FILE, BESIDE_FILE, *_beside(folder)}
 
 
 def _is_as_written(data: bytes, card: dict[str, Any]) -> bool:
@@ -387,3 +395,6 @@ def _seal(content: Mapping[str, Any]) -> str:
     """SHA-256 over the content of a card, or of the checksums of the files beside."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+SIGNED_AS: Final = Kind("policy bundle", FORMAT_VERSION, _own_files)

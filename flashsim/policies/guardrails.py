@@ -58,7 +58,7 @@ class HeadRails:
         for name in ("values", "changes", "level_range"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         whole = (self.choices, *self.changes, *self.level_range, *self.spent.values())
-        odd = [number for number in whole if type(number) is not int or abs(number) > _MANY]
+        odd: list[object] = [number for number in whole if type(number) is not int or abs(number) > _MANY]
         odd += [number for number in self.values if not _is_number(number)]
         if odd:
             raise InputError(f"rails: expected numbers, got {brief(odd[0])}; export the policy again")
