@@ -4,7 +4,7 @@ python -m experiments.sign key=keys/team/private_key.pem 'folders=[outputs/train
 
 Each is loaded first, so that nothing broken is signed. ``signature.json`` is put beside its files, in place of an
 earlier one. Others load it with ``policies.trusted_keys=[public_key.pem]`` and ``world.trusted_keys=[public_key.pem]``.
-What was signed is in ``signed.json``.
+All are looked at before the first is signed; what was signed is in ``signed.json``.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from flashsim import world
 from flashsim.errors import InputError
 from flashsim.files import is_there, read_json, write_json
 from flashsim.policies import bundle
-from flashsim.signatures import SIGNATURE_FILE, Kind, sign_folder
+from flashsim.signatures import SIGNATURE_FILE, Kind, check_signable, sign_folder
 
 SIGNED: dict[str, tuple[Kind, Callable[[Path], Any]]] = {
     bundle.CARD_FILE: (bundle.SIGNED_AS, bundle.load_policy),
@@ -46,16 +46,17 @@ def main(config: SignConfig, folder: RunFolder) -> None:
     if not config.folders:
         raise InputError("folders: expected folders of bundles and Worlds, got none; set 'folders=[FOLDER]'")
     kinds = [kind_of(Path(place)) for place in config.folders]
-    for place, (_, load) in zip(config.folders, kinds, strict=True):
+    for place, (kind, load) in zip(config.folders, kinds, strict=True):
         load(Path(place))
+        check_signable(Path(place), kind, Path(config.key))
     signed = []
     for place, (kind, load) in zip(config.folders, kinds, strict=True):
         mark = sign_folder(Path(place), kind, Path(config.key))
         load(Path(place))
         files = read_json(Path(place) / SIGNATURE_FILE)["files"]
         signed.append({"folder": place, "kind": kind.name, "key": mark, "files": files})
+        write_json(folder.path / "signed.json", signed)  # each time: a later one may fail
         print(f"{place}: {kind.name} of {len(files)} files, signed by the key {mark}", flush=True)
-    write_json(folder.path / "signed.json", signed)
 
 
 def kind_of(place: Path) -> tuple[Kind, Callable[[Path], Any]]:

@@ -10,7 +10,8 @@ python -m experiments.train reward=revenue_conversion_gain agent.gamma=0.99
 python -m experiments.train resume=outputs/train/…
 
 The last takes up a training that was stopped, in the settings of its folder, and ends where that would have ended: with
-the same curve and network. Its results go to a folder of its own.
+the same curve and network. Its results go to a folder of its own. Whose signature of the World is asked for is said on
+the command line again (``world.trusted_keys``, ``world.signed_only``): the folder may come from anybody.
 """
 
 import sys
@@ -58,7 +59,8 @@ class TrainConfig:
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)  # conf/train.yaml chooses one that can learn
     resume: str | None = None
-    """Folder of a training that was stopped; no other setting but ``output`` goes with it."""
+    """Folder of a training that was stopped; no other settings go with it but ``output``, ``world.trusted_keys`` and
+    ``world.signed_only``."""
     output: str = dated("train")
 
 
@@ -126,11 +128,16 @@ def _sentence(policy: NetworkPolicy, *, sales: int) -> str:
 
 def stopped_config(stopped: Path, given: TrainConfig) -> tuple[TrainConfig, str]:
     """The config of the training in ``stopped``, and its YAML; InputError when the folder is no such training, it left
-    no checkpoint, or ``given`` says more than where it is and where results go."""
+    no checkpoint, or ``given`` says more than where it is, where results go and whose World is trusted: of that the
+    folder has no say."""
     from agents.checkpoints import read_checkpoint
 
-    if replace(given, resume=None, output="") != TrainConfig(agent=PPOConfig(), output=""):
-        raise InputError(f"resume={stopped} takes the settings of that folder; leave all others but output away")
+    untrusting = replace(given.world, trusted_keys=(), signed_only=False)
+    if replace(given, resume=None, output="", world=untrusting) != TrainConfig(agent=PPOConfig(), output=""):
+        raise InputError(
+            f"resume={stopped} takes the settings of that folder; leave all others but output away "
+            "(world.trusted_keys and world.signed_only may stay)"
+        )
     kept, run = _kept_settings(stopped / CONFIG), read_run(stopped)
     facts = next((read_checkpoint(path)[1] for path in stopped.glob("*.checkpoint.safetensors")), None)
     if facts is None:
@@ -149,6 +156,8 @@ def stopped_config(stopped: Path, given: TrainConfig) -> tuple[TrainConfig, str]
         assert isinstance(merged, DictConfig)
         if merged.world.folder is None and is_folder(stopped / "world"):
             merged.world.folder = literal(str(stopped / "world"))
+        merged.world.trusted_keys = literal(list(given.world.trusted_keys))
+        merged.world.signed_only = given.world.signed_only
         config: TrainConfig = build(merged)
         return config, whole_text(merged, config)
     except (OmegaConfBaseException, OverflowError) as error:

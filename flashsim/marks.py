@@ -1,6 +1,12 @@
 """Lines of a fidelity card in a World's provenance, read by their numbers: what a file claims is no evidence."""
 
 import math
+from typing import Final
+
+from flashsim.shown import brief, visible
+
+_MOST_TEXT: Final = 240  # characters of a reason; our own have about 150
+_MOST_DIGITS: Final = 1e6  # beyond, a number is shown by its power of ten
 
 
 def keeps_mark(line: object) -> bool:
@@ -12,8 +18,18 @@ def keeps_mark(line: object) -> bool:
 def mark_in_words(line: object) -> str:
     """The line's name, its value and its mark."""
     low, value, high = _numbers(line)
-    name = line.get("name") if isinstance(line, dict) else "a line"
-    return f"{name} is {value:.2f}, its mark {low:.2f} to {high:.2f}"
+    name = claimed(line.get("name")) if isinstance(line, dict) else "a line"
+    return f"{name} is {_shown(value)}, its mark {_shown(low)} to {_shown(high)}"
+
+
+def claimed(text: object) -> str:
+    """What a card says in words, in one line of bounded length."""
+    words = visible(text) if isinstance(text, str) else brief(text)
+    return words if len(words) <= _MOST_TEXT else f"{words[:_MOST_TEXT]}…"
+
+
+def _shown(number: float) -> str:
+    return f"{number:.3g}" if abs(number) >= _MOST_DIGITS else f"{number:.2f}"
 
 
 def _numbers(line: object) -> list[float]:

@@ -16,7 +16,7 @@ import hashlib
 import importlib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -37,6 +37,8 @@ class Kind(NamedTuple):
     name: str
     version: int
     """Of its format."""
+    files: Callable[[Path], Collection[str]]
+    """Names of the files that may lie in such a folder, the signature aside: nothing else is vouched for."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def check_signature(folder: Path, kind: Kind, trust: Trust, *, read: Mapping[str
         trust.tell(f"{folder} is not signed: its checksums guard against accidents, not against people")
         return
     record = _read_record(path)
-    if (record["kind"], record["kind_version"]) != kind:
+    if (record["kind"], record["kind_version"]) != (kind.name, kind.version):
         seen = f"{brief(record['kind'])} of format {brief(record['kind_version'])}"
         raise InputError(f"{path} signs {seen}, expected {kind.name!r} of format {kind.version}; {_AGAIN}")
     signer = bytes.fromhex(record["public_key"])
@@ -93,13 +95,30 @@ def check_signature(folder: Path, kind: Kind, trust: Trust, *, read: Mapping[str
     trust.tell(f"{folder} is signed by the key {fingerprint(signer)}, {known}")
 
 
+def check_signable(folder: Path, kind: Kind, private_key: Path) -> list[str]:
+    """Names of the files that a signature of ``folder`` would vouch for.
+
+    InputError for a key that cannot sign or lies in the folder, where it would travel along, and for a folder that
+    holds anything but files of ``kind``.
+    """
+    _keys().read_private_key(private_key)
+    names = _names(folder)
+    if any((folder / name).samefile(private_key) for name in names):
+        raise InputError(f"{private_key} lies in {folder}, which others will get; move the private key elsewhere")
+    strange = set(names) - set(kind.files(folder))
+    if strange:
+        raise InputError(f"{folder}: {brief(min(strange))} is no file of a {kind.name}, so nobody signs it; remove it")
+    return names
+
+
 def sign_folder(folder: Path, kind: Kind, private_key: Path) -> str:
     """Sign every file of ``folder`` and return the fingerprint of the key; replaces an earlier signature.
 
-    InputError for a key that cannot sign, and for a folder that holds anything but files.
+    InputError as in :func:`check_signable`.
     """
+    names = check_signable(folder, kind, private_key)
     key = _keys().read_private_key(private_key)
-    files = {name: sha256(folder / name) for name in _names(folder)}
+    files = {name: sha256(folder / name) for name in names}
     record = {"format_version": FORMAT_VERSION, "kind": kind.name, "kind_version": kind.version, "files": files}
     public = _keys().public_part(key)
     signature = key.sign(_message(record))

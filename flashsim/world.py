@@ -27,7 +27,8 @@ from safetensors.numpy import save as save_tensors
 from flashsim import surface
 from flashsim.errors import InputError
 from flashsim.files import MOST_JSON, check_format, json_of, read_bytes, replace_folder, write_bytes, write_json
-from flashsim.marks import keeps_mark, mark_in_words
+from flashsim.marks import claimed, keeps_mark, mark_in_words
+from flashsim.shown import brief, visible
 from flashsim.signatures import ANYBODY, SIGNATURE_FILE, Kind, Trust, check_signature
 from flashsim.sim.servers import ServerParams
 from flashsim.tensor_files import read_tensors
@@ -37,7 +38,7 @@ FORMAT_CHANGES: Final = "2 added service_rate, unloaded_latency_s, rush_amplitud
 """What an older World lacks."""
 ARRAYS_FILE: Final = "world.safetensors"
 FACTS_FILE: Final = "world.json"
-SIGNED_AS: Final = Kind("World", FORMAT_VERSION)
+SIGNED_AS: Final = Kind("World", FORMAT_VERSION, lambda _folder: (ARRAYS_FILE, FACTS_FILE))
 SHIPPED: Final = Path(__file__).with_name("shipped_world")
 """Folder of the World that comes with the package."""
 HOURS_OF_DAY: Final = surface.HOURS_OF_DAY
@@ -180,7 +181,9 @@ class World:
         if not isinstance(card, dict) or not isinstance(lines, list) or not lines:
             return ("no fidelity card: it was never compared with weeks that it had not seen",)
         if card.get("why_not_judged"):
-            return (f"none of the {len(lines)} lines of its fidelity card was judged: {card['why_not_judged']}",)
+            return (
+                f"none of the {len(lines)} lines of its fidelity card was judged: {claimed(card['why_not_judged'])}",
+            )
         return tuple(mark_in_words(line) for line in lines if not keeps_mark(line))
 
     @property
@@ -261,10 +264,12 @@ def _check_facts(facts: object, folder: Path) -> None:
     expected = {*_FACTS, "format_version", "sha256", "fingerprint"}
     for problem, keys in (("lacks", expected - set(facts)), ("has the unknown key", set(facts) - expected)):
         if keys:
-            raise InputError(f"{path} {problem} {min(keys)!r}; calibrate again or restore it")
+            raise InputError(f"{path} {problem} {brief(min(keys))}; calibrate again or restore it")
     for field in (*_TEXT_TUPLES, *_MEMBER_TUPLES):
         if not isinstance(facts[field], list):
-            raise InputError(f"{path}: {field} must be a list, got {facts[field]!r}; calibrate again or restore it")
+            raise InputError(
+                f"{path}: {field} must be a list, got {brief(facts[field])}; calibrate again or restore it"
+            )
 
 
 def _read_arrays(path: Path, sha256: object) -> dict[str, NDArray[Any]]:
@@ -279,20 +284,28 @@ def _read_arrays(path: Path, sha256: object) -> dict[str, NDArray[Any]]:
 
 def _check_names(world: World) -> None:
     for field in _TEXTS:
-        if not isinstance(getattr(world, field), str) or not getattr(world, field):
-            raise InputError(f"{field}: expected a non-empty text, got {getattr(world, field)!r}")
+        _check_name(field, getattr(world, field))
     for field in _TEXT_TUPLES:
-        names = getattr(world, field)
-        if not names or not all(isinstance(name, str) and name for name in names):
-            raise InputError(f"{field}: expected non-empty texts, got {names!r}")
+        if not getattr(world, field):
+            raise InputError(f"{field}: expected names, got none")
+        for name in getattr(world, field):
+            _check_name(field, name)
     for field in ("product_ids", "segment_names"):
         names = getattr(world, field)
         if len(set(names)) < len(names):
             repeated = next(name for name in names if names.count(name) > 1)
-            raise InputError(f"{field}: expected unique names, got {repeated!r} {names.count(repeated)} times")
+            raise InputError(f"{field}: expected unique names, got {brief(repeated)} {names.count(repeated)} times")
     for field in ("product_names", "product_groups"):
         if len(getattr(world, field)) != world.n_products:
             raise InputError(f"{field}: expected {world.n_products} names, got {len(getattr(world, field))}")
+
+
+def _check_name(field: str, name: object) -> None:
+    """InputError for a name that could end the line in which it is shown and begin one of its own."""
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{field}: expected a non-empty text, got {brief(name)}")
+    if visible(name) != name:
+        raise InputError(f"{field}: expected a name in one line without control characters, got {brief(name)}")
 
 
 def _check_shapes(world: World) -> None:
@@ -344,7 +357,7 @@ def _check_ranges(world: World) -> None:
     for field in _SCALARS:
         value = getattr(world, field)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InputError(f"{field}: expected a number, got {value!r}")
+            raise InputError(f"{field}: expected a number, got {brief(value)}")
         object.__setattr__(world, field, float(value))
     for field, (words, low, high) in _RANGES.items():
         values = np.atleast_1d(np.asarray(getattr(world, field), dtype=np.float64))
@@ -352,7 +365,7 @@ def _check_ranges(world: World) -> None:
         if outside.any():
             raise InputError(f"{field}: expected values in {words}, got {values[outside][0]}")
     if world.depth_grid[0] != 0.0 or (np.diff(world.depth_grid) <= 0.0).any():
-        raise InputError(f"depth_grid: expected depths ascending from 0, got {world.depth_grid.tolist()}")
+        raise InputError(f"depth_grid: expected depths ascending from 0, got {brief(world.depth_grid.tolist())}")
     steps = np.diff(world.units_per_minute, axis=3)
     if (steps < 0.0).any():
         raise InputError(f"units_per_minute: expected never to fall with depth, got a step of {steps.min()}")
@@ -365,7 +378,7 @@ def _check_members(world: World) -> None:
     members = (*world.training_members, *world.heldout_members)
     for member in members:
         if isinstance(member, bool) or not isinstance(member, int) or not 0 <= member < world.n_members:
-            raise InputError(f"members: expected integers in 0 … {world.n_members - 1}, got {member!r}")
+            raise InputError(f"members: expected integers in 0 … {world.n_members - 1}, got {brief(member)}")
     if not world.training_members:
         raise InputError("training_members: expected at least one member, got none")
     if len(set(members)) < len(members):

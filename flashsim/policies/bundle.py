@@ -37,17 +37,18 @@ from flashsim.files import (
     write_json,
 )
 from flashsim.policies.guardrails import Rails
-from flashsim.policies.probes import railed_cases
+from flashsim.policies.probes import MOST_PROBES, railed_cases
+from flashsim.shown import brief, visible
 from flashsim.signatures import ANYBODY, SIGNATURE_FILE, Kind, Trust, check_signature
 from flashsim.tensor_files import read_tensors
 
 FORMAT_VERSION: Final = 5
 FORMAT_CHANGES: Final = "5 has its guard-rails in one place, and 4 calls the choices of each head choices"
 """What an older bundle says otherwise."""
+_BLOCK: Final = 2**22  # numbers of the widest layer that are held at a time while probes are replayed
 WEIGHTS_FILE: Final = "policy.safetensors"
 CARD_FILE: Final = "card.json"
 BESIDE_FILE: Final = "beside.json"  # checksums of the files that go along
-SIGNED_AS: Final = Kind("policy bundle", FORMAT_VERSION)
 _CARD_KEYS: Final = frozenset(
     (
         "format_version",
@@ -126,10 +127,11 @@ class NetworkPolicy:
     """What the choices of each head stand for: ``ActionCodec.meanings``; compared likewise."""
 
     def __post_init__(self) -> None:
+        _check_names(self.name, *self.observation)
         if self.activation not in ACTIVATIONS:
-            raise InputError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
+            raise InputError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {brief(self.activation)}")
         if not self.weights or not all(type(size) is int and size >= 1 for size in self.head_sizes):
-            seen = f"{len(self.weights)} and {self.head_sizes}"
+            seen = f"{len(self.weights)} and {brief(self.head_sizes)}"
             raise InputError(f"expected layers and head_sizes of at least 1, got {seen}; export the policy again")
         width = len(self.observation)
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
@@ -148,14 +150,21 @@ class NetworkPolicy:
                 )
             width = weight.shape[0]
         if width != sum(self.head_sizes):
-            raise InputError(f"head_sizes: expected {width} outputs in all, got {self.head_sizes}; export again")
-        sizes = (math.prod(self.rails.sizes),) if self.action.get("flat", False) else self.rails.sizes
+            raise InputError(f"head_sizes: expected {width} outputs in all, got {sum(self.head_sizes)}; export again")
+        is_flat = self.action.get("flat", False)
+        if is_flat:
+            self.rails.check_flat()
+        sizes = (math.prod(self.rails.sizes),) if is_flat else self.rails.sizes
         if sizes != self.head_sizes:
-            raise InputError(f"rails: expected heads of {self.head_sizes} choices, got {sizes}; export again")
+            raise InputError(
+                f"rails: expected heads of {_in_brief(self.head_sizes)} choices, got {_in_brief(sizes)}; export again"
+            )
         self.rails.check_limits(self.action)
         unseen = sorted(self.rails.features - set(self.observation))
         if unseen:
-            raise InputError(f"rails: need the feature {unseen[0]!r}, which the policy does not see; export it again")
+            raise InputError(
+                f"rails: need the feature {brief(unseen[0])}, which the policy does not see; export it again"
+            )
 
     def outputs(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores (sale, output) of every choice of every head.
@@ -165,9 +174,10 @@ class NetworkPolicy:
         """
         values = np.ascontiguousarray(observation, np.float32)
         squash = ACTIVATIONS[self.activation]
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            values = squash(_affine(values, weight, bias))
-        return _affine(values, self.weights[-1], self.biases[-1])
+        with np.errstate(over="ignore", invalid="ignore"):
+            for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+                values = squash(_affine(values, weight, bias))
+            return _affine(values, self.weights[-1], self.biases[-1])
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """The best choice of each head that keeps to the guard-rails."""
@@ -201,17 +211,28 @@ class NetworkPolicy:
         return Decision(actions, actions != preferred)
 
     def _best(self, scores: NDArray[np.float32], allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """The allowed choices of largest score, by head, or the combination if flat."""
+        """The allowed choices of largest score, by head, or the combination if flat.
+
+        Finite weights may overflow to scores that are infinite or NaN. Those become finite, for one of minus infinity
+        would be no better than what is ruled out.
+        """
+        scores = np.nan_to_num(scores)
         ends = np.cumsum(self.rails.sizes)[:-1]
         if self.action.get("flat", False):
             combinations = np.unravel_index(np.arange(scores.shape[1]), self.rails.sizes)
             heads = np.split(allowed, ends, axis=1)
-            together = np.logical_and.reduce(
-                [head[:, choice] for head, choice in zip(heads, combinations, strict=True)]
-            )
+            together = np.ones(scores.shape, np.bool_)
+            for head, choice in zip(heads, combinations, strict=True):
+                together &= head[:, choice]
             return np.where(together, scores, -np.inf).argmax(axis=1)
         kept = np.split(np.where(allowed, scores, -np.inf), ends, axis=1)
         return np.stack([part.argmax(axis=1) for part in kept], axis=1)
+
+
+def _check_names(*names: str) -> None:
+    for name in names:
+        if not isinstance(name, str) or not name or visible(name) != name:
+            raise InputError(f"name: expected text in one line that can be seen, got {brief(name)}; export it again")
 
 
 def _affine(values: NDArray[np.float32], weight: NDArray[np.float32], bias: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -232,6 +253,8 @@ def save_policy(
     if policy.rails.can_act(policy.action):
         cases = railed_cases(lambda seen: policy.decide(seen).guarded.reshape(len(seen), -1), probes)
         probes = np.concatenate([probes, cases])
+    if len(probes) > MOST_PROBES:
+        raise InputError(f"probes: expected at most {MOST_PROBES}, with those that are added, got {len(probes)}")
     tensors: dict[str, NDArray[Any]] = {f"weight_{i}": np.ascontiguousarray(w) for i, w in enumerate(policy.weights)}
     tensors |= {f"bias_{i}": np.ascontiguousarray(b) for i, b in enumerate(policy.biases)}
     tensors |= {"probe_observations": probes, "probe_actions": policy.act(probes)}
@@ -283,9 +306,26 @@ def load_policy(folder: Path | str, *, trust: Trust = ANYBODY) -> NetworkPolicy:
         raise InputError(
             f"{folder} has probe_observations of shape {probes.shape}, expected {expected_shape}; export it again"
         )
-    if not np.array_equal(policy.act(probes), expected):
+    if len(probes) > MOST_PROBES:
+        raise InputError(f"{folder} has {len(probes)} probes, expected at most {MOST_PROBES}; export it again")
+    if not _decides(policy, probes, expected):
         raise InputError(f"{folder} does not decide as it was exported: its probes differ; export the policy again")
     return policy
+
+
+def _decides(policy: NetworkPolicy, probes: NDArray[np.float32], expected: NDArray[Any]) -> bool:
+    """Whether the policy answers every probe as expected; in blocks, so that memory is a few times that of the file."""
+    if len(expected) != len(probes):
+        return False
+    rows = max(1, _BLOCK // max(len(bias) for bias in policy.biases))
+    return all(
+        np.array_equal(policy.act(probes[first : first + rows]), expected[first : first + rows])
+        for first in range(0, len(probes), rows)
+    )
+
+
+def _in_brief(sizes: tuple[int, ...]) -> str:
+    return str(sizes) if len(sizes) <= 8 else brief(sizes)
 
 
 def _policy_of(card: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> NetworkPolicy:
@@ -319,18 +359,27 @@ def _card_in(data: bytes, path: Path) -> dict[str, Any]:
 def _check_beside(folder: Path) -> None:
     """InputError when one of the files beside changed. Their checksums are not in the card, for of two equal trainings
     the cards are equal, and the zips are not: they hold the moment of the start."""
+    for name, digest in _beside(folder).items():
+        other = folder / Path(name).name
+        if is_there(other) and sha256(other) != digest:
+            raise InputError(f"{other} was changed after it was written; restore it, remove it or export again")
+
+
+def _beside(folder: Path) -> dict[str, str]:
+    """SHA-256 of the files beside, by name; InputError when the record of them changed."""
     path = folder / BESIDE_FILE
     if not is_there(path):
-        return
+        return {}
     data = read_bytes(path, most=MOST_JSON)
     record = json_of(data, path)
     is_whole = isinstance(record, dict) and set(record) == {"files", "seal"} and isinstance(record["files"], dict)
     if not is_whole or _seal(record["files"]) != record["seal"] or data != json_text(record).encode():
         raise InputError(f"{path} was changed after it was written; restore it, remove it or export again")
-    for name, digest in record["files"].items():
-        other = folder / Path(name).name
-        if is_there(other) and sha256(other) != digest:
-            raise InputError(f"{other} was changed after it was written; restore it, remove it or export again")
+    return dict(record["files"])
+
+
+def _own_files(folder: Path) -> set[str]:
+    return {WEIGHTS_FILE, CARD_FILE, BESIDE_FILE, *_beside(folder)}
 
 
 def _is_as_written(data: bytes, card: dict[str, Any]) -> bool:
@@ -346,3 +395,6 @@ def _seal(content: Mapping[str, Any]) -> str:
     """SHA-256 over the content of a card, or of the checksums of the files beside."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+SIGNED_AS: Final = Kind("policy bundle", FORMAT_VERSION, _own_files)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
+from flashsim.shown import brief
 
 Shown = Callable[[str], NDArray[np.float64]]
 """What the policy observes: name of a feature -> (sale,)."""
@@ -27,6 +28,9 @@ Limits = Mapping[str, Any]
 """The action of the policy: name of a guard-rail -> its number."""
 _ROUNDING: Final = 1e-9  # a depth of the menu equals a limit that is written alike
 _MANY: Final = 10**9  # more choices or servers no sale has
+_MOST_COLUMNS: Final = 1_000  # of an action; each costs time in every decision
+_MOST_COMBINATIONS: Final = 10_000  # of a flat action; ``ActionCodec`` offers no more
+_MOST_COMBINED: Final = 64  # columns; numpy knows no more axes
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,10 @@ class HeadRails:
         for name in ("values", "changes", "level_range"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         whole = (self.choices, *self.changes, *self.level_range, *self.spent.values())
-        if not all(type(number) is int and abs(number) <= _MANY for number in whole) or not all(
-            map(_is_number, self.values)
-        ):
-            raise InputError(f"rails: expected numbers, got {(*whole, *self.values)}; export the policy again")
+        odd: list[object] = [number for number in whole if type(number) is not int or abs(number) > _MANY]
+        odd += [number for number in self.values if not _is_number(number)]
+        if odd:
+            raise InputError(f"rails: expected numbers, got {brief(odd[0])}; export the policy again")
         fits = (
             all(isinstance(name, str) for name in (self.most, self.level, self.least, *self.spent))
             and self.choices >= 1
@@ -116,7 +120,7 @@ class HeadRails:
 
     def _levels(self, shown: Shown) -> NDArray[np.int64]:
         """Level after each choice, (sale, choice)."""
-        level = np.rint(shown(self.level) * self.level_range[1]).astype(np.int64)
+        level = np.rint(np.clip(shown(self.level) * self.level_range[1], -_MANY, _MANY)).astype(np.int64)
         return level[:, None] + np.array(self.changes, np.int64)
 
 
@@ -147,6 +151,11 @@ class Rails:
     def __post_init__(self) -> None:
         made = (column if isinstance(column, HeadRails) else HeadRails(**column) for column in self.columns)
         object.__setattr__(self, "columns", tuple(made))
+        if len(self.columns) > _MOST_COLUMNS:
+            raise InputError(
+                f"rails: expected at most {_MOST_COLUMNS} columns of an action, got {len(self.columns)}; "
+                "decide for all products alike: agent.per_product=false"
+            )
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -163,13 +172,22 @@ class Rails:
         """Names of their guard-rails in the action."""
         return set[str]().union(*(column.limits for column in self.columns))
 
+    def check_flat(self) -> None:
+        """InputError when there are more combinations of choices than a flat action has."""
+        columns = len(self.columns)
+        if columns > _MOST_COMBINED or math.prod(self.sizes) > _MOST_COMBINATIONS:
+            raise InputError(
+                f"rails: expected at most {_MOST_COMBINATIONS} combinations of at most {_MOST_COMBINED} columns in a "
+                f"flat action, got more, or {columns} columns; export the policy again"
+            )
+
     def check_limits(self, limits: Limits) -> None:
         """InputError unless the action gives a number for each guard-rail."""
         for name in sorted(self.limits):
             value = limits.get(name)
             if not _is_number(value):
                 raise InputError(
-                    f"rails: the action needs a number for {name!r}, got {value!r}; export the policy again"
+                    f"rails: the action needs a number for {brief(name)}, got {brief(value)}; export the policy again"
                 )
 
     def can_act(self, limits: Limits) -> bool:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 CASES: Final = 16
 """Railed cases that are added, of each column of the action."""
+MOST_PROBES: Final = 2**14
+"""That a bundle holds; more would only make its load slow."""
 _TRIED: Final = 1024  # observations in a round
 _ROUNDS: Final = 4
 

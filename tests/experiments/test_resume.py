@@ -18,7 +18,7 @@ from agents.callbacks import SaleMetrics
 from agents.checkpoints import Checkpoints
 from experiments.pipeline import prepare
 from flashsim.files import cannot_write
-from tests.experiments.programs import TINY_PPO, Start, files, prefixed, starter
+from tests.experiments.programs import SMALL_SALE, TINY_PPO, Start, files, prefixed, small_world, starter
 
 SETTINGS = ("scenario.name=j1_lag1", "agent=tensor_ppo", "seed=2", *prefixed("agent", TINY_PPO))
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,6 +153,34 @@ def test_the_line_that_is_printed_goes_on_and_so_does_that_of_the_next_stop(
     assert ended.code == 0, ended.stderr
     assert start("train", *SETTINGS, "output=whole").code == 0
     assert results(tmp_path / "resumed") == results(tmp_path / "whole")
+
+
+def test_whose_world_is_trusted_is_said_anew_and_not_by_the_folder(
+    start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The World lies where a training keeps the one that it calibrates, as who handed over the folder could put it."""
+    small_world().save(tmp_path / "world")
+    assert start("keys", "output=keys").code == start("keys", "output=strange").code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(SaleMetrics, "_on_step", stop_after(400))
+        settings = ("world.folder=world", *SMALL_SALE, "agent=tensor_ppo", *prefixed("agent", TINY_PPO))
+        assert start("train", *settings, "output=stopped").code == 130
+    (tmp_path / "world").rename(tmp_path / "stopped" / "world")
+    assert start("sign", "key=strange/private_key.pem", "folders=[stopped/world]", "output=signing").code == 0
+    config = yaml.safe_load((tmp_path / "stopped" / "config.yaml").read_text())
+    config["world"] |= {"folder": None, "trusted_keys": ["strange/public_key.pem"], "signed_only": True}
+    (tmp_path / "stopped" / "config.yaml").write_text(yaml.safe_dump(config))
+    trusted = "world.trusted_keys=[keys/public_key.pem]"
+    other = start("train", "resume=stopped", trusted, "output=refused")
+    assert (other.code, "which is none of world.trusted_keys" in other.stderr) == (2, True), other.stderr
+    (tmp_path / "stopped" / "world" / "signature.json").unlink()
+    unsigned = start("train", "resume=stopped", trusted, "world.signed_only=true", "output=refused")
+    assert (unsigned.code, "is not signed, and signatures are asked for" in unsigned.stderr) == (2, True)
+    resumed = start("train", "resume=stopped", "output=resumed")
+    assert resumed.code == 0, resumed.stderr
+    assert "is not signed" in resumed.stdout
+    kept = yaml.safe_load((tmp_path / "resumed" / "config.yaml").read_text())["world"]
+    assert (kept["trusted_keys"], kept["signed_only"]) == ([], False)
 
 
 def arguments_of(stderr: str) -> list[str]:

@@ -86,7 +86,12 @@ def assert_claims_are_kept(policy: NetworkPolicy) -> None:
     if action.min_servers == 0:
         return  # nothing is claimed
     had = np.rint(SEEN[:, codec.dashboard.columns["servers_ordered"]] * 12).astype(np.int64)
-    assert (had + orders.change >= np.minimum(action.min_servers, had + max(SALE.server_changes))).all()
+    asked = np.minimum(action.min_servers, had + max(SALE.server_changes))
+    assert (had + orders.change >= asked).all()
+    if not action.scaler_targets and "capacity" in codec.meanings():  # the step that was chosen, before the codec's cut
+        heads = list(codec.meanings())  # only the first has several columns
+        steps = np.array(SALE.server_changes)[chosen[:, heads.index("capacity") - len(heads)]]
+        assert (had + steps >= asked).all()
 
 
 @pytest.mark.parametrize("kind", ["free", "on rails", "one for all, flat"])
@@ -140,6 +145,34 @@ def _set(node: Any, leaf: tuple[Any, ...], value: object) -> None:
     node[leaf[-1]] = value
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [3e38, -3e38])
+def test_scores_that_overflow_keep_to_the_rails_and_are_counted(tmp_path: Path, kind: str, size: float) -> None:
+    """All of a column are infinite or none is a number, though every weight is finite."""
+    calm = random_network(SALE, action=KINDS[kind], layers=(4,), activation="relu")
+    wild = replace(
+        calm,
+        weights=(calm.weights[0], np.full_like(calm.weights[1], size)),
+        biases=(np.full_like(calm.biases[0], 20.0), np.full_like(calm.biases[1], size)),
+    )
+    save_policy(wild, tmp_path / "bundle", probes=SEEN[:16])
+    policy = load_policy(tmp_path / "bundle")
+    assert np.isinf(policy.outputs(SEEN)).all()
+    assert_claims_are_kept(policy)
+    decision = policy.decide(SEEN)
+    if policy.rails.can_act(policy.action):
+        free = replace(policy, action=dict(policy.action) | {"max_discount": 1.0, "min_servers": 0})
+        np.testing.assert_array_equal(decision.guarded, decision.actions != free.decide(SEEN).actions)
+        assert decision.is_guarded.any()
+
+
+def test_probes_of_any_size_are_replayed_without_a_warning(tmp_path: Path) -> None:
+    policy = random_network(SALE, action=KINDS["on rails"], is_masked=True)
+    probes = np.concatenate([np.full((1, SEEN.shape[1]), size, np.float32) for size in (3e38, -3e38, 0.0)])
+    save_policy(policy, tmp_path / "bundle", probes=probes)
+    assert len(load_policy(tmp_path / "bundle").act(probes)) == 3
+
+
 def test_probes_hold_cases_of_each_guard_rail(tmp_path: Path) -> None:
     """Though none of the observations that were met broke it, and they are replayed at the load."""
     policy = random_network(SALE, action=KINDS["on rails"])
@@ -159,9 +192,18 @@ def test_probes_hold_cases_of_each_guard_rail(tmp_path: Path) -> None:
 
 
 def test_a_network_that_keeps_to_its_rails_by_itself_is_saved_without_cases(tmp_path: Path) -> None:
+    """It prefers no discount and four servers more, whatever it sees."""
     policy = random_network(SALE, action=KINDS["on rails"])
-    calm = replace(policy, weights=tuple(0 * w for w in policy.weights), biases=tuple(0 * b for b in policy.biases))
+    heads = [np.zeros(size, np.float32) for size in policy.head_sizes]
+    for head, choice in zip(heads, (0, 0, 0, len(SALE.server_changes) - 1, 0), strict=True):
+        head[choice] = 1.0
+    calm = replace(
+        policy, weights=tuple(0 * w for w in policy.weights), biases=(*policy.biases[:-1], np.concatenate(heads))
+    )
+    assert not calm.decide(SEEN).is_guarded.any()
     save_policy(calm, tmp_path / "bundle", probes=SEEN[:4])
+    tensors = load_tensors((tmp_path / "bundle" / WEIGHTS_FILE).read_bytes())
+    np.testing.assert_array_equal(tensors["probe_observations"], SEEN[:4])
     assert len(load_policy(tmp_path / "bundle").act(SEEN)) == len(SEEN)
 
 

@@ -185,14 +185,14 @@ def test_files_of_another_signed_bundle_are_refused(signed: Path, tmp_path: Path
 def test_the_signature_of_a_world_serves_for_no_bundle(tmp_path: Path, keys: Path) -> None:
     """Though its holder signed the very same files."""
     save(tmp_path / "bundle")
-    sign_folder(tmp_path / "bundle", WORLD, keys / PRIVATE_FILE)
+    sign_folder(tmp_path / "bundle", WORLD._replace(files=bundle.SIGNED_AS.files), keys / PRIVATE_FILE)
     assert "signs 'World' of format" in refusal(tmp_path / "bundle")
     change_signature(
         tmp_path / "bundle", lambda record: record.update(kind=bundle.SIGNED_AS.name, kind_version=bundle.SIGNED_AS[1])
     )
     assert "is no signature of its key" in refusal(tmp_path / "bundle")
     make_world().save(tmp_path / "world")
-    sign_folder(tmp_path / "world", Kind("World", WORLD.version + 1), keys / PRIVATE_FILE)
+    sign_folder(tmp_path / "world", WORLD._replace(version=WORLD.version + 1), keys / PRIVATE_FILE)
     assert f"expected 'World' of format {WORLD.version}" in refusal(tmp_path / "world", load=World.load)
 
 
@@ -246,6 +246,32 @@ def test_a_folder_with_more_than_files_is_not_signed(tmp_path: Path, keys: Path)
     (save(tmp_path / "bundle") / "more").mkdir()
     with pytest.raises(InputError, match="a link or no file"):
         sign_folder(tmp_path / "bundle", bundle.SIGNED_AS, keys / PRIVATE_FILE)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", ".hidden", "policy.onnx"])
+def test_a_file_that_is_none_of_the_kind_is_not_signed(tmp_path: Path, keys: Path, name: str) -> None:
+    """A World has no ONNX file, and of a bundle only those that it lists."""
+    things: list[tuple[Path, Kind]] = [(tmp_path / "world", WORLD), (save(tmp_path / "bundle"), bundle.SIGNED_AS)]
+    make_world().save(tmp_path / "world")
+    (tmp_path / "bundle" / bundle.BESIDE_FILE).unlink()
+    for folder, kind in things:
+        (folder / name).write_text("mine")
+        with pytest.raises(InputError, match=rf"is no file of a {kind.name}, so nobody signs it; remove it"):
+            sign_folder(folder, kind, keys / PRIVATE_FILE)
+        assert not (folder / SIGNATURE_FILE).exists()
+
+
+@pytest.mark.parametrize("link", [None, os.link, os.symlink])
+def test_a_key_that_would_travel_along_signs_nothing(tmp_path: Path, link: Callable[..., None] | None) -> None:
+    make_keys(save(tmp_path / "bundle"))
+    (tmp_path / "bundle" / PUBLIC_FILE).unlink()
+    key = tmp_path / "bundle" / PRIVATE_FILE
+    if link is not None:
+        link(key, tmp_path / "key.pem")
+        key = tmp_path / "key.pem"
+    with pytest.raises(InputError, match=r"lies in .*bundle, which others will get; move the private key elsewhere"):
+        sign_folder(tmp_path / "bundle", bundle.SIGNED_AS, key)
+    assert not (tmp_path / "bundle" / SIGNATURE_FILE).exists()
 
 
 def test_a_private_key_is_its_owners_alone(keys: Path) -> None:

@@ -66,6 +66,15 @@ def test_what_was_signed_is_played_by_those_who_trust_the_key(start: Start, tmp_
     assert again.code == 0, again.stderr
 
 
+def test_nothing_is_signed_where_one_of_the_folders_cannot_be(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "bundle" / "notes.txt").write_text("mine")
+    ended = start("sign", KEY, "folders=[world,bundle]", "output=refused")
+    assert ended.code == 2
+    assert "'notes.txt' is no file of a policy bundle" in ended.stderr
+    assert not (tmp_path / "world" / SIGNATURE_FILE).exists()
+    assert not (tmp_path / "refused").exists()
+
+
 def test_what_is_not_as_asked_for_is_refused(start: Start, tmp_path: Path) -> None:
     assert start("keys", "output=strange").code == 0
     assert start("sign", KEY, "folders=[bundle,world]", "output=signing").code == 0
