@@ -10,7 +10,7 @@ import torch
 from stable_baselines3 import DQN
 from torch.nn import functional
 
-from agents.dqn.mean_values import MeanDQN
+from agents.dqn.mean_values import MeanDQN, played
 from agents.dqn.replay_memory import REPLAY_MEMORY
 from agents.dqn.settings import AVERAGE_SHARE, TARGET_SHARE, DQNConfig, QLearningConfig
 from agents.dqn.summed_heads import stock_again, sum_heads
@@ -53,7 +53,7 @@ def _prepare(model: MeanDQN, config: DQNConfig) -> None:
         model.play_average(share)
 
 
-def _start(model: MeanDQN, shown: Demonstration[DQNConfig]) -> None:
+def _start(model: DQN, shown: Demonstration[DQNConfig]) -> None:
     """Let the rule's choice have the value 0, and others a ``margin`` less for each head that differs from it."""
     margin = shown.config.margin
     if not margin:
@@ -61,7 +61,7 @@ def _start(model: MeanDQN, shown: Demonstration[DQNConfig]) -> None:
     values = first_values(shown, margin=margin, device=model.device)
     network = model.q_net.q_net
     fit(network, shown, loss=lambda outputs, chosen: functional.mse_loss(outputs, values[chosen[:, 0]]))
-    for follower in {model.q_net_target, model.played} - {model.q_net}:
+    for follower in {model.q_net_target, played(model)} - {model.q_net}:
         follower.load_state_dict(model.q_net.state_dict())
 
 
@@ -76,7 +76,7 @@ DQN_LEARNER: Learner[DQNConfig, MeanDQN] = Learner(
     arguments=q_learning_arguments,
     sales_at_once=lambda config, _sale: config.sales,
     first_layers=_first_layers,
-    network=lambda model: GreedyNetwork(list(model.played.q_net)),
+    network=lambda model: GreedyNetwork(list(played(model).q_net)),
     start=_start,
     prepare=_prepare,
     finish=_finish,

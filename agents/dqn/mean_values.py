@@ -23,6 +23,12 @@ from stable_baselines3.dqn.policies import QNetwork
 from torch.nn import functional
 
 
+def played(model: DQN) -> QNetwork:
+    """The network by whose values greedy play goes: the average, if ``model`` keeps one."""
+    network: QNetwork = getattr(model.policy, "average", model.q_net)
+    return network
+
+
 class MeanDQN(DQN):
     """DQN; with ``squares_errors`` its values are means. A zip of it, after :meth:`play_plainly`, is its parent's."""
 
@@ -39,15 +45,10 @@ class MeanDQN(DQN):
 
     def play_plainly(self) -> None:
         """Let the network be what is played, and keep no average any more."""
-        if self.played is not self.q_net:
-            self.q_net.load_state_dict(self.played.state_dict())
+        average = played(self)
+        if average is not self.q_net:
+            self.q_net.load_state_dict(average.state_dict())
             del self.policy.average
-
-    @property
-    def played(self) -> QNetwork:
-        """Whose values greedy play goes by."""
-        network: QNetwork = getattr(self.policy, "average", self.q_net)
-        return network
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Update the network with ``gradient_steps`` batches of the memory, and the average with the network."""
@@ -55,9 +56,10 @@ class MeanDQN(DQN):
             self._train_means(gradient_steps, batch_size)
         else:
             super().train(gradient_steps, batch_size)
-        if self.played is not self.q_net:
+        average = played(self)
+        if average is not self.q_net:
             share = max(self.average_share, gradient_steps / self._n_updates)  # the first is the network itself
-            polyak_update(self.q_net.parameters(), self.played.parameters(), share)
+            polyak_update(self.q_net.parameters(), average.parameters(), share)
 
     def _train_means(self, gradient_steps: int, batch_size: int) -> None:
         assert self.replay_buffer is not None

@@ -12,7 +12,7 @@ import torch
 from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agents.dqn.mean_values import MeanDQN
+from agents.dqn.mean_values import MeanDQN, played
 from agents.dqn.settings import DQNConfig
 from agents.settings import Device
 from agents.training import make_model, train
@@ -78,7 +78,7 @@ class Networks(BaseCallback):
     def _on_rollout_start(self) -> None:
         assert isinstance(self.model, MeanDQN)
         if self.model._n_updates:
-            for kept, network in ((self.learned, self.model.q_net), (self.played, self.model.played)):
+            for kept, network in ((self.learned, self.model.q_net), (self.played, played(self.model))):
                 kept.append(torch.cat([weights.detach().reshape(-1) for weights in network.parameters()]).clone())
 
 
@@ -94,9 +94,9 @@ def test_what_is_played_is_the_average_of_what_was_learned() -> None:
     """A plain mean of the first twenty networks, for at .05 the first one would weigh too much; then a moving one."""
     seen = _networks(average_share=0.05)
     average = torch.zeros_like(seen.learned[0])
-    for number, (learned, played) in enumerate(zip(seen.learned, seen.played, strict=True), start=1):
+    for number, (learned, shown) in enumerate(zip(seen.learned, seen.played, strict=True), start=1):
         average += max(0.05, 1.0 / number) * (learned - average)
-        torch.testing.assert_close(played, average, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(shown, average, rtol=1e-4, atol=1e-6)
     assert len(seen.learned) > 100
     assert (seen.played[-1] - seen.learned[-1]).abs().max() > 1e-3
 
