@@ -52,8 +52,7 @@ from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_whole
 
 CLOSURE_FAILS = "Closure fails: the simulated sale does not sell what the World says."
-# DQN learns from as many decisions as PPO here: in the seckill it leads its rule after 700 000.
-LEARNERS = {**SETTINGS, "dqn": DQNConfig(steps=1_500_000, buffer=300_000)}
+LEARNERS = {**SETTINGS, "dqn": DQNConfig(buffer=300_000)}
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import torch
 from stable_baselines3 import DQN
 from torch.nn import functional
 
-from agents.dqn.mean_values import MeanDQN
+from agents.dqn.mean_values import MeanDQN, played
 from agents.dqn.replay_memory import REPLAY_MEMORY
-from agents.dqn.settings import TARGET_SHARE, DQNConfig, QLearningConfig
+from agents.dqn.settings import AVERAGE_SHARE, TARGET_SHARE, DQNConfig, QLearningConfig
 from agents.dqn.summed_heads import stock_again, sum_heads
 from agents.learner import GreedyNetwork, Learner
 from agents.start.imitation import Demonstration, first_values, fit
@@ -42,12 +42,15 @@ def _first_layers(model: DQN) -> Sequence[torch.nn.Linear]:
 
 
 def _prepare(model: MeanDQN, config: DQNConfig) -> None:
-    """Choose the loss; let an assisted agent learn sums of values of heads."""
+    """Choose the loss and what is played; let an assisted agent learn sums of values of heads."""
     model.squares_errors = config.squares_errors is not False
     env = model.get_env()
     assert isinstance(env, FlashSaleVecEnv)
     if config.summed and config.is_assisted(env.sales.sale):
         sum_heads(model, env.sales.codec.sizes.tolist())
+    share = AVERAGE_SHARE if config.average_share is None else config.average_share
+    if share < 1.0:
+        model.play_average(share)
 
 
 def _start(model: DQN, shown: Demonstration[DQNConfig]) -> None:
@@ -58,7 +61,14 @@ def _start(model: DQN, shown: Demonstration[DQNConfig]) -> None:
     values = first_values(shown, margin=margin, device=model.device)
     network = model.q_net.q_net
     fit(network, shown, loss=lambda outputs, chosen: functional.mse_loss(outputs, values[chosen[:, 0]]))
-    model.q_net_target.load_state_dict(model.q_net.state_dict())
+    for follower in {model.q_net_target, played(model)} - {model.q_net}:
+        follower.load_state_dict(model.q_net.state_dict())
+
+
+def _finish(model: MeanDQN) -> None:
+    """Make ``model`` a stock one that plays what was kept."""
+    model.play_plainly()
+    stock_again(model)
 
 
 DQN_LEARNER: Learner[DQNConfig, MeanDQN] = Learner(
@@ -66,10 +76,10 @@ DQN_LEARNER: Learner[DQNConfig, MeanDQN] = Learner(
     arguments=q_learning_arguments,
     sales_at_once=lambda config, _sale: config.sales,
     first_layers=_first_layers,
-    network=lambda model: GreedyNetwork(list(model.q_net.q_net)),
+    network=lambda model: GreedyNetwork(list(played(model).q_net)),
     start=_start,
     prepare=_prepare,
-    finish=stock_again,
+    finish=_finish,
     scales_by_lead=True,
     log_interval=lambda config: config.sales,
     extras=REPLAY_MEMORY,

@@ -13,13 +13,13 @@ from flashsim.sim.parameters import check_range, check_whole
 
 RULE_N_STEPS, RULE_EXPLORATION = 6, 0.3
 TARGET_SHARE, RULE_TARGET_SHARE = 0.1, 0.02
+AVERAGE_SHARE = 0.01
 
 
 @dataclass(frozen=True)
 class QLearningConfig(AgentConfig):
     """What learners that estimate the value of every action of a flat menu have in common."""
 
-    steps: int = 1_000_000
     sales: int = 256
     """Sales stepped side by side."""
     batch_size: int = 512
@@ -96,14 +96,27 @@ class DQNConfig(QLearningConfig):
     """Whether it learns the mean of what an action will earn (``agents.dqn.mean_values``), instead of minimizing
     Huber's loss, by which rare sales of a unit count too little; null: yes, and no for an agent that starts at a rule,
     for a few sales, those that collapse, have leads far beyond all others."""
+    average_share: float | None = None
+    """How far a vector step moves the average that is played and exported towards the network
+    (``agents.dqn.mean_values``); 1: the network itself is; null: .01, a hundred vector steps, and 1 for an agent that
+    starts at a rule, which was not measured with averages."""
     summed: bool = True
     """Whether an assisted agent learns a value for each choice of each head, to be added up
     (``agents.dqn.summed_heads``), instead of one for each whole action."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.average_share is not None:
+            check_range("average_share", self.average_share, 1e-6, 1.0)
+
     def starting_at_rule(self) -> Self:
-        """Also, sales that collapse do not count more than others."""
-        squares = self.squares_errors
-        return replace(super().starting_at_rule(), squares_errors=False if squares is None else squares)
+        """Also, sales that collapse do not count more than others, and the network itself plays."""
+        squares, share = self.squares_errors, self.average_share
+        return replace(
+            super().starting_at_rule(),
+            squares_errors=False if squares is None else squares,
+            average_share=1.0 if share is None else share,
+        )
 
 
 @dataclass(frozen=True)
@@ -111,8 +124,9 @@ class QRDQNConfig(QLearningConfig):
     """Quantile regression: the distribution of what an action will earn. It acts on the mean."""
 
     name: str = "QRDQN"
+    steps: int = 1_000_000
     target_share: float | None = RULE_TARGET_SHARE
-    """As of the others; .1 was not measured with quantiles."""
+    """.1 was not measured with quantiles."""
     quantiles: int = 32
     """Of the distribution, equally likely; more cost time in proportion."""
 
