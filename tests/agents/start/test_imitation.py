@@ -146,6 +146,7 @@ def test_an_agent_sets_utilizations_around_that_of_its_rule() -> None:
         exploration_initial=0.0,
         target_share=0.1,
         squares_errors=True,
+        average_share=0.5,
     )
     assert steering(own, most) == own
 

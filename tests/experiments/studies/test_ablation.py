@@ -56,7 +56,10 @@ def test_leads_are_paired_by_training_and_sale() -> None:
     assert (found["over_rule"], found["over_rule_low"], found["over_rule_high"]) == tuple(expected)
     assert found["profit"] == pytest.approx(less.mean())
     told = {row["variant"]: row["over the whole agent"] for row in ablation_rows(table, sales=40)}
-    assert told == {WHOLE: "+0.0 (no spread in 40 sales)", "raw observation": "-7.0 (no spread in 40 sales)"}
+    assert told == {
+        WHOLE: "+0.0 (without width: no spread in 40 sales)",
+        "raw observation": "-7.0 (without width: no spread in 40 sales)",
+    }
 
 
 def test_every_variant_is_trained_and_told(start: Start, tmp_path: Path) -> None:
