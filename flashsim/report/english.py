@@ -9,12 +9,11 @@ PASSAGES: dict[str, str] = VERDICT_TEXT | {
     "headline not separable": "Not separable: the sales cannot tell {learner} from {baseline}",
     "basis": "Every policy played the same {sales} sales in {worlds} worlds.",
     "chance": (
-        "On a single sale {learner} beats {baseline} with a probability of {probability} (interval {interval}; "
-        "ties count half)."
+        "On a single sale {learner} beats {baseline} with a probability of {probability} ({interval}; ties count half)."
     ),
     "risk": (
         "In the worst {share} of its sales {policy} makes a {kpi} of {amount} on average, {difference} against the "
-        "worst of {baseline} (interval {interval})."
+        "worst of {baseline} ({interval})."
     ),
     "worlds": (
         "{learner} is ahead of {baseline} in {better} of {worlds} worlds. Leaving out any one world, the "
@@ -30,7 +29,7 @@ PASSAGES: dict[str, str] = VERDICT_TEXT | {
         "and {last} in the last third."
     ),
     "conduct servers": "It runs {first}, {middle} and {last} servers on average in these three parts.",
-    "guardrail": "{label} of {policy} is {mean} (interval {interval}) against a limit of {limit}: {status}.",
+    "guardrail": "{label} of {policy} is {mean} ({interval}) against a limit of {limit}: {status}.",
 }
 """Sentences with numbers; a cell of a table fills each brace."""
 
