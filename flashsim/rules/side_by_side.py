@@ -25,7 +25,7 @@ class SideBySide:
         """``rows``: of each rule. ValueError when the scalers differ."""
         operations, sale = [rule.operations for rule in rules], rules[0].sale
         config = config_of(operations)
-        self.rules, self.action, self._scaler = len(rules), asdict(config), operations[0].scaler
+        self._count, self.action, self._scaler = len(rules), asdict(config), operations[0].scaler
         self._codec = ActionCodec(sale, config)
         self._opening_ticks = np.repeat([how.opening_ticks for how in operations], rows)
         self._target = np.repeat([how.target for how in operations], rows)
@@ -39,7 +39,7 @@ class SideBySide:
 
     def __len__(self) -> int:
         """Number of rules."""
-        return self.rules
+        return self._count
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Actions (row, head)."""

@@ -4,7 +4,7 @@ Numba notices an edit only in the file that defines a compiled function, not in 
 the path of that file. Here compiled code is kept by content: in a folder named by a hash of all sources it may come
 from and of numba's version. Edit one, and everything is compiled anew; a second checkout of the same sources compiles
 nothing. What is kept are pickles, which are opened by path whenever a function is first called: the folder must be the
-user's own, and nobody else may be able to put another in its place.
+user's own, and none above it one in which everybody may write.
 """
 
 import errno
