@@ -118,16 +118,17 @@ def learn_bandit(
         play = SaleBatch(trained_on, batch, action=action, reward=RewardConfig(), domain=TRAINING_DOMAIN)
         play.seed(consecutive_seeds(seed + first, batch))
         seen = play.observe()
-        for tick in range(sale.ticks):
+        for tick in range(-sale.pre_opening, sale.ticks):
             shadow = sight.shadow_prices(seen)
             x = sight.features(seen, shadow)
             chosen[:] = choose(bandit, x, random).argmax(axis=2)
             play.step(rule.act(seen))
             sold = play.batch.rows(play.batch.ledger.reserved) * paid_share
             worth = np.take_along_axis(sight.worth[None], chosen[:, :, None], axis=2)[..., 0]
-            _learn(bandit, x, chosen, sold * (worth - shadow) / usual[tick])
+            if tick >= 0:
+                _learn(bandit, x, chosen, sold * (worth - shadow) / usual[tick])
             seen = play.seen()
-        progress(batch * sale.ticks)
+        progress(batch * sale.all_ticks)
     return bandit
 
 

@@ -100,12 +100,13 @@ class SaleMetrics(BaseCallback):
         self._unfeasible += float(rows(ledger.projected).sum())
         self._latencies.append(rows(ledger.latency_p95_s).copy())
         tick = np.where(closed, self.sale.ticks, rows(batch.state.tick)) - 1
-        part = np.minimum(tick * PARTS_OF_SALE // self.sale.ticks, PARTS_OF_SALE - 1)
+        is_open = tick >= 0
+        part = np.minimum(tick * PARTS_OF_SALE // self.sale.ticks, PARTS_OF_SALE - 1)[is_open]
         depth = np.take_along_axis(self.sale.depths[None], rows(ledger.price_index)[..., None], axis=2)[..., 0].mean(
             axis=1
         )
         for table, values in ((self._depth, depth), (self._servers, rows(ledger.servers))):
-            table[:, 0] += np.bincount(part, weights=values, minlength=PARTS_OF_SALE)
+            table[:, 0] += np.bincount(part, weights=values[is_open], minlength=PARTS_OF_SALE)
             table[:, 1] += np.bincount(part, minlength=PARTS_OF_SALE)
 
     def _on_step(self) -> bool:

@@ -171,7 +171,7 @@ def _take_over_chance(tensors: dict[str, torch.Tensor], content: dict[str, Any],
 def _steps_of_sales(model: BaseAlgorithm) -> int:
     """Steps in which every row of the batch plays one sale."""
     sales = _sales(model)
-    return sales.sales * (sales.sale.ticks // sales.codec.config.every)
+    return sales.sales * (sales.sale.all_ticks // sales.codec.config.every)
 
 
 def _sales(model: BaseAlgorithm) -> SaleBatch:

@@ -75,7 +75,7 @@ def collect_probes(sale: CompiledSale, policy: NetworkPolicy, *, seed: int) -> N
     env = make_sb3(sale, num_envs=rows, seed=seed, action=ActionConfig(**policy.action), members=sale.training_members)
     observation: NDArray[np.float32] = env.reset()
     seen = [observation]
-    for _ in range(sale.ticks // ActionConfig(**policy.action).every - 1):
+    for _ in range(sale.all_ticks // ActionConfig(**policy.action).every - 1):
         env.step_async(policy.act(observation))
         observation, _, _, _ = env.step_wait()
         seen.append(observation)

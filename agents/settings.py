@@ -87,7 +87,7 @@ class AgentConfig:
     (``agents.start.paired_rewards``)."""
     decide_every: int = 5
     """Ticks between decisions of an assisted agent: what a price does in one minute drowns in chance. A sale whose
-    length it does not divide is decided every tick."""
+    length, or time before the opening, it does not divide is decided every tick."""
 
     observation: str = "engineered"
     """What its networks see: raw (what is counted), basic (and what is learned during the sale) or engineered (all: and
@@ -121,7 +121,8 @@ class AgentConfig:
         """The actions that this agent takes in ``sale``."""
         if not self.is_assisted(sale):
             return self._plain_action()
-        every = self.decide_every if sale.ticks % self.decide_every == 0 else 1
+        divides = sale.ticks % self.decide_every == 0 and sale.pre_opening % self.decide_every == 0
+        every = self.decide_every if divides else 1
         return self._assisted_action(around=min(self.steps_around, sale.price_levels - 1), every=every)
 
     def _plain_action(self) -> ActionConfig:

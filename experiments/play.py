@@ -132,7 +132,7 @@ def main(config: PlayConfig, folder: RunFolder) -> None:
         check_policy(sale, policy)
         sale = sale.with_members(sale.heldout_members)
     counted = CountedPolicy(policy)
-    with progress_meter("playing sales", total=sale.ticks) as advance:
+    with progress_meter("playing sales", total=sale.all_ticks) as advance:
         rollout = play(sale, counted, sales=config.sales, seed=config.seed, progress=advance)
     rails = {"decisions": counted.decisions, "guarded": counted.guarded}
     write_json(folder.path / "rails.json", rails)

@@ -87,11 +87,11 @@ def __dir__() -> list[str]:
 
 
 _TICKS = {
-    "grocery_evening": 120,
-    "seckill": 120,
-    "shopping_festival": 240,
-    "clearance": 180,
-    "flaky_platform": 120,
+    "grocery_evening": 140,
+    "seckill": 150,
+    "shopping_festival": 260,
+    "clearance": 200,
+    "flaky_platform": 140,
     "g0": 2,
     "g1": 24,
     "g3": 30,
@@ -99,7 +99,7 @@ _TICKS = {
     "j1_lag1": 8,
     "j1_lag2": 8,
 }
-"""Length of each named sale, written here because an import loads no scenario."""
+"""Ticks of each named sale, those before its opening included, written here because an import loads no scenario."""
 
 
 def _register() -> None:

@@ -35,7 +35,7 @@ _MOST_EXCESS = 0.02  # share of the steps that rollouts of the size set may play
 
 def _sales_at_once(config: PPOConfig, sale: CompiledSale) -> int:
     """They are a rollout. InputError when the steps are too few for four."""
-    decisions, (steps, parts) = sale.ticks // config.action(sale).every, config.rollout()
+    decisions, (steps, parts) = sale.all_ticks // config.action(sale).every, config.rollout()
     unit = parts // math.gcd(parts, decisions)  # sales that give every minibatch as many decisions
     least = FEWEST_ROLLOUTS * 2 * unit * decisions  # two decisions a minibatch, for a mean and a spread of advantages
     if config.steps < least:
@@ -57,7 +57,7 @@ def _sales_at_once(config: PPOConfig, sale: CompiledSale) -> int:
 
 
 def _arguments(config: PPOConfig, env: FlashSaleVecEnv) -> dict[str, Any]:
-    decisions = env.sales.sale.ticks // env.sales.codec.config.every
+    decisions = env.sales.sale.all_ticks // env.sales.codec.config.every
     _, parts = config.rollout()
     return {
         "n_steps": decisions,

@@ -136,7 +136,7 @@ def _played(shown: Demonstration[Any]) -> tuple[NDArray[np.float32], NDArray[np.
     batch.seed(consecutive_seeds(shown.seed, SHOWN_SALES))
     player = InOwnActions(sale, shown.rule, action)
     seen, chosen = [batch.observe()], []
-    for _ in range(sale.ticks // action.every):
+    for _ in range(sale.all_ticks // action.every):
         chosen.append(player.act(seen[-1]))
         batch.step(chosen[-1])
         seen.append(batch.seen())

@@ -37,11 +37,12 @@ _TAILS = (0.01, 0.99)
 
 
 def rule_limits(sale: CompiledSale, rule: Policy, *, reward: RewardConfig, seed: int) -> NDArray[np.float64]:
-    """1st and 99th percentile of what sales run by ``rule`` earn in each tick, (2, tick), currency."""
+    """1st and 99th percentile of what sales run by ``rule`` earn in each tick, (2, tick), currency; ticks before the
+    opening come first."""
     batch = SaleBatch(sale, _SALES, action=action_config(rule), reward=reward, domain=TRAINING_DOMAIN)
     batch.seed(consecutive_seeds(seed, _SALES))
     batch.observe()
-    earned = [batch.step(rule.act(batch.seen()))[0] for _ in range(sale.ticks)]
+    earned = [batch.step(rule.act(batch.seen()))[0] for _ in range(sale.all_ticks)]
     return np.quantile(earned, _TAILS, axis=1)
 
 
@@ -69,7 +70,7 @@ class PairedSales(SaleBatch):
         super().__init__(sale, sales, action=action, reward=reward, domain=domain, constraints=constraints)
         self.rule = rule
         self.twins = SaleBatch(sale, sales, action=action_config(rule), reward=reward, domain=domain)
-        self.limits = np.array([[-np.inf], [np.inf]]).repeat(sale.ticks, axis=1) if limits is None else limits
+        self.limits = np.array([[-np.inf], [np.inf]]).repeat(sale.all_ticks, axis=1) if limits is None else limits
 
     def assign(self, seeds: NDArray[np.uint64], episodes: int = 0) -> None:
         """Name the sales that open next, and their twins with them."""
@@ -86,6 +87,6 @@ class PairedSales(SaleBatch):
         """Let the ticks of one decision pass; returns what each sale earned above its twin, and whether it ended."""
         reward, closed = super().step(actions)
         for _ in range(self.codec.config.every):
-            low, high = self.limits[:, self.twins.batch.rows(self.twins.batch.state.tick)]
+            low, high = self.limits[:, self.sale.pre_opening + self.twins.batch.rows(self.twins.batch.state.tick)]
             reward -= np.clip(self.twins.step(self.rule.act(self.twins.seen()))[0], low, high)
         return reward, closed

@@ -96,7 +96,7 @@ def lead_spread(
     batch.seed(consecutive_seeds(seed, _SALES))
     player, random = InOwnActions(members, rule, action), np.random.default_rng(seed)
     seen, lead = batch.observe(), np.zeros(_SALES)
-    for _ in range(sale.ticks // action.every):
+    for _ in range(sale.all_ticks // action.every):
         chosen = player.act(seen).reshape(_SALES, -1)
         drawn = random.integers(batch.codec.head_sizes, size=chosen.shape)
         mixed = np.where(random.random(chosen.shape) < _DRAWN, drawn, chosen)

@@ -89,7 +89,7 @@ def evaluate(
     report.
     """
     judged = sale.with_members(sale.heldout_members)
-    with progress_meter("playing sales", total=len(policies) * sale.ticks) as advance:
+    with progress_meter("playing sales", total=len(policies) * sale.all_ticks) as advance:
         rollouts = [
             play(judged, policy, sales=config.sales, seed=config.seed, threads=config.threads, progress=advance)
             for policy in policies

@@ -97,7 +97,7 @@ COLUMNS = ("profit", "rule", "lead")
 
 def played(place: str, sale: CompiledSale, policy: Policy, how: Operations, config: GeneraliseConfig) -> Resampled:
     """Profit of ``policy``, of the run-out price with operations ``how``, and the lead of the one over the other."""
-    with progress_meter(f"playing on {place}", total=2 * sale.ticks) as advance:
+    with progress_meter(f"playing on {place}", total=2 * sale.all_ticks) as advance:
         mine, rule = (
             play(sale, player, sales=config.sales, seed=config.seed, progress=advance)
             for player in (policy, run_out_price(sale, how))

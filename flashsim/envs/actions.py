@@ -55,11 +55,12 @@ class ActionCodec:
 
     def __init__(self, sale: CompiledSale, config: ActionConfig) -> None:
         self.sale, self.config = sale, config
-        if sale.ticks % config.every:
-            raise InputError(
-                f"action every: {config.every} ticks do not divide the {sale.ticks} ticks of {sale.name!r}; "
-                "choose a divisor"
-            )
+        for ticks, what in ((sale.ticks, "ticks"), (sale.pre_opening, "ticks before the opening")):
+            if ticks % config.every:
+                raise InputError(
+                    f"action every: {config.every} ticks do not divide the {ticks} {what} of {sale.name!r}; "
+                    "choose a divisor"
+                )
         self.dashboard = Dashboard(sale)
         self._heads = tuple(head(sale, config, self.dashboard) for head in HEADS.values())
         self._used = tuple(head for head in self._heads if head.is_used)
@@ -69,6 +70,7 @@ class ActionCodec:
         self._columns = _slices(self._used, [len(head.sizes) for head in self._used])
         self._choices = _slices(self._used, [sum(head.sizes) for head in self._used])
         self._allowed = np.concatenate([head.allowed() for head in self._used])
+        self._before_opening = np.concatenate([_choices_before_opening(head) for head in self._used])
         self.space: spaces.Space[Any]
         if config.flat:
             count = int(np.prod(self.sizes, dtype=np.float64))
@@ -153,6 +155,8 @@ class ActionCodec:
             feasible = head.feasible(state, rows)
             if feasible is not None:
                 masks[:, self._choices[head.name]] = feasible
+        if self.sale.pre_opening:
+            masks[rows(state.tick) < 0] &= self._before_opening
         if not self.config.flat:
             return masks
         return np.logical_and.reduce([masks[:, choice] for choice in self._choices_of_flat])
@@ -165,6 +169,14 @@ class ActionCodec:
         """What a policy of such actions needs to keep to the guard-rails, as JSON: arguments of
         ``policies.guardrails.Rails``; masked: also to what is feasible."""
         return {"columns": [column for head in self._used for column in head.rails()], "is_masked": is_masked}
+
+
+def _choices_before_opening(head: Head) -> NDArray[np.bool_]:
+    """Which choices, those of all columns in a row, ``head`` has before the doors open."""
+    if head.acts_before_opening:
+        return np.ones(sum(head.sizes), np.bool_)
+    columns = zip(head.sizes, head.usual_choice(), strict=True)
+    return np.concatenate([np.arange(size) == choice for size, choice in columns])
 
 
 def _slices(heads: tuple[Head, ...], lengths: list[int]) -> dict[str, slice]:

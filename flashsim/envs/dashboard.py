@@ -39,8 +39,14 @@ class Dashboard:
         share = self.share(observation, "servers_ordered")
         return np.rint(share * self.sale.tables.servers.max_servers).astype(np.int64)
 
+    def until_opening(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Ticks until the doors open, (sale,); 0 from then on."""
+        if not self.sale.pre_opening:
+            return np.zeros(observation.shape[0], np.int64)
+        return np.rint(self.share(observation, "to_opening") * self.sale.pre_opening).astype(np.int64)
+
     def tick(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
-        """The tick about to pass, (sale,)."""
+        """The tick about to pass, (sale,); the first one before the opening."""
         ticks = self.sale.ticks
         past = np.rint((1.0 - self.share(observation, "time_left")) * ticks).astype(np.int64)
         return np.clip(past, 0, ticks - 1)

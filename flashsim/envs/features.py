@@ -59,7 +59,11 @@ class _Section(NamedTuple):
     of: str
     rows: tuple[_Row, ...]
     per_price: bool = False  # all rows at one price, then all at the next
-    needs_past: bool = False  # reference sales, which remember nothing, are without these
+    where: str = "always"  # past: not in reference sales, which remember nothing; before: with ticks before the opening
+
+    def is_in(self, sale: CompiledSale) -> bool:
+        """Whether ``sale`` has these rows."""
+        return {"always": True, "past": not sale.is_reference, "before": sale.pre_opening > 0}[self.where]
 
 
 _LOAD = "load of the last tick"
@@ -70,6 +74,11 @@ TABLE: Final = (
             _Row("time_left", _SHARE, "time", _RAW, "share of the ticks to come"),
             _Row("servers_ordered", _SHARE, "servers", _RAW, "level last ordered, over the most allowed"),
         ),
+    ),
+    _Section(
+        _SALE,
+        (_Row("to_opening", _SHARE, "time", _RAW, "ticks until the doors open, of those before the opening"),),
+        where="before",
     ),
     _Section(
         _SALE,
@@ -88,7 +97,7 @@ TABLE: Final = (
             _Row("lots_left", _SHARE, "supply", _RAW, "of those that the supplier holds"),
             _Row("lots_coming", _SHARE, "supply", _RAW, "ordered and not yet here, of those that the supplier held"),
         ),
-        needs_past=True,
+        where="past",
     ),
     _Section(_AHEAD, (_Row("servers", _SHARE, "servers", _BASIC, "in force {ahead} ticks ahead as ordered by now"),)),
     _Section(
@@ -125,7 +134,7 @@ TABLE: Final = (
             _Row("pace", _RATIO, "stock", _BASIC, "stock over what goes until the end at the present pace"),
             _Row("price", _SHARE, "prices shown", _RAW, "price index of the last tick, over the largest"),
         ),
-        needs_past=True,
+        where="past",
     ),
 )
 
@@ -140,7 +149,7 @@ class _Column(NamedTuple):
 def _columns(sale: CompiledSale) -> Iterator[_Column]:
     """The rows of the table, repeated, in the order of the columns."""
     for of, repeats in ((_SALE, (0,)), (_AHEAD, sale.lookahead), (_PRODUCT, range(sale.products))):
-        sections = [part for part in TABLE if part.of == of and not (part.needs_past and sale.is_reference)]
+        sections = [part for part in TABLE if part.of == of and part.is_in(sale)]
         for each, section in product(repeats, sections):
             for price in range(sale.price_levels) if section.per_price else (0,):
                 yield from (_Column(section, row, each, price) for row in section.rows)

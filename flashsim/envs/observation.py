@@ -16,6 +16,7 @@ from flashsim.envs.features import ObservationColumns, observation_columns
 from flashsim.envs.operator_memory import (
     LearningScratch,
     OperatorMemory,
+    forecast_row,
     forget,
     learned_level,
     make_learning_scratch,
@@ -109,8 +110,12 @@ def _observe_sale(tables: SaleTables, state: SaleState, columns: Any, out: NDArr
     """Time and servers; ``columns``: SaleColumns."""
     ticks, most = tables.rate.shape[0], np.float64(max(1, tables.servers.max_servers))
     for lane in range(state.tick.shape[0]):
-        out[columns.time_left, lane] = np.float32(1.0 - np.float64(state.tick[lane]) / np.float64(ticks))
+        out[columns.time_left, lane] = np.float32(1.0 - np.float64(max(state.tick[lane], 0)) / np.float64(ticks))
         out[columns.servers_ordered, lane] = np.float32(np.float64(state.servers.ordered[lane]) / most)
+    if tables.pre_opening > 0:
+        for lane in range(state.tick.shape[0]):
+            to_come = np.float64(max(-state.tick[lane], 0))
+            out[columns.to_opening, lane] = np.float32(to_come / np.float64(tables.pre_opening))
 
 
 @compiled_inline
@@ -158,7 +163,7 @@ def _observe_ahead(view: OperatorView, state: SaleState, place: int, scratch: Ob
         in_force = np.float64(
             level_at(state.servers.orders, state.servers.ordered[lane], lane, now, now + ahead, servers.lag)
         )
-        scratch.place[lane] = min(now + ahead, ticks) * price_levels
+        scratch.place[lane] = forecast_row(min(now + ahead, ticks), ticks) * price_levels
         capacity[lane] = max(servers.service_rate * in_force, 1e-9)
         out[first + columns.servers, lane] = np.float32(in_force / most)
     for index in range(price_levels):
@@ -196,7 +201,7 @@ def _observe_product(
     if view.has_past:
         most = np.float64(max(1, price_levels - 1))
         for lane in range(stock.shape[0]):
-            ahead = memory.pace[product, lane] * np.float64(ticks - min(state.tick[lane], ticks))
+            ahead = memory.pace[product, lane] * np.float64(ticks - min(max(state.tick[lane], 0), ticks))
             out[first + columns.level, lane] = np.float32(_bounded(scratch.product_level[lane]))
             out[first + columns.pace, lane] = np.float32(_bounded(stock[lane] / max(ahead, 1e-3)))
             out[first + columns.price, lane] = np.float32(np.float64(memory.price_index[product, lane]) / most)
@@ -215,7 +220,7 @@ def _observe_cover(
     flat, first = future.flat, product * columns.repeat
     for lane in range(stock.shape[0]):
         before[lane], run_out[lane] = -1.0, np.float64(price_levels - 1)
-        scratch.place[lane] = (min(tick[lane], ticks - 1) * products + product) * price_levels
+        scratch.place[lane] = (min(max(tick[lane], 0), ticks - 1) * products + product) * price_levels
     for index in range(price_levels):
         cover = first + columns.cover + index * columns.next_price
         for lane in range(stock.shape[0]):

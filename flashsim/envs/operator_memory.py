@@ -116,9 +116,11 @@ def remember(
     """Learn from the ledger of the tick just past (state.tick has moved on); writes ``memory``."""
     _learn_of_visitors(tables, forecast, state, ledger, memory, scratch)
     products, lanes = memory.pace.shape
+    ticks = tables.rate.shape[0]
     for product in range(products):
         for lane in range(lanes):
-            scratch.expected[lane] = forecast.units[state.tick[lane] - 1, product, ledger.price_index[product, lane]]
+            tick = forecast_row(state.tick[lane] - 1, ticks)
+            scratch.expected[lane] = forecast.units[tick, product, ledger.price_index[product, lane]]
         for lane in range(lanes):
             memory.price_index[product, lane] = ledger.price_index[product, lane]
             requested = np.float64(ledger.requests[product, lane])
@@ -140,8 +142,9 @@ def _learn_of_visitors(
 ) -> None:
     """Learn the level of all products and how the last tick went; writes ``memory`` and all of ``scratch``."""
     products, lanes = memory.pace.shape
+    ticks = tables.rate.shape[0]
     for lane in range(lanes):
-        tick = state.tick[lane] - 1
+        tick = forecast_row(state.tick[lane] - 1, ticks)
         offer, listed = 0.0, 0.0
         for product in range(products):
             offer += forecast.units[tick, product, ledger.price_index[product, lane]]
@@ -155,7 +158,7 @@ def _learn_of_visitors(
         scratch.log_attracted[lane] = scratch.visitor_uplift[lane] + scratch.goodwill_shift[lane]
     write_exp(scratch.log_attracted, scratch.attracted)
     for lane in range(lanes):
-        tick = state.tick[lane] - 1
+        tick = forecast_row(state.tick[lane] - 1, ticks)
         came = np.float64(ledger.exogenous_visitors[lane] + ledger.attracted_visitors[lane])
         visits = came + np.float64(ledger.returning_visitors[lane] + ledger.retries[lane])
         pushed = 1.0 + tables.traffic.push_uplift * state.traffic.push_goodwill[lane]
@@ -170,6 +173,12 @@ def _learn_of_visitors(
         )
         scratch.pushed[lane] = pushed
         scratch.served[lane] = min(1.0, np.float64(ledger.served[lane]) / max(visits, 1.0))
+
+
+@compiled_inline
+def forecast_row(tick: int, ticks: int) -> int:
+    """Row of the forecast for ``tick``; before the opening its last one, in which nobody is expected."""
+    return tick if tick >= 0 else ticks
 
 
 @compiled_inline

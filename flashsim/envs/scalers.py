@@ -4,7 +4,8 @@
     scheduled   servers = ⌈visits that the forecast, times the level learned so far, has in the tick in which an order
                 takes effect / (μ · target)⌉, whatever comes now
 
-Both read the observation only. Source: target tracking and scheduled scaling are what cloud providers offer.
+Before the opening both look at the forecast alone, at the tick in which an order takes effect, or at the first of the
+sale. Both read the observation only. Source: target tracking and scheduled scaling are what cloud providers offer.
 """
 
 import numpy as np
@@ -15,6 +16,17 @@ from flashsim.errors import InputError
 
 MOST_UTILIZATION = 2.0
 """The largest target of a scaler; above 1, part of a rush is never served."""
+
+
+def forecast_visitors(
+    dashboard: Dashboard, observation: NDArray[np.float32], price_index: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Visitors (sale,) that the forecast has in the tick in which an order takes effect, at price indices
+    (sale, product); in the first tick of the sale where it takes effect before the opening."""
+    sale = dashboard.sale
+    then = dashboard.tick(observation) - dashboard.until_opening(observation) + sale.tables.servers.lag
+    at_price = np.rint(price_index.mean(axis=1)).astype(np.int64)
+    return np.asarray(sale.forecast.visitors[np.clip(then, 0, sale.ticks - 1), at_price])
 
 
 class TargetTracking:
@@ -42,7 +54,9 @@ class TargetTracking:
         loads = np.stack([dashboard.ratio(observation, name) for name in self._loads], axis=1)
         in_force = dashboard.share(observation, f"servers_in_{self.ahead}") * servers.max_servers
         visits_ahead = np.take_along_axis(loads, mean_index[:, None], axis=1)[:, 0] * in_force
-        wanted = np.ceil(np.maximum(visits_now, visits_ahead) / target)
+        before = dashboard.until_opening(observation) > 0  # nothing can be seen yet
+        opening = forecast_visitors(dashboard, observation, price_index) / servers.service_rate
+        wanted = np.ceil(np.where(before, opening, np.maximum(visits_now, visits_ahead)) / target)
         return (np.clip(wanted, servers.min_servers, servers.max_servers) - ordered).astype(np.int64)
 
 
@@ -57,8 +71,7 @@ class Scheduled:
     ) -> NDArray[np.int64]:
         """Servers more or fewer (sale,), at the price indices (sale, product) about to be set and targets (sale,)."""
         sale, servers = self.sale, self.sale.tables.servers
-        then = np.minimum(self.dashboard.tick(observation) + servers.lag, sale.ticks - 1)
-        visitors = sale.forecast.visitors[then, np.rint(price_index.mean(axis=1)).astype(np.int64)]
+        visitors = forecast_visitors(self.dashboard, observation, price_index)
         if not sale.is_reference:
             visitors = visitors * self.dashboard.ratio(observation, "level")
         wanted = np.ceil(visitors / (servers.service_rate * target) - 1e-9)

@@ -45,7 +45,7 @@ class Rollout:
     members: NDArray[np.int64]
     """(sale,) the world member that the sale drew."""
     totals: dict[str, NDArray[np.float64]]
-    """Ledger name -> (sale,), summed over the sale except where noted."""
+    """Ledger name -> (sale,), summed over the sale except where noted; costs of servers before the opening included."""
     products: dict[str, NDArray[np.float64]]
     """Name -> (sale, product), summed over the sale."""
     profile: dict[str, NDArray[np.float64]]
@@ -203,7 +203,7 @@ class _Books:
         self.waits = Waits(*(np.zeros((ticks, sales)) for _ in Waits._fields))
         self.latencies = np.zeros((ticks, sales))
         self.is_open = np.ones(sales, np.bool_)
-        self.tick = 0
+        self.tick = -sale.pre_opening
         self.stock_left = np.tile(sale.stock.sum(), sales).astype(np.float64)
 
     def add(self, batch: SaleBatch, reward: NDArray[np.float64], closed: NDArray[np.bool_]) -> None:
@@ -215,8 +215,11 @@ class _Books:
             self.totals[name] += part(rows(getattr(ledger, name)))
         for field, name in _SUMMED_AS.items():
             self.totals[name] += part(rows(getattr(ledger, field)))
-        self.totals["utilization"] += part(rows(ledger.utilization))
         self.totals["reward"] += part(reward)
+        self.tick += 1
+        if tick < 0:  # nobody has come, and nothing else is to be booked
+            return
+        self.totals["utilization"] += part(rows(ledger.utilization))
         self.totals["ticks"] += is_open
         for name, excess in zip(self.excess, batch.excess, strict=True):
             self.totals[name] += part(excess)
@@ -249,7 +252,6 @@ class _Books:
         for name, values in moments.items():
             self.profile[name][tick] = values[is_open].mean(axis=0)
         self.is_open = is_open & ~closed
-        self.tick += 1
 
     def close(self, policy: str, seeds: NDArray[np.int64], members: NDArray[np.int64]) -> Rollout:
         """The rollout: means where sums say nothing, and amounts that follow from others."""

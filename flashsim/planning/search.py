@@ -59,11 +59,11 @@ class Trials:
         )
         batch.seed(np.tile(consecutive_seeds(self.seed, sales), len(rules)))
         seen, profit = batch.observe(), np.zeros(rows)
-        for _ in range(self.sale.ticks // config.every):
+        for _ in range(self.sale.all_ticks // config.every):
             profit += batch.step(rules.act(seen))[0]
             seen = batch.seen()
             self.progress(rows * config.every)
-        self.ticks += rows * self.sale.ticks
+        self.ticks += rows * self.sale.all_ticks
         return profit.reshape(len(rules), sales).mean(axis=1)
 
 

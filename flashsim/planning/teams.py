@@ -40,7 +40,7 @@ def without_capacity(sale: CompiledSale) -> CompiledSale:
         service_rate=_AMPLE, start_servers=1, min_servers=1, max_servers=1, lag=0, cost=0.0, penalty=0.0
     )
     servers = as_arguments(ample, ServerArguments)
-    return replace(sale, tables=sale.tables._replace(servers=servers), server_changes=(0,))
+    return replace(sale, tables=sale.tables._replace(servers=servers, pre_opening=0), server_changes=(0,))
 
 
 def search_teams(

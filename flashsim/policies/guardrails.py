@@ -45,6 +45,8 @@ class HeadRails:
     """Guard-rail, by its name in the action: the largest value that is allowed; "": none."""
     spent: Mapping[str, int] = field(default_factory=dict)
     """Feature -> choice that is not feasible where the feature is 0."""
+    only: Mapping[str, int] = field(default_factory=dict)
+    """Feature -> the one choice that is feasible where the feature is above 0."""
     level: str = ""
     """Feature that shows a level which choices change, as a share of the most there can be; "": they change none."""
     changes: tuple[int, ...] = ()
@@ -57,15 +59,15 @@ class HeadRails:
     def __post_init__(self) -> None:
         for name in ("values", "changes", "level_range"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        whole = (self.choices, *self.changes, *self.level_range, *self.spent.values())
+        whole = (self.choices, *self.changes, *self.level_range, *self.spent.values(), *self.only.values())
         odd: list[object] = [number for number in whole if type(number) is not int or abs(number) > _MANY]
         odd += [number for number in self.values if not _is_number(number)]
         if odd:
             raise InputError(f"rails: expected numbers, got {brief(odd[0])}; export the policy again")
         fits = (
-            all(isinstance(name, str) for name in (self.most, self.level, self.least, *self.spent))
+            all(isinstance(name, str) for name in (self.most, self.level, self.least, *self.spent, *self.only))
             and self.choices >= 1
-            and all(0 <= choice < self.choices for choice in self.spent.values())
+            and all(0 <= choice < self.choices for choice in (*self.spent.values(), *self.only.values()))
             and len(self.values) == (self.choices if self.most else 0)
             and len(self.changes) == (self.choices if self.level else 0)
             and len(self.level_range) == 2
@@ -77,7 +79,7 @@ class HeadRails:
     @property
     def features(self) -> set[str]:
         """Features that it reads."""
-        return {*self.spent} | ({self.level} if self.level else set())
+        return {*self.spent, *self.only} | ({self.level} if self.level else set())
 
     @property
     def limits(self) -> set[str]:
@@ -93,6 +95,8 @@ class HeadRails:
         feasible = np.ones((sales, self.choices), np.bool_)
         for feature, choice in self.spent.items():
             feasible[:, choice] = shown(feature) > 0.0
+        for feature, choice in self.only.items():
+            feasible[shown(feature) > 0.0] = np.arange(self.choices) == choice
         if self.level:
             after, (least, most) = self._levels(shown), self.level_range
             feasible &= (after >= least) & (after <= most)

@@ -28,7 +28,7 @@ from flashsim.sim.choice import ChoiceArguments, ChoiceParams
 from flashsim.sim.failures import Failures
 from flashsim.sim.inventory import StockArguments, StockParams
 from flashsim.sim.parameters import as_arguments, check_range
-from flashsim.sim.servers import ServerArguments, ServerParams
+from flashsim.sim.servers import ServerArguments, ServerParams, check_pre_opening
 from flashsim.sim.state import SaleTables
 from flashsim.sim.traffic import TrafficArguments, TrafficParams
 from flashsim.sim.waiting_room import OPEN, WaitingRoomArguments, WaitingRoomParams
@@ -89,10 +89,13 @@ class JointSale:
     """Ticks between an order and its effect."""
     salvage: float
     name: str = "joint_sale"
+    pre_opening: int = 0
+    """Ticks before the opening, in which servers are ordered and paid and nobody comes."""
 
-    def compile(self) -> CompiledSale:
-        """Compile the sale like a menu sale, but the servers in force limit how many people are served."""
-        pool = ServerParams(
+    @property
+    def pool(self) -> ServerParams:
+        """Its servers, as any sale has them."""
+        return ServerParams(
             service_rate=self.mu,
             start_servers=self.start_servers,
             min_servers=0,
@@ -103,8 +106,11 @@ class JointSale:
             pays_while_booting=False,
             hard_cap=True,
         )
+
+    def compile(self) -> CompiledSale:
+        """Compile the sale like a menu sale, but the servers in force limit how many people are served."""
         story = "An exactly solvable sale of one product, with prices and servers to decide."
-        return _compile(self, pool, step=self.step, story=story)
+        return _compile(self, self.pool, step=self.step, story=story)
 
     @property
     def capacities(self) -> NDArray[np.int64]:
@@ -139,6 +145,7 @@ def _compile(sale: ReferenceSale, servers: ServerParams, *, step: int, story: st
         wave_units=np.array([[sale.stock]], np.int64),
         planned=np.array([sale.stock], np.int64),
         lot_units=np.zeros(1, np.int64),
+        pre_opening=sale.pre_opening if isinstance(sale, JointSale) else 0,
         failures=Failures().arguments(),
         traffic=as_arguments(_BUYERS_ONLY, TrafficArguments),
         room=as_arguments(WaitingRoomParams(), WaitingRoomArguments),
@@ -196,6 +203,7 @@ def joint_sale(
     step: int,
     lag: int,
     salvage: float = 0.0,
+    pre_opening: int = 0,
     name: str = "joint_sale",
 ) -> JointSale:
     """Make a sale that also decides servers; each argument is a field of :class:`JointSale`.
@@ -207,7 +215,7 @@ def joint_sale(
     """
     table, price_list = _tables(rates, prices)
     servers = _whole("max_servers", max_servers, most=1_000_000)
-    return JointSale(
+    sale = JointSale(
         rates=table,
         prices=price_list,
         stock=_whole("stock", stock, most=10_000_000),
@@ -220,7 +228,10 @@ def joint_sale(
         lag=_whole("lag", lag, most=1000),
         salvage=_real("salvage", salvage, -1e9, 1e9),
         name=name,
+        pre_opening=_whole("pre_opening", pre_opening, most=100_000),
     )
+    check_pre_opening(sale.pre_opening, sale.pool, (-sale.step, sale.step))
+    return sale
 
 
 def _tables(rates: Table, prices: Row) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

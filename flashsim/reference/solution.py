@@ -169,7 +169,7 @@ def hold(sale: ReferenceSale, price_index: int, *, servers: int = 0) -> NDArray[
 class SaleModel(NamedTuple):
     """A menu sale or a joint sale, as the induction needs it."""
 
-    rates: NDArray[np.float64]  # tick, price
+    rates: NDArray[np.float64]  # tick, price; ticks before the opening come first
     prices: NDArray[np.float64]  # price
     stock: int
     salvage: float
@@ -208,7 +208,7 @@ def as_model(sale: ReferenceSale) -> SaleModel:
     else:
         capacities, costs = np.array([sale.stock]), np.zeros(1)
         servers = (0.0, 0, 0, 0)
-    model = SaleModel(sale.rates, sale.prices, sale.stock, sale.salvage, capacities, costs, *servers)
+    model = SaleModel(_rates_of_all_ticks(sale), sale.prices, sale.stock, sale.salvage, capacities, costs, *servers)
     states = float(model.ticks) * np.prod([float(size) for size in model.states])
     if states > _MOST_STATES:
         raise InputError(
@@ -216,6 +216,12 @@ def as_model(sale: ReferenceSale) -> SaleModel:
             "exactly; lower stock, max_servers or lag"
         )
     return model
+
+
+def _rates_of_all_ticks(sale: ReferenceSale) -> NDArray[np.float64]:
+    """Expected buyers (tick, price); in the ticks before the opening, the first ones here, nobody comes."""
+    before = sale.pre_opening if isinstance(sale, JointSale) else 0
+    return np.concatenate([np.zeros((before, sale.prices.size)), sale.rates])
 
 
 def induct(model: SaleModel, choose: Callable[[int, NDArray[np.float64]], NDArray[np.int64]]) -> NDArray[np.float64]:

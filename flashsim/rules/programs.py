@@ -49,13 +49,15 @@ def reference_of(sale: CompiledSale) -> ReferenceSale:
         step=max(sale.server_changes),
         lag=servers.lag,
         salvage=salvage,
+        pre_opening=sale.pre_opening,
         name=sale.name,
     )
 
 
 @dataclass(frozen=True)
 class TablePolicy:
-    """Plays a reference sale from a table: price indices (tick, stock), or price indices and changes of servers."""
+    """Plays a reference sale from a table: price indices (tick, stock), or price indices and changes of servers; ticks
+    before the opening come first."""
 
     name: str
     sale: CompiledSale
@@ -65,7 +67,8 @@ class TablePolicy:
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Actions (sale, head)."""
         outlook = Outlook(self.sale)
-        place = [outlook.tick(observation), outlook.stock(observation)[:, 0].astype(np.int64)]
+        passed = self.sale.pre_opening + outlook.tick(observation) - outlook.dashboard.until_opening(observation)
+        place = [passed, outlook.stock(observation)[:, 0].astype(np.int64)]
         hold = np.zeros(observation.shape[0], np.int64)
         if isinstance(self.table, JointPolicy):
             servers = self.sale.tables.servers

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.calls import PlannedCalls
 from flashsim.envs.dashboard import Dashboard
+from flashsim.envs.scalers import forecast_visitors
 from flashsim.scenarios.compiled import CompiledSale
 
 LADDER = (0.15, 0.30, 0.45)
@@ -96,9 +97,17 @@ def calls_of(sale: CompiledSale) -> list[Operations]:
     return [Operations(pushes=pushes, lots=lots, early_waves=early) for pushes, lots, early in calls]
 
 
-def threshold_change(dashboard: Dashboard, observation: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Servers more or fewer (sale,): a step up while utilization is above ``BUSY``, one down while below ``IDLE``."""
+def threshold_change(
+    dashboard: Dashboard, observation: NDArray[np.float32], price_index: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Servers more or fewer (sale,): a step up while utilization is above ``BUSY``, one down while below ``IDLE``.
+
+    Before the opening, utilization is what the forecast has at ``price_index`` (sale, product) for the servers ordered.
+    """
     changes, busy = dashboard.sale.server_changes, dashboard.share(observation, "utilization")
+    capacity = dashboard.sale.tables.servers.service_rate * np.maximum(dashboard.servers_ordered(observation), 1)
+    expected = forecast_visitors(dashboard, observation, price_index) / capacity
+    busy = np.where(dashboard.until_opening(observation) > 0, expected, busy)
     up = min((change for change in changes if change > 0), default=0)
     down = max((change for change in changes if change < 0), default=0)
     return np.where(busy > BUSY, up, np.where(busy < IDLE, down, 0))
@@ -169,7 +178,7 @@ def operate(
     decisions = usual._replace(
         price_index=np.where(is_opening[:, None], 0, price_index),
         timing=timing,
-        change=threshold_change(codec.dashboard, observation) if scaler == "threshold" else usual.change,
+        change=threshold_change(codec.dashboard, observation, price_index) if scaler == "threshold" else usual.change,
         cap=np.full(len(observation), cap, np.float64),
     )
     return codec.encode_steered(decisions, observation, target=target)

@@ -55,8 +55,18 @@ class CompiledSale:
 
     @property
     def ticks(self) -> int:
-        """Length of the sale."""
+        """Length of the sale, from the opening to the close."""
         return int(self.tables.rate.shape[0])
+
+    @property
+    def pre_opening(self) -> int:
+        """Ticks before the doors open, in which servers are ordered."""
+        return self.tables.pre_opening
+
+    @property
+    def all_ticks(self) -> int:
+        """Ticks in which something can be decided: those before the opening, and the length of the sale."""
+        return self.pre_opening + self.ticks
 
     @property
     def minutes(self) -> float:

@@ -15,7 +15,7 @@ from flashsim.sim.choice import ChoiceArguments, ChoiceParams
 from flashsim.sim.failures import Failures
 from flashsim.sim.inventory import StockArguments, StockParams
 from flashsim.sim.parameters import as_arguments, check_range, check_whole
-from flashsim.sim.servers import ServerArguments, ServerParams
+from flashsim.sim.servers import ServerArguments, ServerParams, check_pre_opening, ticks_to_quota
 from flashsim.sim.state import SaleTables
 from flashsim.sim.traffic import TrafficArguments, TrafficParams
 from flashsim.sim.waiting_room import WaitingRoomArguments, WaitingRoomParams
@@ -23,6 +23,8 @@ from flashsim.world import World
 
 MINUTES_A_DAY = 24 * 60
 MOST_TICKS = 100_000
+PRE_OPENING_STEP = 10
+"""Ticks before the opening are a multiple of it unless told: decisions that stand for some ticks begin anew with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,9 @@ class Scenario:
     """Length in ticks; a tick is ``servers.seconds_per_tick`` long, a minute by default."""
     weekday: int = 4
     """Day of the week, Monday is 0."""
+    pre_opening: int | None = 0
+    """Ticks before the doors open, in which servers are ordered, boot and are paid; 0, or enough to reach the quota
+    (:func:`flashsim.sim.servers.ticks_to_quota`). None: enough, up to the next multiple of ten."""
     products: tuple[str, ...] = ()
     """Product ids of the World that are on sale; (): all of them."""
     calendar: Calendar = field(default_factory=Calendar)
@@ -116,6 +121,9 @@ class Scenario:
                 f"servers that can never start: start_servers is 0 and lag {self.servers.lag} is not below the "
                 f"{self.ticks} ticks of the sale; start with servers or shorten the lag"
             )
+        if self.pre_opening:
+            check_whole("pre_opening", self.pre_opening, 0, MOST_TICKS)
+            check_pre_opening(self.pre_opening, self.servers, self.server_changes)
         if not self.admission_caps or not all(cap > 0.0 for cap in self.admission_caps):
             raise InputError(f"admission_caps must be above 0, at least one, got {self.admission_caps!r}")
 
@@ -155,6 +163,14 @@ class Scenario:
             raise InputError(f"waves must be at ascending ticks, at least one, got {self.waves!r}")
         if not (min(shares) >= 0.0 and abs(sum(shares) - 1.0) <= 1e-9):
             raise InputError(f"waves: shares must not be negative and add up to 1, got {shares!r}")
+
+    @property
+    def ticks_before_opening(self) -> int:
+        """Ticks in which servers are ordered before the doors open."""
+        if self.pre_opening is not None:
+            return self.pre_opening
+        needed = ticks_to_quota(self.servers, self.server_changes)
+        return -(-needed // PRE_OPENING_STEP) * PRE_OPENING_STEP
 
     @property
     def menu_notes(self) -> tuple[str, ...]:
@@ -220,6 +236,7 @@ class Scenario:
             wave_units=_split(planned, [share for _, share in self.waves]),
             planned=planned,
             lot_units=np.ceil(self.carts.lot_share * planned).astype(np.int64),
+            pre_opening=self.ticks_before_opening,
             failures=self.failures.arguments(),
             traffic=as_arguments(self.traffic, TrafficArguments),
             room=as_arguments(self.room, WaitingRoomArguments),

@@ -1,5 +1,5 @@
-"""The clock of a sale: ticks count up from 0. A sale closes with its last tick, or with the tick in which that is
-ordered."""
+"""The clock of a sale: ticks count from the opening of the doors, which is 0; ticks before it are negative. A sale
+closes with its last tick, or with the tick in which that is ordered."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,14 @@ def start_clock(opening: NDArray[np.bool_], tick: NDArray[np.int64]) -> None:
     for lane in range(tick.shape[0]):
         if opening[lane]:
             tick[lane] = 0
+
+
+@compiled_inside
+def go_back(pre_opening: int, opening: NDArray[np.bool_], tick: NDArray[np.int64]) -> None:
+    """Set ``tick`` (lane) to ``pre_opening`` ticks before the doors open in every lane of ``opening``."""
+    for lane in range(tick.shape[0]):
+        if opening[lane]:
+            tick[lane] = -pre_opening
 
 
 @compiled_inside

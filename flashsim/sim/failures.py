@@ -159,7 +159,7 @@ def is_failing(params: FailureArguments, state: FailureState, kind: int, lane: i
 def write_availability(
     params: FailureArguments, state: FailureState, tick: NDArray[np.int64], flow: FailureFlow
 ) -> None:
-    """Write ``flow`` of the present ``tick`` (lane)."""
+    """Write ``flow`` of the present ``tick`` (lane); before the opening nobody is to be expected."""
     for lane in range(tick.shape[0]):
         now = tick[lane]
         pool_fails = is_failing(params, state, POOL_FAILS, lane, now)
@@ -167,7 +167,7 @@ def write_availability(
         surges = is_failing(params, state, TRAFFIC_SURGES, lane, now)
         flow.pool_availability[lane] = params.pool_left if pool_fails else 1.0
         flow.payment_availability[lane] = 0.0 if payment_fails else 1.0
-        flow.demand_factor[lane] = params.traffic_factor if surges else 1.0
+        flow.demand_factor[lane] = (params.traffic_factor if surges else 1.0) if now >= 0 else 0.0
 
 
 def fails_at(params: FailureArguments, start: NDArray[np.int64], *, kind: int, tick: Any) -> NDArray[np.bool_]:

@@ -25,7 +25,7 @@ from flashsim.sim import (
 )
 from flashsim.sim.cache import compiled_inline, compiled_inside
 from flashsim.sim.ledger import Ledger, book_latency, book_losses, book_orders, book_units, book_visits
-from flashsim.sim.state import Decisions, SaleState, SaleTables, Scratch, read_timing
+from flashsim.sim.state import Decisions, SaleState, SaleTables, Scratch, hold_before_opening, read_timing
 
 
 @compiled_inside
@@ -60,6 +60,7 @@ def open_sales(
     queue_flow.clear_queue(state.queue, opening)
     choice.clear_choice(state.choice, opening)
     inventory.clear_stock(tables.stock, state.stock, tables.planned, opening)
+    clock.go_back(tables.pre_opening, opening, state.tick)
 
 
 @compiled_inline
@@ -67,8 +68,11 @@ def step_sale(tables: SaleTables, state: SaleState, decisions: Decisions, ledger
     """Let one tick pass in every lane: ``decisions`` take effect, people come, are served, choose and buy.
 
     Writes ``state`` and ``ledger``. A lane must not be stepped beyond the tick in which its ledger says is_closed.
+    Before the opening, in ticks below 0, nobody is to be expected: servers are ordered, boot and are paid, and no other
+    part has anything to do. Of ``decisions`` only the change of servers counts then; the others are set to hold.
     """
     streams.write_tick_keys(state.key, state.tick, scratch.keys)
+    hold_before_opening(state.tick, decisions)
 
     # 1 Failures. Reads when things fail in this sale; makes what works in this tick, and the factor on demand.
     failures.write_availability(tables.failures, state.failures, state.tick, scratch.failures)

@@ -15,6 +15,7 @@ Source: Gandhi et al. (2012), ACM TOCS 30(4), "AutoScale", for delays of provisi
 (2021), HotOS, "Metastable failures in distributed systems", for collapse. Left out: unlike servers, and partial orders.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -112,6 +113,27 @@ class ServerParams:
                 f"is_event_by_event: {most_events:g} services a tick are more than {MOST_EVENTS:g}; "
                 "lower service_rate or max_servers, or set it to False"
             )
+
+
+def ticks_to_quota(params: ServerParams, changes: Sequence[int]) -> int:
+    """Ticks before the opening that suffice to have ``max_servers`` at the opening.
+
+    The largest of ``changes`` is ordered a tick, from ``start_servers`` on; ``lag`` and ``drain_ticks`` are included.
+    """
+    largest = max(changes, default=0)
+    orders = -(-(params.max_servers - params.start_servers) // largest) if largest > 0 else 0
+    return params.lag + params.drain_ticks + orders
+
+
+def check_pre_opening(ticks: int, params: ServerParams, changes: Sequence[int]) -> None:
+    """InputError unless ``ticks`` before the opening are none, or enough to reach the quota."""
+    needed = ticks_to_quota(params, changes)
+    if 0 < ticks < needed:
+        raise InputError(
+            f"pre_opening: {ticks} ticks before the opening are too few: the quota of {params.max_servers} servers "
+            f"takes {needed} (lag {params.lag}, drain_ticks {params.drain_ticks}, and orders from "
+            f"{params.start_servers} on); set 0, or {needed} and more"
+        )
 
 
 MOST_EVENTS = 1e5

@@ -31,6 +31,7 @@ class SaleTables(NamedTuple):
     wave_units: NDArray[np.int64]  # wave, product; units
     planned: NDArray[np.int64]  # product; units of all waves
     lot_units: NDArray[np.int64]  # product; units of a lot that can be ordered
+    pre_opening: int  # ticks before the doors open, in which only servers are ordered
     failures: failures.FailureArguments
     traffic: traffic.TrafficParams  # this and those below as arguments: tuples of plain numbers, see parameters
     room: waiting_room.WaitingRoomParams
@@ -118,6 +119,16 @@ def make_decisions(products: int, tiles: int, lanes: int) -> Decisions:
 def decisions_tile(decisions: Decisions, tile: int) -> Decisions:
     """View of one tile."""
     return Decisions(decisions.price_index[tile], decisions.timing[tile], decisions.change[tile], decisions.cap[tile])
+
+
+@compiled_inside
+def hold_before_opening(tick: NDArray[np.int64], decisions: Decisions) -> None:
+    """Where ``tick`` (lane) is before the opening, let ``decisions`` order servers alone."""
+    for lane in range(tick.shape[0]):
+        if tick[lane] < 0:
+            decisions.price_index[:, lane] = 0
+            decisions.timing[lane] = HOLD
+            decisions.cap[lane] = waiting_room.OPEN
 
 
 @compiled_inside

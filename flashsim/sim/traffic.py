@@ -218,7 +218,7 @@ def write_expected_units(
             flow.offer_units[segment, lane] = 0.0
     for product in range(products):
         for lane in range(lanes):
-            place = (tick[lane] * segments * products + product) * block + member[lane]
+            place = (max(tick[lane], 0) * segments * products + product) * block + member[lane]
             flow.listed_at[lane] = place
             flow.offered_at[lane] = place + price_index[product, lane] * members
         for segment in range(segments):

@@ -37,7 +37,7 @@ class Capacity(Head):
     discounts, for a scaler reads the prices that are about to be set.
     """
 
-    name, decision = "capacity", "change"
+    name, decision, acts_before_opening = "capacity", "change", True
 
     def __init__(self, sale: CompiledSale, config: CapacityConfig, dashboard: Dashboard) -> None:
         super().__init__(sale, config, dashboard)

@@ -104,11 +104,18 @@ class Discount(Head):
             away = away.sum(axis=2, keepdims=True)
         return (away + 1e-3 * np.abs(steps)[:, None]).argmin(axis=1)
 
+    def usual_choice(self) -> NDArray[np.int64]:
+        """No step, where it names steps."""
+        return np.full(len(self.sizes), self._around, np.int64) if self._around else super().usual_choice()
+
     def rails(self) -> list[dict[str, Any]]:
+        rails = super().rails()
         if self._around:
-            return super().rails()  # steps are cut, and always feasible
+            return rails  # steps are cut, and always feasible
         depths = self.sale.depths if self.config.per_product else self.sale.depths.max(axis=0, keepdims=True)
-        return [{"choices": self.sale.price_levels, "values": row.tolist(), "most": "max_discount"} for row in depths]
+        return [
+            column | {"values": row.tolist(), "most": "max_discount"} for column, row in zip(rails, depths, strict=True)
+        ]
 
     def allowed(self) -> NDArray[np.bool_]:
         """Of prices of the menu, those that are deep at most."""

@@ -38,6 +38,8 @@ class Head(ABC):
     """In ``ActionConfig.heads`` and in the card of a policy."""
     decision: ClassVar[str]
     """The field of ``Decisions`` that it sets."""
+    acts_before_opening: ClassVar[bool] = False
+    """Whether it decides before the doors open; for other heads their default holds until then."""
     sizes: tuple[int, ...]
     """Choices of each of its columns."""
 
@@ -109,9 +111,17 @@ class Head(ABC):
         """Which choices, those of all columns in a row, guard-rails allow whatever is observed."""
         return np.ones(sum(self.sizes), np.bool_)
 
+    def usual_choice(self) -> NDArray[np.int64]:
+        """The choices (column,) that leave all as it is."""
+        usual = {head: np.zeros(1, np.int64) for head in Decisions._fields}
+        return self.encode(Decisions(**usual | {self.decision: self.default(1)}))[0]
+
     def rails(self) -> list[dict[str, Any]]:
         """What rules choices out, of each column, as JSON: arguments of ``policies.guardrails.HeadRails``."""
-        return [{"choices": size} for size in self.sizes]
+        if self.acts_before_opening or not self.sale.pre_opening:
+            return [{"choices": size} for size in self.sizes]
+        usual = zip(self.sizes, self.usual_choice().tolist(), strict=True)
+        return [{"choices": size, "only": {"to_opening": choice}} for size, choice in usual]
 
 
 def nearest(choices: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64]:

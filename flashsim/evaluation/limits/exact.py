@@ -45,7 +45,7 @@ def policy_table(reference: ReferenceSale, policy: Policy) -> NDArray[np.int64] 
     count = reference.max_servers + 1
     pipeline = [count] * max(1, reference.lag)
     levels = np.stack(np.unravel_index(np.arange(int(np.prod(pipeline))), pipeline), axis=1)
-    shape = (sale.ticks, reference.stock + 1, *pipeline)
+    shape = (sale.all_ticks, reference.stock + 1, *pipeline)
     price_index, change = _ask(sale, policy, config, levels=levels.astype(np.int64))
     return JointPolicy(price_index.reshape(shape), change.reshape(shape))
 
@@ -53,7 +53,7 @@ def policy_table(reference: ReferenceSale, policy: Policy) -> NDArray[np.int64] 
 def _ask(
     sale: CompiledSale, policy: Policy, config: ActionConfig, *, levels: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Price index and change of servers, each (tick, stock, row of ``levels``).
+    """Price index and change of servers, each (tick, stock, row of ``levels``); ticks before the opening come first.
 
     ``levels`` (row, tick ahead) are servers in force at this tick, at the next, …; the last was ordered last.
     """
@@ -65,9 +65,9 @@ def _ask(
     fill, state = states.batch.fill, states.batch.state
     fill(state.stock.unreleased, stocks[:, None])
     fill(state.servers.ordered, pool[:, -1])
-    price_index, change = np.zeros((2, sale.ticks, stocks.size), np.int64)
+    price_index, change = np.zeros((2, sale.all_ticks, stocks.size), np.int64)
     ring = sale.tables.servers.lag + 1
-    for tick in range(sale.ticks):
+    for row, tick in enumerate(range(-sale.pre_opening, sale.ticks)):
         state.tick[...] = tick
         ahead = (np.arange(ring) - tick - 1) % ring  # ticks until the order in each place is in force
         fill(state.servers.orders, pool[:, np.minimum(ahead, pool.shape[1] - 1)])
@@ -77,10 +77,11 @@ def _ask(
             raise InputError(
                 f"policy {policy.name!r} closes the sale, but a reference sale always has {sale.ticks} ticks"
             )
-        price_index[tick], change[tick] = decided.price_index[:, 0], decided.change
-        fill(state.stock.available, stocks[:, None])  # released in the first tick
-        fill(state.stock.unreleased, 0 * stocks[:, None])
-    shape = (sale.ticks, stocks.size // rows, rows)
+        price_index[row], change[row] = decided.price_index[:, 0], decided.change
+        if tick == 0:  # all is released in it
+            fill(state.stock.available, stocks[:, None])
+            fill(state.stock.unreleased, 0 * stocks[:, None])
+    shape = (sale.all_ticks, stocks.size // rows, rows)
     return price_index.reshape(shape), change.reshape(shape)
 
 

@@ -14,6 +14,7 @@ Source: evolution strategies as in Rechenberg (1973), Evolutionsstrategie; Raiff
 Statistical Decision Theory, for the value of perfect information.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -48,13 +49,15 @@ def best_plans(
     Costs sales · children · rounds · ticks simulated steps; more rounds never find less, and what is found for a sale
     does not depend on those beside it.
     """
-    every = next(n for n in range(1, sale.ticks + 1) if sale.ticks % n == 0 and _is_coarse(sale.ticks, n))
+    common = math.gcd(sale.ticks, sale.pre_opening)
+    blocks = (n for n in range(1, common + 1) if common % n == 0 and _is_coarse(sale.ticks, n))
+    every = next(blocks, common)
     action = ActionConfig(every=every)
     if not sale.is_reference:
         action = replace(action, scaler_targets=TARGETS, around_run_out=STEPS)
     batch = SaleBatch(sale, sales * children, action=action, reward=RewardConfig(), domain=domain)
     seeds, sizes = np.repeat(consecutive_seeds(seed, sales), children), batch.codec.sizes
-    shape = (children, sale.ticks // every, sizes.size)
+    shape = (children, sale.all_ticks // every, sizes.size)
     random = np.random.default_rng(0)  # the same for every sale: they differ in what each keeps
     plans = np.repeat(_held(batch, children, blocks=shape[1])[None], sales, axis=0)  # sale, child, block, head
     kept, best = plans[:, 0], np.full(sales, -np.inf)

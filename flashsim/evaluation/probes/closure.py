@@ -34,6 +34,7 @@ def unhindered(scenario: Scenario) -> Scenario:
         stock_cover=1e4,
         stock_units=None,
         waves=((0, 1.0),),
+        pre_opening=0,
         servers=servers,
         carts=StockParams(payment_delay=0, payment_failure=0.0, cart_timeout=0),
         traffic=replace(scenario.traffic, push_budget=0),

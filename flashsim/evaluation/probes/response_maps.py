@@ -89,7 +89,7 @@ def _walk(batch: SaleBatch, policy: Policy, seed: int) -> Iterator[_Met]:
     observation = batch.observe()
     is_open = np.ones(batch.sales, np.bool_)
     starts = batch.batch.rows(batch.batch.state.failures.start)
-    for tick in range(0, sale.ticks, every):
+    for tick in range(-sale.pre_opening, sale.ticks, every):
         is_asked = is_open & ~fails_at(sale.tables.failures, starts, kind=FEED_FREEZES, tick=tick - 1)
         if tick in asked and is_asked.any():
             yield _ask_around(batch, policy, tick, is_asked)
