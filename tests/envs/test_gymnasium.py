@@ -256,8 +256,8 @@ def test_every_named_sale_has_an_id_with_its_length() -> None:
         spec = gymnasium.spec(sale_id)
         env = spec.make()
         sale = env.unwrapped.sales.sale  # type: ignore[attr-defined]
-        assert (sale.name, sale.ticks) == (name, flashsim._TICKS[name])
-        assert spec.max_episode_steps == sale.ticks + 1
+        assert (sale.name, sale.all_ticks) == (name, flashsim._TICKS[name])
+        assert spec.max_episode_steps == sale.all_ticks + 1
 
 
 @pytest.mark.parametrize("name", list(IDS))

@@ -160,7 +160,7 @@ def test_every_named_scenario_can_be_played_to_its_end_with_any_actions(name: st
     sales = SaleBatch(scenario.compile(), 3, action=every_order, reward=RewardConfig(), domain=0)
     sales.seed(np.arange(3, dtype=np.uint64))
     generator, came = np.random.default_rng(0), np.zeros(3)
-    for tick in range(scenario.ticks):
+    for tick in range(-scenario.ticks_before_opening, scenario.ticks):
         seen = sales.observe()
         assert ((seen >= 0.0) & (seen <= 1.0)).all(), np.flatnonzero((seen < 0.0) | (seen > 1.0))
         reward, closed = sales.step(random_actions(sales.codec.sizes, 3, generator))
