@@ -136,7 +136,7 @@ def test_a_policy_of_every_scenario_is_exported_loaded_and_played(name: str, tmp
     """Whatever their heads decide on, also without a cap of admission."""
     sale = scenario_named(name, shipped_world()).compile()
     operations = Operations(pushes=True, lots=True, early_waves=True)
-    result = train(sale, ppo(steps=400), seed=0, operations=operations)
+    result = train(sale, ppo(steps=600), seed=0, operations=operations)
     export(result.policy(), result.model, tmp_path / "bundle", sale=sale, seed=5)
     policy = load_policy(tmp_path / "bundle")
     check_policy(sale, policy)
