@@ -22,14 +22,13 @@ from experiments.pipeline.prepare import (
     DESCRIPTIONS,
     RIVALS,
     ScenarioConfig,
-    WorldConfig,
     is_reference,
     make_rivals,
     obtain_scenario,
-    obtain_world,
     searching_baselines,
 )
 from experiments.pipeline.trust import PoliciesConfig
+from experiments.pipeline.worlds import WorldConfig, obtain_world
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import check_policy
 from flashsim.planning import DEFAULT_FIELD, check_field

@@ -1,6 +1,7 @@
-"""The main job: shop data to a World, a simulated sale, trained policies, a paired comparison and a report.
+"""The main job: a World of shop data, a simulated sale, trained policies, a paired comparison and a report.
 
-    python -m experiments.run        # quick calibration, default scenario; minutes, see the README
+    python -m experiments.run        # the World in the package, default scenario; minutes, see the README
+    python -m experiments.run world.calibrate=true
     python -m experiments.run world.folder=WORLD scenario.stock_cover=1.2 evaluation.sales=2000
     python -m experiments.run scenario=seckill trainings=3
     python -m experiments.run 'learners=[ppo,maskable_ppo,dqn]' learners.dqn.steps=500000
@@ -33,18 +34,17 @@ from experiments.pipeline.prepare import (
     DESCRIPTIONS,
     RIVALS,
     ScenarioConfig,
-    WorldConfig,
     check_closure,
     is_reference,
     make_rivals,
     obtain_scenario,
-    obtain_world,
     say,
     searching_baselines,
     train_agent,
     training_pool,
     training_row,
 )
+from experiments.pipeline.worlds import WorldConfig, obtain_world
 from flashsim.errors import InputError
 from flashsim.planning import DEFAULT_FIELD, check_field
 from flashsim.policies.bundle import Policy
