@@ -70,7 +70,7 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
     for policy in learners:
         check_policy(sale, policy)
     folder.record(seeds={"evaluation": config.evaluation.seed}, data={"world": world.fingerprint()})
-    with searching_baselines(sale, ticks=config.search_ticks) as rivals:
+    with searching_baselines(sale, config.baselines, ticks=config.search_ticks) as rivals:
         baselines = make_rivals(rivals, config.baselines, folder=folder.path)
     policies = [*learners, *baselines]
     names = [policy.name for policy in learners]

@@ -13,6 +13,7 @@ differs from their settings. The last line adds one more PPO under another name.
 own while the baselines are searched in this one.
 """
 
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,6 +36,7 @@ from experiments.pipeline.prepare import (
     RIVALS,
     ScenarioConfig,
     check_closure,
+    cores,
     is_reference,
     make_rivals,
     obtain_scenario,
@@ -47,7 +49,8 @@ from experiments.pipeline.prepare import (
 from experiments.pipeline.worlds import WorldConfig, obtain_world
 from flashsim.errors import InputError
 from flashsim.planning import DEFAULT_FIELD, check_field
-from flashsim.policies.bundle import Policy
+from flashsim.policies.bundle import NetworkPolicy, Policy
+from flashsim.rules import RUN_OUT_PRICE
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_whole
 
@@ -171,14 +174,22 @@ def _check_lengths(config: RunConfig, sale: CompiledSale) -> None:
 def make_policies(sale: CompiledSale, config: RunConfig, folder: RunFolder) -> list[Policy]:
     """Learners in processes of their own, once the rule is found at which they start; other baselines meanwhile."""
     trainings = _trainings(config)
-    with training_pool() as pool, searching_baselines(sale, ticks=config.search_ticks) as rivals:
-        is_assisted = any(settings.is_assisted(sale) for settings, _ in trainings)
+    is_assisted = any(settings.is_assisted(sale) for settings, _ in trainings)
+    names = dict.fromkeys((RUN_OUT_PRICE, *config.baselines) if is_assisted else config.baselines)
+    learning: list[Future[NetworkPolicy]] = []
+
+    def idle_cores() -> int:
+        return max(1, cores() - sum(not job.done() for job in learning))
+
+    with (
+        training_pool() as pool,
+        searching_baselines(sale, list(names), ticks=config.search_ticks, threads=idle_cores) as rivals,
+    ):
         operations = rivals.run_out_price.operations if is_assisted else None
-        learning = [
+        learning += [
             pool.submit(train_agent, sale, settings, seed=seed, folder=folder.path, operations=operations)
             for settings, seed in trainings
         ]
-        rivals.threads = max(1, rivals.threads - len(learning))
         baselines = make_rivals(rivals, config.baselines, folder=folder.path)
     return [*(job.result() for job in learning), *baselines]
 

@@ -272,10 +272,16 @@ def training_row(config: AgentConfig, *, seed: int) -> dict[str, Any]:
 
 
 @contextmanager
-def searching_baselines(sale: CompiledSale, *, ticks: int) -> Iterator[Field]:
-    """The field of ``sale``, whose searches show their progress; best fixed is sought for ``ticks`` at least."""
-    with progress_meter("searching baselines", total=None) as advance:
-        yield Field(sale, ticks=ticks, seed=SEARCH_SEED, known=RIVALS, progress=advance, threads=cores())
+def searching_baselines(
+    sale: CompiledSale, names: Sequence[str], *, ticks: int, threads: Callable[[], int] | None = None
+) -> Iterator[Field]:
+    """The field of ``sale``, whose searches of the baselines called ``names`` show their progress.
+
+    Best fixed is sought for ``ticks`` at least. ``threads`` says again and again how many play; None: one on each core.
+    """
+    total = Field(sale, ticks=ticks, seed=SEARCH_SEED, known=RIVALS).planned_ticks(names)
+    with progress_meter("searching baselines (simulated ticks)", total=total) as advance:
+        yield Field(sale, ticks=ticks, seed=SEARCH_SEED, known=RIVALS, progress=advance, threads=threads or cores)
 
 
 def cores() -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import astuple, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -216,7 +217,7 @@ def two_unlike_products() -> CompiledSale:
 def test_the_search_finds_a_depth_for_each_product() -> None:
     sale = two_unlike_products()
     ticks: list[int] = []
-    found = search_fixed(sale, ticks=150_000, seed=3, sales=32, progress=ticks.append)
+    found = search_fixed(sale, ticks=150_000, seed=3, sales=32, trials=Trials(sale, seed=3, progress=ticks.append))
     assert found.price_index == (2, 0)
     assert found.ticks >= 150_000
     assert sum(ticks) == found.ticks
@@ -328,8 +329,8 @@ def test_rules_side_by_side_earn_what_each_earns_alone_to_the_last_bit() -> None
     rules += [fixed(sale, (k, 0, 5), operations=how) for k, how in enumerate(offers[:5])]
     rules += [human_team(sale), run_out_price(sale, offers[-1])]
     alone = [rewards_alone(sale, rule, sales=21, seed=11) for rule in rules]
-    for threads in (1, 2):
-        trials = Trials(sale, seed=11, threads=threads)
+    for threads in (1, 2, 5):
+        trials = Trials(sale, seed=11, threads=partial(int, threads))
         assert trials.profits(rules, sales=21) == alone
         assert trials.ticks == len(rules) * 21 * sale.ticks
 
@@ -340,3 +341,25 @@ def test_a_heat_too_large_for_one_batch_is_played_in_several(monkeypatch: pytest
     whole = Trials(sale, seed=3).profits(rules, sales=16)
     monkeypatch.setattr("flashsim.planning.search.MOST_ROWS", 40)
     assert Trials(sale, seed=3).profits(rules, sales=16) == whole
+
+
+def test_a_longer_trial_plays_the_new_sales_alone_and_earns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal prices with equal operations are one rule, whoever made them; ticks count as if all had been played."""
+    sale, played = one_product(), []
+    original = SaleBatch.seed
+
+    def seed(self: SaleBatch, seeds: NDArray[np.uint64], episodes: int = 0) -> None:
+        original(self, seeds, episodes)
+        played.append(seeds.size)
+
+    monkeypatch.setattr(SaleBatch, "seed", seed)
+    trials = Trials(sale, seed=3)
+    for sales, expected in ((8, 3 * 8), (20, 3 * 12), (16, 0)):
+        played.clear()
+        rules = [fixed(sale, (k,), operations=SOME[0]) for k in range(3)]
+        earned = trials.profits([*rules, rules[1]], sales=sales)
+        assert sum(played) == expected
+        assert earned == Trials(sale, seed=3).profits([*rules, rules[1]], sales=sales)
+        assert earned[3] == earned[1]
+    assert trials.ticks == 4 * (8 + 20 + 16) * sale.ticks
+    assert trials.profits([], sales=4) == []
