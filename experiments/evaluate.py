@@ -47,7 +47,7 @@ class EvaluateConfig:
     baselines: tuple[str, ...] = DEFAULT_FIELD
     """Rivals by name; scheduled scaler, LinUCB and Thompson sampling play on request."""
     search_ticks: int = 15_000_000
-    """Simulated ticks spent on the search for the best fixed policy, at least."""
+    """Simulated ticks that the search for the best fixed policy compares, at least."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     output: str = dated("evaluate")
 

@@ -73,7 +73,7 @@ class RunConfig:
     baselines: tuple[str, ...] = DEFAULT_FIELD
     """Rivals by name; scheduled scaler, LinUCB and Thompson sampling play on request."""
     search_ticks: int = 15_000_000
-    """Simulated ticks spent on the search for the best fixed policy, at least; no fewer than a learner trains on."""
+    """Simulated ticks that the search for the best fixed policy compares, at least; no fewer than a learner's."""
     closure_sales: int = 1_024
     """Sales at each depth on which it is checked that the simulated sale sells what the World says."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

@@ -44,15 +44,16 @@ class _Lines:
 
     def advance(self, count: int) -> None:
         self.done += count
-        if time.monotonic() - self.printed >= SECONDS_BETWEEN_LINES:
-            self._print()
+        now = time.monotonic()
+        if now - self.printed >= SECONDS_BETWEEN_LINES:
+            self._print(now)
 
     def end(self) -> None:
         """Print how far the job came, where lines were printed before."""
         if self.printed > self.started:
-            self._print()
+            self._print(time.monotonic())
 
-    def _print(self) -> None:
-        now = self.printed = time.monotonic()
+    def _print(self, now: float) -> None:
+        self.printed = now
         share = f" of {self.total:,} ({self.done / self.total:.0%})" if self.total else ""
         print(f"{self.description}: {self.done:,}{share}, {now - self.started:.0f} s", file=sys.stderr, flush=True)

@@ -194,7 +194,7 @@ def report_exactly(sale: ReferenceSale, policy: Policy, *, folder: Path) -> None
 
 def check_closure(scenario: Scenario, *, sales: int, folder: Path) -> bool:
     """Whether simulated sales at constant depth sell what the World says; the table goes to ``closure.csv``."""
-    table = closure_table(scenario, sales=sales, seed=0)
+    table = closure_table(scenario, sales=sales, seed=0, threads=cores())
     write_table(folder / "closure.csv", table)
     holds = bool(table["holds"].all())
     kept = f"{int(table['holds'].sum())} of {len(table)} pairs of product and depth"
