@@ -48,7 +48,7 @@ from experiments.pipeline.prepare import (
 )
 from experiments.pipeline.worlds import WorldConfig, obtain_world
 from flashsim.errors import InputError
-from flashsim.planning import DEFAULT_FIELD, check_field
+from flashsim.planning import DEFAULT_FIELD, Workers, check_field
 from flashsim.policies.bundle import NetworkPolicy, Policy
 from flashsim.rules import RUN_OUT_PRICE
 from flashsim.scenarios.compiled import CompiledSale
@@ -178,12 +178,14 @@ def make_policies(sale: CompiledSale, config: RunConfig, folder: RunFolder) -> l
     names = dict.fromkeys((RUN_OUT_PRICE, *config.baselines) if is_assisted else config.baselines)
     learning: list[Future[NetworkPolicy]] = []
 
-    def idle_cores() -> int:
-        return max(1, cores() - sum(not job.done() for job in learning))
+    def searchers() -> Workers:
+        """Learners come first: they take longer, and what they leave is enough for the search."""
+        busy = sum(not job.done() for job in learning)
+        return Workers(max(1, cores() - busy), is_patient=busy > 0)
 
     with (
         training_pool() as pool,
-        searching_baselines(sale, list(names), ticks=config.search_ticks, threads=idle_cores) as rivals,
+        searching_baselines(sale, list(names), ticks=config.search_ticks, workers=searchers) as rivals,
     ):
         operations = rivals.run_out_price.operations if is_assisted else None
         learning += [

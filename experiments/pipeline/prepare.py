@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any, Self
@@ -25,7 +26,7 @@ from flashsim.errors import InputError
 from flashsim.evaluation.limits.exact import exact_value, normalized_share
 from flashsim.evaluation.probes.closure import closure_table
 from flashsim.files import write_json, write_table
-from flashsim.planning import BASELINES, SEARCH_SEED, Field
+from flashsim.planning import BASELINES, SEARCH_SEED, Field, Workers
 from flashsim.policies.bundle import NetworkPolicy, Policy
 from flashsim.reference import REFERENCE_SALES, ReferenceSale, best_fixed, solve, table_file
 from flashsim.rules import Operations
@@ -273,15 +274,16 @@ def training_row(config: AgentConfig, *, seed: int) -> dict[str, Any]:
 
 @contextmanager
 def searching_baselines(
-    sale: CompiledSale, names: Sequence[str], *, ticks: int, threads: Callable[[], int] | None = None
+    sale: CompiledSale, names: Sequence[str], *, ticks: int, workers: Callable[[], Workers] | None = None
 ) -> Iterator[Field]:
     """The field of ``sale``, whose searches of the baselines called ``names`` show their progress.
 
-    Best fixed is sought for ``ticks`` at least. ``threads`` says again and again how many play; None: one on each core.
+    Best fixed is sought for ``ticks`` at least. ``workers`` says again and again who plays; None: a thread a core.
     """
+    who = workers or partial(Workers, cores())
     total = Field(sale, ticks=ticks, seed=SEARCH_SEED, known=RIVALS).planned_ticks(names)
     with progress_meter("searching baselines (simulated ticks)", total=total) as advance:
-        yield Field(sale, ticks=ticks, seed=SEARCH_SEED, known=RIVALS, progress=advance, threads=threads or cores)
+        yield Field(sale, ticks=ticks, seed=SEARCH_SEED, known=RIVALS, progress=advance, workers=who)
 
 
 def cores() -> int:

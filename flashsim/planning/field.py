@@ -15,6 +15,7 @@ from flashsim.planning.search import (
     FINAL_SALES,
     FixedSearch,
     Trials,
+    Workers,
     best_fixed,
     best_operations,
     halving_sales,
@@ -72,14 +73,14 @@ class Field:
         seed: int,
         known: Mapping[str, Baseline] | None = None,
         progress: Callable[[int], object] = lambda _ticks: None,
-        threads: Callable[[], int] = lambda: 1,
+        workers: Callable[[], Workers] = Workers,
     ) -> None:
         """``ticks``: least number of simulated ticks for the search of the best fixed policy. ``known``: baselines by
-        name; None: :data:`BASELINES`. ``threads`` says before each trial of a search how many play; any number finds
-        the same."""
+        name; None: :data:`BASELINES`. ``workers`` says before each trial of a search who plays it; any number of them
+        finds the same."""
         self.sale, self.ticks, self.seed, self._progress = sale, ticks, seed, progress
         self.known = BASELINES if known is None else known
-        self.trials = Trials(sale, seed=seed, progress=self.progress, threads=threads)
+        self.trials = Trials(sale, seed=seed, progress=self.progress, workers=workers)
         self.facts: dict[str, Any] = {}
         """Name -> what the search found, for the record."""
         self._left = 0

@@ -1,5 +1,7 @@
 """Searches of baselines on the training members, on which learners train too: constant depths, and operations."""
 
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +23,7 @@ SEARCH_SEED = 2**62  # first seed of the sales on which rules are searched for c
 FINAL_SALES = 4_096
 MOST_ROWS = 2_048  # of a batch: what its rules read stays in the cache of a core
 _HALVINGS = (128, 32, 8)  # first on a 128th of the sales, then on a 32nd, then on an eighth
+_LOW_PRIORITY = 10  # what `nice` sets
 _SURVIVORS = 8  # a round keeps one candidate in eight, and at least eight
 
 
@@ -28,9 +31,12 @@ def _silent(_ticks: int) -> None:
     """Report no progress."""
 
 
-def _one() -> int:
-    """Play in one thread."""
-    return 1
+class Workers(NamedTuple):
+    """Who plays a trial."""
+
+    threads: int = 1
+    is_patient: bool = False
+    """Whether they leave the cores to others that want them; Linux alone knows the priority of a thread."""
 
 
 class Trials:
@@ -47,17 +53,17 @@ class Trials:
         *,
         seed: int,
         progress: Callable[[int], object] = _silent,
-        threads: Callable[[], int] = _one,
+        workers: Callable[[], Workers] = Workers,
     ) -> None:
-        """``threads`` says before each trial how many threads play."""
+        """``workers`` says before each trial who plays it."""
         self.sale, self.seed, self.progress = sale.with_members(sale.training_members), seed, progress
-        self.threads, self.ticks = threads, 0
+        self.workers, self.ticks, self._is_stopped = workers, 0, False
         self._kept: dict[tuple[object, Operations], NDArray[np.float64]] = {}
         self._counting = threading.Lock()
 
     def elsewhere(self, sale: CompiledSale) -> "Trials":
         """New ones on another sale."""
-        return Trials(sale, seed=self.seed, progress=self.progress, threads=self.threads)
+        return Trials(sale, seed=self.seed, progress=self.progress, workers=self.workers)
 
     def profits(self, rules: Sequence[RulePolicy], *, sales: int) -> list[float]:
         """Mean profit of a sale for each rule, currency. Counts the ticks of all its sales, those played before too."""
@@ -66,24 +72,22 @@ class Trials:
         played = sum(sales - self._known(key) for key in new)
         self._tell((len(rules) * sales - played) * self.sale.ticks)
         parts = [(rule, self._known(key)) for key, rule in new.items()]
-        threads = self.threads()
-        self._play(list(_side_by_side(parts, sales=sales, threads=threads)), threads=threads)
+        workers = self.workers()
+        self._play(list(_side_by_side(parts, sales=sales, threads=workers.threads)), workers)
         return [float(self._kept[key][:sales].mean()) for key in keys]
 
     def _known(self, key: tuple[object, Operations]) -> int:
         """Number of first sales in which it is known what a rule earned."""
         return self._kept[key].size if key in self._kept else 0
 
-    def _play(self, parts: list["_Part"], *, threads: int) -> None:
-        if threads == 1:
-            for part in parts:
-                self._keep(part, self._profits(part))
-            return
-        with ThreadPoolExecutor(threads) as pool:
+    def _play(self, parts: list["_Part"], workers: Workers) -> None:
+        self._is_stopped = False
+        with ThreadPoolExecutor(workers.threads, initializer=_yield_cores if workers.is_patient else None) as pool:
             try:
                 for part, profits in zip(parts, pool.map(self._profits, parts), strict=True):
                     self._keep(part, profits)
             except BaseException:
+                self._is_stopped = True
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
@@ -106,10 +110,19 @@ class Trials:
         batch.seed(np.tile(consecutive_seeds(self.seed + part.first, sales), len(rules)))
         seen, profit = batch.observe(), np.zeros(rows)
         for _ in range(self.sale.ticks // config.every):
+            if self._is_stopped:
+                break
             profit += batch.step(rules.act(seen))[0]
             seen = batch.seen()
             self._tell(rows * config.every)
         return profit.reshape(len(rules), sales)
+
+
+def _yield_cores() -> None:
+    """Let this thread work where no other wants to."""
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(_LOW_PRIORITY, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 class _Part(NamedTuple):

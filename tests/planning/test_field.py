@@ -20,6 +20,7 @@ from flashsim.planning import (
     BASELINES,
     DEFAULT_FIELD,
     Field,
+    Workers,
     best_operations,
     check_field,
     search_fixed,
@@ -230,7 +231,13 @@ def test_a_search_says_beforehand_how_far_it_goes() -> None:
     found = []
     for threads in (1, 3):
         ticks: list[int] = []
-        field = Field(sale.compile(), ticks=1_000_000, seed=0, progress=ticks.append, threads=partial(int, threads))
+        field = Field(
+            sale.compile(),
+            ticks=1_000_000,
+            seed=0,
+            progress=ticks.append,
+            workers=partial(Workers, threads, is_patient=threads == 3),
+        )
         planned, _ = field.planned_ticks(names), field.run_out_price
         assert 0 < sum(ticks) < planned
         field.make(names)
