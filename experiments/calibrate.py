@@ -28,7 +28,8 @@ from omegaconf import MISSING
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.pipeline.compare import score_rows
-from experiments.pipeline.prepare import WorldConfig, call_uncalibrated, load_world, obtain_world, say, stage_progress
+from experiments.pipeline.prepare import say, stage_progress
+from experiments.pipeline.worlds import WorldConfig, calibrate_world, call_uncalibrated, load_world
 from flashsim.errors import InputError
 from flashsim.files import write_json, write_table
 from flashsim.models.traffic.loopback import Load
@@ -109,7 +110,8 @@ def world_of_complete_journey(config: CalibrateConfig, folder: RunFolder) -> Wor
         )
     if config.world.folder is not None:
         raise InputError(f"world.folder: a calibration makes a World, got {config.world.folder!r}; leave it out")
-    world = obtain_world(config.world, folder, site=SiteRecords(load=load_of(config)))
+    site = SiteRecords(load=load_of(config))
+    world = calibrate_world(config.world, folder, why="experiments.calibrate was called", site=site)
     write_rows(folder, "scores", score_rows(world))
     write_rows(folder, "rows", world.provenance.get("rows", []))
     print(pd.DataFrame(score_rows(world)).to_string(index=False), flush=True)

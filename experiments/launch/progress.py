@@ -30,7 +30,9 @@ def progress_meter(description: str, *, total: int | None = None) -> Iterator[Ca
         with tqdm(desc=description, total=total, file=sys.stderr, leave=False) as bar:
             yield bar.update
     else:
-        yield _Lines(description, total).advance
+        lines = _Lines(description, total)
+        yield lines.advance
+        lines.end()
 
 
 class _Lines:
@@ -43,8 +45,15 @@ class _Lines:
     def advance(self, count: int) -> None:
         self.done += count
         now = time.monotonic()
-        if now - self.printed < SECONDS_BETWEEN_LINES:
-            return
+        if now - self.printed >= SECONDS_BETWEEN_LINES:
+            self._print(now)
+
+    def end(self) -> None:
+        """Print how far the job came, where lines were printed before."""
+        if self.printed > self.started:
+            self._print(time.monotonic())
+
+    def _print(self, now: float) -> None:
         self.printed = now
         share = f" of {self.total:,} ({self.done / self.total:.0%})" if self.total else ""
         print(f"{self.description}: {self.done:,}{share}, {now - self.started:.0f} s", file=sys.stderr, flush=True)

@@ -24,13 +24,12 @@ from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress
 from experiments.pipeline.prepare import (
     ScenarioConfig,
-    WorldConfig,
     is_reference,
     obtain_scenario,
-    obtain_world,
     train_agent,
     training_pool,
 )
+from experiments.pipeline.worlds import WorldConfig, obtain_world
 from flashsim.errors import InputError
 from flashsim.evaluation.intervals import interval_words
 from flashsim.evaluation.rollout import play

@@ -196,6 +196,11 @@ class SaleBatch:
         """Feasible choices now (see ``ActionCodec.masks``)."""
         return self.codec.masks(self.batch.state, self.batch.rows)
 
+    @property
+    def ledger_block(self) -> LedgerBlock:
+        """Where the facts of the last tick stand."""
+        return self._block
+
     def facts(self) -> TickFacts:
         """A copy of the ledgers of the last tick, to be read later."""
         return TickFacts(self._block, self.sales)

@@ -30,6 +30,7 @@ TARGETS = (0.6, 0.4, 0.8)
 MOST_BLOCKS = 24
 STEPS = 3  # around the run-out price
 SHORT = 36  # ticks; a shorter sale is planned tick by tick
+ROUNDS = 12
 _MOST_CHANGES = 4  # of a child
 
 
@@ -38,21 +39,22 @@ def best_plans(
     *,
     sales: int,
     seed: int,
-    rounds: int = 12,
+    rounds: int = ROUNDS,
     children: int = 16,
     domain: int = EVALUATION_DOMAIN,
+    threads: int = 1,
     progress: Callable[[int], object] = lambda _ticks: None,
 ) -> NDArray[np.float64]:
     """Reward (sale,) of the best plan found for each of the sales that ``rollout.play`` plays with these arguments.
 
     Costs sales · children · rounds · ticks simulated steps; more rounds never find less, and what is found for a sale
-    does not depend on those beside it.
+    depends neither on those beside it nor on the ``threads`` of the engine.
     """
     every = next(n for n in range(1, sale.ticks + 1) if sale.ticks % n == 0 and _is_coarse(sale.ticks, n))
     action = ActionConfig(every=every)
     if not sale.is_reference:
         action = replace(action, scaler_targets=TARGETS, around_run_out=STEPS)
-    batch = SaleBatch(sale, sales * children, action=action, reward=RewardConfig(), domain=domain)
+    batch = SaleBatch(sale, sales * children, action=action, reward=RewardConfig(), domain=domain, threads=threads)
     seeds, sizes = np.repeat(consecutive_seeds(seed, sales), children), batch.codec.sizes
     shape = (children, sale.ticks // every, sizes.size)
     random = np.random.default_rng(0)  # the same for every sale: they differ in what each keeps
