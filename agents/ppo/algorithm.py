@@ -1,4 +1,4 @@
-"""PPO of Stable-Baselines3, with and without masks, and with rollouts on the device: three records.
+"""PPO on batches of sales, with and without masks: its records.
 
 Whole sales are its rollouts, all of one size, and the training ends with the first that reaches the steps asked for.
 Where rollouts of the size set would be fewer than four, or play over 2 % too much, they are smaller: up to half, such
@@ -97,8 +97,12 @@ def _schedules(config: PPOConfig, spread: Spread) -> list[BaseCallback]:
     return [entropy, Lagrangian(spread, rate=config.multiplier_rate)] if has_bounds else [entropy]
 
 
+class BatchPPO(TensorPPO):
+    """What ``agent=ppo`` trains; a class of its own, for a learner is found by that of its model."""
+
+
 PPO_LEARNER: Learner[Any, Any] = Learner(
-    algorithm=PPO,
+    algorithm=BatchPPO,
     arguments=_arguments,
     sales_at_once=_sales_at_once,
     first_layers=_first_layers,

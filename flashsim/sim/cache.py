@@ -110,6 +110,9 @@ those that take whole tables, states and ledgers."""
 compiled_inline = _compiling(inline="always")
 """The same for a function that becomes part of its caller: small ones of scalars, and those called from one place, for
 a function of its own is optimized once by itself and again with each that calls it."""
+compiled_fast = _compiling(fastmath={"contract", "nsz", "reassoc"})
+"""For learners, never for the simulator: products and sums may be fused, and sums taken in the order that vectors take
+them. That order depends on the processor, not on the run."""
 
 
 @functools.cache
