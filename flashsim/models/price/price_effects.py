@@ -164,12 +164,29 @@ def _with_all_uncertainty(fitted: FittedResponse) -> FittedResponse:
 
 def explain(fitted: FittedResponse) -> tuple[str, ...]:
     """What the response rests on and what is wrong with it, one sentence each."""
+    words = list(basis_words(fitted.basis, fitted.first_stage_f, fitted.product_ids))
+    flat = fitted.effects[:, SLOPE] == 0.0
+    if flat.any():
+        names = ", ".join(np.array(fitted.product_ids)[flat][:5])
+        words.append(
+            f"Sales rose with the price of products {names}; their response is set to 0 and must not be trusted."
+        )
+    if fitted.sold_out_share > 0.8:
+        words.append(
+            f"{fitted.sold_out_share:.0%} of the rows are sold out: "
+            "how far demand went beyond the stock rests on the assumed law."
+        )
+    return tuple(words)
+
+
+def basis_words(basis: str, first_stage_f: NDArray[np.float64], product_ids: tuple[str, ...]) -> tuple[str, ...]:
+    """What moved the prices, and how far that can be trusted; ``first_stage_f`` is by product."""
     words = []
-    if fitted.basis == "instrument":
-        weak = fitted.first_stage_f < WEAK_F
-        least = float(fitted.first_stage_f.min())
+    if basis == "instrument":
+        weak = first_stage_f < WEAK_F
+        least = float(first_stage_f.min())
         if weak.any():
-            names = ", ".join(np.array(fitted.product_ids)[weak][:5])
+            names = ", ".join(np.array(product_ids)[weak][:5])
             words.append(
                 f"The instrument hardly moves the price (first-stage F {least:.1f}, at least {WEAK_F:g} is needed; "
                 f"products {names}): these data do not tell the response to price. "
@@ -182,18 +199,7 @@ def explain(fitted: FittedResponse) -> tuple[str, ...]:
             )
     else:
         words.append(
-            f"There is no instrument: the response rests on {fitted.basis}, and prices that follow demand within "
+            f"There is no instrument: the response rests on {basis}, and prices that follow demand within "
             "them still bias it, mostly towards too flat a response. Bring an instrument or test prices at random."
-        )
-    flat = fitted.effects[:, SLOPE] == 0.0
-    if flat.any():
-        names = ", ".join(np.array(fitted.product_ids)[flat][:5])
-        words.append(
-            f"Sales rose with the price of products {names}; their response is set to 0 and must not be trusted."
-        )
-    if fitted.sold_out_share > 0.8:
-        words.append(
-            f"{fitted.sold_out_share:.0%} of the rows are sold out: "
-            "how far demand went beyond the stock rests on the assumed law."
         )
     return tuple(words)
