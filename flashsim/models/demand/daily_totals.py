@@ -45,6 +45,7 @@ from flashsim.models.demand.price_evidence import INTERVAL_SDS, PriceEvidence, j
 from flashsim.models.price.price_effects import basis_words, fieller_interval
 from flashsim.models.price.price_response import FEWEST_DAYS
 from flashsim.models.price.usual_price import AWAY, RECENT_DAYS
+from flashsim.season import REFERENCE_DAYS
 
 SEEN_DEPTHS: Final = 0.95
 """Share of the discounted days whose depth is within what the World supports."""
@@ -131,7 +132,7 @@ def learn_demand(
         evidence=tuple(evidence),
         left_out=left_out,
         unidentified={day.product_id: told.why_not for day, told in zip(days, evidence, strict=True) if told.why_not},
-        words=_words(table, days) if known.any() else (),
+        words=_words(table, days, evidence),
     )
 
 
@@ -210,16 +211,24 @@ def _units_over_list(days: list[ProductDays], fits: list[PathFit], pooled: Poole
     return actual / at_list
 
 
-def _words(table: LaidOut, days: list[ProductDays]) -> tuple[str, ...]:
-    """What the responses rest on, one sentence each."""
-    words = [
-        *basis_words(table.basis, table.first_stage_f, tuple(product.product_id for product in table.products)),
-        "Elasticities are drawn towards their category and towards published ones (mean -2.6, sd 2.2).",
-    ]
+def _words(table: LaidOut, days: list[ProductDays], evidence: list[PriceEvidence]) -> tuple[str, ...]:
+    """What the responses rest on, and what should make a reader doubt, one sentence each."""
+    words = []
+    if not all(told.why_not for told in evidence):
+        words += [
+            *basis_words(table.basis, table.first_stage_f, tuple(product.product_id for product in table.products)),
+            "Elasticities are drawn towards their category and towards published ones (mean -2.6, sd 2.2).",
+        ]
     spans = [int(product.counts.day[-1] - product.counts.day[0]) + 1 for product in days]
     if min(spans) < SEASON_DAYS:
         words.append(
             f"The season was not learned for {sum(span < SEASON_DAYS for span in spans)} of {len(spans)} products: it "
             f"needs a year of data, the shortest table has {min(spans)} days."
         )
+    last = max(product.date[-1] for product in days)
+    for product, told in zip(days, evidence, strict=True):
+        words += [f"{product.product_id}: {flag}." for flag in told.flags]
+        behind = (last - product.date[-1]).days
+        if behind > REFERENCE_DAYS:
+            words.append(f"{product.product_id}: its last row is {behind} days older than the table's.")
     return tuple(words)
