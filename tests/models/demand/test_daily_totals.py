@@ -21,21 +21,30 @@ def learn(sales: pd.DataFrame, *, members: int = 4, seed: int = 0) -> ShopDemand
 
 
 @pytest.fixture(scope="module")
-def learned() -> ShopDemand:
-    return learn(checked(make_sales(168)), members=6)
+def several() -> list[ShopDemand]:
+    return [learn(checked(make_sales(168, seed=seed)), members=6) for seed in range(6)]
 
 
-def test_levels_responses_promotions_and_weekdays_are_those_of_the_shop(learned: ShopDemand) -> None:
+@pytest.fixture(scope="module")
+def learned(several: list[ShopDemand]) -> ShopDemand:
+    return several[0]
+
+
+def test_levels_responses_promotions_and_weekdays_are_those_of_the_shop(several: list[ShopDemand]) -> None:
     """A fifth of the days are sold out: with these taken for demand, the best days would be missing."""
-    assert learned.product_ids == ("p0", "p1", "p2")
-    np.testing.assert_allclose(learned.list_price, LIST_PRICES)
+    for learned in several:
+        assert learned.product_ids == ("p0", "p1", "p2")
+        np.testing.assert_allclose(learned.list_price, LIST_PRICES)
+        assert learned.promotion_effect is not None
+        assert learned.supported_depth == pytest.approx(0.4, abs=0.02)
     truth = np.array([level_of(product) for product in range(3)])
-    np.testing.assert_allclose(learned.level.mean(axis=0), truth, rtol=0.08)
-    np.testing.assert_allclose(learned.elasticity[:, :2].mean(axis=0), ELASTICITY, atol=0.35)
-    assert learned.promotion_effect is not None
-    np.testing.assert_allclose(learned.promotion_effect.mean(axis=0), PROMOTION, atol=0.12)
-    np.testing.assert_allclose(learned.weekday_factor.mean(axis=0), WEEKDAY / WEEKDAY.mean(), atol=0.08)
-    assert learned.supported_depth == pytest.approx(0.4, abs=0.02)
+    np.testing.assert_allclose(np.mean([part.level.mean(axis=0) for part in several], axis=0), truth, rtol=0.06)
+    slopes = [part.elasticity[:, :2].mean(axis=0) for part in several]
+    np.testing.assert_allclose(np.mean(slopes, axis=0), ELASTICITY, atol=0.25)
+    promoted = [part.promotion_effect.mean() for part in several if part.promotion_effect is not None]
+    assert np.mean(promoted) == pytest.approx(PROMOTION, abs=0.06)
+    weekdays = np.mean([part.weekday_factor.mean(axis=0) for part in several], axis=0)
+    np.testing.assert_allclose(weekdays, WEEKDAY / WEEKDAY.mean(), atol=0.05)
 
 
 def test_members_differ_as_much_as_the_weeks_of_the_shop(learned: ShopDemand) -> None:
@@ -48,13 +57,16 @@ def test_poisson_counts_have_hardly_any_frailty(learned: ShopDemand) -> None:
     assert np.mean([part.product for part in learned.spread]) < 0.03
 
 
-def test_sell_outs_taken_for_demand_would_make_the_response_too_flat() -> None:
+def test_sell_outs_taken_for_demand_would_make_the_response_too_flat(several: list[ShopDemand]) -> None:
     """Shelves run empty on days of deep discounts; what was sold there is less than what was wanted."""
-    sales = checked(make_sales(168))
-    censored, naive = (learn(table, members=2).elasticity[:, :2] for table in (sales, sales.assign(sold_out=False)))
-    assert sales["sold_out"].mean() > 0.1
-    assert naive.mean() > censored.mean() + 0.5
-    assert abs(censored.mean() - ELASTICITY) < 0.35
+    censored = np.mean([part.elasticity[:, :2].mean() for part in several])
+    naive = []
+    for seed in range(6):
+        sales = checked(make_sales(168, seed=seed))
+        assert sales["sold_out"].mean() > 0.1
+        naive.append(learn(sales.assign(sold_out=False), members=2).elasticity[:, :2].mean())
+    assert np.mean(naive) > censored + 0.5
+    assert abs(censored - ELASTICITY) < 0.2
 
 
 def test_a_product_of_one_price_has_no_response_and_says_so(learned: ShopDemand) -> None:
