@@ -48,9 +48,17 @@ class PlannedCalls:
         self.budget = int(tables.traffic.push_budget) if "push" in calls else 0
         self.lots = bool("reorder" in calls and tables.stock.lots > 0)
         self.waves = bool("release" in calls and tables.wave_tick.shape[0] > 1)
-        columns = (shown.get(name, -1) for name in ("time_left", "pushes_left", "lots_left", "waves_left"))
-        products = (dashboard.of_products(name) for name in ("stock", "available"))
-        self._rule = CallRule(self.budget, self.lots, self.waves, *columns, *products)
+        self._rule = CallRule(
+            budget=self.budget,
+            lots=self.lots,
+            waves=self.waves,
+            time_left=shown["time_left"],
+            pushes_left=shown.get("pushes_left", -1),
+            lots_left=shown.get("lots_left", -1),
+            waves_left=shown.get("waves_left", -1),
+            stock=dashboard.of_products("stock"),
+            available=dashboard.of_products("available"),
+        )
 
     def order(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """The order that is due, (sale,): PUSH before REORDER before RELEASE, else HOLD."""
@@ -84,7 +92,7 @@ def _push_is_due(rule: CallRule, seen: NDArray[np.float32]) -> bool:
     """Whether a push is left and the middle of its part of the sale has come."""
     left = np.float64(seen[rule.pushes_left]) * rule.budget
     due = (rule.budget - left + 0.5) / rule.budget
-    return (1.0 - np.float64(seen[rule.time_left]) >= due - 1e-6) and left > 0.5
+    return bool(1.0 - np.float64(seen[rule.time_left]) >= due - 1e-6 and left > 0.5)
 
 
 @compiled_inline
@@ -94,5 +102,5 @@ def _is_short(rule: CallRule, seen: NDArray[np.float32]) -> bool:
     for product in range(rule.stock.shape[0]):
         available = np.float64(seen[rule.available[product]])
         has_more = np.float64(seen[rule.stock[product]]) > available
-        is_short |= has_more and available < NEARLY_SOLD_OUT
-    return is_short and seen[rule.waves_left] > 0.0
+        is_short |= bool(has_more and available < NEARLY_SOLD_OUT)
+    return bool(is_short and seen[rule.waves_left] > 0.0)

@@ -141,7 +141,7 @@ def _schedule(
     """Write ``change`` (sale,)."""
     for row in range(change.shape[0]):
         seen = observation[row]
-        tick = np.int64(read_tick(np.float64(seen[rule.time_left]), rule.ticks))
+        tick = int(read_tick(np.float64(seen[rule.time_left]), rule.ticks))
         visits = rule.visitors[min(tick + rule.lag, rule.ticks - 1), _mean_index(price_index[row])]
         if rule.level >= 0:
             visits *= read_ratio(np.float64(seen[rule.level]))
@@ -155,7 +155,7 @@ def _mean_index(price_index: NDArray[np.int64]) -> int:
     total = 0
     for product in range(price_index.shape[0]):
         total += price_index[product]
-    return np.int64(np.rint(total / price_index.shape[0]))
+    return int(np.rint(total / price_index.shape[0]))
 
 
 @compiled_inline
@@ -166,4 +166,4 @@ def _nearest_change(pool: Pool, wanted: float, ordered: float) -> int:
     for choice in range(1, pool.changes.shape[0]):
         if abs(pool.changes[choice] - missing) < abs(pool.changes[best] - missing):
             best = choice
-    return pool.changes[best]
+    return int(pool.changes[best])

@@ -125,6 +125,17 @@ def test_all_views_tell_the_excess_of_a_decision() -> None:
     np.testing.assert_allclose([cost["error_share_excess"], cost["margin_excess"]], np.sum(ticks, axis=0))
 
 
+def test_costs_that_nobody_has_read_yet_are_those_of_their_own_tick() -> None:
+    arguments: Any = {"action": ActionConfig(every=5), "constraints": ConstraintConfig(error_share=0.01)}
+    late, now = FlashSaleEnv(CROWDED, **arguments), FlashSaleEnv(CROWDED, **arguments)
+    late.reset(seed=4)
+    now.reset(seed=4)
+    order = np.zeros(late.action_space.shape or (), np.int64)
+    unread = [late.step(order)[4]["cost"] for _ in range(4)]
+    assert unread == [dict(now.step(order)[4]["cost"]) for _ in range(4)]
+    assert len({cost["error_share_excess"] for cost in unread}) > 1
+
+
 def test_multipliers_are_taken_off_the_reward() -> None:
     envs = [make_sb3(CROWDED, num_envs=2, constraints=ConstraintConfig(error_share=0.01)) for _ in range(2)]
     for env in envs:
