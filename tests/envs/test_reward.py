@@ -138,7 +138,7 @@ def test_all_views_tell_the_excess_of_a_decision() -> None:
 
 def test_costs_that_nobody_has_read_yet_are_those_of_their_own_tick() -> None:
     arguments: Any = {"action": ActionConfig(every=5), "constraints": ConstraintConfig(error_share=0.01)}
-    late, now = FlashSaleEnv(CROWDED, **arguments), FlashSaleEnv(CROWDED, **arguments)
+    late, now = FlashSaleEnv(crowded(), **arguments), FlashSaleEnv(crowded(), **arguments)
     late.reset(seed=4)
     now.reset(seed=4)
     order = np.zeros(late.action_space.shape or (), np.int64)
