@@ -10,7 +10,7 @@ thousand stores and loads a use, which the optimizer has to find out again to be
 that is assigned once stays a value.
 """
 
-# mypy: disable-error-code="no-untyped-call, no-untyped-def, misc"  (numba has few types)
+# mypy: disable-error-code="no-untyped-call"
 
 from collections import Counter
 from collections.abc import Iterator
@@ -71,6 +71,7 @@ class _Entry(_Library):
     def finalize(self) -> None:
         """Link, optimize, and make machine code."""
         self._raise_if_finalized()
+        codegen: Any = self._codegen
         pieces = set()
         for library in _needed_by(self, {}):
             self._reload_init.update(library._reload_init)
@@ -84,13 +85,13 @@ class _Entry(_Library):
                 function.linkage = "internal"
             if function.name in pieces:
                 function.add_function_attribute("noinline")
-        passes, builder = self._codegen._module_pass_manager()  # all at once: numba's first, cheap ones cost speed
+        passes, builder = codegen._module_pass_manager()  # all at once: numba's first, cheap ones cost speed
         passes.run(self._final_module, builder)
         self._final_module.verify()
         self._finalize_final_module()
         for variable in self._final_module.global_variables:
             if variable.name.startswith(_ENVIRONMENT) and (known := lookup_environment(variable.name)) is not None:
-                self._codegen.set_env(variable.name, known)
+                codegen.set_env(variable.name, known)
 
 
 def _needed_by(library: Any, seen: dict[int, Any]) -> Iterator[Any]:
