@@ -45,6 +45,7 @@ from experiments.pipeline.prepare import (
     training_pool,
     training_row,
 )
+from experiments.pipeline.training_progress import showing_trainings
 from flashsim.errors import InputError
 from flashsim.planning import DEFAULT_FIELD, check_field
 from flashsim.policies.bundle import Policy
@@ -171,12 +172,18 @@ def _check_lengths(config: RunConfig, sale: CompiledSale) -> None:
 def make_policies(sale: CompiledSale, config: RunConfig, folder: RunFolder) -> list[Policy]:
     """Learners in processes of their own, once the rule is found at which they start; other baselines meanwhile."""
     trainings = _trainings(config)
-    with training_pool() as pool, searching_baselines(sale, ticks=config.search_ticks) as rivals:
+    with (
+        showing_trainings([settings for settings, _ in trainings]) as steps,
+        training_pool(steps) as pool,
+        searching_baselines(sale, ticks=config.search_ticks) as rivals,
+    ):
         is_assisted = any(settings.is_assisted(sale) for settings, _ in trainings)
         operations = rivals.run_out_price.operations if is_assisted else None
         learning = [
-            pool.submit(train_agent, sale, settings, seed=seed, folder=folder.path, operations=operations)
-            for settings, seed in trainings
+            pool.submit(
+                train_agent, sale, settings, seed=seed, folder=folder.path, operations=operations, number=number
+            )
+            for number, (settings, seed) in enumerate(trainings)
         ]
         rivals.threads = max(1, rivals.threads - len(learning))
         baselines = make_rivals(rivals, config.baselines, folder=folder.path)
