@@ -46,6 +46,7 @@ from experiments.pipeline.prepare import (
     training_pool,
     training_row,
 )
+from experiments.pipeline.training_progress import showing_trainings
 from experiments.pipeline.worlds import WorldConfig, obtain_world
 from flashsim.errors import InputError
 from flashsim.planning import DEFAULT_FIELD, Workers, check_field
@@ -184,13 +185,16 @@ def make_policies(sale: CompiledSale, config: RunConfig, folder: RunFolder) -> l
         return Workers(max(1, cores() - busy), is_patient=busy > 0)
 
     with (
-        training_pool() as pool,
+        showing_trainings([settings for settings, _ in trainings]) as steps,
+        training_pool(steps) as pool,
         searching_baselines(sale, list(names), ticks=config.search_ticks, workers=searchers) as rivals,
     ):
         operations = rivals.run_out_price.operations if is_assisted else None
         learning += [
-            pool.submit(train_agent, sale, settings, seed=seed, folder=folder.path, operations=operations)
-            for settings, seed in trainings
+            pool.submit(
+                train_agent, sale, settings, seed=seed, folder=folder.path, operations=operations, number=number
+            )
+            for number, (settings, seed) in enumerate(trainings)
         ]
         baselines = make_rivals(rivals, config.baselines, folder=folder.path)
     return [*(job.result() for job in learning), *baselines]

@@ -8,3 +8,4 @@ from flashsim.sim.cache import compiled_code_of
 
 with compiled_code_of(Path(flashsim.sim.cache.__file__), Path(flashsim.sim.samplers.__file__), Path(__file__).parent):
     from agents.compiled import ppo_update as ppo_update
+    from agents.compiled import q_update as q_update

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from gymnasium import spaces
 from sb3_contrib import MaskablePPO
-from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.learner import GreedyNetwork, Learner
@@ -31,6 +30,10 @@ from flashsim.errors import InputError
 from flashsim.scenarios.compiled import CompiledSale
 
 _MOST_EXCESS = 0.02  # share of the steps that rollouts of the size set may play beyond them
+
+
+class PPO(TensorPPO):
+    """What ``agent=ppo`` trains; a class of its own, for a learner is found by the name of that of its model."""
 
 
 def _sales_at_once(config: PPOConfig, sale: CompiledSale) -> int:
@@ -97,12 +100,8 @@ def _schedules(config: PPOConfig, spread: Spread) -> list[BaseCallback]:
     return [entropy, Lagrangian(spread, rate=config.multiplier_rate)] if has_bounds else [entropy]
 
 
-class BatchPPO(TensorPPO):
-    """What ``agent=ppo`` trains; a class of its own, for a learner is found by that of its model."""
-
-
 PPO_LEARNER: Learner[Any, Any] = Learner(
-    algorithm=BatchPPO,
+    algorithm=PPO,
     arguments=_arguments,
     sales_at_once=_sales_at_once,
     first_layers=_first_layers,

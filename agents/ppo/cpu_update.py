@@ -1,10 +1,9 @@
 """The update of PPO on the cpu: networks and Adam of torch, seen as plain arrays by the compiled one.
 
-Weights, gradients and moments lie in the vectors of :class:`~agents.ppo.flat_adam.FlatAdam`, and numpy sees the same
+Weights, gradients and moments lie in the vectors of :class:`~agents.flat_adam.FlatAdam`, and numpy sees the same
 memory: what compiled code writes is there for torch, checkpoints and exports without a copy.
 """
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,9 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 
 from agents.compiled import ppo_update
-from agents.compiled.networks import AdamSettings, Network, Weights
-from agents.ppo.flat_adam import FlatAdam
+from agents.compiled.networks import AdamSettings
+from agents.flat_adam import FlatAdam
+from agents.plain_layers import are_plain, network_of, shown_to, weights_of
 from agents.ppo.tensor_rollout import Samples
 
 FEASIBLE = np.zeros((0, 0), np.bool_)
@@ -31,31 +31,13 @@ class CpuUpdate:
         space, parts = policy.action_space, policy.mlp_extractor
         sizes = space.nvec if isinstance(space, spaces.MultiDiscrete) else [space.n]  # type: ignore[attr-defined]
         self.heads = np.array(sizes, np.int64)
-        place, self._places = 0, {}
-        for parameter in optimizer.param_groups[0]["params"]:
-            self._places[parameter] = place
-            place += parameter.numel()
-        self.policy = self._network([*parts.policy_net, policy.action_net])
-        self.value = self._network([*parts.value_net, policy.value_net])
-        vectors = (optimizer.values, optimizer.gradient, optimizer.mean, optimizer.square)
-        self.weights = Weights(*(vector.numpy() for vector in vectors))
+        own = optimizer.param_groups[0]["params"]
+        layers = [*parts.policy_net, policy.action_net]
+        self.policy = network_of(layers, own, is_rectified=False)
+        self.value = network_of([*parts.value_net, policy.value_net], own, is_rectified=False)
+        self.weights = weights_of(optimizer)
         self.scratch = ppo_update.make_scratch(self.policy, self.value, self.weights.values.dtype)
-        self._first = next(module for module in (*parts.policy_net, policy.action_net) if is_linear(module))
-
-    def _network(self, modules: Sequence[torch.nn.Module]) -> Network:
-        layers = [module for module in modules if isinstance(module, torch.nn.Linear)]
-        return Network(
-            np.array([layers[0].in_features, *(layer.out_features for layer in layers)], np.int64),
-            np.array([self._places[layer.weight] for layer in layers], np.int64),
-            np.array([self._places[layer.bias] for layer in layers], np.int64),
-            is_rectified=False,
-        )
-
-    def shown(self) -> NDArray[np.floating]:
-        """1 for each feature that the networks see, else 0 (``agents.feature_sets.show_only``)."""
-        shown = getattr(self._first, "shown", None)
-        width = (self.policy.widths[0],)
-        return np.ones(width, self.weights.values.dtype) if shown is None else np.asarray(shown.numpy())
+        self._first = layers[0]
 
     def learn(
         self,
@@ -86,7 +68,7 @@ class CpuUpdate:
             ppo_update.Decisions(**columns, masks=masks),
             order,
             batch_size,
-            self.shown(),
+            shown_to(self._first),
             ppo_update.LossSettings(**settings),
             adam,
             self.optimizer.updates,
@@ -97,11 +79,6 @@ class CpuUpdate:
         return measured
 
 
-def is_linear(module: torch.nn.Module) -> bool:
-    """Whether ``module`` is a linear layer with a bias."""
-    return isinstance(module, torch.nn.Linear) and module.bias is not None
-
-
 def can_be_fused(policy: ActorCriticPolicy) -> bool:
     """Whether the compiled update knows the networks of ``policy``: on the cpu, linear layers with tanh between them,
     those of policy and value apart."""
@@ -110,8 +87,5 @@ def can_be_fused(policy: ActorCriticPolicy) -> bool:
     if not isinstance(policy.action_space, spaces.Discrete | spaces.MultiDiscrete):
         return False
     parts = policy.mlp_extractor
-    kinds: list[Callable[[torch.nn.Module], bool]] = [is_linear, lambda module: type(module) is torch.nn.Tanh]
-    return all(
-        len(network) % 2 == 0 and all(kinds[place % 2](module) for place, module in enumerate(network))
-        for network in (parts.policy_net, parts.value_net)
-    )
+    networks = ([*parts.policy_net, policy.action_net], [*parts.value_net, policy.value_net])
+    return all(are_plain(network, torch.nn.Tanh) for network in networks)

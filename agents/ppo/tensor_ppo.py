@@ -24,8 +24,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 from torch.nn import functional
 
+from agents.flat_adam import FlatAdam
 from agents.ppo.cpu_update import CpuUpdate, can_be_fused
-from agents.ppo.flat_adam import FlatAdam
 from agents.ppo.tensor_rollout import Samples, TensorRollout
 from flashsim.envs.reward import check_rewards
 from flashsim.envs.sb3 import FlashSaleVecEnv

@@ -22,6 +22,7 @@ from agents.settings import AgentConfig
 from experiments.launch.config import OpenConfig
 from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress_meter
+from experiments.pipeline.training_progress import SPAWN, tell, training_meter
 from flashsim.errors import InputError
 from flashsim.evaluation.limits.exact import exact_value, normalized_share
 from flashsim.evaluation.probes.closure import closure_table
@@ -42,6 +43,8 @@ RIVALS = BASELINES | BANDITS
 DESCRIPTIONS = {name: rival.description for name, rival in RIVALS.items()}
 """One line on every baseline."""
 FROM_TABLE = "reference"  # the name of a sale that comes from a file
+MOST_PROCESSES = 8
+"""That train side by side: each holds torch and perhaps a replay memory, up to a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -203,10 +206,16 @@ def check_closure(scenario: Scenario, *, sales: int, folder: Path) -> bool:
     return holds
 
 
-def training_pool() -> ProcessPoolExecutor:
-    """Two processes for :func:`train_agent`."""
-    spawn = multiprocessing.get_context("spawn")  # a forked process would inherit threads in unknown states
-    return ProcessPoolExecutor(2, mp_context=spawn, initializer=_end_with_parent)
+def training_pool(steps: Any = None) -> ProcessPoolExecutor:
+    """Processes for :func:`train_agent`, one a core; they tell ``steps`` of ``showing_trainings`` how far they are."""
+    most = min(cores(), MOST_PROCESSES)
+    return ProcessPoolExecutor(most, mp_context=SPAWN, initializer=_begin, initargs=(steps,))
+
+
+def _begin(steps: Any) -> None:
+    """In a process of the pool."""
+    tell(steps)
+    _end_with_parent()
 
 
 def _end_with_parent() -> None:
@@ -230,17 +239,18 @@ def train_agent(
     operations: Operations | None = None,
     checkpoint: Path | None = None,
     resume: Path | None = None,
+    number: int | None = None,
 ) -> NetworkPolicy:
     """Train, and write the bundle to ``policies/``, the curve to ``curves/`` and events to ``tensorboard/``.
 
     As long as it trains it keeps a ``checkpoint`` of itself, and ``resume`` is one that was left behind. ``operations``
-    is for :func:`agents.training.train`.
+    is for :func:`agents.training.train`; ``number`` is the place among the trainings of a :func:`training_pool`.
     """
     from agents.export import export
     from agents.training import train
 
     label = config.name.lower()
-    with progress_meter(f"training {config.name}", total=config.steps) as advance:
+    with training_meter(config, number) as advance:
         trained = train(
             sale,
             config,

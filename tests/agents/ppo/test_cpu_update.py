@@ -12,8 +12,8 @@ from torch.distributions import Distribution
 
 from agents.compiled import ppo_update
 from agents.compiled.networks import write_tanh
+from agents.flat_adam import FlatAdam
 from agents.ppo.cpu_update import FEASIBLE, CpuUpdate, can_be_fused
-from agents.ppo.flat_adam import FlatAdam
 from agents.ppo.tensor_rollout import Samples
 
 SETTINGS: dict[str, Any] = {"clip_range": 0.2, "ent_coef": 0.05, "vf_coef": 0.5, "normalizes": True}
@@ -108,7 +108,7 @@ def test_gradients_in_double_precision_are_those_of_torch(case: Case) -> None:
         update.weights,
         data,
         np.random.default_rng(2).permutation(case.decisions),
-        update.shown(),
+        np.ones(case.features),
         ppo_update.LossSettings(**SETTINGS),
         update.scratch,
         np.zeros(2),
