@@ -213,7 +213,7 @@ def _units_over_list(days: list[ProductDays], fits: list[PathFit], pooled: Poole
 
 def _words(table: LaidOut, days: list[ProductDays], evidence: list[PriceEvidence]) -> tuple[str, ...]:
     """What the responses rest on, and what should make a reader doubt, one sentence each."""
-    words = []
+    words: list[str] = []
     is_told = not all(told.why_not for told in evidence)
     if is_told or table.basis == "instrument":
         words += basis_words(table.basis, table.first_stage_f, tuple(day.product_id for day in table.products))
