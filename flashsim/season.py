@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
+from flashsim.shown import brief
 
 Array = NDArray[np.float64]
 YEAR_DAYS: Final = 365.25
@@ -25,6 +26,8 @@ REFERENCE_DAYS: Final = 28
 """The level of a World is that of the last four weeks of data."""
 FARTHEST_DAYS: Final = 366
 """No sale is planned farther from the last day of data."""
+EARLIEST, LATEST = "1900-01-01", "2999-12-31"
+"""Days beyond are typing errors."""
 _LARGEST: Final = 20.0
 
 
@@ -52,10 +55,10 @@ class LevelDays:
             raise InputError(f"level_days: {len(self.season)} seasons and {len(self.drift)} drifts; give one a product")
         for waves in self.season:
             if len(waves) not in (0, WAVES) or not all(_is_number(value, -_LARGEST, _LARGEST) for value in waves):
-                raise InputError(f"level_days.season: expected {WAVES} numbers or none a product, got {waves!r}")
+                raise InputError(f"level_days.season: expected {WAVES} numbers or none a product, got {brief(waves)}")
         for value in self.drift:
             if not _is_number(value, 0.0, _LARGEST):
-                raise InputError(f"level_days.drift: expected numbers from 0 to {_LARGEST:g}, got {value!r}")
+                raise InputError(f"level_days.drift: expected numbers from 0 to {_LARGEST:g}, got {brief(value)}")
 
     @classmethod
     def from_json(cls, content: Any) -> "LevelDays | None":
@@ -110,11 +113,11 @@ def last_day(record: Mapping[str, Any], table: str) -> date | None:
 def read_day(text: object, name: str) -> date:
     """A day written as 2026-12-31; InputError, which calls it ``name``, otherwise."""
     try:
-        if isinstance(text, str) and len(text) == len("2026-12-31"):
+        if isinstance(text, str) and len(text) == len("2026-12-31") and EARLIEST <= text <= LATEST:
             return date.fromisoformat(text)
     except ValueError:
         pass
-    raise InputError(f"{name} must be a day such as 2026-12-31, got {text!r}; write year-month-day")
+    raise InputError(f"{name} must be a day such as 2026-12-31, got {brief(text)}; write year-month-day")
 
 
 def _year_day(day: date) -> int:

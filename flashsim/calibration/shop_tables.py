@@ -176,7 +176,7 @@ def _with_demand(own: CheckedTables, demand: ShopDemand, base: World, *, record:
         buyer_value=base.buyer_value if own.mapping.currency == base.currency else 0.0,
         supported_depth=min(depth),
         level_days=LevelDays(
-            own.spans()["sales_data"][1],
+            own.sales["date"].max().date().isoformat(),
             season=tuple(tuple(waves) if any(waves) else () for waves in demand.season.tolist()),
             drift=tuple(demand.drift.tolist()),
         ),

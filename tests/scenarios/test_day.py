@@ -65,7 +65,9 @@ def test_of_products_chosen_each_has_its_own_season_and_drift() -> None:
     np.testing.assert_array_equal(part.product_variance[:, 0], whole.product_variance[:, 2])
 
 
-@pytest.mark.parametrize("day", ["2026-13-01", "01/07/2026", "20260701", "tomorrow", "", "2026-7-1"])
+@pytest.mark.parametrize(
+    "day", ["2026-13-01", "01/07/2026", "20260701", "tomorrow", "", "2026-7-1", "0001-01-01", "9999-12-31"]
+)
 def test_what_is_no_day_is_refused(day: str) -> None:
     with pytest.raises(InputError, match=r"^small_sale: date must|^date must be a day such as 2026-12-31, got"):
         make_scenario(seasonal(), date=day)
@@ -112,7 +114,15 @@ def test_a_world_keeps_its_days_on_disk_and_a_changed_file_is_refused(tmp_path: 
     world.save(tmp_path / "world")
     assert World.load(tmp_path / "world").level_days == world.level_days
     facts = tmp_path / "world" / "world.json"
-    for old, new in (('"2026-06-30"', '"soon"'), ("0.002", "-1"), ('"drift"', '"drifts"')):
+    for old, new in (
+        ('"2026-06-30"', '"soon"'),
+        ('"2026-06-30"', '"0001-01-02"'),
+        ('"2026-06-30"', "7"),
+        ("0.002", "-1"),
+        ("0.002", '"a"'),
+        ("0.002", "true"),
+        ('"drift"', '"drifts"'),
+    ):
         text = facts.read_text(encoding="utf-8")
         assert old in text
         facts.write_text(text.replace(old, new), encoding="utf-8")

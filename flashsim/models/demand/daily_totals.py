@@ -213,12 +213,12 @@ def _units_over_list(days: list[ProductDays], fits: list[PathFit], pooled: Poole
 
 def _words(table: LaidOut, days: list[ProductDays], evidence: list[PriceEvidence]) -> tuple[str, ...]:
     """What the responses rest on, and what should make a reader doubt, one sentence each."""
-    words = []
-    if not all(told.why_not for told in evidence):
-        words += [
-            *basis_words(table.basis, table.first_stage_f, tuple(product.product_id for product in table.products)),
-            "Elasticities are drawn towards their category and towards published ones (mean -2.6, sd 2.2).",
-        ]
+    words: list[str] = []
+    is_told = not all(told.why_not for told in evidence)
+    if is_told or table.basis == "instrument":
+        words += basis_words(table.basis, table.first_stage_f, tuple(day.product_id for day in table.products))
+    if is_told:
+        words.append("Elasticities are drawn towards their category and towards published ones (mean -2.6, sd 2.2).")
     spans = [int(product.counts.day[-1] - product.counts.day[0]) + 1 for product in days]
     if min(spans) < SEASON_DAYS:
         words.append(

@@ -24,8 +24,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, ndtri, stdtrit
-from scipy.stats import nbinom
+from scipy.special import betainc, gammaln, ndtri, stdtrit
 
 from flashsim.models.demand.negative_binomial import WEEK_STEP_SD
 from flashsim.season import REFERENCE_DAYS, WAVES, season_terms
@@ -160,14 +159,20 @@ def demand_above(units: Array, mean: Array, alpha: Array | float) -> Truncated:
     E[D·(D - 1) … | D >= n] come from size-biased laws: sizes r + 1 and r + 2 in place of r = 1 / alpha.
     """
     size = 1.0 / np.maximum(alpha, 1e-9)
-    chance = size / (size + mean)
-    at_least = np.maximum(nbinom.sf(units - 1.0, size, chance), 1e-300)
-    once = mean * nbinom.sf(units - 2.0, size + 1.0, chance) / at_least
-    twice = mean**2 * (1.0 + 1.0 / size) * nbinom.sf(units - 3.0, size + 2.0, chance) / at_least
+    share = mean / (size + mean)
+    at_least = np.maximum(_chance_of_more(units - 1.0, size, share), 1e-300)
+    once = mean * _chance_of_more(units - 2.0, size + 1.0, share) / at_least
+    twice = mean**2 * (1.0 + 1.0 / size) * _chance_of_more(units - 3.0, size + 2.0, share) / at_least
     is_far = at_least < 1e-12
     above = np.maximum(np.where(is_far, units, once), units)
     variance = np.where(is_far, 0.0, np.maximum(twice + once - once**2, 0.0))
     return Truncated(above, variance, np.log(at_least))
+
+
+def _chance_of_more(count: Array, size: Array | float, share: Array) -> Array:
+    """P(D > count) of a negative binomial of ``size``; ``share`` is its mean over size + mean."""
+    chance: Array = np.where(count < 0.0, 1.0, betainc(np.maximum(count, 0.0) + 1.0, size, share))
+    return chance
 
 
 def _lay_out(counts: DayCounts) -> tuple[Array, Array, Array, int]:
@@ -221,11 +226,11 @@ def _find_mode(
     n = counts.units.size
     for step in range(STEPS):
         mean, score, weight, completed, second = _rows(counts, design @ theta, alpha)
-        curvature = (design.T * weight) @ design + precision
-        inverse = np.linalg.inv(curvature)
+        told = (design.T * weight) @ design
+        inverse = np.linalg.inv(told + precision)
         move = np.clip(inverse @ (design.T @ score - precision @ (theta - prior_mean)), -1.0, 1.0)
         theta = theta + move
-        used = float((inverse * ((design.T * weight) @ design)).sum())
+        used = float((inverse * told).sum())
         left = float((second - mean).sum()) if n <= used + 1 else float((second * n / (n - used) - mean).sum())
         moment = float(np.clip(left / max(float((mean**2).sum()), SMALLEST), 0.0, LARGEST_ALPHA))
         alpha = moment if step else 0.5 * (alpha + moment)

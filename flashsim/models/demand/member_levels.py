@@ -104,9 +104,9 @@ def _near_list(day: ProductDays, recent: NDArray[np.bool_]) -> NDArray[np.bool_]
 
 
 def _root(covariance: Array) -> Array:
-    """A matrix R with Rᵀ R = covariance."""
+    """The symmetric root of a covariance: unlike others it moves as little as its covariance does."""
     values, vectors = np.linalg.eigh(covariance)
-    root: Array = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
+    root: Array = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
     return root
 
 

@@ -2,7 +2,8 @@
 
     usual(t)   the lower of two prices: the one reached on a quarter of the days in the eight weeks up to t, and in
                those from t on; at the ends of the table in its first and last six weeks
-    episode    days more than ``EPISODE_DEPTH`` below the usual price, unless that price held for eight weeks
+    episode    days more than ``EPISODE_DEPTH`` below the usual price, unless that price held for eight weeks; where
+               prices hardly repeat to the cent, more than three times what they wander from day to day
     step       a day at which the price changed for good: all prices of the four weeks before lie above, or all below,
                those of the four weeks after
     list price the one told, else the last price that held for four of the last eight weeks outside episodes, else the
@@ -25,6 +26,11 @@ ONE_PRICE: Final = 0.01
 """Prices that differ by less, on the log scale, are one price that is averaged or rounded."""
 EPISODE_DEPTH: Final = 0.04
 """A day cheaper than the usual price by more than this share is promoted."""
+WANDERING: Final = 3.0
+FEWEST_REPEATS: Final = 3
+"""Where half of the days have a price that comes so often, prices are set and not averaged."""
+DIFFERENCE_TO_SD: Final = 1.0 / (0.6745 * 2.0**0.5)
+"""From the median size of a difference of two normal values to their standard deviation."""
 RECENT_DAYS: Final = 56
 """The list price is today's: that of the last eight weeks."""
 HELD_DAYS: Final = 28
@@ -103,13 +109,21 @@ def _list_price(price: Array, episode: NDArray[np.bool_]) -> tuple[float, int]:
 def _episodes(price: Array) -> NDArray[np.bool_]:
     """Days in an episode."""
     usual = np.minimum(_trailing(price), _trailing(price[::-1])[::-1])
-    low = price < (1.0 - EPISODE_DEPTH) * usual
+    low = np.log(price / usual) < -max(-np.log1p(-EPISODE_DEPTH), WANDERING * _wandering(price))
     for first, stop in runs(low):
         inside = price[first:stop]
         for here, end in runs(np.abs(np.log(inside / np.median(inside))) <= ONE_PRICE):
             if end - here >= RECENT_DAYS:
                 low[first + here : first + end] = False
     return low
+
+
+def _wandering(price: Array) -> float:
+    """Standard deviation of what averages wander from day to day, log scale; 0 for prices that repeat to the cent."""
+    _, place, times = np.unique(np.round(price, 2), return_inverse=True, return_counts=True)
+    if (times[place] >= FEWEST_REPEATS).mean() >= 0.5:
+        return 0.0
+    return float(np.median(np.abs(np.diff(np.log(price)))) * DIFFERENCE_TO_SD)
 
 
 def _trailing(price: Array) -> Array:

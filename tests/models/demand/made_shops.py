@@ -2,7 +2,7 @@
 
     python -m tests.models.demand.made_shops [SEEDS]      # the table of docs/own_data.md, 10 seeds
 
-Each kind and seed makes one product, an elasticity between -3.5 and -1 (0 where the kind says so) and about 25 units a
+Each kind and seed makes one product, an elasticity between -3.5 and -1 (0 where the kind says so) and about 50 units a
 day. The true level is the mean demand of an average weekday at list price over the last 28 days.
 """
 
@@ -34,7 +34,7 @@ class Shop:
     elasticity: float
     list_price: float = 10.0
     weekday: Array = field(default_factory=lambda: WEEKDAY / WEEKDAY.mean())
-    overdispersion: float = 0.05
+    overdispersion: float = 0.03
     stock_cover: float | None = None
     """Stock of a day over its mean demand at list price; None: plenty."""
     refunded: float = 0.0
@@ -61,44 +61,44 @@ def promotions(days: int, generator: np.random.Generator, *, every: int = 21, le
 
 
 def _steady(g: np.random.Generator, b: float) -> Shop:
-    return Shop(180, np.full(180, 25.0), 10.0 * promotions(180, g), b)
+    return Shop(180, np.full(180, 50.0), 10.0 * promotions(180, g), b)
 
 
 def _growth(g: np.random.Generator, b: float) -> Shop:
-    level = 10.0 * 4.0 ** (np.arange(365) / 364)
+    level = 20.0 * 4.0 ** (np.arange(365) / 364)
     return Shop(365, level, 10.0 * promotions(365, g, length=2), b)
 
 
 def _decline(g: np.random.Generator, b: float) -> Shop:
-    level = 80.0 * 0.25 ** (np.arange(365) / 364)
+    level = 160.0 * 0.25 ** (np.arange(365) / 364)
     return Shop(365, level, 10.0 * promotions(365, g), b)
 
 
 def _season(g: np.random.Generator, b: float) -> Shop:
-    level = 25.0 * np.exp(0.5 * np.cos(2.0 * np.pi * (np.arange(730) - g.integers(365)) / 365.25))
+    level = 50.0 * np.exp(0.5 * np.cos(2.0 * np.pi * (np.arange(730) - g.integers(365)) / 365.25))
     return Shop(730, level, 10.0 * promotions(730, g), b)
 
 
 def _cut_in_a_trend(g: np.random.Generator, _: float) -> Shop:
-    level = 12.0 * 3.0 ** (np.arange(365) / 364)
+    level = 24.0 * 3.0 ** (np.arange(365) / 364)
     cut = int(g.integers(150, 300))
     price = np.where(np.arange(365) < cut, 10.0, 8.0)
     return Shop(365, level, price, 0.0, list_price=8.0)
 
 
 def _raise_in_a_trend(g: np.random.Generator, b: float) -> Shop:
-    level = 40.0 * 0.5 ** (np.arange(365) / 364)
+    level = 80.0 * 0.5 ** (np.arange(365) / 364)
     price = np.where(np.arange(365) < int(g.integers(150, 300)), 10.0, 12.0)
     return Shop(365, level, price, b, list_price=12.0)
 
 
 def _averages(g: np.random.Generator, b: float) -> Shop:
     price = 10.0 * promotions(180, g) * np.exp(0.008 * g.standard_normal(180))
-    return Shop(180, np.full(180, 25.0), price, b)
+    return Shop(180, np.full(180, 50.0), price, b)
 
 
 def _one_price(_: np.random.Generator, b: float) -> Shop:
-    return Shop(120, np.full(120, 25.0), np.full(120, 10.0), b)
+    return Shop(120, np.full(120, 50.0), np.full(120, 10.0), b)
 
 
 def _refunds(g: np.random.Generator, b: float) -> Shop:
@@ -106,13 +106,13 @@ def _refunds(g: np.random.Generator, b: float) -> Shop:
 
 
 def _short_promotions(g: np.random.Generator, b: float) -> Shop:
-    return Shop(200, np.full(200, 25.0), 10.0 * promotions(200, g, every=14, length=1), b)
+    return Shop(200, np.full(200, 50.0), 10.0 * promotions(200, g, every=14, length=1), b)
 
 
 def _long_promotion(g: np.random.Generator, b: float) -> Shop:
     price, start = np.full(300, 10.0), int(g.integers(60, 150))
     price[start : start + 60] = 7.5
-    return Shop(300, 25.0 * 1.6 ** (np.arange(300) / 299), price, b)
+    return Shop(300, 50.0 * 1.6 ** (np.arange(300) / 299), price, b)
 
 
 def _weekdays(g: np.random.Generator, b: float) -> Shop:
@@ -130,48 +130,48 @@ def _sparse(g: np.random.Generator, b: float) -> Shop:
 
 def _level_shift(g: np.random.Generator, b: float) -> Shop:
     shift = int(g.integers(120, 280))
-    level = np.where(np.arange(330) < shift, 20.0, 20.0 * g.choice([0.5, 2.0]))
+    level = np.where(np.arange(330) < shift, 40.0, 40.0 * g.choice([0.5, 2.0]))
     return Shop(330, level, 10.0 * promotions(330, g), b)
 
 
 def _several_stores(g: np.random.Generator, b: float) -> Shop:
     opened = int(g.integers(100, 220))
-    level = np.where(np.arange(300) < opened, 14.0 + 6.0, 14.0 + 6.0 + 10.0)
+    level = np.where(np.arange(300) < opened, 28.0 + 12.0, 28.0 + 12.0 + 20.0)
     return Shop(300, level, 10.0 * promotions(300, g), b, overdispersion=0.1)
 
 
 def _restless(g: np.random.Generator, b: float) -> Shop:
     walk: Array = np.repeat(np.cumsum(0.08 * g.standard_normal(53)), 7)[:365]
-    level: Array = 25.0 * np.exp(walk - float(walk[-28:].mean()))
+    level: Array = 50.0 * np.exp(walk - float(walk[-28:].mean()))
     return Shop(365, level, 10.0 * promotions(365, g), b, overdispersion=0.25)
 
 
 def _list_price_raised(g: np.random.Generator, b: float) -> Shop:
     usual = np.where(np.arange(365) < 130, 9.0, np.where(np.arange(365) < 250, 9.5, 10.0))
     ratio = promotions(365, g)
-    level = 25.0 * (10.0 / 10.0) * np.ones(365)
+    level = np.full(365, 50.0)
     return Shop(365, level, usual * ratio, b)
 
 
 def _mostly_promoted(g: np.random.Generator, b: float) -> Shop:
     price = np.where(np.arange(210) % 14 < 5, 10.0, np.repeat(g.choice([7.0, 8.0], size=15), 14))
-    return Shop(210, np.full(210, 25.0), price, b)
+    return Shop(210, np.full(210, 50.0), price, b)
 
 
 def _lately_cut(g: np.random.Generator, b: float) -> Shop:
     price = 10.0 * promotions(240, g)
     price[-40:] = 8.0
-    return Shop(240, 25.0 * 0.8**b * np.ones(240), price, b, list_price=8.0)
+    return Shop(240, 50.0 * 0.8**b * np.ones(240), price, b, list_price=8.0)
 
 
 def _doubled_lately(g: np.random.Generator, b: float) -> Shop:
-    level = np.where(np.arange(200) < 200 - int(g.integers(10, 25)), 25.0, 50.0)
+    level = np.where(np.arange(200) < 200 - int(g.integers(10, 25)), 50.0, 100.0)
     return Shop(200, level, 10.0 * promotions(200, g), b)
 
 
 def _told_list_price(g: np.random.Generator, b: float) -> Shop:
     price = 10.0 * np.repeat(g.choice([0.7, 0.8, 0.9], size=45), 4)
-    return Shop(180, np.full(180, 25.0), price, b, told=True)
+    return Shop(180, np.full(180, 50.0), price, b, told=True)
 
 
 KINDS: Final[dict[str, Callable[[np.random.Generator, float], Shop]]] = {

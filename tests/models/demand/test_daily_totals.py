@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flashsim.data.synthetic import PricedSales, draw_sales
 from flashsim.errors import InputError
 from flashsim.models.demand.daily_totals import ShopDemand, learn_demand
 from tests.data.made_shop import ELASTICITY, LEVEL, LIST_PRICES, PROMOTION, WEEKDAY, level_of, make_sales
@@ -129,3 +130,26 @@ def test_equal_seeds_give_equal_members_and_other_seeds_others() -> None:
     one, again, other = learn(sales, members=2), learn(sales, members=2), learn(sales, members=2, seed=1)
     np.testing.assert_array_equal(one.level, again.level)
     assert (one.level != other.level).any()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_an_instrument_tells_the_response_where_prices_follow_demand_and_a_weak_one_does_not(seed: int) -> None:
+    """The seller raises the price on good days: without the instrument the response comes out too flat."""
+    strong, weak = (
+        draw_sales(PricedSales(instrument_strength=strength), 700, generator=np.random.default_rng(seed))
+        for strength in (0.15, 0.0)
+    )
+
+    def read(table: pd.DataFrame, *leave_out: str) -> pd.DataFrame:
+        sold_out = table["units"] >= table["stock"]
+        kept = table[~(sold_out & (table["units"] == 0))].drop(columns=["stock", "x", *leave_out])
+        kept = kept.rename(columns={"units": "sales"}).assign(sold_out=sold_out)
+        return kept.astype({"sales": float, "product_id": str})
+
+    (told,) = learn(read(strong)).evidence
+    assert told.low - 0.1 < -2.0 < told.high + 0.1
+    assert told.is_identified
+    assert learn(read(strong, "instrument")).evidence[0].elasticity > told.elasticity + 0.5
+    found = learn(read(weak))
+    assert found.unidentified
+    assert any("hardly moves the price" in words for words in found.words)

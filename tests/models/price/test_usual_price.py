@@ -42,6 +42,9 @@ def test_averages_have_their_median_as_list_price_whatever_they_begin_with() -> 
     rising[30] = 5.0
     assert read_prices(rising).list_price == pytest.approx(10.3, abs=0.05)
     assert read_prices(wandering(200, spread=0.02)).list_price == pytest.approx(10.0, rel=0.02)
+    restless = read_prices(wandering(200, spread=0.15))
+    assert restless.list_price == pytest.approx(10.0, rel=0.08)
+    assert restless.promoted_share < 0.05
     promoted = wandering(200, spread=0.005) * np.where(np.arange(200) % 25 < 5, 0.75, 1.0)
     history = read_prices(promoted)
     assert history.list_price == pytest.approx(10.0, rel=0.01)
