@@ -18,9 +18,19 @@ MOST_MINUTES: Final = 60.0
 """Most minutes between two rows of traffic with which the hours of the day can still be learned."""
 
 
-def finish_sales(sales: pd.DataFrame, *, lost: pd.DataFrame, account: RowAccount, notes: list[str]) -> pd.DataFrame:
+def finish_sales(
+    sales: pd.DataFrame,
+    *,
+    lost: pd.DataFrame,
+    account: RowAccount,
+    notes: list[str],
+    open_days: pd.DatetimeIndex | None = None,
+) -> pd.DataFrame:
     """Add days without a sale, put sell-outs into one column ``sold_out``, and drop rows that say nothing about
-    demand."""
+    demand.
+
+    ``open_days`` are the days on which the shop may have sold; None: those on which any product has a row.
+    """
     sales = sales.sort_values(["product_id", "date"], kind="stable")
     known = sales.groupby("product_id")["price"].ffill()
     lacks = sales["price"].isna()
@@ -28,7 +38,7 @@ def finish_sales(sales: pd.DataFrame, *, lost: pd.DataFrame, account: RowAccount
     if (lacks & known.isna()).any():
         account.drop("sales_data", "no sale and no price before the product's first one", (lacks & known.isna()).sum())
     sales = sales.assign(price=known)[known.notna()]
-    sales = _with_days_without_sale(sales, lost=lost, account=account, notes=notes)
+    sales = _with_days_without_sale(sales, lost=lost, account=account, notes=notes, open_days=open_days)
     sold_out = sales["stock_out"] if "stock_out" in sales.columns else pd.Series(data=False, index=sales.index)
     if "stock" in sales.columns:
         sold_out = sold_out | (sales["sales"] >= sales["stock"])
@@ -44,10 +54,16 @@ def finish_sales(sales: pd.DataFrame, *, lost: pd.DataFrame, account: RowAccount
 
 
 def _with_days_without_sale(
-    sales: pd.DataFrame, *, lost: pd.DataFrame, account: RowAccount, notes: list[str]
+    sales: pd.DataFrame,
+    *,
+    lost: pd.DataFrame,
+    account: RowAccount,
+    notes: list[str],
+    open_days: pd.DatetimeIndex | None,
 ) -> pd.DataFrame:
     """Add to ``sales`` the days that have no row; ``lost`` holds date and product of the quarantined rows."""
-    days = pd.DatetimeIndex(np.sort(sales["date"].unique()))
+    seen = pd.DatetimeIndex(np.sort(sales["date"].unique()))
+    days = seen if open_days is None else seen.union(open_days)
     spans = sales.groupby("product_id")["date"].agg(["min", "max", "nunique"])
     places = days.searchsorted(spans["max"]) - days.searchsorted(spans["min"]) + 1
     absent = int((places - spans["nunique"]).sum())
