@@ -327,11 +327,15 @@ def test_a_mapping_that_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("Sales.csv", b"a,b\n", "holds none of sales_data.csv"),
+        ("Sales.csv", b"a,b\n", "holds none of orders.csv, sales_data.csv"),
         ("sales_data.csv", b"", "is empty; it needs a header and rows"),
         ("sales_data.csv", b"date,product_id,sales,price\n", "has a header and no row"),
-        ("sales_data.csv", b"date;product_id;sales;price\n", "is not separated by commas"),
-        ("sales_data.csv", "date,product_id,sales,price\n\u725b\u5976,1,1,1\n".encode("gbk"), "is not UTF-8"),
+        ("sales_data.csv", b"date;product_id;sales;price\n", "has a header and no row"),
+        (
+            "sales_data.csv",
+            "date,product_id,sales,price\n\u725b\u5976,1,1,1\n".encode("gbk"),
+            "'\u725b\u5976' in row 2",
+        ),
         ("sales_data.csv", b"date,date,sales,price\n", "the header names 'date' twice"),
         ("sales_data.csv", b"date,sku,sales,price\n1,1,1,1\n", "column 'product_id' is missing"),
         ("sales_data.parquet", b"hello", "is not a Parquet file"),

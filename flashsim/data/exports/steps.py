@@ -75,7 +75,7 @@ def _spans(dates: pd.Series, step: str, *, column: str) -> tuple[pd.Series, pd.S
     """First day and number of days of the week or month of each date."""
     if step == "week":
         is_end = any(word in column.casefold() for word in ("end", "ende", "bis", "截止", "结束"))
-        is_end = is_end or bool((dates.dt.dayofweek >= 5).all())
+        is_end = is_end or bool((dates.dt.day_of_week >= 5).all())
         first = dates - pd.Timedelta(days=DAYS_A_WEEK - 1) if is_end else dates
         return first, pd.Series(DAYS_A_WEEK, index=dates.index)
     first = dates.dt.to_period("M").dt.start_time

@@ -23,7 +23,7 @@ from flashsim.data.exports.snapshot import take_snapshot
 from flashsim.data.orders.books import SetApart, choose, count_lines, refund_notes, set_apart, told_reasons
 from flashsim.data.orders.columns import OrderColumns
 from flashsim.data.orders.judging import fill_orders, judge_lines
-from flashsim.data.orders.lines import Export, locate, open_database, read_lines
+from flashsim.data.orders.lines import Export, exact_sum, locate, open_database, read_lines
 from flashsim.data.orders.options import OrderOptions
 from flashsim.data.orders.refunds import net_refunds, take_off_loose
 from flashsim.data.orders.values import Zones, read_meanings
@@ -125,9 +125,10 @@ def _export(path: Path, task: Task) -> Export:
 def _by_store(database: "DuckDBPyConnection") -> pd.DataFrame:
     """Units and earnings by product, store and day, sorted."""
     return database.execute(
-        "SELECT product_id, store, date_trunc('day', stamp)::TIMESTAMP_NS AS date, sum(units) AS units, sum(amount) AS amount, "
-        "mode(list_price) AS list_price, arg_max(product_name, stamp) AS product_name, "
-        "arg_max(product_group, stamp) AS product_group FROM sold GROUP BY ALL ORDER BY product_id, store, date"
+        "SELECT product_id, store, date_trunc('day', stamp)::TIMESTAMP_NS AS date, "
+        f"{exact_sum('units')} AS units, {exact_sum('amount')} AS amount, quantile_disc(list_price, 0.5) AS list_price, "
+        "arg_max(product_name, line) AS product_name, arg_max(product_group, line) AS product_group "
+        "FROM sold GROUP BY ALL ORDER BY product_id, store, date"
     ).df()
 
 
@@ -154,14 +155,18 @@ def _purchases(database: "DuckDBPyConnection", columns: OrderColumns, notes: lis
     """Purchases one by one, by customer, product and hour; of a part of the customers where there are too many."""
     by_customer = "customer" in columns.place
     total = (database.execute("SELECT count(*) FROM sold WHERE units > 0.0").fetchone() or (0,))[0]
-    parts = -(-total // MOST_PURCHASES)
-    who = "customer" if by_customer else "key"
+    parts = max(-(-total // MOST_PURCHASES), 1)
+    who = "coalesce(customer, key)" if by_customer else "key"
     if parts > 1:
         of_whom = "customers" if by_customer else "orders"
-        notes.append(f"orders: hours and segments are learned from every {parts}th of the {of_whom}, drawn by a hash.")
+        notes.append(
+            f"orders: hours and segments are learned from every {parts}th of the {of_whom}, by first purchase."
+        )
     found = database.execute(
-        f"SELECT {'customer' if by_customer else '0::UBIGINT'} AS customer, date_trunc('hour', stamp) AS timestamp, "
-        f"product_id FROM sold WHERE units > 0.0 AND hash(coalesce({who}, line)) % {max(parts, 1)} = 0 ORDER BY line"
+        f"WITH bought AS (SELECT {who} AS who, line, stamp, product_id FROM sold WHERE units > 0.0), people AS (SELECT who, "
+        "row_number() OVER (ORDER BY min(line)) AS number FROM bought GROUP BY who) "
+        f"SELECT {'who' if by_customer else '0::UBIGINT'} AS customer, date_trunc('hour', stamp) AS timestamp, product_id "
+        f"FROM bought JOIN people USING (who) WHERE number % {parts} = {parts - 1} ORDER BY line"
     ).df()
     number = pd.factorize(found["customer"].astype("UInt64").astype(object))[
         0
@@ -186,21 +191,20 @@ def _open_days(database: "DuckDBPyConnection", notes: list[str]) -> pd.DatetimeI
         return seen
     every = pd.date_range(seen[0], seen[-1])
     quiet = every.difference(seen)
-    weekdays = every.dayofweek
-    never = [day for day in range(7) if (weekdays == day).sum() >= FEWEST_WEEKS and not (seen.dayofweek == day).any()]
-    closed = quiet[quiet.dayofweek.isin(never)]
-    rest = quiet.difference(closed)
+    weekdays = every.day_of_week
+    never = [day for day in range(7) if (weekdays == day).sum() >= FEWEST_WEEKS and not (seen.day_of_week == day).any()]
+    closed = quiet[quiet.day_of_week.isin(never)]
     due = float(found["lines"].sum()) / len(seen)
-    run = np.cumsum(np.diff(rest, prepend=rest[:1]) > np.timedelta64(1, "D"))
-    length = np.bincount(run)[run] if len(rest) else run
-    long = rest[(length >= LONGEST_QUIET_DAYS) & (length * due > SURELY_CLOSED)]
+    run = np.cumsum(np.diff(quiet, prepend=quiet[:1]) > np.timedelta64(1, "D"))
+    length = np.bincount(run)[run] if len(quiet) else run
+    long = quiet[(length >= LONGEST_QUIET_DAYS) & (length * due > SURELY_CLOSED)]
     if len(closed):
         names = ", ".join(_WEEKDAYS[day] for day in never)
         notes.append(f"orders: nothing was ever sold on {names}: the shop is taken as closed then.")
     if len(long):
         notes.append(
-            f"orders: on {len(long)} days in a row or several, the first {long[0].date()}, nothing was sold: the shop was "
-            "closed or the export lacks them; nothing is assumed of them."
+            f"orders: nothing was sold on {len(long)} days, in stretches of {LONGEST_QUIET_DAYS} or more, the first "
+            f"{long[0].date()}: the shop was closed or the export lacks them; nothing is assumed of them."
         )
     return every.difference(closed).difference(long)
 

@@ -99,8 +99,8 @@ def judge_lines(
                 {", ".join(f"{expression} AS {name}" for name, expression in number.items())}
             FROM lines l LEFT JOIN stamps s ON l.date = s.text{joins}
         ), paid AS (
-            SELECT *, rate * coalesce(total, price * coalesce(quantity, 1.0)
-                - sign(price * quantity) * least(abs(coalesce(discount, 0.0)), abs(price * quantity))) AS amount
+            SELECT *, CASE WHEN coalesce(quantity, 0.0) = 0.0 THEN 1.0 ELSE quantity END AS times, price * times AS gross,
+                rate * coalesce(total, gross - sign(gross) * least(abs(coalesce(discount, 0.0)), abs(gross))) AS amount
             FROM valued
         )
         SELECT line, order_id, product_id, customer, store, stamp, product_name, product_group, whole, quantity, amount,

@@ -100,6 +100,11 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def exact_sum(column: str, *, where: str = "true") -> str:
+    """The expression of a sum to four decimals, which is the same in whatever order the rows come."""
+    return f"(coalesce(sum(CAST(round({column} * 10000.0) AS HUGEINT)) FILTER ({where}), 0)::DOUBLE / 10000.0)"
+
+
 def locate(snapshot: Snapshot, *, separator: str | None, preset: str | None, mapped: dict[str, str]) -> Export:
     """Where the cells of a copied file are; InputError when it is no table."""
     if not snapshot.is_parquet:
@@ -156,18 +161,31 @@ def _kept(ours: str, columns: OrderColumns, *, key: str) -> str:
     """The expression of a column as it is kept; NULL where the file does not have it."""
     if ours not in columns.place:
         return "NULL::UBIGINT" if ours in HASHED else "NULL::VARCHAR"
-    text = f"nullif(trim(c{columns.place[ours]}::VARCHAR, {quoted(_BLANK)}), '')"
+    text = _trimmed(f"CAST(c{columns.place[ours]} AS VARCHAR)")
     if ours in HASHED:
         hashed = f"hash({text})" if ours == "order_id" else f"hash(sha256({quoted(key)} || {text}))"
-        return f"CASE WHEN regexp_full_match(lower({text}), {quoted(TEST)}) THEN 0::UBIGINT ELSE {hashed} END"
+        may_be_test = f"lower(left({text}, 1)) IN ('t', '测')"
+        is_test = f"CASE WHEN {may_be_test} THEN regexp_full_match(lower({text}), {quoted(TEST)}) ELSE false END"
+        return f"CASE WHEN {is_test} THEN 0::UBIGINT ELSE {hashed} END"
     if ours == "date":
-        return _without_seconds(text)
+        return _to_five_minutes(text)
     return text
 
 
-def _without_seconds(text: str) -> str:
+def _trimmed(cell: str) -> str:
+    """A cell without blanks around it and without the sign by which spreadsheets keep long numbers; NULL if empty.
+
+    Most cells need neither, and to look at their first and last letter is quick.
+    """
+    is_plain = f"unicode({cell}) > 32 AND unicode(right({cell}, 1)) BETWEEN 33 AND 126"
+    bare = f"CASE WHEN {is_plain} THEN {cell} ELSE trim({cell}, {quoted(_BLANK)}) END"
+    kept_long = '="%"'
+    return f"nullif(CASE WHEN {cell} LIKE {quoted(kept_long)} THEN ({cell})[3:-2] ELSE {bare} END, '')"
+
+
+def _to_five_minutes(text: str) -> str:
     """A stamp to five minutes, as it is written otherwise; an epoch likewise."""
-    cut = f"regexp_replace({text}, '(\\d:\\d\\d):\\d\\d([.,]\\d+)?', '\\1')"
+    cut = f"regexp_replace({text}, '(\\d:\\d\\d):\\d\\d([.,]\\d+)?', '\\1:00')"
     cut = f"regexp_replace(regexp_replace({cut}, '(\\d:\\d)[0-4]', '\\10'), '(\\d:\\d)[5-9]', '\\15')"
     seconds = f"(CASE WHEN length({text}) > 10 THEN {text}::BIGINT // 1000 ELSE {text}::BIGINT END)"
     return (

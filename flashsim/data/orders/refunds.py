@@ -23,6 +23,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flashsim.data.orders.lines import exact_sum
+
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
@@ -68,8 +70,9 @@ def net_refunds(database: "DuckDBPyConnection") -> Netted:
     if lines[1] == 0:
         return Netted(0, 0.0, 0.0, none)
     orders = database.execute(
-        "WITH b AS (SELECT key, product_id, sum(units) AS back, sum(money) FILTER (units IS NULL) AS money FROM back GROUP BY "
-        "ALL), s AS (SELECT key, product_id, sum(units) AS units, sum(amount) AS amount FROM sold "
+        f"WITH b AS (SELECT key, product_id, {exact_sum('units')} AS back, "
+        f"{exact_sum('money', where='units IS NULL')} AS money FROM back GROUP BY ALL), "
+        f"s AS (SELECT key, product_id, {exact_sum('units')} AS units, {exact_sum('amount')} AS amount FROM sold "
         "WHERE key IN (SELECT key FROM back) GROUP BY ALL) SELECT key, product_id, coalesce(units, 0.0) AS units, "
         "coalesce(amount, 0.0) AS amount, coalesce(back, 0.0) AS back, coalesce(money, 0.0) AS money "
         "FROM s FULL JOIN b USING (key, product_id) ORDER BY key, product_id"
@@ -91,12 +94,10 @@ def net_refunds(database: "DuckDBPyConnection") -> Netted:
         "WHERE sold.key = g.key AND sold.product_id = g.product_id"
     )
     database.unregister("given")
-    loose = orders.loc[orders["back"] > orders["units"], ["key", "product_id"]].assign(
-        share=1.0 - orders["units"] / orders["back"].where(orders["back"] > 0.0)
-    )
+    loose = orders.loc[(orders["back"] > 0.0) & (orders["units"] == 0.0), ["key", "product_id"]]
     database.register("given", loose)
     left = database.execute(
-        "SELECT product_id, store, date_trunc('day', stamp) AS day, sum(units * share) AS units FROM back JOIN given "
+        f"SELECT product_id, store, date_trunc('day', stamp) AS day, {exact_sum('units')} AS units FROM back JOIN given "
         "USING (key, product_id) WHERE units IS NOT NULL GROUP BY ALL ORDER BY ALL"
     ).df()
     database.unregister("given")
