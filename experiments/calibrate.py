@@ -7,12 +7,13 @@ python -m experiments.calibrate data=csv data.folder=FOLDER data.mapping=FILE.ya
 python -m experiments.calibrate from_world=WORLD data=csv data.folder=NEW_DAYS            # refresh a World
 python -m experiments.calibrate latency=loopback latency.servers=4 latency.mean_service_s=0.04     # measure servers
 
-Your own tables are orders (or sales_data), traffic_data, user_behavior, support_tickets and events, any of them, as .csv,
-.csv.gz, .xlsx or .parquet. Presets know the columns of shopify, woocommerce, taobao and tmall; a mapping says how others
-are spelled (flashsim/data/shop_folder.py). How a file is written is detected and told. What they do not tell comes from ``world.folder``, or
-from the World that the package ships. Rows that break a schema are in ``quarantine.csv``, what became of all rows is in
-``rows.csv``, where each field came from is in ``fields.csv``, and ``fidelity.json`` is the World's fidelity card, which
-says of each line of a World of your own tables why it could not be judged.
+Your own tables are orders (or sales_data), traffic_data, user_behavior, support_tickets and events, any of them, as
+.csv, .csv.gz, .xlsx or .parquet. Presets know the columns of shopify, woocommerce, taobao and tmall; a mapping says how
+others are spelled (flashsim/data/shop_folder.py). How a file is written is detected and told. What they do not tell
+comes from ``world.folder``, or from the World that the package ships. Rows that break a schema are in
+``quarantine.csv``, what became of all rows is in ``rows.csv``, where each field came from is in ``fields.csv``, and
+``fidelity.json`` is the World's fidelity card, which says of each line of a World of your own tables why it could not
+be judged.
 
 Where no table tells the response times of servers they are assumed, or those of the base World. ``latency=loopback``
 puts a small server of this machine under a bounded load instead (flashsim/models/traffic/loopback.py; half a minute)

@@ -266,9 +266,9 @@ def find_orders(folder: Path, mapping: ShopMapping) -> list[Path]:
             _check_ending(path)
         return paths
     taken = {mapping.of(table).file for table in COLUMNS}
-    path = _find(folder, ORDERS, spelled)
-    if path is not None and path.name not in taken:
-        return [path]
+    found = _find(folder, ORDERS, spelled)
+    if found is not None and found.name not in taken:
+        return [found]
     if ORDERS not in mapping.tables:
         return []
     others = [
@@ -280,7 +280,8 @@ def find_orders(folder: Path, mapping: ShopMapping) -> list[Path]:
         return others
     seen = some([path.name for path in others]) if others else "none that ends in " + ", ".join(SUFFIXES)
     raise InputError(
-        f"{folder}: of which file are the orders? It holds {seen}; name it in the mapping: orders: {{file: NAME}}, where "
+        f"{folder}: of which file are the orders? It holds {seen}; name it in the mapping: orders: {{file: "
+        f"NAME}}, where "
         "'orders_*.csv' means all such files"
     )
 
@@ -290,7 +291,8 @@ def refuse_nothing(folder: Path) -> InputError:
     seen = sorted(path.name for path in folder.iterdir())[:8]
     wanted = ", ".join(f"{table}.csv" for table in (ORDERS, *COLUMNS))
     return InputError(
-        f"{folder} holds none of {wanted} (or {', '.join(SUFFIXES[1:])}), it holds {seen}; rename a file, or name it in a "
+        f"{folder} holds none of {wanted} (or {', '.join(SUFFIXES[1:])}), it holds {seen}; rename a file, or name "
+        f"it in a "
         "mapping file: orders: {file: NAME}, given as data.mapping=FILE, or choose data.preset=shopify"
     )
 

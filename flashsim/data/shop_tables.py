@@ -25,7 +25,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
@@ -175,7 +174,7 @@ def read_shop_tables(
                 column=mapping.of(name).columns.get("date", "date"),
                 table=name,
             )
-            shop.notes.extend([note] * (note is not None))
+            shop.notes.extend([] if note is None else [note])
             shop.account.add(name, "days of a row that is a week or a month", len(table) - len(table.index.unique()))
             table = finish_sales(table, lost=reader.lost(table), account=shop.account, notes=shop.notes)
             shop = _with_currency(shop, raw)
@@ -199,8 +198,10 @@ def _told_of_events(events: pd.DataFrame) -> str:
     """What past flash sales tell, in a sentence."""
     out = (events["units_sold"] >= events["units_offered"]).sum()
     return (
-        f"events: {len(events)} products of {events['opening'].nunique()} past flash sales were checked, {out} of them sold "
-        f"out, {events['units_sold'].sum() / max(events['units_offered'].sum(), 1.0):.0%} of what was offered was sold; "
+        f"events: {len(events)} products of {events['opening'].nunique()} past flash sales were checked, {out} of "
+        f"them sold "
+        f"out, {events['units_sold'].sum() / max(events['units_offered'].sum(), 1.0):.0%} of what was offered was "
+        f"sold; "
         "nothing is learned from them yet."
     )
 
@@ -337,8 +338,10 @@ class _Reader:
         """InputError where so many rows share product and day that they are order lines, not totals of days."""
         if self.raw.name == "sales_data" and clashes > self.limits.most * self.raw.rows:
             raise InputError(
-                f"{self.raw.path}: {clashes} of {self.raw.rows} rows share their product and day with another row, so they "
-                "look like order lines, not totals of days; write orders: instead of sales_data: in the mapping (columns "
+                f"{self.raw.path}: {clashes} of {self.raw.rows} rows share their product and day with another "
+                f"row, so they "
+                "look like order lines, not totals of days; write orders: instead of sales_data: in the mapping "
+                "(columns "
                 "date, product_id, quantity, price), and they are added up"
             )
 

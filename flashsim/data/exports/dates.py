@@ -7,8 +7,8 @@
     46027  46027.84                              days as Excel counts them, where most cells are so
 
 A column whose dates can all be read in two orders is asked for: nothing guesses. ``format: {date: "%d/%m/%Y"}`` states
-how dates are written, in the signs of strptime. Cells that do not fit stay as they are, and are set apart where they
-are read (:mod:`flashsim.data.stamps`).
+how dates are written, in the signs of strptime; where it is no more than an order of day, month and year, a time of day
+may follow. Cells that do not fit stay as they are, and are set apart where they are read (:mod:`flashsim.data.stamps`).
 """
 
 import re
@@ -21,30 +21,53 @@ from numpy.typing import NDArray
 from flashsim.errors import InputError
 
 MONTHS: Final = {
-    **{name: number for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)},
-    **{"mär": 3, "mrz": 3, "mai": 5, "okt": 10, "dez": 12, "fév": 2, "avr": 4, "aoû": 8, "déc": 12},
-    **{"ene": 1, "abr": 4, "ago": 8, "dic": 12, "gen": 1, "mag": 5, "giu": 6, "lug": 7, "set": 9, "ott": 10, "fev": 2},
+    **{
+        name: number
+        for number, name in enumerate(
+            ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], start=1
+        )
+    },
+    "mär": 3,
+    "mrz": 3,
+    "mai": 5,
+    "okt": 10,
+    "dez": 12,
+    "fév": 2,
+    "avr": 4,
+    "aoû": 8,
+    "déc": 12,
+    "ene": 1,
+    "abr": 4,
+    "ago": 8,
+    "dic": 12,
+    "gen": 1,
+    "mag": 5,
+    "giu": 6,
+    "lug": 7,
+    "set": 9,
+    "ott": 10,
+    "fev": 2,
 }
 """The first three letters of a month, in English, German, French, Spanish, Italian and Portuguese."""
 ORDERS: Final = {"dmy": "day/month/year", "mdy": "month/day/year", "ymd": "year/month/day"}
-CODES: Final = {"dmy": "%d/%m/%Y", "mdy": "%m/%d/%Y", "ymd": "%y/%m/%d"}
-_SHORT: Final = r"^(\d{1,2})[-/.](\d{1,2})[-/.](\d{4}|\d{2})(?:(?:T|,?\s+)(.*))?$"
-_CHINESE: Final = r"^(\d{4})年(\d{1,2})月(?:(\d{1,2})[日号])?\s*(.*)$"
+_SHORT: Final = r"^([0-9]{1,2})[-/.]([0-9]{1,2})[-/.]([0-9]{4}|[0-9]{2})(?:(?:T|,?\s+)(.*))?$"
+_CHINESE: Final = r"^([0-9]{4})年([0-9]{1,2})月(?:([0-9]{1,2})[日号])?\s*(.*)$"
 _NAMED: Final = (
-    r"^(?:[^\W\d]{2,10}\.?,?\s+)?(\d{1,2})(?:st|nd|rd|th|\.)?[\s-]+(?:de\s+)?([^\W\d]{3,10})\.?,?[\s-]+(?:de\s+)?(\d{4})"
+    r"^(?:[^\W0-9]{2,10}\.?,?\s+)?([0-9]{1,2})(?:st|nd|rd|th|\.)?[\s-]+(?:de\s+)?([^\W0-9]{3,10})\.?,?[\s-]+(?:de\s+)?([0-9]{4})"
     r"(?:(?:T|,?\s+)(.*))?$"
 )
 _NAMED_FIRST: Final = (
-    r"^(?:[^\W\d]{2,10}\.?,?\s+)?([^\W\d]{3,10})\.?\s+(\d{1,2})(?:st|nd|rd|th)?,?\s+(\d{4})(?:(?:T|,?\s+)(.*))?$"
+    r"^(?:[^\W0-9]{2,10}\.?,?\s+)?([^\W0-9]{3,10})\.?\s+([0-9]{1,2})(?:st|nd|rd|th)?,?\s+([0-9]{4})"
+    r"(?:(?:T|,?\s+)(.*))?$"
 )
 _CLOCK: Final = (
-    r"^(?:at\s+|um\s+)?([上下]午)?\s*(\d{1,2})(?:[:时.h](\d{2}))?(?:[:分](\d{2})(?:[.,]\d+)?)?[分秒]?\s*([AaPp]\.?[Mm]\.?)?"
-    r"\s*(?:Uhr)?\s*(Z|UTC|GMT|[+-]\d{2}:?\d{2})?$"
+    r"^(?:at\s+|um\s+)?([上下]午)?\s*([0-9]{1,2})(?:[:时.h]([0-9]{2}))?(?:[:分]([0-9]{2})(?:[.,][0-9]+)?)?[分秒]?\s*([AaPp]\.?[Mm]\.?)?"
+    r"\s*(?:Uhr)?\s*(Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2})?$"
 )
-_WEEK: Final = r"^(\d{4})-?W(\d{1,2})$"
-_MONTH: Final = r"^(\d{4})[-/](\d{1,2})$"
-_SERIAL: Final = r"^[345]\d{4}(?:\.\d+)?$"
-_ISO: Final = r"^\d{4}(?:([-/.])\d{1,2}\1\d{1,2}|\d{4})(?:[T ].*)?$"
+_WEEK: Final = r"^([0-9]{4})-?W([0-9]{1,2})$"
+_MONTH: Final = r"^([0-9]{4})[-/]([0-9]{1,2})$"
+_SERIAL: Final = r"^[345][0-9]{4}(?:\.[0-9]+)?$"
+_ISO: Final = r"^[0-9]{4}(?:([-/.])[0-9]{1,2}\1[0-9]{1,2}|[0-9]{4})(?:[T ].*)?$"
 MOST_YEARS: Final = 12
 """Most different years of a column; a place with more different numbers holds no years."""
 MOST_CONTRADICTING: Final = 0.05
@@ -77,7 +100,9 @@ def check_date_format(stated: str, *, what: str) -> str:
 def detect_dates(cells: pd.Series, *, stated: str | None, what: str, key: str) -> DateFormat:
     """How the distinct ``cells`` of a column write dates; InputError, which names ``key``, where nothing decides."""
     if stated is not None:
-        return DateFormat(stated=stated)
+        short = re.fullmatch(r"%([dmyY])([-/.])%([dmyY])\2%([dmyY])", stated)
+        order = "" if short is None else (short[1] + short[3] + short[4]).lower()
+        return DateFormat(order) if order in ORDERS and order != "ymd" else DateFormat(stated=stated)
     filled = cells[cells != ""]
     if len(filled) and filled.str.fullmatch(_SERIAL).mean() > 0.5:
         return DateFormat(is_serial=True, told=("dates are Excel's numbers of days",))
@@ -111,11 +136,17 @@ def detect_dates(cells: pd.Series, *, stated: str | None, what: str, key: str) -
             "way, or split the file"
         )
     ways = " and ".join(ORDERS[order] for order in fits)
-    codes = " or ".join(f"'{CODES[order]}'" for order in fits)
+    codes = " or ".join(f"'{_code(order, example)}'" for order in fits)
     raise InputError(
         f"{what}: every date, such as {example!r}, can be read as {ways}; state which in the mapping: "
         f"{key}: {{format: {{date: {codes}}}}}"
     )
+
+
+def _code(order: str, example: str) -> str:
+    """The order in the signs of strptime, spelled like ``example``."""
+    year, mark = ("%Y" if re.search("[0-9]{4}", example) else "%y"), re.sub("[0-9]", "", example)[0]
+    return mark.join(f"%{sign}" if sign != "y" else year for sign in order)
 
 
 def _settles(readable: dict[str, pd.Series], order: str) -> NDArray[np.bool_]:

@@ -1,4 +1,5 @@
-"""How a mapping states what would else be detected: ``format: {date: "%d/%m/%Y", decimal: ",", separator: ";", encoding: gbk}``."""
+"""How a mapping states what would else be detected: ``format: {date: "%d/%m/%Y", decimal: ",", separator: ";",
+encoding: gbk}``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

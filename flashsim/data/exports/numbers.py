@@ -8,8 +8,8 @@ The decimal mark is a fact of a file, not of a cell. Cells that can be read one 
     1.234.567                                             a mark of thousands, for it comes again
     1,234                                                 nothing, for it is read both ways
 
-A point alone is read as the decimal mark where nothing speaks against it, for so programs write numbers. A file whose only
-evidence is cells such as 1,234 is asked for, not guessed. Of contradicting cells the rarer ones cannot be read.
+A point alone is read as the decimal mark where nothing speaks against it, for so programs write numbers. A file whose
+only evidence is cells such as 1,234 is asked for, not guessed. Of contradicting cells the rarer ones cannot be read.
 """
 
 import re
@@ -29,8 +29,22 @@ YES: Final = ("1", "1.0", "true", "t", "yes", "y", "是")
 NO: Final = ("0", "0.0", "false", "f", "no", "n", "否")
 MARKS: Final = (".", ",")
 CURRENCY_SIGNS: Final[Mapping[str, str]] = {
-    **{"€": "EUR", "£": "GBP", "元": "CNY", "₹": "INR", "₩": "KRW", "₽": "RUB", "zł": "PLN", "kč": "CZK", "₺": "TRY"},
-    **{"us$": "USD", "$": "", "¥": "", "￥": "", "r$": "BRL", "kr": "", "fr.": "CHF"},
+    "€": "EUR",
+    "£": "GBP",
+    "元": "CNY",
+    "₹": "INR",
+    "₩": "KRW",
+    "₽": "RUB",
+    "zł": "PLN",
+    "kč": "CZK",
+    "₺": "TRY",
+    "us$": "USD",
+    "$": "",
+    "¥": "",
+    "￥": "",
+    "r$": "BRL",
+    "kr": "",
+    "fr.": "CHF",
     **{code.lower(): code for code in ("EUR", "USD", "GBP", "CNY", "RMB", "JPY", "CHF", "CAD", "AUD", "HKD", "SGD")},
 }
 """Sign in a cell -> ISO 4217 code; "" where several currencies have it."""
@@ -44,7 +58,7 @@ _SIGN: Final = re.compile(
     "|".join(re.escape(sign) for sign in sorted(CURRENCY_SIGNS, key=len, reverse=True)), re.IGNORECASE
 )
 _SPACES: Final = re.compile("[\\s\u00a0\u2009\u202f'’\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-_PLAIN: Final = r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|[+-]?\.\d+"
+_PLAIN: Final = r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|[+-]?\.[0-9]+"
 
 
 class NumberFormat(NamedTuple):
@@ -99,7 +113,7 @@ def detect_numbers(
     return NumberFormat(".", currency, told)
 
 
-_BOTH: Final = r"[+-]?[1-9]\d{0,2},\d{3}"
+_BOTH: Final = r"[+-]?[1-9][0-9]{0,2},[0-9]{3}"
 
 
 def _signs(cells: pd.Series) -> set[str]:
@@ -130,13 +144,13 @@ def _evidence(cells: pd.Series) -> _Evidence:
     cells = cells[cells.str.contains("[.,]")]
     both = cells.str.contains(".", regex=False) & cells.str.contains(",", regex=False)
     last_comma = cells.str.rfind(",") > cells.str.rfind(".")
-    group = r"[+-]?[1-9]\d{0,2}(?:%s\d{3})+"
+    group = r"[+-]?[1-9][0-9]{0,2}(?:%s[0-9]{3})+"
     commas, points = cells.str.count(","), cells.str.count(r"\.")
     is_open = ~both & (commas == 1) & cells.str.fullmatch(_BOTH)
     comma = (both & last_comma & (commas == 1)) | (~both & (commas == 1) & ~is_open)
     comma |= ~both & (points > 1) & cells.str.fullmatch(group % r"\.")
     point = (both & ~last_comma & (points == 1)) | (~both & (commas > 1) & cells.str.fullmatch(group % ","))
-    three = cells.str.fullmatch(r"[+-]?[1-9]\d{0,2}\.\d{3}")
+    three = cells.str.fullmatch(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
     point |= ~both & (points == 1) & ~three & cells.str.fullmatch(_PLAIN)
     return _Evidence(int(point.sum()), int(comma.sum()), int(is_open.sum()))
 
@@ -147,8 +161,10 @@ def read_numbers(text: pd.Series, style: NumberFormat) -> tuple[pd.Series, NDArr
     filled = ~lower.isin(EMPTY)
     plain = text.where(filled, "")
     numbers = pd.Series(np.nan, index=text.index, dtype=np.float64)
-    direct = filled & plain.str.fullmatch(_PLAIN) if style.decimal == "." else filled & plain.str.fullmatch(r"[+-]?\d+")
-    numbers[direct] = pd.to_numeric(plain[direct]).astype(np.float64)
+    direct = (
+        filled & plain.str.fullmatch(_PLAIN) if style.decimal == "." else filled & plain.str.fullmatch(r"[+-]?[0-9]+")
+    )
+    numbers[direct] = pd.to_numeric(plain[direct]).to_numpy(dtype=np.float64)
     rest = filled & ~direct
     if rest.any():
         numbers[rest] = _read_marked(plain[rest], style.decimal)
@@ -161,7 +177,9 @@ def _read_marked(text: pd.Series, decimal: str) -> pd.Series:
     bare = _bare(text)
     thousands = "," if decimal == "." else "."
     mark, group = re.escape(decimal), re.escape(thousands)
-    written = rf"[+-]?(?:\d+|\d{{1,3}}(?:{group}\d{{3}})+)(?:{mark}\d*)?(?:[eE][+-]?\d+)?|[+-]?{mark}\d+"
+    written = (
+        rf"[+-]?(?:[0-9]+|[0-9]{{1,3}}(?:{group}[0-9]{{3}})+)(?:{mark}[0-9]*)?(?:[eE][+-]?[0-9]+)?|[+-]?{mark}[0-9]+"
+    )
     good = bare.str.fullmatch(written)
     clean = bare.where(good, "").str.replace(thousands, "", regex=False).str.replace(decimal, ".", regex=False)
     return pd.to_numeric(clean, errors="coerce").astype(np.float64)

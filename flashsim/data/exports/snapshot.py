@@ -96,8 +96,12 @@ def take_snapshot(
     except OSError as error:
         raise cannot_write(target, error) from error
     if _state(path) != before:
-        raise InputError(f"{path} changed while it was read; wait until the export has ended, and try again")
+        raise _changed(path)
     return Snapshot(path, target, suffix == ".parquet", found, digest, told)
+
+
+def _changed(path: Path) -> InputError:
+    return InputError(f"{path} changed while it was read; wait until the export has ended, and try again")
 
 
 def _state(path: Path) -> tuple[int, int, int]:
@@ -187,8 +191,10 @@ def _unpacked(path: Path, stream: BufferedReader, digest: "hashlib._Hash", repor
     while chunk := stream.read(_CHUNK):
         digest.update(chunk)
         read += len(chunk)
+        if read > size:
+            raise _changed(path)
         if report is not None:
-            report(min(read, size), max(size, 1))
+            report(read, size)
         while chunk:
             try:
                 data = inflater.decompress(chunk, _CHUNK) if packed else chunk

@@ -39,8 +39,8 @@ def step_of(days: pd.Series) -> str:
 def spread_over_days(
     sales: pd.DataFrame, *, steps: str, what: str, column: str, table: str
 ) -> tuple[pd.DataFrame, str | None]:
-    """``sales`` (date, sales, …) with one row a day, labelled by the rows that they came from, and a note; unchanged and
-    None where rows are days.
+    """``sales`` (date, sales, …) with one row a day, labelled by the rows that they came from, and a note; unchanged
+    and None where rows are days.
 
     InputError where rows are weeks or months and ``steps`` refuses them. ``column`` is the file's name of the date.
     """
@@ -51,7 +51,8 @@ def spread_over_days(
     example = f"{dates.iloc[0].date()}, {dates.drop_duplicates().iloc[1].date()}" if dates.nunique() > 1 else ""
     if steps == "refuse":
         raise InputError(
-            f"{what}: its rows are {step}s ({example}, …), not days, and the mapping refuses them; bring daily rows, or "
+            f"{what}: its rows are {step}s ({example}, …), not days, and the mapping refuses them; bring daily "
+            f"rows, or "
             f"write {table}: {{steps: {step}}} to spread each over its days"
         )
     first, length = _spans(sales["date"], step, column=column)

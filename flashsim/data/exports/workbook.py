@@ -1,9 +1,9 @@
 """One sheet of an .xlsx workbook as CSV: its cells as text, dates as 2026-11-11, numbers with a decimal point.
 
 A workbook is a zip of XML. Before it is opened its parts are unpacked and counted, without keeping them, so that a
-small file cannot fill the memory: neither by what it unpacks to nor by a cell far away from all others, for readers hold
-the whole rectangle. Formulas are not computed: the value that the workbook holds is taken. An error such as #DIV/0!
-stays as it is written, and its row is set apart where it is read.
+small file cannot fill the memory: neither by what it unpacks to nor by a cell far away from all others, for readers
+hold the whole rectangle. Formulas are not computed: the value that the workbook holds is taken. An error such as
+#DIV/0! stays as it is written, and its row is set apart where it is read.
 """
 
 import csv

@@ -45,7 +45,8 @@ def choose(
         raise InputError(f"{what}: orders.stores names {brief(unknown[0])}, the file has {_named(stores)}; correct it")
     if len(stores) > 1 and not options.stores:
         raise InputError(
-            f"{what} holds orders of {len(stores)} stores ({_named(stores)}); say in the mapping which to take: orders: "
+            f"{what} holds orders of {len(stores)} stores ({_named(stores)}); say in the mapping which to take: "
+            f"orders: "
             "{stores: NAME}, or {stores: all} to add them up"
         )
     currencies = sorted({code.upper() for code in _values(database, columns, "currency")})
@@ -55,13 +56,15 @@ def choose(
         raise InputError(f"{what}: orders.currencies names {missing[0]}, the file has {_named(currencies)}; correct it")
     if len(currencies) > 1 and not taken:
         raise InputError(
-            f"{what} holds amounts in {len(currencies)} currencies ({_named(currencies)}); say in the mapping which to take: "
+            f"{what} holds amounts in {len(currencies)} currencies ({_named(currencies)}); say in the mapping "
+            f"which to take: "
             f"orders: {{currencies: {currencies[0]}}}, or convert them: {{rates: {{{currencies[1]}: 1.1}}}}"
         )
     bases = [code for code in currencies if code not in options.rates and (code in taken or not options.currencies)]
     if len(bases) > 1:
         raise InputError(
-            f"{what}: amounts in {_named(bases)} cannot be added up; give a rate for all but one of them in the mapping: "
+            f"{what}: amounts in {_named(bases)} cannot be added up; give a rate for all but one of them in the "
+            f"mapping: "
             f"orders: {{rates: {{{bases[1]}: 1.1}}}}"
         )
     base = bases[0] if bases else (meanings.numbers.currency if not currencies else None)
@@ -78,7 +81,8 @@ def shop_currency(found: str | None, *, stated: str | None, default: str, what: 
     if stated is not None:
         if stated.upper() not in fits:
             raise InputError(
-                f"{what}: its amounts are in {found}, the mapping says currency: {stated}; correct the mapping, or convert "
+                f"{what}: its amounts are in {found}, the mapping says currency: {stated}; correct the mapping, "
+                f"or convert "
                 f"them: orders: {{rates: {{{found}: 1.1}}}}"
             )
         return stated, None
@@ -97,9 +101,7 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(name[:40] for name in names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def set_apart(
-    database: "DuckDBPyConnection", lines: Lines, meanings: Meanings, files: Sequence[str]
-) -> tuple[tuple[SetApart, ...], int]:
+def set_apart(database: "DuckDBPyConnection", lines: Lines, files: Sequence[str]) -> tuple[tuple[SetApart, ...], int]:
     """The cells for which lines cannot be used, up to ``MOST_SET_APART`` of them, and the number of such lines."""
     columns = lines.columns
     shown = ("date", "product_id", *(name for name in NUMBER_COLUMNS if name in columns.place))
@@ -110,7 +112,8 @@ def set_apart(
     )
     rows = database.execute(
         f"SELECT l.rowid, s.reason, {', '.join(f'l.{name}' for name in shown)}{', ' if checks else ''}{checks} "
-        "FROM lines l JOIN judged j ON j.line = l.rowid AND j.why = 'quarantined' LEFT JOIN stamps s ON l.date = s.text "
+        "FROM lines l JOIN judged j ON j.line = l.rowid AND j.why = 'quarantined' LEFT JOIN stamps s ON l.date = "
+        "s.text "
         f"ORDER BY l.rowid LIMIT {MOST_SET_APART}"
     ).fetchall()
     cells = [_cell(row, shown, lines, files) for row in rows]
@@ -161,7 +164,8 @@ def count_lines(
         return []
     why = "" if has_clock else ", for no order number and no time of day tells lines apart"
     return [
-        f"orders: {row[0]} lines that equal another in every column were kept{why}; orders: {{repeats: drop}} drops them"
+        f"orders: {row[0]} lines that equal another in every column were kept{why}; orders: {{repeats: drop}} "
+        f"drops them"
     ]
 
 

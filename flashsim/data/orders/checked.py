@@ -1,4 +1,5 @@
-"""Orders as a shop's table of daily sales: read, checked for units that change, spread where rows are weeks, and told."""
+"""Orders as a shop's table of daily sales: read, checked for units that change, spread where rows are weeks, and
+told."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -72,7 +73,7 @@ def read_orders(
     sales, note = spread_over_days(
         sales, steps=spelled.steps, what=paths[0].name, column=spelled.columns.get("date", "date"), table=TABLE
     )
-    books.notes.extend([note] * (note is not None))
+    books.notes.extend([] if note is None else [note])
     days = None if note is not None else sums.open_days
     lost = pd.DataFrame({"date": pd.Series(dtype="datetime64[ns]"), "product_id": pd.Series(dtype=str)})
     books.account.read["sales_data"] = len(sales)
@@ -95,7 +96,8 @@ def _quarantine(sums: OrderSums, books: Books, *, what: str) -> None:
     books.quarantine.write(books.quarantine_file)
     example = sums.set_apart[0]
     raise InputError(
-        f"{what}: {sums.set_apart_rows} of {sums.rows} lines ({sums.set_apart_rows / sums.rows:.1%}) cannot be used, at most "
+        f"{what}: {sums.set_apart_rows} of {sums.rows} lines ({sums.set_apart_rows / sums.rows:.1%}) cannot be "
+        f"used, at most "
         f"{books.most_quarantined:.1%} may; for instance column {example.column!r}, {example.value[:40]!r} in row "
         f"{example.row}: {example.reason}; mend the table (such rows are in {books.quarantine_file}), state how it is "
         "written (orders: {format: …}), or raise data.most_quarantined"
@@ -115,14 +117,15 @@ def _sales(sums: OrderSums, books: Books, *, known_price: Mapping[str, float] | 
             0,
             cell.column,
             str(sums.sales.at[int(str(cell.row)), cell.column]),
-            f"{sums.sales.at[int(str(cell.row)), 'date'].date()}: {cell.reason}",
+            f"{str(sums.sales.at[int(str(cell.row)), 'date'])[:10]}: {cell.reason}",
         )
         for cell in broken
     )
     if len(rows) > books.most_quarantined * len(sums.sales):
         books.quarantine.write(books.quarantine_file)
         raise InputError(
-            f"{what}: {len(rows)} of {len(sums.sales)} days of a product cannot be used: {broken[0].reason}; mend the export, "
+            f"{what}: {len(rows)} of {len(sums.sales)} days of a product cannot be used: {broken[0].reason}; mend "
+            f"the export, "
             "or raise data.most_quarantined"
         )
     books.notes.append(f"{what}: {len(rows)} days of a product are set apart: {broken[0].reason}.")

@@ -5,8 +5,8 @@
     list price             = the commonest of the day, where a column tells it
 
 A day between the shop's first and last on which nothing was sold at all is a day without a sale, unless the shop was
-closed: then it is not known. It was closed on weekdays on which it never sold in ``FEWEST_WEEKS`` weeks, and in stretches
-of ``LONGEST_QUIET_DAYS`` days or more in which more than ``SURELY_CLOSED`` lines were due.
+closed: then it is not known. It was closed on weekdays on which it never sold in ``FEWEST_WEEKS`` weeks, and in
+stretches of ``LONGEST_QUIET_DAYS`` days or more in which more than ``SURELY_CLOSED`` lines were due.
 """
 
 from collections.abc import Callable, Sequence
@@ -86,7 +86,7 @@ def sum_orders(paths: Sequence[Path], task: Task, *, account: RowAccount) -> Ord
         keep = options.repeats == "keep" or (options.repeats is None and not meanings.has_clock and not ids)
         judge_lines(database, lines.columns, meanings, options, scale=task.scale, keep_repeats=keep)
         task.report("judging order lines", 2, _STAGES)
-        cells, bad = set_apart(database, lines, meanings, [path.name for path in paths])
+        cells, bad = set_apart(database, lines, [path.name for path in paths])
         notes = count_lines(database, lines, account, bad=bad, has_clock=meanings.has_clock, keep_repeats=keep)
         netted = net_refunds(database)
         task.report("netting refunds", 3, _STAGES)
@@ -126,7 +126,8 @@ def _by_store(database: "DuckDBPyConnection") -> pd.DataFrame:
     """Units and earnings by product, store and day, sorted."""
     return database.execute(
         "SELECT product_id, store, date_trunc('day', stamp)::TIMESTAMP_NS AS date, "
-        f"{exact_sum('units')} AS units, {exact_sum('amount')} AS amount, quantile_disc(list_price, 0.5) AS list_price, "
+        f"{exact_sum('units')} AS units, {exact_sum('amount')} AS amount, quantile_disc(list_price, 0.5) AS "
+        f"list_price, "
         "arg_max(product_name, line) AS product_name, arg_max(product_group, line) AS product_group "
         "FROM sold GROUP BY ALL ORDER BY product_id, store, date"
     ).df()
@@ -163,9 +164,11 @@ def _purchases(database: "DuckDBPyConnection", columns: OrderColumns, notes: lis
             f"orders: hours and segments are learned from every {parts}th of the {of_whom}, by first purchase."
         )
     found = database.execute(
-        f"WITH bought AS (SELECT {who} AS who, line, stamp, product_id FROM sold WHERE units > 0.0), people AS (SELECT who, "
+        f"WITH bought AS (SELECT {who} AS who, line, stamp, product_id FROM sold WHERE units > 0.0), people AS "
+        f"(SELECT who, "
         "row_number() OVER (ORDER BY min(line)) AS number FROM bought GROUP BY who) "
-        f"SELECT {'who' if by_customer else '0::UBIGINT'} AS customer, date_trunc('hour', stamp) AS timestamp, product_id "
+        f"SELECT {'who' if by_customer else '0::UBIGINT'} AS customer, date_trunc('hour', stamp) AS timestamp, "
+        f"product_id "
         f"FROM bought JOIN people USING (who) WHERE number % {parts} = {parts - 1} ORDER BY line"
     ).df()
     number = pd.factorize(found["customer"].astype("UInt64").astype(object))[

@@ -2,6 +2,7 @@
 
 A line is left out for the first of these reasons that holds
 
+    blank                     an empty line
     repeats                   equals another line in every column of the file (:class:`OrderOptions`)
     no product                shipping, tax, fees, coupons, gift cards, by name or kind
     test                      an order, product or customer by the name of test, or marked so
@@ -28,6 +29,7 @@ OF_ORDER: Final = ("customer", "status", "cancelled", "store", "currency", "test
 """What an export may write on the first line of an order alone."""
 QUARANTINED: Final = "quarantined: breaks the schema"
 REASONS: Final = {
+    "blank": "an empty line",
     "repeats": "repeats another row in every column of the file",
     "test": "a test order",
     "no product": "no product: shipping, tax, fee, coupon or gift card",
@@ -94,14 +96,15 @@ def judge_lines(
         CREATE TABLE judged AS
         WITH valued AS (
             SELECT l.rowid AS line, l.order_id, l.product_id, l.customer, coalesce(l.store, '') AS store, l.currency,
-                l.product_name, l.product_group, l.whole, s.local AS stamp, {wrong} AS is_wrong, {_rate(options)} AS rate,
-                {", ".join(f"{meaning} AS is_{name}" for name, meaning in word.items())},
+                l.order_id IS NULL AND coalesce(l.date, l.product_id, l.quantity, l.price, l.total) IS NULL AS is_blank,
+                l.product_name, l.product_group, l.whole, s.local AS stamp, {wrong} AS is_wrong, {_rate(options)} AS
+                rate, {", ".join(f"{meaning} AS is_{name}" for name, meaning in word.items())},
                 {", ".join(f"{expression} AS {name}" for name, expression in number.items())}
             FROM lines l LEFT JOIN stamps s ON l.date = s.text{joins}
         ), paid AS (
-            SELECT *, CASE WHEN coalesce(quantity, 0.0) = 0.0 THEN 1.0 ELSE quantity END AS times, price * times AS gross,
-                rate * coalesce(total, gross - sign(gross) * least(abs(coalesce(discount, 0.0)), abs(gross))) AS amount
-            FROM valued
+            SELECT *, CASE WHEN coalesce(quantity, 0.0) = 0.0 THEN 1.0 ELSE quantity END AS times, price * times AS
+            gross, rate * coalesce(total, gross - sign(gross) * least(abs(coalesce(discount, 0.0)), abs(gross))) AS
+            amount FROM valued
         )
         SELECT line, order_id, product_id, customer, store, stamp, product_name, product_group, whole, quantity, amount,
             list_price * rate AS list_price, abs(coalesce(refunded_quantity, 0.0)) AS refunded_quantity,
@@ -112,7 +115,8 @@ def judge_lines(
     )
     if not keep_repeats:
         database.execute(
-            "UPDATE judged SET why = 'repeats' WHERE line IN (SELECT j.line FROM judged j JOIN (SELECT whole, min(line) AS "
+            "UPDATE judged SET why = 'repeats' WHERE why IS DISTINCT FROM 'blank' AND line IN (SELECT j.line "
+            "FROM judged j JOIN (SELECT whole, min(line) AS "
             "first FROM judged GROUP BY whole HAVING count(*) > 1) d ON j.whole = d.whole AND j.line <> d.first)"
         )
 
@@ -128,6 +132,7 @@ def _why(options: OrderOptions) -> str:
     everywhere = not options.stores or ALL in options.stores
     taken = (*options.currencies, *options.rates)
     cases = {
+        "blank": "is_blank",
         "no product": "'no product' IN (is_kind, is_product_id, is_product_name)",
         "test": "coalesce(order_id = 0, false) OR coalesce(customer = 0, false) "
         "OR 'test' IN (is_test, is_status, is_kind, is_product_id)",

@@ -67,7 +67,7 @@ def open_database(scratch: Path) -> Iterator["DuckDBPyConnection"]:
         raise InputError(
             "orders are read by the package duckdb, which is missing; pip install 'flashsim[data]'"
         ) from error
-    settings = {
+    settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": MEMORY,
         "max_temp_directory_size": MOST_SPILLED,
         "temp_directory": str(scratch / "spilled"),
@@ -203,7 +203,8 @@ def _source(export: Export, number: int) -> str:
     columns = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(export.header)))
     return (
         f"read_csv({path}, delim={quoted(export.separator)}, quote='\"', escape='\"', header=false, "
-        f"skip={export.lines_before}, auto_detect=false, columns={{{columns}}}, ignore_errors=true, store_rejects=true, "
+        f"skip={export.lines_before}, auto_detect=false, columns={{{columns}}}, ignore_errors=true, "
+        f"store_rejects=true, "
         f"rejects_table='rejected_{number}', rejects_scan='scan_{number}', rejects_limit={MOST_REJECTED}, "
         f"strict_mode=true, null_padding=false)"
     )

@@ -153,9 +153,12 @@ SALE_KINDS: Final = ("", "product", "item", "line item", "lineitem", "sale", "or
 REFUND_KINDS: Final = REFUNDED
 TEST_KINDS: Final = ("test", "测试")
 NO_PRODUCT: Final = (
-    r"shipping|shipping (fee|cost|costs|charge)|postage|dotcom postage|post|delivery|delivery (fee|charge)|freight|versand|versandkosten"
-    r"|(sales )?tax|taxes|vat|gst|mwst\.?|ust\.?|tip|tips|gratuity|fee|fees|handling|handling fee|service fee|payment fee|bank charges"
-    r"|amazon ?fee|adjust(ment)?|manual|rounding|discount|coupon|voucher|rabatt|gutschein|gift ?card|gutscheinkarte|deposit|pfand"
+    r"shipping|shipping (fee|cost|costs|charge)|postage|dotcom postage|post|delivery|delivery "
+    r"(fee|charge)|freight|versand|versandkosten"
+    r"|(sales )?tax|taxes|vat|gst|mwst\.?|ust\.?|tip|tips|gratuity|fee|fees|handling|handling fee|service "
+    r"fee|payment fee|bank charges"
+    r"|amazon ?fee|adjust(ment)?|manual|rounding|discount|coupon|voucher|rabatt|gutschein|gift "
+    r"?card|gutscheinkarte|deposit|pfand"
     r"|surcharge|insurance|运费|邮费|快递费|配送费|税|税费|优惠|优惠券|折扣|红包|补差价|补邮费|差价|押金|服务费|手续费|小费"
 )
 """A product or a kind of this name is no product: shipping, taxes, fees, coupons, gift cards."""

@@ -45,7 +45,8 @@ class Netted(NamedTuple):
 def net_refunds(database: "DuckDBPyConnection") -> Netted:
     """Make the table ``sold`` of ``judged`` (line, product_id, store, customer, stamp, names, units, amount)."""
     database.execute(
-        "CREATE TABLE sold AS SELECT line, coalesce(order_id, hash('line', line)) AS key, product_id, store, customer, stamp, "
+        "CREATE TABLE sold AS SELECT line, coalesce(order_id, hash('line', line)) AS key, product_id, store, "
+        "customer, stamp, "
         "product_name, product_group, list_price, quantity AS units, amount, refunded_quantity, refunded_amount "
         "FROM judged WHERE why IS NULL AND NOT came_back"
     )
@@ -97,7 +98,8 @@ def net_refunds(database: "DuckDBPyConnection") -> Netted:
     loose = orders.loc[(orders["back"] > 0.0) & (orders["units"] == 0.0), ["key", "product_id"]]
     database.register("given", loose)
     left = database.execute(
-        f"SELECT product_id, store, date_trunc('day', stamp) AS day, {exact_sum('units')} AS units FROM back JOIN given "
+        f"SELECT product_id, store, date_trunc('day', stamp) AS day, {exact_sum('units')} AS units FROM back JOIN "
+        f"given "
         "USING (key, product_id) WHERE units IS NOT NULL GROUP BY ALL ORDER BY ALL"
     ).df()
     database.unregister("given")
@@ -107,7 +109,7 @@ def net_refunds(database: "DuckDBPyConnection") -> Netted:
 
 def _after(orders: pd.DataFrame) -> tuple[Array, Array]:
     """Units and money of each order and product once refunds are taken off; sorted by order."""
-    units = np.maximum(orders["units"] - orders["back"], 0.0).to_numpy(dtype=np.float64)
+    units: Array = np.maximum((orders["units"] - orders["back"]).to_numpy(dtype=np.float64), 0.0)
     sold, earned = (orders[name].to_numpy(dtype=np.float64) for name in ("units", "amount"))
     price = np.divide(earned, sold, out=np.zeros_like(sold), where=sold > 0.0)
     money = orders["money"].to_numpy(dtype=np.float64)
@@ -115,7 +117,7 @@ def _after(orders: pd.DataFrame) -> tuple[Array, Array]:
     units = units - paid_for
     money = np.where(paid_for > 0.0, 0.0, money)
     _, place = np.unique(orders["key"].to_numpy(), return_inverse=True)
-    rest = np.bincount(place, money)[place]  # of the order; shown on each of its rows
+    rest: Array = np.bincount(place, money)[place].astype(np.float64)  # of the order; shown on each of its rows
     total = np.bincount(place, units * price)[place]
     is_whole = (rest > 0.0) & (rest >= total - CENT)
     units = np.where(is_whole, 0.0, units)
@@ -147,8 +149,8 @@ def _units_paid(money: Array, price: Array, units: Array) -> Array:
 
 
 def take_off_loose(daily: pd.DataFrame, loose: pd.DataFrame) -> tuple[pd.DataFrame, float]:
-    """``daily`` (product_id, store, date, units, amount; sorted) without ``loose`` refunds, each taken from the product's
-    latest sales until its day; and the units whose sale the table does not hold."""
+    """``daily`` (product_id, store, date, units, amount; sorted) without ``loose`` refunds, each taken from the
+    product's latest sales until its day; and the units whose sale the table does not hold."""
     units = daily["units"].to_numpy(dtype=np.float64).copy()
     price = np.divide(daily["amount"], units, out=np.zeros_like(units), where=units > 0.0)
     span = daily.groupby(["product_id", "store"], sort=False).indices

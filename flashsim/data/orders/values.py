@@ -1,7 +1,8 @@
 """What the cells of order lines mean: stamps on the shop's clock, numbers, words of status and kind, currencies.
 
-Each column is read by its *distinct* cells: few, whatever the number of lines, and so read by what reads all other tables
-(:mod:`flashsim.data.exports`, :mod:`flashsim.data.stamps`). Cells that are plain numbers the database reads itself.
+Each column is read by its *distinct* cells: few, whatever the number of lines, and so read by what reads all other
+tables (:mod:`flashsim.data.exports`, :mod:`flashsim.data.stamps`). Cells that are plain numbers the database reads
+itself.
 """
 
 import re
@@ -36,8 +37,8 @@ MOST_DISTINCT: Final = 2_000_000
 _PLAIN: Final = {".": r"[+-]?[0-9]+(\.[0-9]*)?", ",": r"[+-]?[0-9]+(,[0-9]*)?"}
 WORD_COLUMNS: Final = ("status", "kind", "cancelled", "test", "product_id", "product_name")
 WORDS: Final = {
-    **{word: "cancelled" for word in CANCELLED},
-    **{word: "refunded" for word in REFUNDED},
+    **dict.fromkeys(CANCELLED, "cancelled"),
+    **dict.fromkeys(REFUNDED, "refunded"),
 }
 
 
@@ -97,7 +98,8 @@ def _read_numbers(database: "DuckDBPyConnection", columns: OrderColumns, *, styl
         odd = f"NOT regexp_full_match({name}, '{_PLAIN['.']}')"
         few = database.execute(f"SELECT DISTINCT {name} FROM lines WHERE {odd} LIMIT {MOST_DISTINCT}").fetchall()
         plain = database.execute(
-            f"SELECT DISTINCT {name} FROM (SELECT {name} FROM lines WHERE NOT ({odd}) AND contains({name}, '.') LIMIT 100000)"
+            f"SELECT DISTINCT {name} FROM (SELECT {name} FROM lines WHERE NOT ({odd}) AND contains({name}, '.') "
+            f"LIMIT 100000)"
         ).fetchall()
         cells[name] = pd.Series(sorted(text for (text,) in (*few, *plain)), dtype=str)
     shown = {columns.name[name]: column for name, column in cells.items()}

@@ -1,8 +1,8 @@
 """What visits and events of a shop show: the hours of the day, units a visitor, and segments.
 
 Hours. Purchases in ``user_behavior`` or orders give the hours of sales, by group and segment; with fewer than
-``FEWEST_PURCHASES`` of them, the same for all groups and segments. With too few for that (``FEWEST_FOR_ALL``) the visits
-in ``traffic_data`` replace them, likewise. Each hour of
+``FEWEST_PURCHASES`` of them, the same for all groups and segments. With too few for that (``FEWEST_FOR_ALL``) the
+visits in ``traffic_data`` replace them, likewise. Each hour of
 each day has the same weight, so a gap in the log does not count as an hour without visits.
 
 Units a visitor. Units of ``sales_data`` divided by visits of ``traffic_data``, on the days that both tables hold.

@@ -34,18 +34,19 @@ def make_lines(days: int = 42, *, seed: int = 0, orders_a_day: int = 6) -> pd.Da
         factor = 0.9 if day % 5 == 0 else 1.0
         for order in range(orders_a_day):
             stamp = date + pd.Timedelta(hours=9 + 2 * order, minutes=int(generator.integers(60)))
-            for sku in generator.choice(list(PRODUCTS), size=int(generator.integers(1, 4)), replace=False):
-                rows.append(
-                    {
-                        "order_id": f"#{1000 + day * orders_a_day + order}",
-                        "created_at": stamp,
-                        "sku": str(sku),
-                        "name": str(sku).title(),
-                        "qty": int(generator.integers(1, 4)),
-                        "unit_price": round(PRODUCTS[str(sku)] * factor, 2),
-                        "customer": f"person{generator.integers(60)}@mail.example",
-                    }
-                )
+            skus = generator.choice(list(PRODUCTS), size=int(generator.integers(1, 4)), replace=False)
+            rows += [
+                {
+                    "order_id": f"#{1000 + day * orders_a_day + order}",
+                    "created_at": stamp,
+                    "sku": str(sku),
+                    "name": str(sku).title(),
+                    "qty": int(generator.integers(1, 4)),
+                    "unit_price": round(PRODUCTS[str(sku)] * factor, 2),
+                    "customer": f"person{generator.integers(60)}@mail.example",
+                }
+                for sku in skus
+            ]
     return pd.DataFrame(rows)
 
 
@@ -89,7 +90,8 @@ def write(folder: Path, text: pd.DataFrame, dialect: Dialect, *, name: str = "or
 
 
 def write_xlsx(path: Path, rows: list[list[Any]], *, sheet: str = "Sheet1", raw_cells: str = "") -> None:
-    """A workbook of one sheet; numbers are cells of numbers, all else inline text. ``raw_cells`` is a last row as XML."""
+    """A workbook of one sheet; numbers are cells of numbers, all else inline text. ``raw_cells`` is a last row as
+    XML."""
     body = []
     for place, row in enumerate(rows, start=1):
         cells = "".join(
@@ -111,8 +113,9 @@ def write_xlsx(path: Path, rows: list[list[Any]], *, sheet: str = "Sheet1", raw_
         "xl/workbook.xml": f'<workbook xmlns="{main}/spreadsheetml/2006/main" '
         f'xmlns:r="{main}/officeDocument/2006/relationships"><sheets><sheet name="{escape(sheet)}" sheetId="1" '
         'r:id="rId1"/></sheets></workbook>',
-        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{main}/package/2006/relationships"><Relationship Id="rId1" '
-        f'Type="{main}/officeDocument/2006/relationships/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{main}/package/2006/relationships"><Relationship '
+        f'Id="rId1" Type="{main}/officeDocument/2006/relationships/worksheet" '
+        'Target="worksheets/sheet1.xml"/></Relationships>',
         "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{main}/spreadsheetml/2006/main"><sheetData>{"".join(body)}'
         f"{raw_cells}</sheetData></worksheet>",
     }

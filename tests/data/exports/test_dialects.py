@@ -35,8 +35,13 @@ DIALECTS = {
 MAPPING = {
     "orders": {
         "columns": {
-            **{"order_id": "order_id", "date": "created_at", "product_id": "sku", "product_name": "name"},
-            **{"quantity": "qty", "price": "unit_price", "customer": "customer"},
+            "order_id": "order_id",
+            "date": "created_at",
+            "product_id": "sku",
+            "product_name": "name",
+            "quantity": "qty",
+            "price": "unit_price",
+            "customer": "customer",
         }
     }
 }
@@ -189,7 +194,7 @@ def test_order_lines_given_as_daily_sales_are_refused_with_the_key_that_sums_the
     lines = make_lines()
     folder = write(tmp_path, spelled(lines, Dialect()), Dialect(), name="till")
     columns = {"date": "created_at", "product_id": "sku", "sales": "qty", "price": "unit_price"}
-    with pytest.raises(InputError, match="look like order lines, .* write orders: instead of sales_data:"):
+    with pytest.raises(InputError, match=r"look like order lines, .* write orders: instead of sales_data:"):
         read(folder, {"sales_data": {"file": "till.csv", "columns": columns}})
     assert_sold(read(folder, {"orders": {"file": "till.csv", "columns": columns}}), truth(lines))
 

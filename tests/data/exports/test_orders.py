@@ -267,12 +267,7 @@ def test_lines_that_cannot_be_read_are_set_apart_with_row_column_value_and_reaso
         read(tmp_path)
     shop = read(tmp_path, most=0.2)
     cells = {(cell.row, cell.column, cell.value) for cell in shop.quarantine.cells}
-    assert cells == {
-        (3, "price", "ten"),
-        (4, "date", "someday 10:00"),
-        (5, "product_id", ""),
-        (6, "(whole row)", "a,b"),
-    } or cells == {(3, "price", "ten"), (4, "date", "someday 10:00"), (5, "sku", ""), (6, "(whole row)", "a,b")}
+    assert cells == {(3, "price", "ten"), (4, "date", "someday 10:00"), (5, "sku", ""), (6, "(whole row)", "a,b")}
     assert account(shop)["orders kept"] == 32
 
 
@@ -282,6 +277,7 @@ def test_the_same_file_gives_the_same_tables_to_the_last_bit(tmp_path: Path) -> 
     assert one.sales is not None
     assert again.sales is not None
     assert one.purchases is not None
+    assert again.purchases is not None
     pd.testing.assert_frame_equal(one.sales, again.sales, check_exact=True)
     pd.testing.assert_frame_equal(one.purchases, again.purchases)
     assert np.isfinite(one.sales["price"]).all()
