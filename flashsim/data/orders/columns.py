@@ -46,7 +46,8 @@ def find_columns(header: Sequence[str], *, preset: str | None, mapped: Mapping[s
     for ours in ORDER_COLUMNS:
         if ours in place:
             continue
-        found = [plain[key] for key in map(plain_name, (*known.get(ours, ()), ours)) if key in plain]
+        names = known.get(ours, ()) if preset is not None else (ours, *known.get(ours, ()))
+        found = [plain[key] for key in map(plain_name, names) if key in plain]
         free = [number for number in found if ours.startswith("product_") or number not in place.values()]
         if free:
             place[ours] = free[0]

@@ -166,7 +166,7 @@ def _kept(ours: str, columns: OrderColumns, *, key: str) -> str:
         hashed = f"hash({text})" if ours == "order_id" else f"hash(sha256({quoted(key)} || {text}))"
         may_be_test = f"lower(left({text}, 1)) IN ('t', '测')"
         is_test = f"CASE WHEN {may_be_test} THEN regexp_full_match(lower({text}), {quoted(TEST)}) ELSE false END"
-        return f"CASE WHEN {is_test} THEN 0::UBIGINT ELSE {hashed} END"
+        return f"CASE WHEN {text} IS NULL THEN NULL WHEN {is_test} THEN 0::UBIGINT ELSE {hashed} END"
     if ours == "date":
         return _to_five_minutes(text)
     return text

@@ -34,6 +34,7 @@ def make_lines(days: int = 42, *, seed: int = 0, orders_a_day: int = 6) -> pd.Da
         factor = 0.9 if day % 5 == 0 else 1.0
         for order in range(orders_a_day):
             stamp = date + pd.Timedelta(hours=9 + 2 * order, minutes=int(generator.integers(60)))
+            customer = f"person{generator.integers(60)}@mail.example"
             skus = generator.choice(list(PRODUCTS), size=int(generator.integers(1, 4)), replace=False)
             rows += [
                 {
@@ -43,7 +44,7 @@ def make_lines(days: int = 42, *, seed: int = 0, orders_a_day: int = 6) -> pd.Da
                     "name": str(sku).title(),
                     "qty": int(generator.integers(1, 4)),
                     "unit_price": round(PRODUCTS[str(sku)] * factor, 2),
-                    "customer": f"person{generator.integers(60)}@mail.example",
+                    "customer": customer,
                 }
                 for sku in skus
             ]

@@ -239,6 +239,12 @@ def test_a_day_without_any_order_is_a_day_without_a_sale_unless_the_shop_was_clo
     assert any("the shop was closed or the export lacks them" in note for note in shop.notes)
 
 
+def test_lines_without_an_order_number_are_orders_of_their_own(tmp_path: Path) -> None:
+    rows = [row.replace(f"o{day}", "") for row, day in zip(PLAIN, DAYS, strict=True)]
+    shop = shop_of(tmp_path, f"{HEADER},refunded amount", [f"{row},{20 if DAYS[3] in row else ''}" for row in rows])
+    assert units(shop) == {day: 2.0 for day in DAYS if day != DAYS[3]}
+
+
 def test_files_of_one_export_are_read_together_and_their_overlap_counts_once(tmp_path: Path) -> None:
     lines = make_lines()
     text = spelled(lines, Dialect())
