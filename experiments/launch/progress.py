@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -33,6 +33,23 @@ def progress_meter(description: str, *, total: int | None = None) -> Iterator[Ca
         lines = _Lines(description, total)
         yield lines.advance
         lines.end()
+
+
+@contextmanager
+def progress_by_stage() -> Iterator[Callable[[str, int, int], None]]:
+    """Give a function that is told a stage, how much of it is done and how much there is, one stage after the other."""
+    with ExitStack() as meters:
+        seen: dict[str, tuple[Callable[[int], object], int]] = {}
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage not in seen:
+                meters.close()
+                seen[stage] = meters.enter_context(progress_meter(stage, total=total)), 0
+            advance, before = seen[stage]
+            advance(done - before)
+            seen[stage] = advance, done
+
+        yield tell
 
 
 class _Lines:

@@ -6,8 +6,8 @@
     level      sales_data, today's, at list price       no sales_data: the products and everything else of the base
     response   sales_data: (1 - depth)^elasticity       the response of the product, else of its group, else of all
     season     sales_data of a year or more             none
-    share      user_behavior, segments of buyers        the segments of the same products
-    profile    user_behavior, else traffic_data         the hours of the same products
+    share      user_behavior or orders: segments        the segments of the same products
+    profile    user_behavior, orders, else traffic_data the hours of the same products
 
 The products of the base World that are *similar* to a product are the one of the same id, else those of its group,
 else all. The World has as many members as its base, and the same ones for training; member i takes from member i what
@@ -73,6 +73,7 @@ class _PurchaseFacts(NamedTuple):
 
     groups: tuple[str, ...]  # product
     bought: Purchases | None
+    table: str  # that tells them
     segments: ShopSegments | None
 
 
@@ -141,12 +142,12 @@ def _with_demand(own: CheckedTables, demand: ShopDemand, base: World, *, record:
     groups, names = tuple(known[name] for name in demand.product_ids), _names(own, demand, base)
     similar = similar_products(demand.product_ids, groups, base)
     record.learn_from_sales(demand, similar.words, names=names, groups=groups, own_currency=own.mapping.currency)
-    bought, segments = None, None
-    if own.behavior is not None:
-        bought = purchases_of(own.behavior, demand.product_ids)
+    bought, table, segments = None, "", None
+    if own.bought is not None:
+        bought, table = purchases_of(own.bought[0], demand.product_ids), own.bought[1]
         divided = divide_people(bought, own.sales, product_ids=demand.product_ids, list_price=demand.list_price)
-        segments = record.enter(divided, ("segment_names",), "user_behavior", doing="segments")
-    facts = _PurchaseFacts(groups, bought, segments)
+        segments = record.enter(divided, ("segment_names",), table, doing="segments")
+    facts = _PurchaseFacts(groups, bought, table, segments)
     responses = _responses(demand, base, similar=similar, facts=facts, record=record)
     grid = np.linspace(0.0, base.depth_grid[-1], round(base.depth_grid[-1] / DEPTH_STEP) + 1)
     probes = np.random.default_rng(PROBING_SEED)
@@ -222,7 +223,7 @@ def _profiles(demand: ShopDemand, like: Array, *, facts: _PurchaseFacts, segment
         names = sorted(set(facts.groups))
         group_of = np.array([names.index(group) for group in facts.groups], dtype=np.intp)
         found = purchase_profiles(facts.bought, group_of=group_of, segments=facts.segments, count=segments)
-        own = record.enter_hours(found, "user_behavior")
+        own = record.enter_hours(found, facts.table)
         if own is not None:
             shape = (len(demand.product_ids), like.shape[1], segments, HOURS_OF_DAY)
             return np.broadcast_to(own[group_of][:, None], shape)
