@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 from gymnasium import spaces
-from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.learner import GreedyNetwork, Learner
 from agents.ppo.entropy import EntropySchedule
 from agents.ppo.lagrangian import Lagrangian
+from agents.ppo.maskable_ppo import MaskablePPO
 from agents.ppo.settings import FEWEST_ROLLOUTS, PPOConfig
 from agents.ppo.tensor_ppo import TensorPPO
 from agents.start.imitation import Demonstration, choices_loss, fit

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 
@@ -26,7 +27,7 @@ FEASIBLE = np.zeros((0, 0), np.bool_)
 class CpuUpdate:
     """Learns rollouts with the networks of ``policy``, whose weights ``optimizer`` holds; see :func:`can_be_fused`."""
 
-    def __init__(self, policy: ActorCriticPolicy, optimizer: FlatAdam) -> None:
+    def __init__(self, policy: ActorCriticPolicy | MaskableActorCriticPolicy, optimizer: FlatAdam) -> None:
         self.optimizer = optimizer
         space, parts = policy.action_space, policy.mlp_extractor
         sizes = space.nvec if isinstance(space, spaces.MultiDiscrete) else [space.n]  # type: ignore[attr-defined]
@@ -79,7 +80,7 @@ class CpuUpdate:
         return measured
 
 
-def can_be_fused(policy: ActorCriticPolicy) -> bool:
+def can_be_fused(policy: ActorCriticPolicy | MaskableActorCriticPolicy) -> bool:
     """Whether the compiled update knows the networks of ``policy``: on the cpu, linear layers with tanh between them,
     those of policy and value apart."""
     if policy.device.type != "cpu" or type(policy.features_extractor) is not FlattenExtractor:
