@@ -94,7 +94,19 @@ def compiled_inside(function: Callable[..., Any], **rules: Any) -> Any:
     nothing, which the simulator never does, and returns no array to Python.
     """
     every: dict[str, Any] = _RULES | {"pipeline_class": COMPILES_PIECES, "no_cpython_wrapper": True}
-    return njit(**every | rules)(function)
+    made: Any = njit(**every | rules)(function)
+    config: Any = numba.config
+    if not config.DISABLE_JIT:  # numba would call an address that is none
+        made._insert, made._compile_for_args = _leave_out, functools.partial(_refuse, function.__name__)
+    return made
+
+
+def _leave_out(*_overload: Any, **_more: Any) -> None:
+    """There is no machine code of its own that Python could call."""
+
+
+def _refuse(name: str, *_arguments: Any, **_more: Any) -> None:
+    raise TypeError(f"{name} is called by compiled code alone; call its py_func, or make it `compiled`")
 
 
 def compiled_inline(function: Callable[..., Any]) -> Any:

@@ -14,6 +14,7 @@ import pytest
 
 from flashsim.reference import g0
 from flashsim.sim.cache import _make_own, bound, compiled_code_of
+from flashsim.sim.clock import advance_clock
 from flashsim.sim.engine import Batch, step_tiles
 
 
@@ -267,3 +268,13 @@ def test_a_second_process_compiles_nothing_anew() -> None:
         [sys.executable, "-c", SECOND_START], env=os.environ.copy(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_python_cannot_call_what_compiled_code_alone_calls() -> None:
+    """Numba would jump to an address that is none; also once the code exists, as it does after a step."""
+    batch = Batch(g0().compile().tables, 1, domain=0)
+    batch.open(np.ones(1, np.bool_))
+    batch.step()
+    for _ in range(2):
+        with pytest.raises(TypeError, match="advance_clock is called by compiled code alone"):
+            advance_clock(batch.state.tick)
