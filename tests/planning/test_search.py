@@ -379,7 +379,7 @@ def test_a_search_that_was_stopped_keeps_nothing_half_played(workers: Workers) -
         if len(told) == 9:
             raise KeyboardInterrupt
 
-    trials = Trials(sale, seed=3, progress=progress, workers=lambda: workers)
+    trials = Trials(sale, seed=3, progress=progress, workers=partial(Workers, *workers))
     with pytest.raises(KeyboardInterrupt):
         trials.profits(rules, sales=16)
     assert trials.profits(rules, sales=16) == Trials(sale, seed=3).profits(rules, sales=16)
@@ -387,15 +387,14 @@ def test_a_search_that_was_stopped_keeps_nothing_half_played(workers: Workers) -
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux alone")
 def test_only_those_who_play_patiently_yield_their_cores() -> None:
-    sale, found = one_product(), {}
+    sale, found, own = one_product(), {}, os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     for is_patient in (True, False):
         seen: list[int] = []
 
         def progress(_ticks: int, seen: list[int] = seen) -> None:
             seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
 
-        trials = Trials(sale, seed=3, progress=progress, workers=partial(Workers, 2, is_patient=is_patient))
-        trials.profits([fixed(sale, (0,), operations=SOME[0])], sales=4)
+        workers = partial(Workers, 2, is_patient=is_patient)
+        Trials(sale, seed=3, progress=progress, workers=workers).profits([list_price(sale)], sales=4)
         found[is_patient] = max(seen)
-    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     assert found == {True: max(10, own), False: own}
