@@ -1,6 +1,6 @@
 # One command each, from a fresh clone. All of them share one .venv, made anew when pyproject.toml or locks/ change.
 #
-#   make run        install, then calibrate, train, compare and report     (ARGS="seed=3" adds overrides)
+#   make run        install, then train, compare and report                (ARGS="seed=3" adds overrides)
 #   make test       install, then the quick tests, on up to four cores     (ARGS="-k stock" adds options; -n 0: on one)
 #   make test-all   the slow tests too
 #   make check      format, lint, types, layers

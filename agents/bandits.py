@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from flashsim.envs.actions import ActionConfig
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
-from flashsim.planning.field import Baseline, Field
+from flashsim.planning.field import Baseline, Field, operations_ticks
 from flashsim.rules.fluid import Outlook, fluid_programs, net_prices, visit_cost
 from flashsim.rules.rules import DEFAULT_OPERATIONS, Operations, RulePolicy
 from flashsim.scenarios.compiled import CompiledSale
@@ -173,8 +173,13 @@ def bandit_rule(sale: CompiledSale, bandit: LinearBandit, operations: Operations
 
 
 def _bandit(field: Field, name: Literal["LinUCB", "Thompson sampling"]) -> RulePolicy:
-    learned = learn_bandit(field.sale, name, sales=LEARNING_SALES, seed=field.seed, progress=field.progress)
+    with field.searching(LEARNING_SALES * field.sale.ticks):
+        learned = learn_bandit(field.sale, name, sales=LEARNING_SALES, seed=field.seed, progress=field.progress)
     return field.with_best_operations(name, lambda sale, how: bandit_rule(sale, learned, how))
+
+
+def _ticks(field: Field) -> int:
+    return LEARNING_SALES * field.sale.ticks + operations_ticks(field)
 
 
 BANDITS: dict[str, Baseline] = {
@@ -182,11 +187,13 @@ BANDITS: dict[str, Baseline] = {
         "linear bandit with optimistic exploration, learned on simulated sales of the training worlds",
         lambda field: _bandit(field, "LinUCB"),
         is_default=False,
+        ticks=_ticks,
     ),
     "Thompson sampling": Baseline(
         "linear bandit with randomised exploration, learned on simulated sales of the training worlds",
         lambda field: _bandit(field, "Thompson sampling"),
         is_default=False,
+        ticks=_ticks,
     ),
 }
 """Bandits as baselines, by name."""

@@ -32,8 +32,8 @@ from flashsim.errors import InputError
 from flashsim.files import check_format, json_in, read_bytes, write_bytes
 from flashsim.tensor_files import MOST_TENSORS
 
-FORMAT_VERSION = 5  # raised whenever a training that goes on would learn otherwise than before
-FORMAT_CHANGES = "5 has rollouts that fit the steps"
+FORMAT_VERSION = 6  # raised whenever a training that goes on would learn otherwise than before
+FORMAT_CHANGES = "6 has updates in compiled code"
 _FACTS = "facts"  # JSON, as bytes
 _AGAIN = "start the training again: python -m experiments.train"
 _PAUSE = 19.0  # times as long as the last checkpoint with extras took, until the next: a twentieth of the time

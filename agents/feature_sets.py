@@ -24,6 +24,7 @@ def show_only(first_layers: Sequence[torch.nn.Linear], sale: CompiledSale, chose
     device = first_layers[0].weight.device
     shown = torch.tensor([float(feature.name in seen) for feature in table], device=device)
     for layer in first_layers:
+        layer.register_buffer("shown", shown, persistent=False)  # for an update without torch (agents.ppo.cpu_update)
         with torch.no_grad():
             layer.weight.mul_(shown)
         if layer.weight.requires_grad:

@@ -2,15 +2,18 @@
 
 python -m experiments.calibrate                # the full calibration on Complete Journey
 python -m experiments.calibrate world.data=FOLDER world.seed=1 output=outputs/calibrate/mine
+python -m experiments.calibrate data=csv data.folder=FOLDER data.preset=shopify           # a shop's export of orders
 python -m experiments.calibrate data=csv data.folder=FOLDER data.mapping=FILE.yaml        # your own tables
 python -m experiments.calibrate from_world=WORLD data=csv data.folder=NEW_DAYS            # refresh a World
 python -m experiments.calibrate latency=loopback latency.servers=4 latency.mean_service_s=0.04     # measure servers
 
-Your own tables are sales_data, traffic_data, user_behavior and support_tickets, as .csv or .parquet, any of them; the
-mapping says how they are spelled (flashsim/data/shop_folder.py). What they do not tell comes from ``world.folder``, or
-from the World that the package ships. Rows that break a schema are in ``quarantine.csv``, what became of all rows is in
-``rows.csv``, where each field came from is in ``fields.csv``, and ``fidelity.json`` is the World's fidelity card, which
-says of each line of a World of your own tables why it could not be judged.
+Your own tables are orders (or sales_data), traffic_data, user_behavior, support_tickets and events, any of them, as
+.csv, .csv.gz, .xlsx or .parquet. Presets know the columns of shopify, woocommerce, taobao and tmall; a mapping says how
+others are spelled (flashsim/data/shop_folder.py). How a file is written is detected and told. What they do not tell
+comes from ``world.folder``, or from the World that the package ships. Rows that break a schema are in
+``quarantine.csv``, what became of all rows is in ``rows.csv``, where each field came from is in ``fields.csv``, and
+``fidelity.json`` is the World's fidelity card, which says of each line of a World of your own tables why it could not
+be judged.
 
 Where no table tells the response times of servers they are assumed, or those of the base World. ``latency=loopback``
 puts a small server of this machine under a bounded load instead (flashsim/models/traffic/loopback.py; half a minute)
@@ -27,8 +30,10 @@ from omegaconf import MISSING
 
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
+from experiments.launch.progress import progress_by_stage
 from experiments.pipeline.compare import score_rows
-from experiments.pipeline.prepare import WorldConfig, call_uncalibrated, load_world, obtain_world, say, stage_progress
+from experiments.pipeline.prepare import say, stage_progress
+from experiments.pipeline.worlds import WorldConfig, calibrate_world, call_uncalibrated, load_world
 from flashsim.errors import InputError
 from flashsim.files import write_json, write_table
 from flashsim.models.traffic.loopback import Load
@@ -52,6 +57,12 @@ class CsvConfig(DataConfig):
     """Folder that holds them."""
     mapping: str | None = None
     """YAML file that says how they are spelled; none: as the names used here."""
+    preset: str | None = None
+    """Shop system that exported the orders: shopify, woocommerce, taobao or tmall; none: as the mapping says."""
+    stores: str | None = None
+    """Store whose orders are taken, or all; none: as the mapping says, and several are refused."""
+    currency: str | None = None
+    """ISO 4217 code of the orders that are taken; none: as the mapping says, and several are refused."""
     most_quarantined: float = 0.05
     """Largest share of a table's rows that may break its schema; above it the run stops."""
 
@@ -109,7 +120,8 @@ def world_of_complete_journey(config: CalibrateConfig, folder: RunFolder) -> Wor
         )
     if config.world.folder is not None:
         raise InputError(f"world.folder: a calibration makes a World, got {config.world.folder!r}; leave it out")
-    world = obtain_world(config.world, folder, site=SiteRecords(load=load_of(config)))
+    site = SiteRecords(load=load_of(config))
+    world = calibrate_world(config.world, folder, why="experiments.calibrate was called", site=site)
     write_rows(folder, "scores", score_rows(world))
     write_rows(folder, "rows", world.provenance.get("rows", []))
     print(pd.DataFrame(score_rows(world)).to_string(index=False), flush=True)
@@ -132,13 +144,14 @@ def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFol
     base = shipped_world() if source is None else load_world(source, config.world)
     known = config.from_world is not None
     quarantine = folder.path / "quarantine.csv"
-    with folder.timed("reading tables"):
+    with folder.timed("reading tables"), progress_by_stage() as progress:
         own = read_shop_tables(
             Path(data.folder),
-            mapping_in(data.mapping),
+            mapping_of(data),
             most_quarantined=data.most_quarantined,
             quarantine_file=quarantine,
             known_price=dict(zip(base.product_ids, base.list_price.tolist(), strict=True)) if known else None,
+            progress=progress,
         )
     with folder.timed("update" if known else "calibration"):
         if known:
@@ -177,6 +190,18 @@ def mapping_in(path: str | None) -> "ShopMapping":
     except InputError as error:
         raise InputError(f"data.mapping: {path} {error}") from error
     return read_mapping(raw, source=path)
+
+
+def mapping_of(data: CsvConfig) -> "ShopMapping":
+    """The mapping in the file that ``data`` names, with what the command line says of orders."""
+    from flashsim.data.orders.options import check_preset
+
+    mapping = mapping_in(data.mapping)
+    preset = None if data.preset is None else check_preset(data.preset, what="data.preset")
+    given = mapping.of("orders").orders.preset
+    if preset is not None and given is not None and preset != given:
+        raise InputError(f"data.preset is {preset}, {data.mapping} says orders: {{preset: {given}}}; give one of them")
+    return mapping.with_orders(preset=preset, stores=data.stores, currency=data.currency)
 
 
 def tell_rows(account: Mapping[str, Any], *, quarantine: Path | None) -> None:

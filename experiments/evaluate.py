@@ -22,14 +22,13 @@ from experiments.pipeline.prepare import (
     DESCRIPTIONS,
     RIVALS,
     ScenarioConfig,
-    WorldConfig,
     is_reference,
     make_rivals,
     obtain_scenario,
-    obtain_world,
     searching_baselines,
 )
 from experiments.pipeline.trust import PoliciesConfig
+from experiments.pipeline.worlds import WorldConfig, obtain_world
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import check_policy
 from flashsim.planning import DEFAULT_FIELD, check_field
@@ -48,7 +47,7 @@ class EvaluateConfig:
     baselines: tuple[str, ...] = DEFAULT_FIELD
     """Rivals by name; scheduled scaler, LinUCB and Thompson sampling play on request."""
     search_ticks: int = 15_000_000
-    """Simulated ticks spent on the search for the best fixed policy, at least."""
+    """Simulated ticks that the search for the best fixed policy compares, at least."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     output: str = dated("evaluate")
 
@@ -71,7 +70,7 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
     for policy in learners:
         check_policy(sale, policy)
     folder.record(seeds={"evaluation": config.evaluation.seed}, data={"world": world.fingerprint()})
-    with searching_baselines(sale, ticks=config.search_ticks) as rivals:
+    with searching_baselines(sale, config.baselines, ticks=config.search_ticks) as rivals:
         baselines = make_rivals(rivals, config.baselines, folder=folder.path)
     policies = [*learners, *baselines]
     names = [policy.name for policy in learners]

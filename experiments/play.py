@@ -25,15 +25,13 @@ from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress_meter
 from experiments.pipeline.prepare import (
     ScenarioConfig,
-    WorldConfig,
-    check_no_world,
     is_reference,
     make_reference,
     obtain_scenario,
-    obtain_world,
     report_exactly,
 )
 from experiments.pipeline.trust import PoliciesConfig
+from experiments.pipeline.worlds import WorldConfig, check_no_world, obtain_world
 from flashsim.errors import InputError
 from flashsim.evaluation.intervals import interval_words, kpi_intervals
 from flashsim.evaluation.kpis import KPIS, kpi_values, show

@@ -1,6 +1,7 @@
-"""The main job: shop data to a World, a simulated sale, trained policies, a paired comparison and a report.
+"""The main job: a World of shop data, a simulated sale, trained policies, a paired comparison and a report.
 
-    python -m experiments.run        # quick calibration, default scenario; minutes, see the README
+    python -m experiments.run        # the World in the package, default scenario; minutes, see the README
+    python -m experiments.run world.calibrate=true
     python -m experiments.run world.folder=WORLD scenario.stock_cover=1.2 evaluation.sales=2000
     python -m experiments.run scenario=seckill trainings=3
     python -m experiments.run 'learners=[ppo,maskable_ppo,dqn]' learners.dqn.steps=500000
@@ -12,6 +13,7 @@ differs from their settings. The last line adds one more PPO under another name.
 own while the baselines are searched in this one.
 """
 
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,21 +35,23 @@ from experiments.pipeline.prepare import (
     DESCRIPTIONS,
     RIVALS,
     ScenarioConfig,
-    WorldConfig,
     check_closure,
+    cores,
     is_reference,
     make_rivals,
     obtain_scenario,
-    obtain_world,
     say,
     searching_baselines,
     train_agent,
     training_pool,
     training_row,
 )
+from experiments.pipeline.training_progress import showing_trainings
+from experiments.pipeline.worlds import WorldConfig, obtain_world
 from flashsim.errors import InputError
-from flashsim.planning import DEFAULT_FIELD, check_field
-from flashsim.policies.bundle import Policy
+from flashsim.planning import DEFAULT_FIELD, Workers, check_field
+from flashsim.policies.bundle import NetworkPolicy, Policy
+from flashsim.rules import RUN_OUT_PRICE
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.parameters import check_whole
 
@@ -70,7 +74,7 @@ class RunConfig:
     baselines: tuple[str, ...] = DEFAULT_FIELD
     """Rivals by name; scheduled scaler, LinUCB and Thompson sampling play on request."""
     search_ticks: int = 15_000_000
-    """Simulated ticks spent on the search for the best fixed policy, at least; no fewer than a learner trains on."""
+    """Simulated ticks that the search for the best fixed policy compares, at least; no fewer than a learner's."""
     closure_sales: int = 1_024
     """Sales at each depth on which it is checked that the simulated sale sells what the World says."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -171,14 +175,27 @@ def _check_lengths(config: RunConfig, sale: CompiledSale) -> None:
 def make_policies(sale: CompiledSale, config: RunConfig, folder: RunFolder) -> list[Policy]:
     """Learners in processes of their own, once the rule is found at which they start; other baselines meanwhile."""
     trainings = _trainings(config)
-    with training_pool() as pool, searching_baselines(sale, ticks=config.search_ticks) as rivals:
-        is_assisted = any(settings.is_assisted(sale) for settings, _ in trainings)
+    is_assisted = any(settings.is_assisted(sale) for settings, _ in trainings)
+    names = dict.fromkeys((RUN_OUT_PRICE, *config.baselines) if is_assisted else config.baselines)
+    learning: list[Future[NetworkPolicy]] = []
+
+    def searchers() -> Workers:
+        """Learners come first: they take longer, and what they leave is enough for the search."""
+        busy = sum(not job.done() for job in learning)
+        return Workers(max(1, cores() - busy), is_patient=busy > 0)
+
+    with (
+        showing_trainings([settings for settings, _ in trainings]) as steps,
+        training_pool(steps) as pool,
+        searching_baselines(sale, list(names), ticks=config.search_ticks, workers=searchers) as rivals,
+    ):
         operations = rivals.run_out_price.operations if is_assisted else None
-        learning = [
-            pool.submit(train_agent, sale, settings, seed=seed, folder=folder.path, operations=operations)
-            for settings, seed in trainings
+        learning += [
+            pool.submit(
+                train_agent, sale, settings, seed=seed, folder=folder.path, operations=operations, number=number
+            )
+            for number, (settings, seed) in enumerate(trainings)
         ]
-        rivals.threads = max(1, rivals.threads - len(learning))
         baselines = make_rivals(rivals, config.baselines, folder=folder.path)
     return [*(job.result() for job in learning), *baselines]
 

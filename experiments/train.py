@@ -32,15 +32,13 @@ from experiments.launch.outputs import CONFIG, RunFolder, read_run
 from experiments.launch.refusals import Given, explain
 from experiments.pipeline.prepare import (
     ScenarioConfig,
-    WorldConfig,
-    check_no_world,
     is_reference,
     make_reference,
     obtain_scenario,
-    obtain_world,
     report_exactly,
     train_agent,
 )
+from experiments.pipeline.worlds import WorldConfig, check_no_world, obtain_world
 from flashsim.errors import InputError, LearningError
 from flashsim.files import is_folder, sha256, write_text
 from flashsim.policies.bundle import NetworkPolicy
@@ -155,7 +153,7 @@ def stopped_config(stopped: Path, given: TrainConfig) -> tuple[TrainConfig, str]
         merged = OmegaConf.merge(node, literal(kept), {"output": literal(given.output)})
         assert isinstance(merged, DictConfig)
         if merged.world.folder is None and is_folder(stopped / "world"):
-            merged.world.folder = literal(str(stopped / "world"))
+            merged.world.folder, merged.world.calibrate = literal(str(stopped / "world")), False
         merged.world.trusted_keys = literal(list(given.world.trusted_keys))
         merged.world.signed_only = given.world.signed_only
         config: TrainConfig = build(merged)

@@ -6,6 +6,7 @@ the values of a dataclass, whose own checks then see all values at once, and :fu
 """
 
 import dataclasses
+import datetime as dt
 import difflib
 import enum
 import math
@@ -162,6 +163,8 @@ def _fitting(hint: Any, value: Any, *, key: str) -> Any:
         return number if number is _UNFIT else float(_bounded(number, key=key))
     if hint is str and is_number and isinstance(value, numbers.Integral):
         return str(_bounded(value, key=key))  # an id of digits
+    if hint is str and isinstance(value, dt.date):
+        return value.isoformat()  # YAML reads 2026-12-31 as a day
     if isinstance(value, str) and not is_writable(value):
         raise InputError(f"{key} must be text that can be written, got {brief(value)}")
     return value if isinstance(value, hint) else _UNFIT

@@ -9,7 +9,7 @@ On disk a World is two files: ``world.safetensors`` (the arrays) and ``world.jso
 SHA-256 of the first file and the fingerprint of the whole content). Neither can carry code.
 
 What it leaves out: what a product means to another (cross-price effects arise only from the choice model of the
-simulated sale), and anything that changes from day to day beyond the weekday and the frailties.
+simulated sale), and what changes from day to day beyond weekday, season and frailties.
 """
 
 import hashlib
@@ -28,6 +28,7 @@ from flashsim import surface
 from flashsim.errors import InputError
 from flashsim.files import MOST_JSON, check_format, json_of, read_bytes, replace_folder, write_bytes, write_json
 from flashsim.marks import claimed, keeps_mark, mark_in_words
+from flashsim.season import LevelDays
 from flashsim.shown import brief, visible
 from flashsim.signatures import ANYBODY, SIGNATURE_FILE, Kind, Trust, check_signature
 from flashsim.sim.servers import ServerParams
@@ -71,10 +72,8 @@ _FACTS: Final = (*_TEXTS, *_TEXT_TUPLES, *_SCALARS, *_MEMBER_TUPLES, "provenance
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class World:
-    """Demand, prices and assumptions for one shop; arrays are copied in and read-only.
-
-    Raises InputError when a shape, a range or a name is wrong, with the value seen.
-    """
+    """Demand, prices and assumptions for one shop; arrays are copied in and read-only. InputError, with the value seen,
+    when a shape, a range or a name is wrong."""
 
     name: str
     """What the World is called in reports."""
@@ -131,6 +130,8 @@ class World:
     """How long the top lasts."""
     rush_decay_minutes: float = 42.0
     """Time in which the extra falls by a factor e after the top."""
+    level_days: LevelDays | None = None
+    """When the levels hold, their season and drift; None: on any day."""
     buyer_value: float = 0.0
     """Gross margin of what a new buyer buys later within a year, currency; 0 where nothing is known."""
     provenance: dict[str, Any]
@@ -226,7 +227,7 @@ class World:
         fields: dict[str, Any] = {field: facts[field] for field in _FACTS}
         fields |= _read_arrays(folder / ARRAYS_FILE, facts["sha256"])
         try:
-            world = cls(**fields)
+            world = cls(**fields, level_days=LevelDays.from_json(facts.get("level_days")))
         except InputError as error:
             raise InputError(f"{folder} is not a valid World: {error}") from error
         if not world.heldout_members:
@@ -252,7 +253,8 @@ _FILES: Final = (ARRAYS_FILE, FACTS_FILE, SIGNATURE_FILE)
 
 def _facts(world: World) -> dict[str, Any]:
     """Everything but the arrays, as JSON knows it."""
-    return {field: getattr(world, field) for field in _FACTS}
+    days = {} if world.level_days is None else {"level_days": world.level_days.as_json()}
+    return {field: getattr(world, field) for field in _FACTS} | days
 
 
 def _check_facts(facts: object, folder: Path) -> None:
@@ -262,7 +264,8 @@ def _check_facts(facts: object, folder: Path) -> None:
     again = "calibrate again: python -m experiments.calibrate"
     check_format(path, facts.get("format_version"), known=FORMAT_VERSION, changes=FORMAT_CHANGES, make_anew=again)
     expected = {*_FACTS, "format_version", "sha256", "fingerprint"}
-    for problem, keys in (("lacks", expected - set(facts)), ("has the unknown key", set(facts) - expected)):
+    known = expected | {"level_days"}
+    for problem, keys in (("lacks", expected - set(facts)), ("has the unknown key", set(facts) - known)):
         if keys:
             raise InputError(f"{path} {problem} {brief(min(keys))}; calibrate again or restore it")
     for field in (*_TEXT_TUPLES, *_MEMBER_TUPLES):
@@ -295,6 +298,8 @@ def _check_names(world: World) -> None:
         if len(set(names)) < len(names):
             repeated = next(name for name in names if names.count(name) > 1)
             raise InputError(f"{field}: expected unique names, got {brief(repeated)} {names.count(repeated)} times")
+    if world.level_days is not None:
+        world.level_days.check_products(world.n_products)
     for field in ("product_names", "product_groups"):
         if len(getattr(world, field)) != world.n_products:
             raise InputError(f"{field}: expected {world.n_products} names, got {len(getattr(world, field))}")

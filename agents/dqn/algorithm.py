@@ -48,6 +48,7 @@ def _prepare(model: MeanDQN, config: DQNConfig) -> None:
     assert isinstance(env, FlashSaleVecEnv)
     if config.summed and config.is_assisted(env.sales.sale):
         sum_heads(model, env.sales.codec.sizes.tolist())
+    model.fuse()
     share = AVERAGE_SHARE if config.average_share is None else config.average_share
     if share < 1.0:
         model.play_average(share)

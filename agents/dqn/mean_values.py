@@ -18,9 +18,12 @@ from copy import deepcopy
 import numpy as np
 import torch
 from stable_baselines3 import DQN
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.dqn.policies import QNetwork
 from torch.nn import functional
+
+from agents.dqn.cpu_update import CpuUpdate, can_be_fused
 
 
 def played(model: DQN) -> QNetwork:
@@ -34,6 +37,15 @@ class MeanDQN(DQN):
 
     squares_errors = False
     average_share = 1.0
+    fused: CpuUpdate | None = None
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "fused"]
+
+    def fuse(self) -> None:
+        """Let compiled code make the updates, if it knows the network; else torch goes on with them."""
+        if can_be_fused(self.q_net):
+            self.fused = CpuUpdate(self.policy)
 
     def play_average(self, share: float) -> None:
         """Keep an average of the network, which each vector step moves towards it by ``share``.
@@ -52,8 +64,8 @@ class MeanDQN(DQN):
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Update the network with ``gradient_steps`` batches of the memory, and the average with the network."""
-        if self.squares_errors:
-            self._train_means(gradient_steps, batch_size)
+        if self.squares_errors or self.fused is not None:
+            self._train_here(gradient_steps, batch_size)
         else:
             super().train(gradient_steps, batch_size)
         average = played(self)
@@ -61,24 +73,33 @@ class MeanDQN(DQN):
             share = max(self.average_share, gradient_steps / self._n_updates)  # the first is the network itself
             polyak_update(self.q_net.parameters(), average.parameters(), share)
 
-    def _train_means(self, gradient_steps: int, batch_size: int) -> None:
+    def _train_here(self, gradient_steps: int, batch_size: int) -> None:
         assert self.replay_buffer is not None
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        losses = []
-        for _ in range(gradient_steps):
-            batch = self.replay_buffer.sample(batch_size)
-            discounts = self.gamma if batch.discounts is None else batch.discounts  # the latter of several rewards
-            with torch.no_grad():
-                following = self.q_net_target(batch.next_observations).max(dim=1, keepdim=True).values
-                wanted = batch.rewards + (1.0 - batch.dones) * discounts * following
-            value = self.q_net(batch.observations).gather(1, batch.actions.long())
-            loss = functional.mse_loss(value, wanted)
-            self.policy.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
-            self.policy.optimizer.step()
-            losses.append(loss.item())
+        descend = self._descend if self.fused is None else self._descend_fused
+        losses = [descend(self.replay_buffer.sample(batch_size)) for _ in range(gradient_steps)]
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.logger.record("train/loss", np.mean(losses))
+
+    def _descend_fused(self, batch: ReplayBufferSamples) -> float:
+        """One step by compiled code, on either loss."""
+        assert self.fused is not None
+        return self.fused.learn(
+            batch, gamma=self.gamma, squares_errors=self.squares_errors, max_grad_norm=self.max_grad_norm
+        )
+
+    def _descend(self, batch: ReplayBufferSamples) -> float:
+        """One step of the optimizer on mean squares, by torch; returns the loss before."""
+        discounts = self.gamma if batch.discounts is None else batch.discounts  # the latter of several rewards
+        with torch.no_grad():
+            following = self.q_net_target(batch.next_observations).max(dim=1, keepdim=True).values
+            wanted = batch.rewards + (1.0 - batch.dones) * discounts * following
+        value = self.q_net(batch.observations).gather(1, batch.actions.long())
+        loss = functional.mse_loss(value, wanted)
+        self.policy.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+        self.policy.optimizer.step()
+        return loss.item()

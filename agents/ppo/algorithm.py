@@ -1,4 +1,4 @@
-"""PPO of Stable-Baselines3, with and without masks, and with rollouts on the device: three records.
+"""PPO on batches of sales, with and without masks: its records.
 
 Whole sales are its rollouts, all of one size, and the training ends with the first that reaches the steps asked for.
 Where rollouts of the size set would be fewer than four, or play over 2 % too much, they are smaller: up to half, such
@@ -15,13 +15,12 @@ from typing import Any
 
 import torch
 from gymnasium import spaces
-from sb3_contrib import MaskablePPO
-from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.learner import GreedyNetwork, Learner
 from agents.ppo.entropy import EntropySchedule
 from agents.ppo.lagrangian import Lagrangian
+from agents.ppo.maskable_ppo import MaskablePPO
 from agents.ppo.settings import FEWEST_ROLLOUTS, PPOConfig
 from agents.ppo.tensor_ppo import TensorPPO
 from agents.start.imitation import Demonstration, choices_loss, fit
@@ -31,6 +30,10 @@ from flashsim.errors import InputError
 from flashsim.scenarios.compiled import CompiledSale
 
 _MOST_EXCESS = 0.02  # share of the steps that rollouts of the size set may play beyond them
+
+
+class PPO(TensorPPO):
+    """What ``agent=ppo`` trains; a class of its own, for a learner is found by the name of that of its model."""
 
 
 def _sales_at_once(config: PPOConfig, sale: CompiledSale) -> int:

@@ -67,7 +67,7 @@ class PPOConfig(AgentConfig):
 
 @dataclass(frozen=True)
 class TensorPPOConfig(PPOConfig):
-    """Proximal policy optimization with rollouts that stay on the device."""
+    """The same under the name of its class: ``agent=ppo`` trains with rollouts that stay on the device, too."""
 
     name: str = "TensorPPO"
 

@@ -1,11 +1,12 @@
 """PPO of Stable-Baselines3 with its rollouts on the device: the same algorithm and checkpoint, without the traffic.
 
 A vector step makes one copy of actions out and one of observations, rewards and ends in, and runs no Python for each
-sale. The update (advantages, minibatches, losses, sums for the log) asks the device for nothing: it runs the same with
-every tensor on ``meta``. What it measured is read once an iteration, when the log is written.
+sale. On the cpu the update is one call of compiled code (``agents.compiled.ppo_update``) if that knows the networks.
+Elsewhere torch makes it (advantages, minibatches, losses, sums for the log), and asks the device for nothing: it runs
+the same with every tensor on ``meta``. What it measured is read once an iteration, when the log is written.
 
-At equal seeds it draws the same actions and the same minibatches as its parent, and does the same arithmetic. A zip
-that it saved is one of its parent's: ``PPO.load`` reads it where this module does not exist.
+At equal seeds it draws the same actions and the same minibatches as its parent, and does the same arithmetic but for
+rounding. A zip that it saved is one of its parent's: ``PPO.load`` reads it where this module does not exist.
 
 Left out: early stopping at a KL divergence (it would read a value in each minibatch), state-dependent exploration,
 continuous actions, and envs other than batches of sales, whose episodes are never cut short.
@@ -23,7 +24,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 from torch.nn import functional
 
-from agents.ppo.flat_adam import FlatAdam
+from agents.flat_adam import FlatAdam
+from agents.ppo.cpu_update import CpuUpdate, can_be_fused
 from agents.ppo.tensor_rollout import Samples, TensorRollout
 from flashsim.envs.reward import check_rewards
 from flashsim.envs.sb3 import FlashSaleVecEnv
@@ -45,9 +47,7 @@ class TensorPPO(PPO):
 
     def _setup_model(self) -> None:
         if self.target_kl is not None or self.use_sde or self.clip_range_vf is not None:
-            raise InputError(
-                "TensorPPO: target_kl, use_sde and clip_range_vf are not supported; use agent=ppo for them"
-            )
+            raise InputError("TensorPPO: target_kl, use_sde and clip_range_vf are not supported; leave them out")
         super()._setup_model()
         if not isinstance(self.action_space, spaces.Discrete | spaces.MultiDiscrete):
             raise InputError(f"TensorPPO: expected Discrete or MultiDiscrete actions, got {self.action_space}")
@@ -62,9 +62,9 @@ class TensorPPO(PPO):
         )
         stock = self.policy.optimizer
         group = stock.param_groups[0]
-        self.policy.optimizer = FlatAdam(
-            self.policy.parameters(), lr=group["lr"], betas=group["betas"], eps=group["eps"]
-        )
+        optimizer = FlatAdam(self.policy.parameters(), lr=group["lr"], betas=group["betas"], eps=group["eps"])
+        self.policy.optimizer = optimizer
+        self.fused = CpuUpdate(self.policy, optimizer) if can_be_fused(self.policy) else None
         self.order = torch.zeros((self.n_epochs, self.n_steps * self.n_envs), dtype=torch.int64, device=self.device)
         self.measured: torch.Tensor | None = None
         self.returns, self.lengths = np.zeros(self.n_envs), np.zeros(self.n_envs, np.int64)
@@ -73,7 +73,7 @@ class TensorPPO(PPO):
         """Nothing: the advice to stay on the cpu is for rollouts that do."""
 
     def _excluded_save_params(self) -> list[str]:
-        own = ["rollout", "order", "measured", "returns", "lengths", "_last_obs", "_last_episode_starts"]
+        own = ["rollout", "order", "fused", "measured", "returns", "lengths", "_last_obs", "_last_episode_starts"]
         return [*super()._excluded_save_params(), *own]
 
     def collect_rollouts(
@@ -131,18 +131,36 @@ class TensorPPO(PPO):
             last_values = self.policy.predict_values(self.rollout.observation(self.n_steps))
             advantages = self.rollout.advantages(last_values, gamma=self.gamma, gae_lambda=self.gae_lambda)
         samples = self.rollout.samples(advantages)
-        sums = torch.zeros(len(MEASURED), device=self.device)
-        batches = 0
+        learn = self._learn if self.fused is None else self._learn_fused
+        self.measured = self._means(learn(samples), samples)
+        self._n_updates += self.n_epochs
+
+    def _learn_fused(self, samples: Samples) -> torch.Tensor:
+        """All minibatches in one call; as :meth:`_learn`."""
+        assert self.fused is not None
+        measured = self.fused.learn(
+            samples,
+            self.order.numpy(),
+            batch_size=self.batch_size,
+            clip_range=self.clip_range(self._current_progress_remaining),  # type: ignore[operator]
+            ent_coef=self.ent_coef,
+            vf_coef=self.vf_coef,
+            max_grad_norm=self.max_grad_norm,
+            normalizes=self.normalize_advantage,
+        )
+        return torch.from_numpy(measured)
+
+    def _learn(self, samples: Samples) -> torch.Tensor:
+        """Learn minibatch by minibatch; the sums of ``MEASURED`` but the last, of the loss that of the last one."""
+        sums = torch.zeros(len(MEASURED) - 1, device=self.device)
         for order in self.order:
             sums[MEASURED.index("approx_kl")].zero_()  # its parent shows that of the last epoch alone
             shuffled = Samples(*(column[order] for column in samples))
             for batch in zip(*(torch.split(column, self.batch_size) for column in shuffled), strict=True):
                 found = self._update(Samples(*batch))
-                sums[:-1] += found
-                batches += 1
-            self._n_updates += 1
-        sums[MEASURED.index("loss")].copy_(batches * found[MEASURED.index("loss")])  # that of the last minibatch
-        self.measured = self._means(sums, samples, batches=batches)
+                sums += found
+        sums[MEASURED.index("loss")].copy_(found[MEASURED.index("loss")])
+        return sums
 
     def _update(self, batch: Samples) -> torch.Tensor:
         """One step of the optimizer; the quantities of ``MEASURED`` but the last."""
@@ -170,15 +188,16 @@ class TensorPPO(PPO):
             divergence = ((ratio - 1.0) - log_ratio).mean()
             return torch.stack([policy_loss, value_loss, entropy_loss, clip_fraction, divergence, loss]).detach()
 
-    def _means(self, sums: torch.Tensor, samples: Samples, *, batches: int) -> torch.Tensor:
+    def _means(self, sums: torch.Tensor, samples: Samples) -> torch.Tensor:
         """What the log shows of an update, in the order of ``MEASURED``."""
-        counts = [float(batches)] * len(MEASURED)
-        counts[MEASURED.index("approx_kl")] = batches / self.n_epochs
-        means = torch.stack([total / count for total, count in zip(sums, counts, strict=True)])
+        batches = -(-len(samples.returns) // self.batch_size)  # of an epoch
+        counts = [batches * self.n_epochs] * len(sums)
+        counts[MEASURED.index("approx_kl")], counts[MEASURED.index("loss")] = batches, 1
+        means = [total / count for total, count in zip(sums, counts, strict=True)]
         spread = samples.returns.var()
         unexplained = (samples.returns - samples.values).var()
-        means[-1] = torch.where(spread > 0.0, 1.0 - unexplained / spread, torch.full_like(spread, torch.nan))
-        return means
+        explained = torch.where(spread > 0.0, 1.0 - unexplained / spread, torch.full_like(spread, torch.nan))
+        return torch.stack([*means, explained])
 
     def dump_logs(self, iteration: int = 0) -> None:
         """Read what the last update measured, and write the log."""

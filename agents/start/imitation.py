@@ -124,7 +124,7 @@ def fit(network: torch.nn.Module, shown: Demonstration[Any], *, loss: Loss) -> N
     random = torch.Generator().manual_seed(shown.seed % 2**63)
     for _ in range(_UPDATES):
         part = torch.randint(len(seen), (_BATCH,), generator=random).to(device)
-        optimizer.zero_grad(set_to_none=False)  # gradients may be views of one vector (agents.ppo.flat_adam)
+        optimizer.zero_grad(set_to_none=False)  # gradients may be views of one vector (agents.flat_adam)
         loss(network(observations[part]), choices[part]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -30,7 +30,26 @@ def progress_meter(description: str, *, total: int | None = None) -> Iterator[Ca
         with tqdm(desc=description, total=total, file=sys.stderr, leave=False) as bar:
             yield bar.update
     else:
-        yield _Lines(description, total).advance
+        lines = _Lines(description, total)
+        yield lines.advance
+        lines.end()
+
+
+@contextmanager
+def progress_by_stage() -> Iterator[Callable[[str, int, int], None]]:
+    """Give a function that is told a stage, how much of it is done and how much there is, one stage after the other."""
+    with ExitStack() as meters:
+        seen: dict[str, tuple[Callable[[int], object], int]] = {}
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage not in seen:
+                meters.close()
+                seen[stage] = meters.enter_context(progress_meter(stage, total=total)), 0
+            advance, before = seen[stage]
+            advance(done - before)
+            seen[stage] = advance, done
+
+        yield tell
 
 
 class _Lines:
@@ -43,8 +62,15 @@ class _Lines:
     def advance(self, count: int) -> None:
         self.done += count
         now = time.monotonic()
-        if now - self.printed < SECONDS_BETWEEN_LINES:
-            return
+        if now - self.printed >= SECONDS_BETWEEN_LINES:
+            self._print(now)
+
+    def end(self) -> None:
+        """Print how far the job came, where lines were printed before."""
+        if self.printed > self.started:
+            self._print(time.monotonic())
+
+    def _print(self, now: float) -> None:
         self.printed = now
         share = f" of {self.total:,} ({self.done / self.total:.0%})" if self.total else ""
         print(f"{self.description}: {self.done:,}{share}, {now - self.started:.0f} s", file=sys.stderr, flush=True)

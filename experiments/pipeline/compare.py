@@ -6,7 +6,9 @@ made from them at any time.
 """
 
 import re
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,12 @@ from typing import Any
 import pandas as pd
 
 from experiments.launch.progress import progress_meter
-from experiments.pipeline.prepare import RIVALS
+from experiments.pipeline.prepare import RIVALS, cores
 from flashsim.errors import InputError
 from flashsim.evaluation.comparison import Comparison, compare
 from flashsim.evaluation.gains import gains_rows, gains_table
 from flashsim.evaluation.limits.bounds import relaxation
-from flashsim.evaluation.limits.hindsight import best_plans
+from flashsim.evaluation.limits.hindsight import ROUNDS, best_plans
 from flashsim.evaluation.limits.possible import possible_rows, possible_table
 from flashsim.evaluation.probes.response_maps import RESPONSE_SALES, response_maps
 from flashsim.evaluation.records import EVALUATE_AGAIN, load_rollouts, save_rollouts
@@ -48,8 +50,8 @@ class EvaluationConfig:
     """Sales that every policy plays, on held-out members."""
     seed: int = 0
     """First seed of the sales, and of the bootstrap."""
-    threads: int = 1
-    """Threads of the simulator; the results are the same for any number."""
+    threads: int | None = None
+    """Threads that play policies and plans; none: one on each core. The results are the same for any number."""
     resamples: int = 10_000
     """Of the bootstrap."""
     confidence: float = 0.95
@@ -59,7 +61,8 @@ class EvaluationConfig:
     def __post_init__(self) -> None:
         check_whole("sales", self.sales, 2, 10**9)
         check_seed(self.seed, bits=62)
-        check_whole("threads", self.threads, 1, 10_000)
+        if self.threads is not None:
+            check_whole("threads", self.threads, 1, 10_000)
         check_whole("resamples", self.resamples, 100, 10**9)
         check_range("confidence", self.confidence, 0.01, 0.9999)
         check_whole("bounded_sales", self.bounded_sales, 0, 10**6)
@@ -89,11 +92,7 @@ def evaluate(
     report.
     """
     judged = sale.with_members(sale.heldout_members)
-    with progress_meter("playing sales", total=len(policies) * sale.all_ticks) as advance:
-        rollouts = [
-            play(judged, policy, sales=config.sales, seed=config.seed, threads=config.threads, progress=advance)
-            for policy in policies
-        ]
+    rollouts = _play_all(judged, policies, config)
     save_rollouts(rollouts, folder / ROLLOUTS)
     possible = what_was_possible(judged, rollouts, config, learners=learners, folder=folder)
     answers = what_they_decide(judged, [policy for policy in policies if policy.name in learners], config)
@@ -111,6 +110,29 @@ def evaluate(
     write_json(folder / EVALUATION_FILE, {"format_version": EVALUATION_FORMAT, **evaluation})
 
 
+def _play_all(sale: CompiledSale, policies: Sequence[Policy], config: EvaluationConfig) -> list[Rollout]:
+    """What every policy does, several side by side."""
+    counting, threads = threading.Lock(), config.threads or cores()
+    of_each = max(1, threads // len(policies))
+
+    def played(policy: Policy) -> Rollout:
+        return play(sale, policy, sales=config.sales, seed=config.seed, threads=of_each, progress=tell)
+
+    def tell(ticks: int) -> None:
+        with counting:
+            advance(ticks)
+
+    with (
+        progress_meter("playing sales", total=len(policies) * sale.all_ticks) as advance,
+        ThreadPoolExecutor(min(threads, len(policies))) as pool,
+    ):
+        try:
+            return list(pool.map(played, policies))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
 def what_was_possible(
     sale: CompiledSale, rollouts: Sequence[Rollout], config: EvaluationConfig, *, learners: Sequence[str], folder: Path
 ) -> list[dict[str, str]]:
@@ -123,8 +145,8 @@ def what_was_possible(
     except InputError as refusal:
         print(f"· no bound: {refusal}", flush=True)
         bound = None
-    with progress_meter("planning in hindsight", total=None) as advance:
-        plans = best_plans(sale, sales=sales, seed=config.seed, progress=advance)
+    with progress_meter("planning in hindsight", total=ROUNDS * sale.all_ticks) as advance:
+        plans = best_plans(sale, sales=sales, seed=config.seed, threads=config.threads or cores(), progress=advance)
     roles = {rollout.policy: "learner" if rollout.policy in learners else "baseline" for rollout in rollouts}
     table = possible_table(
         rollouts,

@@ -1,4 +1,4 @@
-"""The stages before an evaluation: World, sale, trained policies, baselines; and their configs.
+"""The stages before an evaluation, on a World: sale, trained policies, baselines; and their configs.
 
 Quick to import, for the file of every program imports it: what learns or calibrates is imported where it is called.
 """
@@ -9,10 +9,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import pandas as pd
 
@@ -21,12 +22,12 @@ from agents.settings import AgentConfig
 from experiments.launch.config import OpenConfig
 from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress_meter
-from experiments.pipeline.trust import TrustConfig
+from experiments.pipeline.training_progress import SPAWN, tell, training_meter
 from flashsim.errors import InputError
 from flashsim.evaluation.limits.exact import exact_value, normalized_share
 from flashsim.evaluation.probes.closure import closure_table
 from flashsim.files import write_json, write_table
-from flashsim.planning import BASELINES, SEARCH_SEED, Field
+from flashsim.planning import BASELINES, SEARCH_SEED, Field, Workers
 from flashsim.policies.bundle import NetworkPolicy, Policy
 from flashsim.reference import REFERENCE_SALES, ReferenceSale, best_fixed, solve, table_file
 from flashsim.rules import Operations
@@ -37,30 +38,13 @@ from flashsim.scenarios.files import SUFFIXES, read_scenario_file, scenario_on
 from flashsim.settings import admits_null, group_type, hints_of, keys, nearest, overlaid, parts, plain, shown
 from flashsim.world import World
 
-if TYPE_CHECKING:
-    from flashsim.calibration.site import SiteRecords
-
 RIVALS = BASELINES | BANDITS
 """Every baseline by name, bandits among them."""
 DESCRIPTIONS = {name: rival.description for name, rival in RIVALS.items()}
 """One line on every baseline."""
 FROM_TABLE = "reference"  # the name of a sale that comes from a file
-
-
-@dataclass(frozen=True)
-class WorldConfig(TrustConfig):
-    """Which World the sale is on."""
-
-    folder: str | None = None
-    """A saved World; none: calibrate one from Complete Journey."""
-    data: str | None = None
-    """Folder of the three tables; none: those in the installed package."""
-    view: str = "all"
-    """Part of the tables: all, early_weeks, later_weeks, home_stores or other_stores (flashsim/data/subsets.py)."""
-    quick: bool = True
-    """Fit the ensemble without spread of its own estimates (half a minute); false: the full calibration."""
-    seed: int = 0
-    """Of the bootstrap that makes the members."""
+MOST_PROCESSES = 8
+"""That train side by side: each holds torch and perhaps a replay memory, up to a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -135,35 +119,6 @@ def _known_names() -> list[str]:
     return [*SCENARIOS, *REFERENCE_SALES, FROM_TABLE]
 
 
-def obtain_world(config: WorldConfig, folder: RunFolder, *, site: "SiteRecords | None" = None) -> World:
-    """The saved World, or one calibrated now, with what ``site`` tells, and saved to ``world`` in the run's folder."""
-    from flashsim.calibration.complete_journey import FULL, QUICK, calibrate
-    from flashsim.data.sources import complete_journey
-    from flashsim.data.subsets import HALF_YEARS, view_of
-
-    if config.folder is not None:
-        return call_uncalibrated(load_world(config.folder, config))
-    tables = view_of(complete_journey(None if config.data is None else Path(config.data)), config.view)
-    full = QUICK if config.quick else FULL
-    settings = replace(full, heldout_weeks=full.heldout_weeks // 2) if config.view in HALF_YEARS else full
-    with folder.timed("calibration"):
-        world = calibrate(tables, seed=config.seed, settings=settings, site=site, progress=stage_progress())
-    world.save(folder.path / "world")
-    return call_uncalibrated(world)
-
-
-def load_world(folder: str, config: TrustConfig) -> World:
-    """The World in ``folder``; says in a line whether it is signed, and by whom."""
-    return World.load(Path(folder), trust=config.trust("world"))
-
-
-def call_uncalibrated(world: World) -> World:
-    """Say why ``world`` is uncalibrated, if it is, and hand it on."""
-    for reason in world.uncalibrated_because:
-        say(f"{world.title}: {reason}")
-    return world
-
-
 def stage_progress() -> Callable[[str, int, int], None]:
     """A progress function (stage, done, total) that shows each stage once it is through."""
 
@@ -207,13 +162,6 @@ def is_reference(config: ScenarioConfig) -> bool:
     return config.name == FROM_TABLE or config.name in REFERENCE_SALES
 
 
-def check_no_world(config: WorldConfig) -> None:
-    """InputError where a World is given for a reference sale, which has none."""
-    for name, value in (("folder", config.folder), ("data", config.data)):
-        if value is not None:
-            raise InputError(f"world.{name}={value}: a reference sale is on no World; leave it out")
-
-
 def make_reference(config: ScenarioConfig) -> ReferenceSale:
     """The reference sale that ``config`` names or whose file it gives; they take no changes."""
     if config.changes:
@@ -250,7 +198,7 @@ def report_exactly(sale: ReferenceSale, policy: Policy, *, folder: Path) -> None
 
 def check_closure(scenario: Scenario, *, sales: int, folder: Path) -> bool:
     """Whether simulated sales at constant depth sell what the World says; the table goes to ``closure.csv``."""
-    table = closure_table(scenario, sales=sales, seed=0)
+    table = closure_table(scenario, sales=sales, seed=0, threads=cores())
     write_table(folder / "closure.csv", table)
     holds = bool(table["holds"].all())
     kept = f"{int(table['holds'].sum())} of {len(table)} pairs of product and depth"
@@ -258,10 +206,16 @@ def check_closure(scenario: Scenario, *, sales: int, folder: Path) -> bool:
     return holds
 
 
-def training_pool() -> ProcessPoolExecutor:
-    """Two processes for :func:`train_agent`."""
-    spawn = multiprocessing.get_context("spawn")  # a forked process would inherit threads in unknown states
-    return ProcessPoolExecutor(2, mp_context=spawn, initializer=_end_with_parent)
+def training_pool(steps: Any = None) -> ProcessPoolExecutor:
+    """Processes for :func:`train_agent`, one a core; they tell ``steps`` of ``showing_trainings`` how far they are."""
+    most = min(cores(), MOST_PROCESSES)
+    return ProcessPoolExecutor(most, mp_context=SPAWN, initializer=_begin, initargs=(steps,))
+
+
+def _begin(steps: Any) -> None:
+    """In a process of the pool."""
+    tell(steps)
+    _end_with_parent()
 
 
 def _end_with_parent() -> None:
@@ -285,17 +239,18 @@ def train_agent(
     operations: Operations | None = None,
     checkpoint: Path | None = None,
     resume: Path | None = None,
+    number: int | None = None,
 ) -> NetworkPolicy:
     """Train, and write the bundle to ``policies/``, the curve to ``curves/`` and events to ``tensorboard/``.
 
     As long as it trains it keeps a ``checkpoint`` of itself, and ``resume`` is one that was left behind. ``operations``
-    is for :func:`agents.training.train`.
+    is for :func:`agents.training.train`; ``number`` is the place among the trainings of a :func:`training_pool`.
     """
     from agents.export import export
     from agents.training import train
 
     label = config.name.lower()
-    with progress_meter(f"training {config.name}", total=config.steps) as advance:
+    with training_meter(config, number) as advance:
         trained = train(
             sale,
             config,
@@ -328,10 +283,17 @@ def training_row(config: AgentConfig, *, seed: int) -> dict[str, Any]:
 
 
 @contextmanager
-def searching_baselines(sale: CompiledSale, *, ticks: int) -> Iterator[Field]:
-    """The field of ``sale``, whose searches show their progress; best fixed is sought for ``ticks`` at least."""
-    with progress_meter("searching baselines", total=None) as advance:
-        yield Field(sale, ticks=ticks, seed=SEARCH_SEED, known=RIVALS, progress=advance, threads=cores())
+def searching_baselines(
+    sale: CompiledSale, names: Sequence[str], *, ticks: int, workers: Callable[[], Workers] | None = None
+) -> Iterator[Field]:
+    """The field of ``sale``, whose searches of the baselines called ``names`` show their progress.
+
+    Best fixed is sought for ``ticks`` at least. ``workers`` says again and again who plays; None: a thread a core.
+    """
+    who = workers or partial(Workers, cores())
+    total = Field(sale, ticks=ticks, seed=SEARCH_SEED, known=RIVALS).planned_ticks(names)
+    with progress_meter("searching baselines (simulated ticks)", total=total) as advance:
+        yield Field(sale, ticks=ticks, seed=SEARCH_SEED, known=RIVALS, progress=advance, workers=who)
 
 
 def cores() -> int:

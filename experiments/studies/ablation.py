@@ -10,6 +10,7 @@ one without twins has longer rollouts. Leaves ``ablation.csv`` and ``ablation.pn
 """
 
 import io
+import itertools
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,13 +25,13 @@ from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress
 from experiments.pipeline.prepare import (
     ScenarioConfig,
-    WorldConfig,
     is_reference,
     obtain_scenario,
-    obtain_world,
     train_agent,
     training_pool,
 )
+from experiments.pipeline.training_progress import showing_trainings
+from experiments.pipeline.worlds import WorldConfig, obtain_world
 from flashsim.errors import InputError
 from flashsim.evaluation.intervals import interval_words
 from flashsim.evaluation.rollout import play
@@ -169,12 +170,15 @@ def train_variants(
 ) -> dict[str, list[Policy]]:
     """Variant -> its trained policies; those that start at a rule do so with ``operations``."""
     named = settings_of(config.agent, config.variants, trainings=config.trainings)
-    with training_pool() as pool:
+    place = itertools.count()
+    with (
+        showing_trainings([one for settings in named.values() for one in settings]) as steps,
+        training_pool(steps) as pool,
+    ):
+        shared: dict[str, Any] = {"folder": folder.path, "operations": operations}
         jobs = {
             name: [
-                pool.submit(
-                    train_agent, sale, one, seed=config.seed + number, folder=folder.path, operations=operations
-                )
+                pool.submit(train_agent, sale, one, seed=config.seed + number, number=next(place), **shared)
                 for number, one in enumerate(settings)
             ]
             for name, settings in named.items()

@@ -21,18 +21,9 @@ import pandas as pd
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress_meter
-from experiments.pipeline.prepare import (
-    ScenarioConfig,
-    WorldConfig,
-    call_uncalibrated,
-    is_reference,
-    load_world,
-    make_scenario,
-    obtain_scenario,
-    obtain_world,
-    say,
-)
+from experiments.pipeline.prepare import ScenarioConfig, is_reference, make_scenario, obtain_scenario, say
 from experiments.pipeline.trust import PoliciesConfig
+from experiments.pipeline.worlds import WorldConfig, call_uncalibrated, load_world, obtain_world
 from flashsim.errors import InputError
 from flashsim.evaluation.intervals import interval_words
 from flashsim.evaluation.probes.misspecified import misspecified, surprised

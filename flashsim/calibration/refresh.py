@@ -15,6 +15,8 @@ Days without a row are forgotten too, four weeks of them at most. A sell-out say
 the mean of the negative binomial above that is put in its place. To each member the count w·units is a little different
 (a gamma variable of that mean and variance), so that members go on differing by what one cannot know.
 
+Where the World knows a season, days are compared with it, and the levels end in the season of the last day.
+
 The hours of the day are a running mean of the shares of each whole day in ``traffic_data``, with the same delta.
 
 Kept: response to price, promotions, weekdays, segments, frailties, prices, costs, and units a visitor. Units are as the
@@ -35,14 +37,15 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import nbinom
 
 from flashsim.calibration.shop_provenance import with_own_books
 from flashsim.calibration.shop_tables import with_hours
 from flashsim.data.shop_tables import CheckedTables
 from flashsim.errors import InputError
 from flashsim.fidelity import updates_sentence
+from flashsim.models.demand.level_path import demand_above
 from flashsim.models.forecasting.forecast_view import LEVEL_MEMORY
+from flashsim.season import last_day
 from flashsim.sim.parameters import check_seed
 from flashsim.surface import read_depths
 from flashsim.world import HOURS_OF_DAY, World
@@ -96,8 +99,12 @@ def refresh_world(world: World, own: CheckedTables, *, seed: int) -> Refreshed:
         found = _filter(world, sales, expected, gap=gap, generator=np.random.default_rng((seed, 0)))
         levels = levels.assign(level=found.factor.mean(axis=0), weight=found.weight)[levels["days"] > 0]
         entry["levels"] = levels.to_dict("records")
-        units = world.units_per_minute * found.factor[:, None, :, None, None]
-        refreshed = replace(refreshed, units_per_minute=units.astype(np.float32))
+        factor, level_days = found.factor, world.level_days
+        if level_days is not None:
+            level_days, turned = level_days.moved_to(sales["date"].max().date())
+            factor = factor * turned
+        units = world.units_per_minute * factor[:, None, :, None, None]
+        refreshed = replace(refreshed, units_per_minute=units.astype(np.float32), level_days=level_days)
     if own.traffic is not None:
         profile, days, weight = _hours(world, own.traffic)
         entry["hours"] = {"whole_days": days, "weight": weight}
@@ -122,6 +129,10 @@ def expected_units(world: World, sales: pd.DataFrame) -> Array:
     units: Array = at_depth[:, product, place] * world.weekday_factor[:, sales["date"].dt.day_of_week.to_numpy()]
     if "promotion" in sales.columns:
         units = units * np.exp(world.display_effect[:, product] * sales["promotion"].to_numpy(dtype=np.float64))
+    if world.level_days is not None:
+        dates, day = np.unique(sales["date"].dt.date.to_numpy(), return_inverse=True)
+        season = np.stack([world.level_days.factor(date) for date in dates])
+        units = units * season[day, product]
     return units
 
 
@@ -135,7 +146,7 @@ def _filter(world: World, sales: pd.DataFrame, expected: Array, *, gap: int, gen
     weight = 1.0 / (1.0 + alpha[:, product] * expected)
     sold_out = sales["sold_out"].to_numpy(dtype=bool)
     units = np.tile(sales["sales"].to_numpy(dtype=np.float64), (world.n_members, 1))
-    units[:, sold_out] = _mean_above(units[:, sold_out], expected[:, sold_out], alpha[:, product[sold_out]])
+    units[:, sold_out] = demand_above(units[:, sold_out], expected[:, sold_out], alpha[:, product[sold_out]]).mean
     count = generator.standard_gamma(weight * units)
     day = (sales["date"] - sales["date"].min()).dt.days.to_numpy()
     observed, foreseen = np.zeros((2, world.n_members, world.n_products, int(day.max()) + 1))
@@ -145,19 +156,6 @@ def _filter(world: World, sales: pd.DataFrame, expected: Array, *, gap: int, gen
         a, b = DELTA * a + observed[:, :, place], DELTA * b + foreseen[:, :, place]
     kept = start * DELTA ** observed.shape[2]
     return _Levels(a / b, (1.0 - kept / b).mean(axis=0))
-
-
-def _mean_above(units: Array, mean: Array, alpha: Array) -> Array:
-    """Mean of a negative binomial, given that it is ``units`` or more; a Poisson where ``alpha`` is next to 0.
-
-    E[D | D >= n] = mean·P(D' >= n - 1) / P(D >= n), D' of the size-biased law: size r + 1 in place of r = 1 / alpha.
-    """
-    size = 1.0 / np.maximum(alpha, 1e-9)
-    chance = size / (size + mean)
-    at_least = nbinom.sf(units - 1.0, size, chance)
-    biased = nbinom.sf(units - 2.0, size + 1.0, chance)
-    above: Array = np.where(at_least > 1e-12, mean * biased / np.maximum(at_least, 1e-300), units)
-    return np.maximum(above, units)
 
 
 def _hours(world: World, traffic: pd.DataFrame) -> tuple[Array, int, float]:
@@ -222,25 +220,16 @@ def _refuse_known(world: World, own: CheckedTables) -> None:
         if name != "support_tickets" and any(checksum in known.values() for known in seen):
             raise InputError(f"{own.files[name]} is in the World already, to the last byte; bring days that are new")
     for name, (first, _) in own.spans().items():
-        last = _last_day(record, name)
+        last = last_day(record, name)
         if last is not None and name != "support_tickets" and date.fromisoformat(first) <= last:
             raise InputError(
                 f"{own.files[name]} begins on {first}, the World holds the days up to {last} already; leave those out"
             )
 
 
-def _last_day(record: Mapping[str, Any], table: str) -> date | None:
-    """Last day of ``table`` that the World has learned from, where its record says so."""
-    spans = [record.get("data", {}).get("spans", {})] + [update["spans"] for update in record.get("updates", [])]
-    last = [date.fromisoformat(span[table][1]) for span in spans if table in span]
-    if not last and table == "sales_data" and "last_day" in record.get("panel", {}):
-        last = [date.fromisoformat(record["panel"]["last_day"])]
-    return max(last, default=None)
-
-
 def _days_between(world: World, table: str, first: pd.Timestamp) -> int:
     """Days from the last one that the World knows to ``first``; 1 where it does not say."""
-    last = _last_day(world.provenance, table)
+    last = last_day(world.provenance, table)
     return 1 if last is None else (first.date() - last).days
 
 

@@ -11,7 +11,8 @@ from flashsim.calibration.assumptions import ASSUMPTIONS, GROSS_MARGIN
 from flashsim.data.shop_tables import CheckedTables
 from flashsim.errors import Unavailable
 from flashsim.fidelity import own_card
-from flashsim.models.demand.daily_totals import BLOCK_WEEKS, ShopDemand
+from flashsim.models.demand.daily_totals import ShopDemand
+from flashsim.models.demand.member_levels import BLOCK_WEEKS
 from flashsim.models.forecasting.validation import INTERVAL
 from flashsim.world import World
 
@@ -141,8 +142,10 @@ _FROM_SALES: Final = {
     "product_ids": "the products that sold",
     "product_names": "product_name, else the base World's, else the id",
     "product_groups": "product_group, else the base World's, else none",
-    "list_price": "list_price, else the median price of days without promotion, else the price reached on a day of ten",
-    "weekday_factor": "weekday effects of the price response, weighted by the products' levels",
+    "list_price": "list_price of the last eight weeks, else the last price that held for four of them outside "
+    "promotions, else their median",
+    "weekday_factor": "weekday effects of the products, weighted by what they sell",
+    "level_days": "the last day of data; season of tables of a year or more; how far levels moved from week to week",
     "frailty_common_variance": "covariance between products of one-week-ahead errors of a day",
     "frailty_product_variance": "variance of the same errors beyond the common factor; buying several at once is in it",
     "population": "the table is of the whole shop: 1",
@@ -224,18 +227,26 @@ def _products(record: Record, demand: ShopDemand) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for place, product in enumerate(demand.product_ids):
         level, elasticity = demand.level[:, place], demand.elasticity[:, place]
+        told = demand.evidence[place]
         row: dict[str, Any] = {
             "product_id": product,
             "name": record.names[place],
             "group": record.groups[place],
+            "list_price": float(demand.list_price[place]),
             "units_per_day": float(level.mean()),
             "units_per_day_interval": [float(bound) for bound in np.quantile(level, INTERVAL)],
+            "days": told.days,
+            "days_elsewhere": told.days_elsewhere,
+            "prices": told.prices,
+            "episodes": told.episodes,
+            "is_identified": told.is_identified,
+            "flags": list(told.flags),
+            "elasticity_interval": [told.low, told.high],
         }
         if product in demand.unidentified:
             row["response"] = f"{BASE}, {record.similar[place]}: {product} {demand.unidentified[product]}"
         else:
             row["response"] = "sales_data"
             row["elasticity"] = float(elasticity.mean())
-            row["elasticity_interval"] = [float(bound) for bound in np.quantile(elasticity, INTERVAL)]
         rows.append(row)
     return rows

@@ -3,10 +3,11 @@
     units_per_minute(m, s, p, d, h) = level(m, p)·response(m, p, d)·share(m, s, p, d)·profile(m, s, p, h) / 60
 
     part       from                                     where that does not tell it: the base World
-    level      sales_data, an average day at list price no sales_data: the products and everything else of the base
+    level      sales_data, today's, at list price       no sales_data: the products and everything else of the base
     response   sales_data: (1 - depth)^elasticity       the response of the product, else of its group, else of all
-    share      user_behavior, segments of buyers        the segments of the same products
-    profile    user_behavior, else traffic_data         the hours of the same products
+    season     sales_data of a year or more             none
+    share      user_behavior or orders: segments        the segments of the same products
+    profile    user_behavior, orders, else traffic_data the hours of the same products
 
 The products of the base World that are *similar* to a product are the one of the same id, else those of its group,
 else all. The World has as many members as its base, and the same ones for training; member i takes from member i what
@@ -27,6 +28,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.calibration.assumptions import GROSS_MARGIN
+from flashsim.calibration.base_responses import (
+    BaseResponses,
+    SimilarProducts,
+    fine_depths,
+    product_groups,
+    similar_products,
+    texts_in,
+)
 from flashsim.calibration.provenance import describe_segments_held, describe_tables
 from flashsim.calibration.shop_provenance import BASE, Record, describe_own, with_own_books
 from flashsim.calibration.site import MEASURED, SiteRecords, learn_site
@@ -46,8 +55,9 @@ from flashsim.models.demand.daily_totals import ShopDemand, learn_demand
 from flashsim.models.demand.response import MemberResponse, rising_parts
 from flashsim.models.price.price_response import FEWEST_DAYS
 from flashsim.models.traffic.loopback import Load
+from flashsim.season import LevelDays
 from flashsim.sim.parameters import check_seed
-from flashsim.surface import FINE_STEP, FLOOR, read_depths, tabulate
+from flashsim.surface import FLOOR, read_depths, tabulate
 from flashsim.world import HOURS_OF_DAY, World
 
 Array = NDArray[np.float64]
@@ -63,22 +73,8 @@ class _PurchaseFacts(NamedTuple):
 
     groups: tuple[str, ...]  # product
     bought: Purchases | None
+    table: str  # that tells them
     segments: ShopSegments | None
-
-
-class SimilarProducts(NamedTuple):
-    """What the base World says of products like each of ours."""
-
-    of: tuple[tuple[int, ...], ...]  # product: places in the base World
-    words: tuple[str, ...]  # product: which ones
-
-    def mean(self, values: Array) -> Array:
-        """Mean over the similar products; ``values`` (member, base product) to (member, product)."""
-        return np.stack([values[:, list(places)].mean(axis=1) for places in self.of], axis=1)
-
-    def total(self, values: Array) -> Array:
-        """Sum over the similar products; ``values`` (base product, …) to (product, …)."""
-        return np.stack([values[list(places)].sum(axis=0) for places in self.of])
 
 
 def learn_world(
@@ -104,11 +100,14 @@ def learn_world(
     if own.sales is None:
         world = base
     else:
+        groups = product_groups(own, base)
         demand = learn_demand(
             own.sales,
             members=base.n_members,
             generator=drawing,
             progress=lambda done, total: report("learning demand", done, total),
+            groups=groups,
+            fallback=BaseResponses(base, groups),
         )
         for product, why in demand.left_out.items():
             rows = int((own.sales["product_id"] == product).sum())
@@ -139,15 +138,16 @@ def _check_extent(own: CheckedTables) -> None:
 def _with_demand(own: CheckedTables, demand: ShopDemand, base: World, *, record: Record) -> World:
     """The base World with the products, prices and demand of ``sales_data``."""
     assert own.sales is not None
-    groups, names = _texts(own, demand, base, "product_group"), _texts(own, demand, base, "product_name")
-    similar = _similar_products(demand.product_ids, groups, base)
+    known = product_groups(own, base)
+    groups, names = tuple(known[name] for name in demand.product_ids), _names(own, demand, base)
+    similar = similar_products(demand.product_ids, groups, base)
     record.learn_from_sales(demand, similar.words, names=names, groups=groups, own_currency=own.mapping.currency)
-    bought, segments = None, None
-    if own.behavior is not None:
-        bought = purchases_of(own.behavior, demand.product_ids)
+    bought, table, segments = None, "", None
+    if own.bought is not None:
+        bought, table = purchases_of(own.bought[0], demand.product_ids), own.bought[1]
         divided = divide_people(bought, own.sales, product_ids=demand.product_ids, list_price=demand.list_price)
-        segments = record.enter(divided, ("segment_names",), "user_behavior", doing="segments")
-    facts = _PurchaseFacts(groups, bought, segments)
+        segments = record.enter(divided, ("segment_names",), table, doing="segments")
+    facts = _PurchaseFacts(groups, bought, table, segments)
     responses = _responses(demand, base, similar=similar, facts=facts, record=record)
     grid = np.linspace(0.0, base.depth_grid[-1], round(base.depth_grid[-1] / DEPTH_STEP) + 1)
     probes = np.random.default_rng(PROBING_SEED)
@@ -176,51 +176,32 @@ def _with_demand(own: CheckedTables, demand: ShopDemand, base: World, *, record:
         population=1.0,
         buyer_value=base.buyer_value if own.mapping.currency == base.currency else 0.0,
         supported_depth=min(depth),
+        level_days=LevelDays(
+            own.sales["date"].max().date().isoformat(),
+            season=tuple(tuple(waves) if any(waves) else () for waves in demand.season.tolist()),
+            drift=tuple(demand.drift.tolist()),
+        ),
     )
 
 
-def _texts(own: CheckedTables, demand: ShopDemand, base: World, column: str) -> tuple[str, ...]:
-    """Name or group of each product: the table's last one that is filled, else the base World's, else a plain one."""
-    assert own.sales is not None
-    of_base = dict(
-        zip(base.product_ids, base.product_names if column == "product_name" else base.product_groups, strict=True)
-    )
-    given: dict[str, str] = {}
-    if column in own.sales.columns:
-        filled = own.sales[own.sales[column] != ""]
-        given = {str(name): str(text) for name, text in filled.groupby("product_id")[column].last().items()}
-    plain = {name: name if column == "product_name" else "no group" for name in demand.product_ids}
-    return tuple(given.get(name, of_base.get(name, plain[name])) for name in demand.product_ids)
-
-
-def _similar_products(product_ids: tuple[str, ...], groups: tuple[str, ...], base: World) -> SimilarProducts:
-    places: list[tuple[int, ...]] = []
-    words: list[str] = []
-    for product, group in zip(product_ids, groups, strict=True):
-        alike = tuple(place for place, name in enumerate(base.product_groups) if name == group)
-        if product in base.product_ids:
-            places.append((base.product_ids.index(product),))
-            words.append("the same product")
-        else:
-            places.append(alike or tuple(range(base.n_products)))
-            words.append(f"the group {group!r}" if alike else "all products")
-    return SimilarProducts(tuple(places), tuple(words))
+def _names(own: CheckedTables, demand: ShopDemand, base: World) -> tuple[str, ...]:
+    """Name of each product: the table's last one that is filled, else the base World's, else its id."""
+    given = texts_in(own, "product_name")
+    of_base = dict(zip(base.product_ids, base.product_names, strict=True))
+    return tuple(given.get(name, of_base.get(name, name)) for name in demand.product_ids)
 
 
 def _responses(
     demand: ShopDemand, base: World, *, similar: SimilarProducts, facts: _PurchaseFacts, record: Record
 ) -> list[MemberResponse]:
     """Each member as a response surface of our products."""
-    deepest = float(base.depth_grid[-1])
-    fine = np.linspace(0.0, deepest, round(deepest / FINE_STEP) + 1)
+    fine = fine_depths(base)
     like = np.maximum(similar.total(np.moveaxis(base.units_per_minute.astype(np.float64), 2, 0)), 1e-12)
     by_depth = read_depths(like.sum(axis=4), base.depth_grid, fine)  # product, member, segment, fine
     total = by_depth.sum(axis=2, keepdims=True)
     own = np.exp(np.nan_to_num(demand.elasticity).T[:, :, None] * np.log1p(-fine))
     unknown = np.isnan(demand.elasticity).T[:, :, None]
-    told_at = np.searchsorted(fine, np.minimum(demand.level_depth, deepest) - 1e-12)  # product; place in fine
-    at_level = np.take_along_axis(total[:, :, 0], told_at[:, None, None], axis=2)
-    response = np.where(unknown, total[:, :, 0] / at_level, own)  # product, member, fine
+    response = np.where(unknown, total[:, :, 0] / total[:, :, 0, :1], own)  # product, member, fine
     share = by_depth / total
     if facts.segments is not None:
         shares = facts.segments.shares.at(fine)
@@ -242,7 +223,7 @@ def _profiles(demand: ShopDemand, like: Array, *, facts: _PurchaseFacts, segment
         names = sorted(set(facts.groups))
         group_of = np.array([names.index(group) for group in facts.groups], dtype=np.intp)
         found = purchase_profiles(facts.bought, group_of=group_of, segments=facts.segments, count=segments)
-        own = record.enter_hours(found, "user_behavior")
+        own = record.enter_hours(found, facts.table)
         if own is not None:
             shape = (len(demand.product_ids), like.shape[1], segments, HOURS_OF_DAY)
             return np.broadcast_to(own[group_of][:, None], shape)

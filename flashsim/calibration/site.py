@@ -59,7 +59,7 @@ class SiteRecords:
 class Site(NamedTuple):
     """Fields of a World, and where they came from."""
 
-    fields: dict[str, float]
+    fields: dict[str, Any]
     assumptions: tuple[Assumption, ...]  # what is not the shop's own
     record: dict[str, Any]  # source of each part, as JSON
 

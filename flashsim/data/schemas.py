@@ -114,6 +114,19 @@ SUPPORT_TICKETS: Final = pa.DataFrameSchema(
     },
     name="support_tickets",
 )
+EVENTS: Final = pa.DataFrameSchema(
+    {
+        "product_id": pa.Column(str, pa.Check.str_length(min_value=1), description="product"),
+        "opening": _STAMP,
+        "units_offered": pa.Column(float, [pa.Check.gt(0.0), pa.Check.lt(1e9), _WHOLE], description="at the opening"),
+        "units_sold": pa.Column(float, [pa.Check.ge(0.0), pa.Check.lt(1e9), _WHOLE], description="until the close"),
+        "price": pa.Column(float, [pa.Check.gt(0.0), pa.Check.lt(1e9)], description="asked for a unit in the sale"),
+        "list_price": _price("regular price of a unit"),
+        "sell_out": pa.Column("datetime64[ns]", nullable=True, description="when the last unit went; empty: never"),
+        "visitors": _amount("people who came to the sale", nullable=True),
+    },
+    name="events",
+)
 """A shop's own tables. A table is checked against the columns that it has (:mod:`flashsim.data.shop_folder`)."""
 
 

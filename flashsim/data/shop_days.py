@@ -14,13 +14,28 @@ from flashsim.errors import InputError
 FLAGS: Final = ("promotion", "stock_out")
 SLOWEST_USUAL_RESPONSE_S: Final = 30.0
 """A median response time above this must be in another unit than seconds."""
+MOST_ADDED: Final = 20
+"""Days without a sale that a table may gain, as a multiple of its rows, before products that hardly sold leave it."""
+FEWEST_SALE_DAYS: Final = 10
+"""They are products that were sold on fewer days: their level would be known to a third at best."""
+MOST_NAMED: Final = 10
 MOST_MINUTES: Final = 60.0
 """Most minutes between two rows of traffic with which the hours of the day can still be learned."""
 
 
-def finish_sales(sales: pd.DataFrame, *, lost: pd.DataFrame, account: RowAccount, notes: list[str]) -> pd.DataFrame:
+def finish_sales(
+    sales: pd.DataFrame,
+    *,
+    lost: pd.DataFrame,
+    account: RowAccount,
+    notes: list[str],
+    open_days: pd.DatetimeIndex | None = None,
+) -> pd.DataFrame:
     """Add days without a sale, put sell-outs into one column ``sold_out``, and drop rows that say nothing about
-    demand."""
+    demand.
+
+    ``open_days`` are the days on which the shop may have sold; None: those on which any product has a row.
+    """
     sales = sales.sort_values(["product_id", "date"], kind="stable")
     known = sales.groupby("product_id")["price"].ffill()
     lacks = sales["price"].isna()
@@ -28,7 +43,8 @@ def finish_sales(sales: pd.DataFrame, *, lost: pd.DataFrame, account: RowAccount
     if (lacks & known.isna()).any():
         account.drop("sales_data", "no sale and no price before the product's first one", (lacks & known.isna()).sum())
     sales = sales.assign(price=known)[known.notna()]
-    sales = _with_days_without_sale(sales, lost=lost, account=account, notes=notes)
+    sales = _without_sparse(sales, account=account, notes=notes, open_days=open_days)
+    sales = _with_days_without_sale(sales, lost=lost, account=account, notes=notes, open_days=open_days)
     sold_out = sales["stock_out"] if "stock_out" in sales.columns else pd.Series(data=False, index=sales.index)
     if "stock" in sales.columns:
         sold_out = sold_out | (sales["sales"] >= sales["stock"])
@@ -44,11 +60,15 @@ def finish_sales(sales: pd.DataFrame, *, lost: pd.DataFrame, account: RowAccount
 
 
 def _with_days_without_sale(
-    sales: pd.DataFrame, *, lost: pd.DataFrame, account: RowAccount, notes: list[str]
+    sales: pd.DataFrame,
+    *,
+    lost: pd.DataFrame,
+    account: RowAccount,
+    notes: list[str],
+    open_days: pd.DatetimeIndex | None,
 ) -> pd.DataFrame:
     """Add to ``sales`` the days that have no row; ``lost`` holds date and product of the quarantined rows."""
-    days = pd.DatetimeIndex(np.sort(sales["date"].unique()))
-    spans = sales.groupby("product_id")["date"].agg(["min", "max", "nunique"])
+    days, spans = _days_on_sale(sales, open_days), _spans(sales)
     places = days.searchsorted(spans["max"]) - days.searchsorted(spans["min"]) + 1
     absent = int((places - spans["nunique"]).sum())
     if absent == 0:
@@ -74,6 +94,40 @@ def _with_days_without_sale(
         filled[flag] = filled[flag].where(~is_new, other=False).astype(bool)
     account.add("sales_data", "a day without a row, taken as no sale at the price before", is_new.sum())
     return filled
+
+
+def _days_on_sale(sales: pd.DataFrame, open_days: pd.DatetimeIndex | None) -> pd.DatetimeIndex:
+    """Days on which the shop may have sold, in order."""
+    seen = pd.DatetimeIndex(np.sort(sales["date"].unique()))
+    return seen if open_days is None else seen.union(open_days)
+
+
+def _spans(sales: pd.DataFrame) -> pd.DataFrame:
+    """First and last day of each product, and on how many days it has a row."""
+    return sales.groupby("product_id")["date"].agg(["min", "max", "nunique"])
+
+
+def _without_sparse(
+    sales: pd.DataFrame, *, account: RowAccount, notes: list[str], open_days: pd.DatetimeIndex | None
+) -> pd.DataFrame:
+    """``sales`` without the products that hardly sold, where their days without a sale would swell the table."""
+    if (sales["sales"] == 0.0).any():
+        return sales  # no day is added
+    days, spans = _days_on_sale(sales, open_days), _spans(sales)
+    places = days.searchsorted(spans["max"]) - days.searchsorted(spans["min"]) + 1
+    sparse = spans.index[spans["nunique"] < FEWEST_SALE_DAYS]
+    if places.sum() <= MOST_ADDED * len(sales) or not 0 < len(sparse) < len(spans):
+        return sales
+    rows = sales["product_id"].isin(sparse)
+    account.drop(
+        "sales_data", f"of products sold on fewer than {FEWEST_SALE_DAYS} days, in a table of many", rows.sum()
+    )
+    named = ", ".join(map(str, sparse[:MOST_NAMED]))
+    more = f" and {len(sparse) - MOST_NAMED} more" if len(sparse) > MOST_NAMED else ""
+    notes.append(
+        f"sales_data: {len(sparse)} products sold on fewer than {FEWEST_SALE_DAYS} days, left out: {named}{more}."
+    )
+    return sales[~rows]
 
 
 def _may_be_lost(days: pd.DataFrame, lost: pd.DataFrame) -> pd.Series:

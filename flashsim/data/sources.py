@@ -92,6 +92,12 @@ def complete_journey(folder: Path | None = None) -> ShopTables:
     return ShopTables(Path(spec.origin).parent / "data")
 
 
+def is_installed() -> bool:
+    """Whether the package with the tables is there."""
+    spec = importlib.util.find_spec(_PACKAGE)
+    return spec is not None and spec.origin is not None
+
+
 def _read_metadata(path: Path) -> pq.FileMetaData:
     try:
         return pq.read_metadata(path)

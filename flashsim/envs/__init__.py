@@ -6,7 +6,9 @@ import flashsim.scenarios.compiled
 import flashsim.sim
 from flashsim.sim.cache import compiled_code_of
 
-with compiled_code_of(
-    Path(flashsim.sim.__file__).parent, Path(flashsim.scenarios.compiled.__file__), Path(__file__).parent
-):
+_HERE, _SIM = Path(__file__).parent, Path(flashsim.sim.__file__).parent
+
+with compiled_code_of(_SIM, Path(flashsim.scenarios.compiled.__file__), _HERE):
     from flashsim.envs import observation as observation
+with compiled_code_of(_SIM, _HERE, _HERE / "heads"):
+    from flashsim.envs import heads as heads

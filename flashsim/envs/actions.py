@@ -67,7 +67,8 @@ class ActionCodec:
         if not self._used:
             raise InputError(f"action: heads {config.heads!r} leave nothing to decide in {sale.name!r}; choose others")
         self.sizes = np.array([size for head in self._used for size in head.sizes], np.int64)
-        self._columns = _slices(self._used, [len(head.sizes) for head in self._used])
+        columns = _slices(self._used, [len(head.sizes) for head in self._used])
+        self._columns = tuple((head, columns.get(head.name)) for head in self._heads)
         self._choices = _slices(self._used, [sum(head.sizes) for head in self._used])
         self._allowed = np.concatenate([head.allowed() for head in self._used])
         self._before_opening = np.concatenate([_choices_before_opening(head) for head in self._used])
@@ -108,7 +109,7 @@ class ActionCodec:
             raise InputError(f"action: expected whole numbers, got {array.dtype} such as {array.flat[0]!r}")
         whole = array.astype(np.int64, copy=False)
         outside = whole.view(np.uint64) >= self._limit  # negative numbers become the largest
-        if outside.any():
+        if np.count_nonzero(outside):  # for few sales much quicker than any()
             largest = (self._limit - np.uint64(1)).tolist()
             raise InputError(f"action: expected numbers from 0 to {largest}, got {whole[outside][0]}")
         return whole
@@ -123,8 +124,7 @@ class ActionCodec:
         """What checked ``actions``, taken at ``observation``, decide; ``is_first``: in the first tick of a decision."""
         choices = self._flat_actions[actions] if self.config.flat else actions
         decided: dict[str, NDArray[Any]] = {}
-        for head in self._heads:
-            columns = self._columns.get(head.name)
+        for head, columns in self._columns:
             chosen = None if columns is None else choices[:, columns]
             decided[head.decision] = head.decode(chosen, observation, decided, is_first=is_first)
         for head in self._heads:  # in a second round: what a head sees of the others are their choices, not yet cut
@@ -149,8 +149,7 @@ class ActionCodec:
 
     def masks(self, state: SaleState, rows: Rows) -> NDArray[np.bool_]:
         """Feasible choices (sale, sum of head sizes or flat action) in ``state``: others are projected when taken."""
-        masks = np.empty((rows(state.tick).size, self._allowed.size), np.bool_)
-        masks[:] = self._allowed
+        masks = self._allowed[None].repeat(len(rows(state.tick)), axis=0)
         for head in self._used:
             feasible = head.feasible(state, rows)
             if feasible is not None:

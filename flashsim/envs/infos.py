@@ -4,9 +4,9 @@
     cost          costs of the last tick by name (``flashsim.envs.reward``)
     ledger        the facts of the last tick by name (``flashsim.sim.ledger.Ledger``)
 
-A ledger is a dict: for one sale a name has a number, or an array (product); for many sales an array (sale, …). Each
-step copies all facts at once, as one block of memory, and a dict is filled from the copy when it is first read: that
-costs a step little, and what an info holds does not change afterwards.
+Both are dicts: for one sale a name has a number, or an array (product); for many sales an array (sale, …). Each step
+copies all facts at once, as one block of memory, and a dict is filled from the copy when it is first read: that costs a
+step little, and what an info holds does not change afterwards.
 """
 
 import functools
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.envs.reward import constraint_costs
 from flashsim.sim.ledger import Ledger
 
 _ALIGNMENT = 16  # bytes
@@ -46,6 +47,25 @@ class LedgerBlock:
             target[...] = field
 
 
+class LedgerSums:
+    """Sums over ticks of the facts in a block, laid out like it, so that one addition takes many of them."""
+
+    def __init__(self, block: LedgerBlock) -> None:
+        memory = np.zeros_like(block.memory)
+        self.sums = Ledger(**{name: field_of(memory, place) for name, place in block.places.items()})
+        """Whether a sale is closed is not summed."""
+        runs: list[FieldPlace] = []
+        for place in block.places.values():
+            start = runs.pop().start if runs and runs[-1].dtype == place.dtype else place.start
+            runs.append(FieldPlace(start, place.stop, place.dtype, (-1,)))
+        self._parts = [(field_of(memory, run), field_of(block.memory, run)) for run in runs if run.dtype != np.bool_]
+
+    def add(self) -> None:
+        """Add the facts of the tick that passed."""
+        for total, facts in self._parts:
+            np.add(total, facts, out=total)
+
+
 def field_of(memory: NDArray[np.uint8], place: FieldPlace) -> NDArray[Any]:
     """The array at ``place``, a view."""
     return memory[place.start : place.stop].view(place.dtype).reshape(place.shape)
@@ -58,6 +78,14 @@ class TickFacts:
 
     def __init__(self, block: LedgerBlock, sales: int) -> None:
         self._memory, self._places, self.sales = block.memory.copy(), block.places, sales
+
+    def __getitem__(self, name: str, /) -> NDArray[Any]:
+        """The amounts (sale,) of that name, summed over products."""
+        place = self._places[name]
+        amounts = field_of(self._memory, place)
+        if len(place.shape) > 2:
+            amounts = amounts.sum(axis=1)
+        return amounts.reshape(-1)[: self.sales]
 
     def of_row(self, row: int) -> dict[str, Any]:
         """The facts of one sale: numbers and arrays (product)."""
@@ -107,8 +135,11 @@ class LedgerOfTick(dict[str, Any]):
         """Read the facts, once."""
         facts, self._facts = self._facts, None
         if facts is not None:
-            where = self._where
-            self.update(facts.of_row(where) if isinstance(where, int) else facts.of_rows(where))
+            self.update(self._read(facts))
+
+    def _read(self, facts: TickFacts) -> dict[str, Any]:
+        where = self._where
+        return facts.of_row(where) if isinstance(where, int) else facts.of_rows(where)
 
     def __missing__(self, name: str) -> NDArray[np.bool_]:
         return _mask_named(self, name, None if isinstance(self._where, int) else self._where)
@@ -119,15 +150,31 @@ class LedgerOfTick(dict[str, Any]):
         return FactsByName, (dict(self), self._where)
 
 
-def facts_of_tick(costs: dict[str, NDArray[np.float64]], facts: TickFacts, rows: NDArray[np.bool_]) -> dict[str, Any]:
+class CostsOfTick(LedgerOfTick):
+    """The costs of a tick: the same kind of dict."""
+
+    __slots__ = ("_excess",)
+
+    def __init__(
+        self, facts: TickFacts, where: "int | NDArray[np.bool_]", excess: Mapping[str, NDArray[np.float64]]
+    ) -> None:
+        """``excess``: what constraints add, (sale,)."""
+        super().__init__(facts, where)
+        self._excess = excess
+
+    def _read(self, facts: TickFacts) -> dict[str, Any]:
+        costs, where = constraint_costs(facts) | dict(self._excess), self._where
+        if isinstance(where, int):
+            return {name: float(cost[where]) for name, cost in costs.items()}
+        return {name: np.where(where, cost, 0.0) for name, cost in costs.items()}
+
+
+def facts_of_tick(
+    facts: TickFacts, rows: NDArray[np.bool_], excess: Mapping[str, NDArray[np.float64]]
+) -> dict[str, Any]:
     """Costs and ledger of a tick, of ``rows`` (sale,), with the masks that Gymnasium puts beside them."""
-    named, ledger = FactsByName(costs, rows), LedgerOfTick(facts, rows)
-    return {"cost": named, "_cost": rows.copy(), "ledger": ledger, "_ledger": rows.copy()}
-
-
-def in_rows(costs: dict[str, NDArray[np.float64]], rows: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
-    """``costs`` with 0 outside ``rows``."""
-    return {name: np.where(rows, cost, 0.0) for name, cost in costs.items()}
+    costs, ledger = CostsOfTick(facts, rows, excess), LedgerOfTick(facts, rows)
+    return {"cost": costs, "_cost": rows.copy(), "ledger": ledger, "_ledger": rows.copy()}
 
 
 def _mask_named(facts: dict[str, Any], name: str, mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:

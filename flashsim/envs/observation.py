@@ -25,7 +25,7 @@ from flashsim.envs.operator_memory import (
 )
 from flashsim.envs.reward import write_reward
 from flashsim.scenarios.compiled import CompiledSale, Forecast
-from flashsim.sim.cache import compiled, compiled_inline
+from flashsim.sim.cache import compiled, compiled_inline, compiled_inside
 from flashsim.sim.failures import FEED_FREEZES, is_failing
 from flashsim.sim.ledger import Ledger, ledger_tile
 from flashsim.sim.sale import step_sale
@@ -89,9 +89,15 @@ def _bounded(x: float) -> float:
     return x / (1.0 + x)
 
 
-@compiled_inline
-def observe(view: OperatorView, state: SaleState, memory: OperatorMemory, scratch: ObservationScratch) -> None:
-    """Write scratch.columns (column, lane)."""
+@compiled_inside
+def observe(
+    view: OperatorView,
+    state: SaleState,
+    memory: OperatorMemory,
+    scratch: ObservationScratch,
+    out: NDArray[np.float32],
+) -> None:
+    """Write the observation of a tile to ``out`` (lane, column); a row stays as it is while its screen is frozen."""
     for lane in range(scratch.level.shape[0]):
         scratch.level[lane] = learned_level(
             view.forecast.common_variance, memory.visitors_seen[lane], memory.visitors_expected[lane]
@@ -103,6 +109,7 @@ def observe(view: OperatorView, state: SaleState, memory: OperatorMemory, scratc
         _observe_ahead(view, state, place, scratch)
     for product in range(view.tables.rate.shape[2]):
         _observe_product(view, state, memory, product, scratch)
+    _show(view.tables, state, scratch.columns, out)
 
 
 @compiled_inline
@@ -247,15 +254,11 @@ def observe_tiles(
     first: int,
     last: int,
 ) -> None:
-    """Write the observations of the tiles first .. last - 1 to ``out`` (tile · lanes + lane, column).
-
-    A row stays as it is while the screen of its sale is frozen.
-    """
+    """Write the observations of the tiles first .. last - 1 to ``out`` (tile · lanes + lane, column)."""
     lanes = state.tick.shape[1]
     for tile in range(first, last):
-        tile_state = sale_tile(state, tile)
-        observe(view, tile_state, memory_tile(memory, tile), scratch)
-        _show(view.tables, tile_state, scratch.columns, out[tile * lanes : (tile + 1) * lanes])
+        rows = out[tile * lanes : (tile + 1) * lanes]
+        observe(view, sale_tile(state, tile), memory_tile(memory, tile), scratch, rows)
 
 
 @compiled_inline
@@ -283,8 +286,10 @@ def pass_tick(
     last: int,
 ) -> None:
     """Step the tiles first .. last - 1, then learn from their ledgers; writes ``reward`` (tile, lane) and ``out``."""
+    lanes = state.tick.shape[1]
     for tile in range(first, last):
         tile_state, tile_ledger = sale_tile(state, tile), ledger_tile(ledger, tile)
+        tile_memory = memory_tile(memory, tile)
         step_sale(view.tables, tile_state, decisions_tile(decisions, tile), tile_ledger, scratch)
         if view.has_past:
             remember(
@@ -292,11 +297,12 @@ def pass_tick(
                 view.forecast,
                 tile_state,
                 tile_ledger,
-                memory_tile(memory, tile),
+                tile_memory,
                 observation_scratch.learning,
             )
         write_reward(weights, tile_ledger, reward[tile])
-        observe_tiles(view, state, memory, observation_scratch, out, tile, tile + 1)
+        rows = out[tile * lanes : (tile + 1) * lanes]
+        observe(view, tile_state, tile_memory, observation_scratch, rows)
 
 
 @compiled

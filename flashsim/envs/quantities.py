@@ -22,7 +22,7 @@ units not served may be below 0.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from flashsim.sim.cache import compiled
 from flashsim.sim.ledger import PRODUCT_FIELDS, Ledger
+from flashsim.sim.samplers import write_exp
 
 Array = NDArray[np.float64]
 
@@ -179,59 +180,66 @@ def slow_visits_excess(waits: Waits, answered: Array, *, most_s: float) -> Array
     return answered * (waits.share_beyond(most_s) - SLOWEST_SHARE)
 
 
-def wait_percentile(waits: Waits, weights: Array, *, share: float) -> Array:
-    """Percentile ``share`` (sale,) of the mixture of ``waits`` with ``weights`` (tick, sale), seconds.
+def wait_percentiles(waits: Waits, weights: Array, *, shares: Sequence[float]) -> Array:
+    """Percentiles (share, sale) of the mixture of ``waits`` with ``weights`` (tick, sale), seconds; ``shares`` ascend.
 
     The least wait that at most ``1 - share`` exceed, good to 1e-15 of the largest percentile in the mixture, and the
     same for a sale whatever others stand beside it.
     """
-    percentiles = np.zeros(weights.shape[1])
+    percentiles = np.zeros((len(shares), weights.shape[1]))
     laws = (np.ascontiguousarray(part.T) for part in (*waits, weights))
-    _write_percentiles(*laws, share, percentiles)
+    scratch = np.zeros((4, weights.shape[0]))
+    _write_percentiles(*laws, np.array(shares), scratch, percentiles)
     return percentiles
 
 
 @compiled
 def _write_percentiles(
-    chance: Array, floor: Array, tail: Array, weights: Array, share: float, percentiles: Array
+    chance: Array, floor: Array, tail: Array, weights: Array, shares: Array, scratch: Array, percentiles: Array
 ) -> None:
-    """Write percentile ``share`` of each sale's mixture to ``percentiles`` (sale,); the others are (sale, tick).
+    """Write percentiles (share, sale) of each sale's mixture; laws and weights are (sale, tick), the scratch (4, tick).
 
     The share of visits beyond x falls in steps (at floors) and, between them, as a sum of exponentials, whose
     logarithm is convex. Newton's method on it, always from the left end of the bracket, doubles the digits in each
-    round where no step is in between; where it would leave the bracket, the bracket is halved. Source: Press et al.
-    (2007), Numerical Recipes, section 9.4.
+    round where no step is in between; where it would leave the bracket, the bracket is halved. It begins at the
+    percentile before. Source: Press et al. (2007), Numerical Recipes, section 9.4.
     """
+    rates, tops, powers, parts = scratch[0], scratch[1], scratch[2], scratch[3]
     ticks = weights.shape[1]
-    for sale in range(percentiles.shape[0]):
-        total, low, high = 0.0, 0.0, 0.0
+    for sale in range(percentiles.shape[1]):
+        total = 0.0
         for tick in range(ticks):
             total += weights[sale, tick]
-            high = max(high, floor[sale, tick] - math.log(1.0 - share) * tail[sale, tick])
-        high += 1e-12
-        wanted, precision = (1.0 - share) * max(total, 1.0), _PRECISION * high
-        x, step = 0.0, 0.0  # where the share is to be found, and how far from the left end Newton's method goes
-        for _ in range(_MOST_ROUNDS):
-            beyond, slope = 0.0, 0.0
+            rates[tick] = 1.0 / max(tail[sale, tick], 1e-12)
+            tops[tick] = weights[sale, tick] * chance[sale, tick]
+        x = 0.0
+        for place in range(shares.shape[0]):
+            low, high, left, step = 0.0, 0.0, 1.0 - shares[place], 0.0
             for tick in range(ticks):
-                weight, more = weights[sale, tick], x - floor[sale, tick]
-                if more < 0.0:
-                    beyond += weight
-                elif weight > 0.0:
-                    mean = max(tail[sale, tick], 1e-12)
-                    part = weight * chance[sale, tick] * math.exp(-more / mean)
-                    beyond += part
-                    slope += part / mean
-            if beyond > wanted:
-                low, step = x, beyond * math.log(beyond / wanted) / slope if slope > 0.0 else high
-            else:
-                high = x
-            if high - low <= precision:
-                break
-            x = low + max(step, precision)
-            if not x < high:
-                x = 0.5 * (low + high)
-        percentiles[sale] = high
+                high = max(high, floor[sale, tick] - math.log(left) * tail[sale, tick])
+            high += 1e-12
+            wanted, precision = left * max(total, 1.0), _PRECISION * high
+            for _ in range(_MOST_ROUNDS):
+                for tick in range(ticks):
+                    powers[tick] = min(0.0, floor[sale, tick] - x) * rates[tick]
+                write_exp(powers, parts)
+                beyond, slope = 0.0, 0.0
+                for tick in range(ticks):
+                    part = tops[tick] * parts[tick]
+                    is_certain = x < floor[sale, tick]
+                    beyond += weights[sale, tick] if is_certain else part
+                    slope += 0.0 if is_certain else part * rates[tick]
+                if beyond > wanted:
+                    low, step = x, beyond * math.log(beyond / wanted) / slope if slope > 0.0 else high
+                else:
+                    high = x
+                if high - low <= precision:
+                    break
+                x = low + max(step, precision)
+                if not x < high:
+                    x = 0.5 * (low + high)
+            percentiles[place, sale] = high
+            x = high
 
 
 def sum_over_ticks(values: Array) -> Array:

@@ -31,6 +31,7 @@ from flashsim.envs.quantities import (
     ERROR_SHARE,
     GROSS_MARGIN,
     MONEY_TERMS,
+    Amounts,
     AmountsOfTick,
     Quantity,
     Waits,
@@ -154,11 +155,10 @@ def check_rewards(rewards: NDArray[np.floating[Any]]) -> None:
         )
 
 
-def constraint_costs(ledger: Ledger, rows: Any) -> dict[str, NDArray[np.float64]]:
+def constraint_costs(amounts: Amounts) -> dict[str, NDArray[np.float64]]:
     """Costs of a tick by name, (sale,): 95th percentile of latency (seconds), share of visits lost to errors.
 
     For a share of more than one tick, add up the counts in the ledger and take ``ERROR_SHARE`` of the sums: the shares
     of the ticks themselves do not add up.
     """
-    amounts = AmountsOfTick(ledger, rows)
     return {name: np.array(cost(amounts), np.float64) for name, cost in COSTS.items()}

@@ -63,7 +63,7 @@ class FlashSaleVecEnv(VecEnv):
         facts = self.sales.facts()
         infos: list[dict[str, Any]] = [{"ledger": LedgerOfTick(facts, row)} for row in range(self.num_envs)]
         observation = self.sales.seen()
-        if closed.any():
+        if np.count_nonzero(closed):  # for few sales much quicker than any()
             for row in np.flatnonzero(closed):
                 episode = {"r": float(self._returns[row]), "l": int(self._lengths[row])}
                 infos[row] |= {

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from flashsim.envs.actions import ActionConfig
 from flashsim.envs.arguments import WithSaleSpec, check_options, check_reward_scale, check_sale_of_id
-from flashsim.envs.infos import LedgerOfTick
+from flashsim.envs.infos import CostsOfTick, LedgerOfTick
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.vector import NOT_OPEN, make_batch
 from flashsim.errors import InputError
@@ -99,8 +99,8 @@ class FlashSaleEnv(WithSaleSpec, gymnasium.Env[NDArray[Any], Any]):
             raise InputError(NOT_OPEN)
         reward, closed = self.sales.step(np.asarray(action)[None])
         self._is_open = not closed[0]
-        costs = {name: float(cost[0]) for name, cost in self.sales.costs().items()}
-        ledger = LedgerOfTick(self.sales.facts(), 0)
+        facts = self.sales.facts()
+        costs, ledger = CostsOfTick(facts, 0, self.sales.excess_by_name()), LedgerOfTick(facts, 0)
         info = {"cost": costs, "ledger": ledger, "action_mask": self.sales.masks()[0]}
         return self.sales.seen()[0], float(reward[0]) / self.reward_scale, bool(closed[0]), False, info
 

@@ -19,9 +19,10 @@ from flashsim.envs.arguments import (
     config_of,
 )
 from flashsim.envs.features import observation_space
-from flashsim.envs.infos import LedgerBlock, TickFacts, facts_of_tick, in_rows
+from flashsim.envs.infos import LedgerBlock, TickFacts, facts_of_tick
 from flashsim.envs.observation import forget_tiles, make_observation_scratch, observe_tiles, pass_tick, view_of
 from flashsim.envs.operator_memory import make_memory
+from flashsim.envs.quantities import AmountsOfTick
 from flashsim.envs.reward import ConstraintConfig, RateRewards, RewardConfig, RewardConfigArguments, constraint_costs
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import Compilable, CompiledSale
@@ -64,7 +65,8 @@ class SaleBatch:
                 f"constraints latency_p95_s must be below the time-out of {sale.tables.servers.timeout_s:g} s, after "
                 f"which visits count as errors, got {self.constraints.latency_p95_s!r}"
             )
-        bounded = len(self.constraints.names)
+        self._excess_names = tuple(f"{name}_excess" for name in self.constraints.names)
+        bounded = len(self._excess_names)
         self.multipliers = np.zeros(bounded)  # constraint; taken off the reward for each unit of excess
         self.excess = np.zeros((bounded, sales))  # constraint, sale; of the last tick
         self.decision_excess = np.zeros((bounded, sales))
@@ -155,12 +157,12 @@ class SaleBatch:
         checked = self.codec.check(actions, self.sales)
         total = np.zeros(self.sales)
         closed = np.zeros(self.sales, np.bool_)
-        if self.constraints.names:
+        if self._excess_names:
             self.decision_excess[:] = 0.0
         for tick in range(self.codec.config.every):
             decisions = self.codec.decode(checked, self._observation[: self.sales], is_first=tick == 0)
             reward, closed = self._step(decisions)
-            if self.constraints.names:
+            if self._excess_names:
                 self._bound(reward)
             if self._rates is not None:
                 reward += self._rates.of_tick(self.batch.ledger, self.batch.rows)
@@ -174,7 +176,8 @@ class SaleBatch:
         batch = self.batch
         for target, decided in zip(batch.decisions, decisions, strict=True):
             batch.fill(target, decided)
-        batch.check_open()
+        if np.count_nonzero(batch.ledger.is_closed):  # for few sales much quicker than any()
+            batch.check_open()
         before = (self._view, self._weights, batch.decisions, batch.state, batch.ledger, self.memory)
         after = (self._reward, self._page())
         if self._pass is None:
@@ -196,6 +199,11 @@ class SaleBatch:
         """Feasible choices now (see ``ActionCodec.masks``)."""
         return self.codec.masks(self.batch.state, self.batch.rows)
 
+    @property
+    def ledger_block(self) -> LedgerBlock:
+        """Where the facts of the last tick stand."""
+        return self._block
+
     def facts(self) -> TickFacts:
         """A copy of the ledgers of the last tick, to be read later."""
         return TickFacts(self._block, self.sales)
@@ -203,8 +211,11 @@ class SaleBatch:
     def costs(self) -> dict[str, NDArray[np.float64]]:
         """Costs of the last tick (see ``reward.constraint_costs``), and ``…_excess`` of each constraint in use,
         summed over the ticks of the decision (see ``reward.ConstraintConfig``)."""
-        excess = zip((f"{name}_excess" for name in self.constraints.names), self.decision_excess.copy(), strict=True)
-        return constraint_costs(self.batch.ledger, self.batch.rows) | dict(excess)
+        return constraint_costs(AmountsOfTick(self.batch.ledger, self.batch.rows)) | self.excess_by_name()
+
+    def excess_by_name(self) -> dict[str, NDArray[np.float64]]:
+        """``…_excess`` (sale,) of each constraint in use, of the last decision; a copy."""
+        return dict(zip(self._excess_names, self.decision_excess.copy(), strict=True))
 
 
 def make_batch(
@@ -326,28 +337,28 @@ class FlashSaleVectorEnv(WithSaleSpec, VectorEnv[NDArray[np.float32], NDArray[An
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Let the ticks of one decision pass in all sales that are open, and open others as ``autoreset_mode`` says."""
         opened = self._ended
-        if opened.any():
+        has_opened = bool(np.count_nonzero(opened))  # for few sales much quicker than any()
+        if has_opened:
             if self.autoreset_mode is AutoresetMode.DISABLED:
                 row = int(np.flatnonzero(opened)[0])
                 raise InputError(f"step: sale {row} has ended; open it with reset(options={{'reset_mask': …}}) first")
             self.sales.open(opened)  # the engine steps all rows; these are opened again below
         reward, terminated = self.sales.step(actions)
-        facts, costs, played = self.sales.facts(), self.sales.costs(), ~opened
-        if opened.any():
+        facts, excess, played = self.sales.facts(), self.sales.excess_by_name(), ~opened
+        if has_opened:
             self.sales.open_again(opened)
             reward[opened], terminated[opened], self._steps[opened] = 0.0, False, -1
-            costs = in_rows(costs, played)
             self.sales.observe()
         truncated = np.zeros(self.num_envs, np.bool_)
         if self._max_steps is not None:
             self._steps += 1
             truncated = (self._steps >= self._max_steps) & ~terminated
         observation, ended = self.sales.seen(), terminated | truncated
-        info = facts_of_tick(costs, facts, played)
+        info = facts_of_tick(facts, played, excess)
         if self.autoreset_mode is not AutoresetMode.SAME_STEP:
             self._ended = ended
-        elif ended.any():
-            info |= self._final(observation, ended, facts_of_tick(in_rows(costs, ended), facts, ended))
+        elif np.count_nonzero(ended):
+            info |= self._final(observation, ended, facts_of_tick(facts, ended, excess))
             self.sales.open(ended)
             self._steps[ended] = 0
             observation = self.sales.observe()

@@ -6,7 +6,6 @@ for any number of threads.
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.features import observation_table
+from flashsim.envs.infos import LedgerSums
 from flashsim.envs.quantities import (
     SLOWEST_SHARE,
     AmountsOfTick,
@@ -23,7 +23,7 @@ from flashsim.envs.quantities import (
     profit,
     sum_over_ticks,
     visitors,
-    wait_percentile,
+    wait_percentiles,
 )
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
@@ -45,7 +45,7 @@ class Rollout:
     members: NDArray[np.int64]
     """(sale,) the world member that the sale drew."""
     totals: dict[str, NDArray[np.float64]]
-    """Ledger name -> (sale,), summed over the sale except where noted; costs of servers before the opening included."""
+    """Ledger name -> (sale,), summed over the sale except where noted."""
     products: dict[str, NDArray[np.float64]]
     """Name -> (sale, product), summed over the sale."""
     profile: dict[str, NDArray[np.float64]]
@@ -85,7 +85,7 @@ def play(
     check_policy(sale, policy)
     batch.seed(consecutive_seeds(seed, sales))
     members = batch.batch.rows(batch.batch.state.member).copy()
-    books = _Books(sale, sales, constraints=batch.constraints.names)
+    books = _Books(batch)
     batch.listeners.append(books.add)
     observation = batch.observe()
     while books.is_open.any():
@@ -177,14 +177,24 @@ _PRODUCT_SUMS = (
 
 
 class _Books:
-    """Adds up the ledgers of the first sale of every row."""
+    """Adds up the ledgers of the first sale of every row.
 
-    def __init__(self, sale: CompiledSale, sales: int, *, constraints: tuple[str, ...]) -> None:
+    Sums run on over all sales of a row; those of its first sale are taken at the tick in which it closes.
+    """
+
+    def __init__(self, batch: SaleBatch) -> None:
+        sale, sales = batch.sale, batch.sales
         self.sale, self.sales, self.steps = sale, sales, 0
-        self.excess = tuple(f"{name}_excess" for name in constraints)
+        self.excess = tuple(f"{name}_excess" for name in batch.constraints.names)
         names = (*_SUMMED, *_SUMMED_AS.values(), "net_lost_sales", "utilization", "reward", "ticks", *self.excess)
         self.totals = {name: np.zeros(sales) for name in names}
         self.products = {name: np.zeros((sales, sale.products)) for name in (*_PRODUCT_SUMS, "units_refused", "depth")}
+        self.running = LedgerSums(batch.ledger_block)
+        self.others = {name: np.zeros(sales) for name in ("net_lost_sales", "reward", *self.excess)}
+        self.refused = np.zeros((sales, sale.products))
+        self.depth = np.zeros_like(batch.batch.ledger.revenue)
+        self.depths = sale.depths.ravel()
+        self.first_depth = (np.arange(sale.products) * sale.price_levels)[:, None]
         ticks = sale.ticks
         scalars = (
             "visitors",
@@ -208,41 +218,46 @@ class _Books:
 
     def add(self, batch: SaleBatch, reward: NDArray[np.float64], closed: NDArray[np.bool_]) -> None:
         """Book one tick for the sales still open."""
-        rows, ledger, is_open, tick = batch.batch.rows, batch.batch.ledger, self.is_open, self.tick
-        part = _all_of if is_open.all() else partial(_part_of, is_open)
-        self.steps += int(is_open.sum())
-        for name in _SUMMED:
-            self.totals[name] += part(rows(getattr(ledger, name)))
-        for field, name in _SUMMED_AS.items():
-            self.totals[name] += part(rows(getattr(ledger, field)))
-        self.totals["reward"] += part(reward)
-        self.tick += 1
-        if tick < 0:  # nobody has come, and nothing else is to be booked
+        rows, ledger, tick = batch.batch.rows, batch.batch.ledger, self.tick
+        self.steps += int(self.is_open.sum())
+        self.running.add()
+        if tick < 0:  # nobody has come: what was paid and earned is all there is
+            self.others["reward"] += reward
+            self.tick += 1
             return
-        self.totals["utilization"] += part(rows(ledger.utilization))
-        self.totals["ticks"] += is_open
-        for name, excess in zip(self.excess, batch.excess, strict=True):
-            self.totals[name] += part(excess)
-        for name in _PRODUCT_SUMS:
-            self.products[name] += part(rows(getattr(ledger, name)))
         not_served = UnitsNotServed.of_tick(ledger, rows)
-        self.products["units_refused"] += part(not_served.refused)
-        self.totals["net_lost_sales"] += part(not_served.net)
-        depth = np.take_along_axis(self.sale.depths[None], rows(ledger.price_index)[..., None], axis=2)[..., 0]
-        self.products["depth"] += part(depth)
+        self.refused += not_served.refused
+        for name, values in zip(self.others, (not_served.net, reward, *batch.excess), strict=True):
+            self.others[name] += values
+        depth = self.depths[ledger.price_index + self.first_depth]
+        self.depth += depth
         amounts = AmountsOfTick(ledger, rows)
-        self.answered[tick] = part(answered_visits(amounts))
+        self.answered[tick] = self._of_open(answered_visits(amounts))
         for kept, waits in zip(self.waits, Waits.of_tick(ledger, rows), strict=True):
-            kept[tick] = part(waits)
-        self.latencies[tick] = part(rows(ledger.latency_mean_s))
-        self.stock_left += part((rows(ledger.ordered) - rows(ledger.paid)).sum(axis=1))
+            kept[tick] = self._of_open(waits)
+        self.latencies[tick] = self._of_open(rows(ledger.latency_mean_s))
+        self._describe_tick(batch, amounts, rows(depth))
+        self.tick += 1
+        if (ended := self.is_open & closed).any():
+            self._take(ended, rows)
+            self.is_open &= ~closed
+
+    def _of_open(self, values: NDArray[Any]) -> NDArray[Any]:
+        """``values`` (sale,), 0 where the first sale has ended."""
+        return values if self.is_open.all() else values * self.is_open
+
+    def _describe_tick(self, batch: SaleBatch, amounts: AmountsOfTick, depth: NDArray[np.float64]) -> None:
+        """Note the means over the sales still open."""
+        rows, ledger, is_open = batch.batch.rows, batch.batch.ledger, self.is_open
+        paid = amounts["paid"]
+        self.stock_left += self._of_open(amounts["ordered"] - paid)
         planned = max(1, int(self.sale.stock.sum()))
         moments = {
             "visitors": visitors(amounts),
             "servers_online": rows(ledger.servers),
             "utilization": rows(ledger.utilization),
             "latency_p95_s": rows(ledger.latency_p95_s),
-            "paid": amounts["paid"],
+            "paid": paid,
             "stock_left_share": self.stock_left / planned,
             "backlog": rows(ledger.backlog),
             "room": rows(ledger.room),
@@ -250,8 +265,23 @@ class _Books:
             "depth": depth,
         }
         for name, values in moments.items():
-            self.profile[name][tick] = values[is_open].mean(axis=0)
-        self.is_open = is_open & ~closed
+            self.profile[name][self.tick] = values[is_open].mean(axis=0)
+
+    def _take(self, ended: NDArray[np.bool_], rows: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+        """Take the sums of the first sales that ``ended`` (sale,) in this tick."""
+        sums, totals, products = self.running.sums, self.totals, self.products
+        ledger_names = {name: name for name in (*_SUMMED, "utilization")} | {
+            name: field for field, name in _SUMMED_AS.items()
+        }
+        for name, field in ledger_names.items():
+            totals[name][ended] = rows(getattr(sums, field))[ended]
+        for name, values in self.others.items():
+            totals[name][ended] = values[ended]
+        totals["ticks"][ended] = self.tick
+        for name in _PRODUCT_SUMS:
+            products[name][ended] = rows(getattr(sums, name))[ended]
+        products["units_refused"][ended] = self.refused[ended]
+        products["depth"][ended] = rows(self.depth)[ended]
 
     def close(self, policy: str, seeds: NDArray[np.int64], members: NDArray[np.int64]) -> Rollout:
         """The rollout: means where sums say nothing, and amounts that follow from others."""
@@ -267,18 +297,8 @@ class _Books:
         people = np.maximum(sum_over_ticks(self.answered), 1.0)
         totals["latency_mean_s"] = sum_over_ticks(self.answered * self.latencies) / people
         percentiles = {"latency_p50_s": 0.5, "latency_p95_s": 1.0 - SLOWEST_SHARE, "latency_p99_s": 0.99}
-        for name, share in percentiles.items():
-            slowest = unloaded + wait_percentile(self.waits, self.answered, share=share)
-            totals[name] = np.minimum(longest, slowest)
+        found = wait_percentiles(self.waits, self.answered, shares=tuple(percentiles.values()))
+        for name, slowest in zip(percentiles, found, strict=True):
+            totals[name] = np.minimum(longest, unloaded + slowest)
         totals["profit"] = profit(totals)
         return Rollout(policy, seeds, members, totals, self.products, self.profile, self.steps)
-
-
-def _all_of(values: NDArray[Any]) -> NDArray[Any]:
-    """``values`` as they are: every sale is open."""
-    return values
-
-
-def _part_of(is_open: NDArray[np.bool_], values: NDArray[Any]) -> NDArray[Any]:
-    """``values`` (sale, …), 0 where the sale has ended."""
-    return values * is_open.reshape(-1, *[1] * (values.ndim - 1))

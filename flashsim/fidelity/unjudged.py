@@ -79,7 +79,7 @@ def _reasons(record: Mapping[str, Any], *, products: Sequence[str]) -> dict[str,
     """Why each line could not be judged."""
     base = f"the World {record['base']['name']!r}"
     used = set(record["sources"]["units_per_minute"].split(" and "))
-    with_hours = [name for name in ("user_behavior", "traffic_data") if name in used]
+    with_hours = [name for name in ("user_behavior", "orders", "traffic_data") if name in used]
     demand = hours = response = f"your tables tell no demand: it is that of {base}"
     if products:
         demand = response = hours = (

@@ -8,7 +8,15 @@ Every public name can be imported from here.
 """
 
 from flashsim.planning.field import BASELINES, DEFAULT_FIELD, Baseline, Field, check_field
-from flashsim.planning.search import SEARCH_SEED, FixedSearch, Trials, best_fixed, best_operations, search_fixed
+from flashsim.planning.search import (
+    SEARCH_SEED,
+    FixedSearch,
+    Trials,
+    Workers,
+    best_fixed,
+    best_operations,
+    search_fixed,
+)
 from flashsim.planning.teams import TeamsFound, search_teams, two_teams, two_teams_exactly, without_capacity
 
 __all__ = [
@@ -20,6 +28,7 @@ __all__ = [
     "FixedSearch",
     "TeamsFound",
     "Trials",
+    "Workers",
     "best_fixed",
     "best_operations",
     "check_field",

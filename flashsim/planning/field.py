@@ -4,20 +4,31 @@ A baseline is one record of :data:`BASELINES`. Learners that play as baselines (
 their own.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from flashsim.errors import InputError
-from flashsim.planning.search import FixedSearch, best_fixed, best_operations, search_fixed
-from flashsim.planning.teams import search_teams, two_teams, without_capacity
+from flashsim.planning.search import (
+    FINAL_SALES,
+    FixedSearch,
+    Trials,
+    Workers,
+    best_fixed,
+    best_operations,
+    halving_sales,
+    search_fixed,
+)
+from flashsim.planning.teams import given_calls, search_teams, two_teams, without_capacity
 from flashsim.policies.bundle import Policy
 from flashsim.rules.fluid import FluidProgram, fluid_lp, fluid_programs, visit_cost
 from flashsim.rules.programs import ProductPrograms, fitted_programs, priced_by_programs
 from flashsim.rules.rules import (
     DEFAULT_OPERATIONS,
     HUMAN_TEAM,
+    RUN_OUT_PRICE,
     Operations,
     Rule,
     RulePolicy,
@@ -26,6 +37,7 @@ from flashsim.rules.rules import (
     human_team,
     ladder,
     list_price,
+    operations_of,
     run_out_price,
 )
 from flashsim.scenarios.compiled import CompiledSale
@@ -46,6 +58,8 @@ class Baseline:
     make: Callable[["Field"], Policy]
     is_default: bool = True
     """Whether every comparison contains it; the others are made on request."""
+    ticks: Callable[["Field"], int] = lambda _field: 0
+    """How many simulated ticks its search compares, for a progress bar."""
 
 
 class Field:
@@ -59,15 +73,34 @@ class Field:
         seed: int,
         known: Mapping[str, Baseline] | None = None,
         progress: Callable[[int], object] = lambda _ticks: None,
-        threads: int = 1,
+        workers: Callable[[], Workers] = Workers,
     ) -> None:
         """``ticks``: least number of simulated ticks for the search of the best fixed policy. ``known``: baselines by
-        name; None: :data:`BASELINES`. ``threads``: of the searches, which find the same with any number."""
-        self.sale, self.ticks, self.seed, self.progress = sale, ticks, seed, progress
-        self.threads = threads
+        name; None: :data:`BASELINES`. ``workers`` says before each trial of a search who plays it; any number of them
+        finds the same."""
+        self.sale, self.ticks, self.seed, self._progress = sale, ticks, seed, progress
         self.known = BASELINES if known is None else known
+        self.trials = Trials(sale, seed=seed, progress=self.progress, workers=workers)
         self.facts: dict[str, Any] = {}
         """Name -> what the search found, for the record."""
+        self._left = 0
+
+    def planned_ticks(self, names: Sequence[str]) -> int:
+        """How many simulated ticks ``progress`` is told of until the baselines called ``names`` are made."""
+        return sum(self.known[name].ticks(self) for name in names)
+
+    def progress(self, ticks: int) -> None:
+        """Tell of ``ticks``, of no more than the present search was planned to take."""
+        told = min(ticks, self._left)
+        self._left -= told
+        self._progress(told)
+
+    @contextmanager
+    def searching(self, ticks: int) -> Iterator[None]:
+        """Within the block runs a search that is planned to compare ``ticks``; at its end all are told."""
+        self._left = ticks
+        yield
+        self.progress(self._left)
 
     def make(self, names: Sequence[str]) -> list[Policy]:
         """Make the baselines called ``names``, in that order. InputError for an unknown name."""
@@ -77,21 +110,32 @@ class Field:
     def with_best_operations(self, name: str, rule: Rule, operations: Sequence[Operations] | None = None) -> RulePolicy:
         """``rule`` with the operations that suit it best, among ``operations`` (None: all); the record notes them under
         ``name``."""
-        found = best_operations(
-            self.sale, rule, seed=self.seed, operations=operations, progress=self.progress, threads=self.threads
-        )
+        offers = operations_of(self.sale) if operations is None else operations
+        with self.searching(halving_ticks(self.sale, len(offers))):
+            found = best_operations(self.sale, rule, seed=self.seed, operations=offers, trials=self.trials)
         self.facts[name] = {"operations": asdict(found)}
         return rule(self.sale, found)
 
     @cached_property
     def run_out_price(self) -> RulePolicy:
         """The run-out price with the operations that suit it best."""
-        return self.with_best_operations("run-out price", run_out_price)
+        return self.with_best_operations(RUN_OUT_PRICE, run_out_price)
 
     @cached_property
     def fixed_search(self) -> FixedSearch:
         """The constant depths, with their operations, that earn most."""
-        return search_fixed(self.sale, ticks=self.ticks, seed=self.seed, progress=self.progress, threads=self.threads)
+        with self.searching(self.ticks):
+            return search_fixed(self.sale, ticks=self.ticks, seed=self.seed, trials=self.trials)
+
+
+def halving_ticks(sale: CompiledSale, offers: int) -> int:
+    """Ticks that a search of the best of so many ``offers`` of operations compares."""
+    return halving_sales(offers) * sale.all_ticks
+
+
+def operations_ticks(field: Field) -> int:
+    """Ticks that a search of the best of all operations compares."""
+    return halving_ticks(field.sale, len(operations_of(field.sale)))
 
 
 def check_field(names: Sequence[str], known: Mapping[str, Baseline]) -> None:
@@ -113,10 +157,10 @@ def _scheduled_scaler(field: Field) -> Policy:
     price_index, best = field.fixed_search.price_index, field.fixed_search.operations
 
     def rule(sale: CompiledSale, how: Operations) -> RulePolicy:
-        operations = replace(best, target=how.target, scaler=how.scaler)
-        return fixed(sale, price_index, operations=operations, name="scheduled scaler")
+        return fixed(sale, price_index, operations=how, name="scheduled scaler")
 
-    return field.with_best_operations("scheduled scaler", rule, SERVER_RULES)
+    offers = [replace(best, target=how.target, scaler=how.scaler) for how in SERVER_RULES]
+    return field.with_best_operations("scheduled scaler", rule, offers)
 
 
 def _human_team(field: Field) -> Policy:
@@ -137,24 +181,35 @@ def _fitted_dp(field: Field) -> Policy:
 def _two_teams(field: Field) -> Policy:
     """The price team may use constant depths, the ladder, or any rule that ignores servers."""
     sale = field.sale
-    held = search_fixed(
-        without_capacity(sale),
-        ticks=BLIND_SEARCH_TICKS,
-        seed=field.seed,
-        operations=calls_of(sale),
-        progress=field.progress,
-        threads=field.threads,
-    )
+    with field.searching(BLIND_SEARCH_TICKS):
+        held = search_fixed(
+            without_capacity(sale),
+            ticks=BLIND_SEARCH_TICKS,
+            seed=field.seed,
+            operations=calls_of(sale),
+            trials=field.trials.elsewhere(without_capacity(sale)),
+        )
     rules: dict[str, Rule] = {
         "best fixed": lambda sale, how: fixed(sale, held.price_index, operations=how),
         "ladder 15/30/45": ladder,
-        "run-out price": run_out_price,
+        RUN_OUT_PRICE: run_out_price,
         "fluid LP": _fluid_rule(fluid_programs(sale, visit_cost=0.0)),
         "fitted DP": _programs_rule(ProductPrograms(sale, visit_cost=0.0)),
     }
-    found = search_teams(sale, rules, seed=field.seed, progress=field.progress, threads=field.threads)
+    with field.searching(_team_ticks(field)):
+        found = search_teams(sale, rules, seed=field.seed, trials=field.trials)
     field.facts["two teams"] = asdict(found)
     return two_teams(sale, rules, found)
+
+
+_PRICE_RULES = 5  # among which the price team chooses
+
+
+def _team_ticks(field: Field) -> int:
+    """Ticks that the searches of both teams compare, but for that of the held prices."""
+    sale = field.sale
+    priced = _PRICE_RULES * len(calls_of(sale)) * FINAL_SALES * sale.ticks
+    return priced + halving_ticks(sale, len(given_calls(sale, DEFAULT_OPERATIONS)))
 
 
 def _programs_rule(programs: ProductPrograms) -> Rule:
@@ -167,34 +222,49 @@ def _fluid_rule(programs: Sequence[FluidProgram]) -> Rule:
 
 BASELINES: dict[str, Baseline] = {
     "best fixed": Baseline(
-        "one depth per product for the whole sale, searched by simulation on the training worlds", _best_fixed
+        "one depth per product for the whole sale, searched by simulation on the training worlds",
+        _best_fixed,
+        ticks=lambda field: field.ticks,
     ),
     "scheduled scaler": Baseline(
         "the prices of best fixed; servers planned ahead from the forecast, not from what comes",
         _scheduled_scaler,
         is_default=False,
+        ticks=lambda field: halving_ticks(field.sale, len(SERVER_RULES)),
     ),
     "ladder 15/30/45": Baseline(
         "15, 30, 45 % off in the three thirds of the sale, at the nearest depths of the menu",
         lambda field: field.with_best_operations("ladder 15/30/45", ladder),
+        ticks=operations_ticks,
     ),
     HUMAN_TEAM: Baseline(
         "the ladder; a step of servers up above 70 % utilization, down below 30 %; nothing searched", _human_team
     ),
-    "run-out price": Baseline(
+    RUN_OUT_PRICE: Baseline(
         "each product at the price at which its stock, as far as known, lasts just to the end",
         lambda field: field.run_out_price,
+        ticks=operations_ticks,
     ),
     "fluid LP": Baseline(
-        "the linear program of the rest of the sale on expected demand, solved anew every tick", _fluid_lp
+        "the linear program of the rest of the sale on expected demand, solved anew every tick",
+        _fluid_lp,
+        ticks=operations_ticks,
     ),
     "fitted DP": Baseline(
-        "the dynamic program of each product on the forecast, at the level of demand learned so far", _fitted_dp
+        "the dynamic program of each product on the forecast, at the level of demand learned so far",
+        _fitted_dp,
+        ticks=operations_ticks,
     ),
     "two teams": Baseline(
-        "prices optimised as if capacity were no matter, then servers optimised given those prices", _two_teams
+        "prices optimised as if capacity were no matter, then servers optimised given those prices",
+        _two_teams,
+        ticks=lambda field: BLIND_SEARCH_TICKS + _team_ticks(field),
     ),
-    "list price": Baseline("no discount", lambda field: field.with_best_operations("list price", list_price)),
+    "list price": Baseline(
+        "no discount",
+        lambda field: field.with_best_operations("list price", list_price),
+        ticks=operations_ticks,
+    ),
 }
 """Every baseline that needs no learning, by name."""
 

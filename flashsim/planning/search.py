@@ -1,7 +1,12 @@
 """Searches of baselines on the training members, on which learners train too: constant depths, and operations."""
 
-from collections.abc import Callable, Sequence
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +21,9 @@ from flashsim.sim.streams import TRAINING_DOMAIN
 
 SEARCH_SEED = 2**62  # first seed of the sales on which rules are searched for comparisons: no learner trains on them
 FINAL_SALES = 4_096
-MOST_ROWS = 8_192  # of a batch: more are no faster
+MOST_ROWS = 2_048  # of a batch: what its rules read stays in the cache of a core
 _HALVINGS = (128, 32, 8)  # first on a 128th of the sales, then on a 32nd, then on an eighth
+_LOW_PRIORITY = 10  # what `nice` sets
 _SURVIVORS = 8  # a round keeps one candidate in eight, and at least eight
 
 
@@ -25,46 +31,122 @@ def _silent(_ticks: int) -> None:
     """Report no progress."""
 
 
-class Trials:
-    """Mean profit of rules, which close no sale early, on common sales of training members; also counts simulated
-    ticks.
+class Workers(NamedTuple):
+    """Who plays a trial."""
 
-    The profits are the same to the last bit for any number of ``threads``, and for rules played alone.
+    threads: int = 1
+    is_patient: bool = False
+    """Whether they leave the cores to others that want them; Linux alone knows the priority of a thread."""
+
+
+class Trials:
+    """Mean profit of rules, which close no sale early, on common sales of training members; also counts ticks.
+
+    What a rule earned in a sale is kept, so that a longer trial of it plays only the sales that are new. Rules are the
+    same where their ``price`` and their operations are equal. The profits are the same to the last bit for any number
+    of threads, and for rules played alone.
     """
 
     def __init__(
-        self, sale: CompiledSale, *, seed: int, progress: Callable[[int], object] = _silent, threads: int = 1
+        self,
+        sale: CompiledSale,
+        *,
+        seed: int,
+        progress: Callable[[int], object] = _silent,
+        workers: Callable[[], Workers] = Workers,
     ) -> None:
+        """``workers`` says before each trial who plays it."""
         self.sale, self.seed, self.progress = sale.with_members(sale.training_members), seed, progress
-        self.threads, self.ticks = threads, 0
+        self.workers, self.ticks, self._is_stopped = workers, 0, False
+        self._kept: dict[tuple[object, Operations], NDArray[np.float64]] = {}
+        self._counting = threading.Lock()
+
+    def elsewhere(self, sale: CompiledSale) -> "Trials":
+        """New ones on another sale."""
+        return Trials(sale, seed=self.seed, progress=self.progress, workers=self.workers)
 
     def profits(self, rules: Sequence[RulePolicy], *, sales: int) -> list[float]:
-        """Mean profit of a sale for each rule, currency."""
-        profits = np.zeros(len(rules))
-        most = max(1, MOST_ROWS // sales)
-        for scaler in dict.fromkeys(rule.operations.scaler for rule in rules):
-            places = [place for place, rule in enumerate(rules) if rule.operations.scaler == scaler]
-            places.sort(key=lambda place: rules[place].operations.calls)
-            for first in range(0, len(places), most):
-                part = places[first : first + most]
-                profits[part] = self._profits(SideBySide([rules[place] for place in part], sales), sales)
-        return profits.tolist()
+        """Mean profit of a sale for each rule, currency. Counts the ticks of all its sales, those played before too."""
+        keys = [(rule.price, rule.operations) for rule in rules]
+        new = {key: rule for key, rule in zip(keys, rules, strict=True) if self._known(key) < sales}
+        played = sum(sales - self._known(key) for key in new)
+        self._tell((len(rules) * sales - played) * self.sale.all_ticks)
+        parts = [(rule, self._known(key)) for key, rule in new.items()]
+        workers = self.workers()
+        self._play(list(_side_by_side(parts, sales=sales, threads=workers.threads)), workers)
+        return [float(self._kept[key][:sales].mean()) for key in keys]
 
-    def _profits(self, rules: SideBySide, sales: int) -> NDArray[np.float64]:
-        """Mean profit (rule,) of rules that share a batch."""
+    def _known(self, key: tuple[object, Operations]) -> int:
+        """Number of first sales in which it is known what a rule earned."""
+        return self._kept[key].size if key in self._kept else 0
+
+    def _play(self, parts: list["_Part"], workers: Workers) -> None:
+        self._is_stopped = False
+        with ThreadPoolExecutor(workers.threads, initializer=_yield_cores if workers.is_patient else None) as pool:
+            try:
+                for part, profits in zip(parts, pool.map(self._profits, parts), strict=True):
+                    self._keep(part, profits)
+            except BaseException:
+                self._is_stopped = True
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _keep(self, part: "_Part", profits: NDArray[np.float64]) -> None:
+        for rule, earned in zip(part.rules, profits, strict=True):
+            key = (rule.price, rule.operations)
+            self._kept[key] = np.concatenate([self._kept.get(key, np.zeros(0)), earned])
+
+    def _tell(self, ticks: int) -> None:
+        with self._counting:
+            self.ticks += ticks
+            self.progress(ticks)
+
+    def _profits(self, part: "_Part") -> NDArray[np.float64]:
+        """Profit (rule, sale) of rules that share a batch."""
+        rules, sales = SideBySide(part.rules, part.sales), part.sales
         rows = len(rules) * sales
         config = action_config(rules)
-        batch = SaleBatch(
-            self.sale, rows, action=config, reward=RewardConfig(), domain=TRAINING_DOMAIN, threads=self.threads
-        )
-        batch.seed(np.tile(consecutive_seeds(self.seed, sales), len(rules)))
+        batch = SaleBatch(self.sale, rows, action=config, reward=RewardConfig(), domain=TRAINING_DOMAIN)
+        batch.seed(np.tile(consecutive_seeds(self.seed + part.first, sales), len(rules)))
         seen, profit = batch.observe(), np.zeros(rows)
         for _ in range(self.sale.all_ticks // config.every):
+            if self._is_stopped:
+                break
             profit += batch.step(rules.act(seen))[0]
             seen = batch.seen()
-            self.progress(rows * config.every)
-        self.ticks += rows * self.sale.all_ticks
-        return profit.reshape(len(rules), sales).mean(axis=1)
+            self._tell(rows * config.every)
+        return profit.reshape(len(rules), sales)
+
+
+def _yield_cores() -> None:
+    """Let this thread work where no other wants to."""
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(_LOW_PRIORITY, os.getpriority(os.PRIO_PROCESS, thread)))
+
+
+class _Part(NamedTuple):
+    """Rules that play the same sales in one batch."""
+
+    rules: list[RulePolicy]
+    first: int
+    """Place of the first sale."""
+    sales: int
+
+
+def _side_by_side(rules: Sequence[tuple[RulePolicy, int]], *, sales: int, threads: int) -> Iterator[_Part]:
+    """Parts of about equal size in which each of ``rules``, of which some first sales are known, plays the rest of
+    ``sales``."""
+    rows = sum(sales - known for _, known in rules)
+    most = min(MOST_ROWS, -(-rows // threads))
+    kinds = dict.fromkeys((rule.operations.scaler, known) for rule, known in rules)
+    for scaler, known in kinds:
+        alike = [rule for rule, first in rules if (rule.operations.scaler, first) == (scaler, known)]
+        alike.sort(key=lambda rule: rule.operations.calls)
+        new = sales - known
+        count = max(1, most // new)
+        for first in range(0, len(alike), count):
+            yield _Part(alike[first : first + count], known, new)
 
 
 @dataclass(frozen=True)
@@ -75,7 +157,7 @@ class FixedSearch:
     """Price index of each product."""
     operations: Operations
     ticks: int
-    """Simulated ticks used."""
+    """Simulated ticks that were compared; those of a sale count in each trial that it is part of."""
 
 
 def search_fixed(
@@ -85,18 +167,19 @@ def search_fixed(
     seed: int,
     sales: int = 128,
     operations: Sequence[Operations] | None = None,
-    progress: Callable[[int], object] = _silent,
-    threads: int = 1,
+    trials: Trials | None = None,
 ) -> FixedSearch:
     """Search the best fixed depth per product, with its operations, on the training members, by coordinate search.
 
     The search starts at the best uniform depth. List price gets its own :func:`best_operations`, found on eight times
     the ``sales``. Each deeper uniform depth gets the best among the operations of its neighbor and those that differ
     from them in one aspect. Then the search changes one product, or one aspect of the operations, at a time, only for
-    the better, until it has used ``ticks`` simulated ticks. When a whole round changes nothing, it continues with twice
-    the sales. All candidates of a round meet the same sales.
+    the better, until it has compared ``ticks`` simulated ticks, those of an earlier round again. When a whole round
+    changes nothing, it continues with twice the sales. All candidates of a round meet the same sales. ``trials``: of
+    this sale and seed, to go on with; None: new ones.
     """
-    trials = Trials(sale, seed=seed, progress=progress, threads=threads)
+    trials = trials or Trials(sale, seed=seed)
+    counted = trials.ticks
     known: dict[tuple[tuple[int, ...], Operations], float] = {}
     offers = list(operations_of(sale) if operations is None else operations)
 
@@ -115,7 +198,7 @@ def search_fixed(
         level = (depth,) * sale.products
         uniform.append(best([(level, how) for how in near(uniform[-1][1])]))
     found = best(uniform)
-    while trials.ticks < ticks:
+    while trials.ticks - counted < ticks:
         before = found
         for product in range(sale.products):
             price_index = found[0]
@@ -126,7 +209,7 @@ def search_fixed(
         if found == before:
             sales *= 2
             known.clear()
-    return FixedSearch(*found, trials.ticks)
+    return FixedSearch(*found, trials.ticks - counted)
 
 
 def _differ(one: Operations, other: Operations) -> int:
@@ -150,35 +233,43 @@ def best_operations(
     seed: int,
     sales: int = FINAL_SALES,
     operations: Sequence[Operations] | None = None,
-    progress: Callable[[int], object] = _silent,
-    threads: int = 1,
+    trials: Trials | None = None,
 ) -> Operations:
     """Search the operations with which ``rule`` earns most on the training members: rounds on some of the sales, then a
     final.
 
     All candidates of a round meet the same sales. The final is long: single sales may collapse, and a thousand sales
-    would separate good operations from the best only by chance. Source: successive halving, Jamieson & Talwalkar
-    (2016), arXiv:1502.07943.
+    would separate good operations from the best only by chance. ``trials``: of this sale and seed, to go on with; None:
+    new ones. Source: successive halving, Jamieson & Talwalkar (2016), arXiv:1502.07943.
     """
     offers = operations_of(sale) if operations is None else operations
-    return _best(Trials(sale, seed=seed, progress=progress, threads=threads), rule, offers, sales=sales)
+    return _best(trials or Trials(sale, seed=seed), rule, offers, sales=sales)
+
+
+def halving_sales(offers: int, *, sales: int = FINAL_SALES) -> int:
+    """Sales that :func:`best_operations` compares where it chooses among so many ``offers``."""
+    compared, remaining = 0, offers
+    for part in _HALVINGS:
+        if remaining > _SURVIVORS:
+            compared += remaining * max(1, sales // part)
+            remaining = max(_SURVIVORS, remaining // _SURVIVORS)
+    return compared + remaining * sales
 
 
 def _best(trials: Trials, rule: Rule, operations: Sequence[Operations], *, sales: int) -> Operations:
-    remaining = list(operations)
+    rules = with_each(rule, trials.sale, operations)
+    remaining = list(range(len(rules)))
     for part in _HALVINGS:
         if len(remaining) > _SURVIVORS:
-            remaining = _ordered(trials, rule, remaining, sales=max(1, sales // part))[
-                : max(_SURVIVORS, len(remaining) // _SURVIVORS)
-            ]
-    return _ordered(trials, rule, remaining, sales=sales)[0]
+            ordered = _ordered(trials, rules, remaining, sales=max(1, sales // part))
+            remaining = ordered[: max(_SURVIVORS, len(remaining) // _SURVIVORS)]
+    return operations[_ordered(trials, rules, remaining, sales=sales)[0]]
 
 
-def _ordered(trials: Trials, rule: Rule, operations: Sequence[Operations], *, sales: int) -> list[Operations]:
-    """Sort ``operations``, best first; equal ones keep their order."""
-    profits = trials.profits(with_each(rule, trials.sale, operations), sales=sales)
-    places = sorted(range(len(operations)), key=lambda place: -profits[place])
-    return [operations[place] for place in places]
+def _ordered(trials: Trials, rules: Sequence[RulePolicy], places: Sequence[int], *, sales: int) -> list[int]:
+    """Sort ``places`` of ``rules``, best first; equal ones keep their order."""
+    profits = trials.profits([rules[place] for place in places], sales=sales)
+    return [places[k] for k in sorted(range(len(places)), key=lambda k: -profits[k])]
 
 
 def with_each(rule: Rule, sale: CompiledSale, operations: Sequence[Operations]) -> list[RulePolicy]:

@@ -10,7 +10,7 @@ In a reference sale both teams are exact: the price team solves the sale without
 the dynamic program over servers given those prices.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from flashsim.planning.search import FINAL_SALES, Trials, best_operations, with_each
@@ -49,27 +49,32 @@ def search_teams(
     *,
     seed: int,
     sales: int = FINAL_SALES,
-    progress: Callable[[int], object] = lambda _ticks: None,
-    threads: int = 1,
+    trials: Trials | None = None,
 ) -> TeamsFound:
-    """Search the rule of ``rules`` that the price team takes, and the operations that the other team chooses for it."""
-    blind = without_capacity(sale)
-    trials = Trials(blind, seed=seed, progress=progress, threads=threads)
+    """Search the rule of ``rules`` that the price team takes, and the operations that the other team chooses for it.
+
+    ``trials``: of this sale and seed, to go on with; None: new ones.
+    """
+    trials = trials or Trials(sale, seed=seed)
+    blind = trials.elsewhere(without_capacity(sale))
     calls = calls_of(sale)
     offers = [(name, how) for name in rules for how in calls]
-    offered = [policy for rule in rules.values() for policy in with_each(rule, trials.sale, calls)]
-    profits = trials.profits(offered, sales=sales)
+    offered = [policy for rule in rules.values() for policy in with_each(rule, blind.sale, calls)]
+    profits = blind.profits(offered, sales=sales)
     name, wanted = offers[profits.index(max(profits))]
-    given = list(
+    given = given_calls(sale, wanted)
+    found = best_operations(sale, rules[name], seed=seed, sales=sales, operations=given, trials=trials)
+    return TeamsFound(name, found)
+
+
+def given_calls(sale: CompiledSale, wanted: Operations) -> list[Operations]:
+    """What the operations team may choose where the price team wants the calls of ``wanted``."""
+    return list(
         dict.fromkeys(
             replace(wanted, target=how.target, scaler=how.scaler, cap_index=how.cap_index)
             for how in operations_of(sale)
         )
     )
-    found = best_operations(
-        sale, rules[name], seed=seed, sales=sales, operations=given, progress=progress, threads=threads
-    )
-    return TeamsFound(name, found)
 
 
 def two_teams(sale: CompiledSale, rules: Mapping[str, Rule], found: TeamsFound) -> RulePolicy:

@@ -13,6 +13,7 @@ from flashsim.rules.programs import TablePolicy, fitted_programs, optimal, price
 from flashsim.rules.rules import (
     HUMAN_TEAM,
     LADDER,
+    RUN_OUT_PRICE,
     Operations,
     Rule,
     RulePolicy,
@@ -27,6 +28,7 @@ from flashsim.rules.rules import (
 __all__ = [
     "HUMAN_TEAM",
     "LADDER",
+    "RUN_OUT_PRICE",
     "FluidProgram",
     "Operations",
     "Outlook",

@@ -33,6 +33,7 @@ from flashsim.scenarios.compiled import CompiledSale
 
 LADDER = (0.15, 0.30, 0.45)
 HUMAN_TEAM = "human team"
+RUN_OUT_PRICE = "run-out price"
 BUSY, IDLE = 0.7, 0.3
 """Marks of the threshold scaler, utilization; cloud providers use 0.7 in their examples."""
 
@@ -188,10 +189,21 @@ Rule = Callable[[CompiledSale, Operations], RulePolicy]
 """A pricing rule, to be run with any operations. Its prices do not depend on them."""
 
 
+@dataclass(frozen=True)
+class HeldPrices:
+    """Prices that are the same all the time; equal ones are one price to a search."""
+
+    price_index: tuple[int, ...]
+    """Of each product."""
+
+    def __call__(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Price indices (sale, product)."""
+        return np.tile(np.array(self.price_index, np.int64), (len(observation), 1))
+
+
 def fixed(sale: CompiledSale, price_index: Sequence[int], *, operations: Operations, name: str = "fixed") -> RulePolicy:
     """The price index ``price_index`` (product,) for the whole sale."""
-    row = np.array(price_index, np.int64)
-    return RulePolicy(name, sale, lambda seen: np.tile(row, (seen.shape[0], 1)), operations=operations)
+    return RulePolicy(name, sale, HeldPrices(tuple(price_index)), operations=operations)
 
 
 def list_price(sale: CompiledSale, operations: Operations = DEFAULT_OPERATIONS) -> RulePolicy:
@@ -221,4 +233,4 @@ def human_team(sale: CompiledSale) -> RulePolicy:
 
 def run_out_price(sale: CompiledSale, operations: Operations = DEFAULT_OPERATIONS) -> RulePolicy:
     """Each product at the price index at which its stock runs out just at the end, by forecast and learned level."""
-    return RulePolicy("run-out price", sale, Dashboard(sale).run_out, operations=operations)
+    return RulePolicy(RUN_OUT_PRICE, sale, Dashboard(sale).run_out, operations=operations)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import CompiledSale, make_forecast
+from flashsim.scenarios.day import check_day, day_notes, season_on, widened
 from flashsim.scenarios.menu import menu_notes
 from flashsim.scenarios.occasion import Calendar
 from flashsim.settings import NO_SETTING
@@ -46,7 +47,10 @@ class Scenario:
     ticks: int = 120
     """Length in ticks; a tick is ``servers.seconds_per_tick`` long, a minute by default."""
     weekday: int = 4
-    """Day of the week, Monday is 0."""
+    """Day of the week, Monday is 0; that of ``date`` where it is given."""
+    date: str | None = None
+    """Day of the sale, as 2026-12-31: weekday, season and how far the levels may have moved follow; None: an ordinary
+    day right after the data."""
     pre_opening: int | None = 0
     """Ticks before the doors open, in which servers are ordered, boot and are paid; 0, or enough to reach the quota
     (:func:`flashsim.sim.servers.ticks_to_quota`). None: enough, up to the next multiple of ten."""
@@ -87,6 +91,8 @@ class Scenario:
         check_whole("start_minute", self.start_minute, 0, MINUTES_A_DAY - 1)
         check_whole("ticks", self.ticks, 1, MOST_TICKS)
         check_whole("weekday", self.weekday, 0, 6)
+        if self.date is not None:
+            object.__setattr__(self, "weekday", check_day(self.world, self.date).weekday())
         check_range("stock_cover", self.stock_cover, 0.0, 1e6)
         check_range("salvage_share", self.salvage_share, -10.0, 1.0)
         self._check_products()
@@ -174,8 +180,9 @@ class Scenario:
 
     @property
     def menu_notes(self) -> tuple[str, ...]:
-        """Sentences that everyone who reads a result must know of the menu."""
-        return menu_notes(self.world, self.depths, usual=self.usual_depths, may_extrapolate=self.allow_extrapolation)
+        """Sentences that everyone who reads a result must know of the menu, and of the day."""
+        menu = menu_notes(self.world, self.depths, usual=self.usual_depths, may_extrapolate=self.allow_extrapolation)
+        return menu if self.date is None else (*menu, *day_notes(self.world, self.date))
 
     def compile(self) -> CompiledSale:
         """Compile the scenario; O(ticks · segments · products · depths · members)."""
@@ -192,7 +199,7 @@ class Scenario:
             self._visitors(expected, train),
             traffic_share=float(world.traffic_share[train].mean()),
             common_variance=float(world.frailty_common_variance[train].mean()),
-            product_variance=world.frailty_product_variance[np.ix_(train, chosen)].mean(axis=0),
+            product_variance=self._product_variance()[train].mean(axis=0),
         )
         tables = self._tables(expected, planned)
         return CompiledSale(
@@ -230,7 +237,7 @@ class Scenario:
             conversion=np.array(world.conversion_at_list),
             traffic_share=np.array(world.traffic_share),
             common_variance=np.array(world.frailty_common_variance),
-            product_variance=np.ascontiguousarray(world.frailty_product_variance[:, chosen]),
+            product_variance=np.ascontiguousarray(self._product_variance()),
             members=np.array(world.training_members, np.int64),
             wave_tick=np.array([tick for tick, _ in self.waves], np.int64),
             wave_units=_split(planned, [share for _, share in self.waves]),
@@ -245,6 +252,11 @@ class Scenario:
             stock=as_arguments(self.carts, StockArguments),
         )
 
+    def _product_variance(self) -> NDArray[np.float64]:
+        """Variance of the products' frailties (member, product on sale): wider the farther the day is from the data."""
+        variance = self.world.frailty_product_variance[:, self._chosen()]
+        return variance if self.date is None else widened(variance, self.world, self.date, self._chosen())
+
     def _rates(self) -> NDArray[np.float32]:
         """Expected buyers of each tick (tick, segment, product, price, member): the World at the middle of the tick.
 
@@ -257,6 +269,8 @@ class Scenario:
         day = world.weekday_factor[:, self.weekday] * world.population / self.choice.units_wanted
         occasion = minutes * self.calendar.multiple(self.ticks)
         rate = units * day[:, None, None, None, None] * occasion
+        if self.date is not None:
+            rate *= season_on(world, self.date)[self._chosen()][:, None, None]
         return np.ascontiguousarray(np.moveaxis(rate, (0, 4), (4, 0)), dtype=np.float32)
 
     def _visitors(self, rate: NDArray[np.float32], members: list[int]) -> NDArray[np.float64]:

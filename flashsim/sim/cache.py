@@ -22,6 +22,8 @@ import numba
 from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache, UserProvidedCacheLocator
 
+from flashsim.sim.machine_code import COMPILES_ENTRIES, COMPILES_PIECES
+
 _FOLDER: list[Path | None] = []  # of the sources that are being imported; None where nothing can be kept
 
 
@@ -80,36 +82,61 @@ def _say_once(what: str) -> None:
     print(f"flashsim: {what}", file=sys.stderr, flush=True)
 
 
-def _compiling(**rules: Any) -> Callable[[Callable[..., Any]], Any]:
-    """A decorator that compiles by ``rules``; for modules that are imported inside :func:`compiled_code_of`."""
-    every: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
-    compile_by_rules = njit(**every | rules)
-
-    def decorate(function: Callable[..., Any]) -> Any:
-        made: Any = compile_by_rules(function)
-        config: Any = numba.config
-        if not config.DISABLE_JIT:
-            kept: Any = NullCache if _FOLDER[-1] is None else functools.partial(_KeptCode, function)
-            made._cache = kept()  # what ``cache=True`` sets
-        return made
-
-    return decorate
+_RULES: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
 
 
-compiled = _compiling()
-"""Decorator of a function over the lanes of a tile.
+def compiled_inside(function: Callable[..., Any], **rules: Any) -> Any:
+    """Decorator of a function over the lanes of a tile that compiled code alone calls.
 
-Dividing by zero gives inf or nan, as in numpy: for Python's error each division would need a test before it, and loops
-with such tests are not vectorized. Arrays are neither made nor owned (numba's ``_nrt=False``): counting who holds some
-hundred views a tick doubles the code to compile and the cost of a call. So such a function allocates nothing, which the
-simulator never does, and returns no array to Python.
-"""
-compiled_inside = _compiling(no_cpython_wrapper=True, no_cfunc_wrapper=True)
-"""The same for functions that compiled code alone calls: without an entry from Python they compile faster, above all
-those that take whole tables, states and ledgers."""
-compiled_inline = _compiling(inline="always")
-"""The same for a function that becomes part of its caller: small ones of scalars, and those called from one place, for
-a function of its own is optimized once by itself and again with each that calls it."""
+    Dividing by zero gives inf or nan, as in numpy: for Python's error each division would need a test before it, and
+    loops with such tests are not vectorized. Arrays are neither made nor owned (numba's ``_nrt=False``): counting who
+    holds some hundred views a tick doubles the code to compile and the cost of a call. So such a function allocates
+    nothing, which the simulator never does, and returns no array to Python.
+    """
+    every: dict[str, Any] = _RULES | {"pipeline_class": COMPILES_PIECES, "no_cpython_wrapper": True}
+    made: Any = njit(**every | rules)(function)
+    config: Any = numba.config
+    if not config.DISABLE_JIT:  # numba would call an address that is none
+        made._insert, made._compile_for_args = _leave_out, functools.partial(_refuse, function.__name__)
+    return made
+
+
+def _leave_out(*_overload: Any, **_more: Any) -> None:
+    """There is no machine code of its own that Python could call."""
+
+
+def _refuse(name: str, *_arguments: Any, **_more: Any) -> None:
+    raise TypeError(f"{name} is called by compiled code alone; call its py_func, or make it `compiled`")
+
+
+def compiled_inline(function: Callable[..., Any]) -> Any:
+    """The same for a function that becomes part of its caller: small ones of scalars, and those called from one place
+    with whole tables, states and ledgers, which cost more to pass than to compile."""
+    return compiled_inside(function, inline="always")
+
+
+def compiled(function: Callable[..., Any], **rules: Any) -> Any:
+    """The same for a function that Python calls, too; for modules that are imported inside :func:`compiled_code_of`.
+
+    What Python calls is kept, with all that it calls in turn. Compiled code calls the function itself, without what
+    it takes to be called from Python.
+    """
+    config: Any = numba.config
+    if config.DISABLE_JIT:
+        return function
+    inside = compiled_inside(function, **rules)
+    every: dict[str, Any] = _RULES | {"pipeline_class": COMPILES_ENTRIES}
+    made: Any = njit(**every | rules)(function)
+    made.get_call_template, made.get_overload = inside.get_call_template, inside.get_overload
+    kept: Any = NullCache if _FOLDER[-1] is None else functools.partial(_KeptCode, function)
+    made._cache = kept()  # what ``cache=True`` sets
+    return made
+
+
+def compiled_fast(function: Callable[..., Any]) -> Any:
+    """The same for learners, never for the simulator: products and sums may be fused, and sums taken in the order that
+    vectors take them. That order depends on the processor, not on the run."""
+    return compiled(function, fastmath={"contract", "nsz", "reassoc"})
 
 
 @functools.cache

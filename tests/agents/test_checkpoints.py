@@ -106,7 +106,7 @@ def test_another_version_or_file_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=words):
             train_small(CONFIGS["ppo"], seed=0, resume=path)
 
-    refused(r"format version 2, this flashsim reads 5 \(5 has rollouts that fit the steps\)", format_version=2)
+    refused(r"format version 2, this flashsim reads 6 \(6 has updates in compiled code\)", format_version=2)
     other = content["shared"] | {"versions": {"stable_baselines3": "1.0", "torch": torch.__version__}}
     refused(r"device was 'cuda' and is 'cpu' now", shared=content["shared"] | {"device": "cuda"})
     refused(r"versions\.stable_baselines3 was '1\.0' and is '2", shared=other)

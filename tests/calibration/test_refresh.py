@@ -11,10 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import nbinom
 
-from flashsim.calibration.refresh import DELTA, _mean_above, expected_units, refresh_world
+from flashsim.calibration.refresh import DELTA, expected_units, refresh_world
 from flashsim.data.shop_folder import ShopMapping
 from flashsim.data.shop_tables import CheckedTables, read_shop_tables
 from flashsim.errors import InputError
+from flashsim.models.demand.level_path import demand_above
 from flashsim.world import World
 from tests.data.made_shop import make_traffic, write_tables
 from tests.worlds import make_world
@@ -124,7 +125,7 @@ def test_the_mean_above_a_sell_out_is_that_of_the_negative_binomial(units: float
     mass = nbinom.pmf(counts, 1.0 / alpha, 1.0 / (1.0 + alpha * mean))
     above = counts >= units
     expected = (counts * mass)[above].sum() / mass[above].sum()
-    found = _mean_above(np.array([units]), np.array([mean]), np.array([alpha]))
+    found = demand_above(np.array([units]), np.array([mean]), np.array([alpha])).mean
     assert found[0] == pytest.approx(expected, rel=1e-6)
 
 

@@ -2,7 +2,9 @@
 
 import json
 import pickle
+from collections.abc import Callable
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +34,26 @@ from flashsim.envs.vector import FlashSaleVectorEnv
 from flashsim.errors import InputError
 from flashsim.reference import REFERENCE_SALES, g1
 from flashsim.scenarios import SCENARIOS, grocery_evening, scenario_named, write_scenario
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.ledger import PRODUCT_FIELDS, Ledger
 from flashsim.world import shipped_world
 from tests.envs.played import EVERY_ORDER, orders, small_sale
 
 IDS = {name: f"flashsim/{name.title().replace('_', '')}-v0" for name in [*SCENARIOS, *REFERENCE_SALES]}
-SMALL = small_sale()
 SEEDS, TICKS = [7, 8, 9], 20
 
 
+@cache
+def small() -> CompiledSale:
+    return small_sale()
+
+
 def sync_env(mode: AutoresetMode) -> SyncVectorEnv:
-    return SyncVectorEnv([lambda: FlashSaleEnv(SMALL, action=EVERY_ORDER)] * 3, autoreset_mode=mode)
+    return SyncVectorEnv([lambda: FlashSaleEnv(small(), action=EVERY_ORDER)] * 3, autoreset_mode=mode)
 
 
 def vector_env(**arguments: Any) -> FlashSaleVectorEnv:
-    return FlashSaleVectorEnv(SMALL, num_envs=3, action=EVERY_ORDER, **arguments)
+    return FlashSaleVectorEnv(small(), num_envs=3, action=EVERY_ORDER, **arguments)
 
 
 def assert_same_infos(own: dict[str, Any], theirs: dict[str, Any]) -> None:
@@ -70,7 +77,7 @@ def test_the_native_vector_env_is_gymnasiums_over_single_envs(mode: AutoresetMod
     np.testing.assert_array_equal(first, other)
     assert_same_infos(info, other_info)
     ends = 0
-    for actions in orders(SMALL, SEEDS, TICKS):
+    for actions in orders(small(), SEEDS, TICKS):
         own, sync = ours.step(actions), theirs.step(actions)
         for one, same in zip(own[:4], sync[:4], strict=True):
             np.testing.assert_array_equal(one, same)
@@ -90,7 +97,7 @@ def test_without_autoreset_sales_are_opened_by_a_mask_of_rows() -> None:
     ours.reset(seed=7)
     theirs = vector_env()
     theirs.reset(seed=7)
-    for actions in orders(SMALL, SEEDS, TICKS):
+    for actions in orders(small(), SEEDS, TICKS):
         observation, reward, ended, _, _ = ours.step(actions)
         same, gain, closed, _, info = theirs.step(actions)
         np.testing.assert_array_equal(reward, gain)
@@ -105,7 +112,7 @@ def test_without_autoreset_sales_are_opened_by_a_mask_of_rows() -> None:
 def test_a_mask_of_rows_opens_these_alone_with_their_seeds() -> None:
     envs = vector_env()
     envs.reset(seed=7)
-    actions = orders(SMALL, SEEDS, 3)
+    actions = orders(small(), SEEDS, 3)
     before = envs.step(actions[0])[0]
     mask = np.array([False, True, False])
     after, _ = envs.reset(seed=[1, 2, 3], options={"reset_mask": mask})
@@ -152,13 +159,13 @@ def test_gymnasiums_vector_wrappers_work_over_make_vec() -> None:
 
 
 def test_the_ledger_of_the_tick_is_in_the_infos_of_all_views_and_stays_as_it_was() -> None:
-    vector, sb3 = vector_env(), make_sb3(SMALL, num_envs=3, seed=7, action=EVERY_ORDER)
-    single = FlashSaleEnv(SMALL, action=EVERY_ORDER)
+    vector, sb3 = vector_env(), make_sb3(small(), num_envs=3, seed=7, action=EVERY_ORDER)
+    single = FlashSaleEnv(small(), action=EVERY_ORDER)
     vector.reset(seed=7)
     sb3.reset()
     single.reset(seed=8)
     kept: list[tuple[Any, dict[str, Any]]] = []
-    for actions in orders(SMALL, SEEDS, TICKS):
+    for actions in orders(small(), SEEDS, TICKS):
         ledger = vector.step(actions)[4]["ledger"]
         infos = sb3.step(actions)[3]
         *_, ended, _, info = single.step(actions[1])
@@ -181,7 +188,7 @@ def test_the_ledger_of_the_tick_is_in_the_infos_of_all_views_and_stays_as_it_was
 
 
 def test_a_ledger_that_nobody_has_read_yet_is_that_of_its_own_tick() -> None:
-    actions = orders(SMALL, SEEDS, 4)
+    actions = orders(small(), SEEDS, 4)
     infos = []
     for _ in range(2):
         envs = vector_env()
@@ -201,9 +208,9 @@ def test_a_ledger_that_nobody_has_read_yet_is_that_of_its_own_tick() -> None:
 
 
 def test_a_copied_env_writes_its_own_ledger() -> None:
-    env = FlashSaleEnv(SMALL, action=EVERY_ORDER)
+    env = FlashSaleEnv(small(), action=EVERY_ORDER)
     env.reset(seed=4)
-    path = orders(SMALL, [4], 6)[:, 0]
+    path = orders(small(), [4], 6)[:, 0]
     env.step(path[0])
     other = deepcopy(env)
     for tick in range(1, 4):
@@ -214,31 +221,31 @@ def test_a_copied_env_writes_its_own_ledger() -> None:
 
 def test_a_reward_scale_divides_the_reward_of_all_views() -> None:
     scaled, plain = vector_env(reward_scale=8.0), vector_env()
-    sb3 = make_sb3(SMALL, num_envs=3, seed=7, action=EVERY_ORDER, reward_scale=8.0)
-    single = FlashSaleEnv(SMALL, action=EVERY_ORDER, reward_scale=8.0)
+    sb3 = make_sb3(small(), num_envs=3, seed=7, action=EVERY_ORDER, reward_scale=8.0)
+    single = FlashSaleEnv(small(), action=EVERY_ORDER, reward_scale=8.0)
     for env in (scaled, plain):
         env.reset(seed=7)
     sb3.reset()
     single.reset(seed=7)
-    for actions in orders(SMALL, SEEDS, 5):
+    for actions in orders(small(), SEEDS, 5):
         reward = plain.step(actions)[1] / 8.0
         np.testing.assert_array_equal(scaled.step(actions)[1], reward)
         np.testing.assert_array_equal(sb3.step(actions)[1], reward.astype(np.float32))
         assert single.step(actions[0])[1] == reward[0]
     for wrong in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(InputError, match=f"reward_scale must be above 0, got {wrong!r}"):
-            FlashSaleEnv(SMALL, reward_scale=wrong)
+            FlashSaleEnv(small(), reward_scale=wrong)
         with pytest.raises(InputError, match="reward_scale must be above 0"):
             vector_env(reward_scale=wrong)
 
 
 def test_maskable_algorithms_find_the_masks_of_all_views() -> None:
-    single = gymnasium.make("flashsim/FlashSale-v0", scenario=SMALL, action=EVERY_ORDER)
+    single = gymnasium.make("flashsim/FlashSale-v0", scenario=small(), action=EVERY_ORDER)
     info = single.reset(seed=7)[1]
     assert is_masking_supported(single)
     np.testing.assert_array_equal(get_action_masks(single), info["action_mask"])
-    native = make_sb3(SMALL, num_envs=2, seed=7, action=EVERY_ORDER)
-    dummy = DummyVecEnv([lambda: FlashSaleEnv(SMALL, action=EVERY_ORDER)] * 2)
+    native = make_sb3(small(), num_envs=2, seed=7, action=EVERY_ORDER)
+    dummy = DummyVecEnv([lambda: FlashSaleEnv(small(), action=EVERY_ORDER)] * 2)
     dummy.seed(7)
     for envs in (native, dummy):
         envs.reset()
@@ -339,23 +346,24 @@ def test_a_spec_goes_through_json_with_its_configs() -> None:
         gymnasium.make("flashsim/G1-v0", action=5)
 
 
-@pytest.mark.parametrize("sale", [g1(), SMALL, scenario_named("seckill", shipped_world())])
-def test_a_spec_with_a_scenario_object_is_refused_as_json(sale: Any) -> None:
+@pytest.mark.parametrize("make", [g1, small, lambda: scenario_named("seckill", shipped_world())])
+def test_a_spec_with_a_scenario_object_is_refused_as_json(make: Callable[[], Any]) -> None:
+    sale = make()
     env: Any = gymnasium.make("flashsim/FlashSale-v0", scenario=sale)
     with pytest.raises(InputError, match=rf"scenario is a {type(sale).__name__}, which is not JSON; give the name"):
         env.spec.to_json()
 
 
 def test_what_a_view_does_not_know_is_refused_with_a_sentence() -> None:
-    single, sb3 = FlashSaleEnv(SMALL), make_sb3(SMALL, num_envs=2)
-    vector = FlashSaleVectorEnv(SMALL, num_envs=2)
+    single, sb3 = FlashSaleEnv(small()), make_sb3(small(), num_envs=2)
+    vector = FlashSaleVectorEnv(small(), num_envs=2)
     sb3.set_options({"depth": 1})
     for reset in (lambda: single.reset(options={"depth": 1}), sb3.reset):
         with pytest.raises(InputError, match="reset: unknown option 'depth'; there are none"):
             reset()
     with pytest.raises(InputError, match="reset: unknown option 'depth'; known: reset_mask"):
         vector.reset(options={"depth": 1})
-    unopened: list[Any] = [single, vector, make_sb3(SMALL, num_envs=2)]
+    unopened: list[Any] = [single, vector, make_sb3(small(), num_envs=2)]
     for env in unopened:
         with pytest.raises(InputError, match="step: no sale is open; call reset first"):
             env.step(env.action_space.sample())

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,12 @@ from flashsim.sim.state import Decisions, SaleState
 from tests.made_policies import random_network, random_observations
 from tests.worlds import make_scenario
 
-SALE = make_scenario().compile()
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@cache
+def the_sale() -> CompiledSale:
+    return make_scenario().compile()
 
 
 class LastMinutes(Head):
@@ -86,7 +91,7 @@ BOTH = ActionConfig(heads=("discount",), per_product=False)
 @pytest.mark.parametrize("is_flat", [False, True])
 def test_a_registered_head_takes_part_in_all_that_is_done_with_an_action(is_flat: bool) -> None:
     action = replace(BOTH, heads=("discount", "last_minutes"), flat=is_flat)
-    batch = SaleBatch(SALE, 4, action=action, reward=RewardConfig(), domain=0)
+    batch = SaleBatch(the_sale(), 4, action=action, reward=RewardConfig(), domain=0)
     codec = batch.codec
     assert codec.sizes.tolist() == [6, 3]
     assert codec.meanings()["last_minutes"] == [1.0, 0.5, 0.25]
@@ -103,8 +108,8 @@ def test_a_registered_head_takes_part_in_all_that_is_done_with_an_action(is_flat
 
 @pytest.mark.usefixtures("last_minutes")
 def test_a_policy_keeps_to_what_a_registered_head_says_of_its_choices() -> None:
-    policy = random_network(SALE, action=replace(BOTH, heads=("discount", "last_minutes")), is_masked=True)
-    seen = random_observations(SALE, 500)
+    policy = random_network(the_sale(), action=replace(BOTH, heads=("discount", "last_minutes")), is_masked=True)
+    seen = random_observations(the_sale(), 500)
     seen[250:, 0] = 0.0  # time_left
     chosen = policy.act(seen)[:, 1]
     assert set(chosen[:250]) == {0, 1}
@@ -117,8 +122,8 @@ def test_a_registered_head_is_known_by_its_name_checks_its_config_and_may_be_lef
         replace(BOTH, heads=("admission",))
     with pytest.raises(InputError, match="too many for last_minutes"):
         replace(BOTH, every=7)
-    codec = ActionCodec(SALE, BOTH)
-    assert codec.decode(np.zeros((2, 1), np.int64), random_observations(SALE, 2)).cap.tolist() == [1.0, 1.0]
+    codec = ActionCodec(the_sale(), BOTH)
+    assert codec.decode(np.zeros((2, 1), np.int64), random_observations(the_sale(), 2)).cap.tolist() == [1.0, 1.0]
 
 
 def test_each_field_of_the_decisions_is_set_by_one_head() -> None:
@@ -127,9 +132,9 @@ def test_each_field_of_the_decisions_is_set_by_one_head() -> None:
 
 
 def test_decisions_by_default_are_what_is_done_where_heads_are_left_out() -> None:
-    observation = random_observations(SALE, 5)
+    observation = random_observations(the_sale(), 5)
     for name in ("discount", "timing", "capacity"):
-        codec = ActionCodec(SALE, ActionConfig(heads=(name,)))
+        codec = ActionCodec(the_sale(), ActionConfig(heads=(name,)))
         decided = codec.decode(codec.encode(codec.defaults(5)), observation)
         for seen, expected in zip(decided, codec.defaults(5), strict=True):
             np.testing.assert_array_equal(seen, expected)
@@ -137,7 +142,7 @@ def test_decisions_by_default_are_what_is_done_where_heads_are_left_out() -> Non
 
 def test_the_rails_of_an_action_have_its_columns() -> None:
     for action in (ActionConfig(), ActionConfig(around_run_out=2, scaler_targets=(0.5, 0.7), per_product=False)):
-        codec = ActionCodec(SALE, action)
+        codec = ActionCodec(the_sale(), action)
         assert Rails(**codec.rails(is_masked=True)).sizes == codec.head_sizes
 
 

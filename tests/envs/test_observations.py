@@ -1,5 +1,7 @@
 """Each column of the observation is what its name says: known at the start, and moved by what it stands for alone."""
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,14 +23,22 @@ from tests.worlds import make_scenario, make_world, without_limits
 
 SALES = 6
 SERVERS = ServerParams(start_servers=6, max_servers=12, lag=5)
-SALE = make_scenario(servers=SERVERS).compile()
-NAMES = [feature.name for feature in observation_table(SALE)]
 HOLD = (0, 0, 0, 0, 2)
 """List prices, hold, no change of servers."""
 
 
-def make_sales(sale: CompiledSale = SALE, sales: int = SALES) -> SaleBatch:
-    batch = SaleBatch(sale, sales, action=ActionConfig(), reward=RewardConfig(), domain=0)
+@cache
+def the_sale() -> CompiledSale:
+    return make_scenario(servers=SERVERS).compile()
+
+
+@cache
+def names() -> list[str]:
+    return [feature.name for feature in observation_table(the_sale())]
+
+
+def make_sales(sale: CompiledSale | None = None, sales: int = SALES) -> SaleBatch:
+    batch = SaleBatch(sale or the_sale(), sales, action=ActionConfig(), reward=RewardConfig(), domain=0)
     batch.seed(np.arange(sales, dtype=np.uint64))
     return batch
 
@@ -39,7 +49,7 @@ def seen(sales: SaleBatch) -> dict[str, NDArray[np.float64]]:
     return dict(zip([feature.name for feature in table], sales.observe().T.astype(np.float64), strict=True))
 
 
-def after(*actions: tuple[int, ...], sale: CompiledSale = SALE) -> dict[str, NDArray[np.float64]]:
+def after(*actions: tuple[int, ...], sale: CompiledSale | None = None) -> dict[str, NDArray[np.float64]]:
     sales = make_sales(sale)
     for action in actions:
         sales.step(np.array([action] * SALES))
@@ -51,16 +61,18 @@ def ratio(x: Any) -> Any:
     return x / (1.0 + x)
 
 
-@pytest.mark.parametrize("sale", [SALE, g1().compile()])
-def test_the_table_names_every_column_once(sale: CompiledSale) -> None:
+@pytest.mark.parametrize("make", [the_sale, lambda: g1().compile()])
+def test_the_table_names_every_column_once(make: Callable[[], CompiledSale]) -> None:
+    sale = make()
     table = observation_table(sale)
     assert observation_space(sale).shape == (len(table),)
     assert len({feature.name for feature in table}) == len(table)
     assert all(feature.unit in ("share", "x/(1+x)") and feature.meaning for feature in table)
 
 
-@pytest.mark.parametrize("sale", [SALE, g1().compile()])
-def test_column_numbers_lead_to_the_features_of_their_name(sale: CompiledSale) -> None:
+@pytest.mark.parametrize("make", [the_sale, lambda: g1().compile()])
+def test_column_numbers_lead_to_the_features_of_their_name(make: Callable[[], CompiledSale]) -> None:
+    sale = make()
     names = [feature.name for feature in observation_table(sale)]
     columns = observation_columns(sale)
     found = {number: column for column, number in columns.sale._asdict().items()}
@@ -82,8 +94,9 @@ def test_column_numbers_lead_to_the_features_of_their_name(sale: CompiledSale) -
     assert found == dict(enumerate(names))
 
 
-@pytest.mark.parametrize("sale", [SALE, g1().compile()])
-def test_compiled_code_writes_every_column(sale: CompiledSale) -> None:
+@pytest.mark.parametrize("make", [the_sale, lambda: g1().compile()])
+def test_compiled_code_writes_every_column(make: Callable[[], CompiledSale]) -> None:
+    sale = make()
     sales = make_sales(sale)
     for scratch in sales._scratch:
         scratch.columns.fill(np.nan)
@@ -122,20 +135,20 @@ def test_at_the_start_everybody_sees_the_same_and_what_is_planned() -> None:
 
 def test_forecast_columns_are_the_forecast() -> None:
     columns = seen(make_sales())
-    forecast, stock = SALE.forecast, SALE.stock
-    for ahead in SALE.lookahead:
+    forecast, stock = the_sale().forecast, the_sale().stock
+    for ahead in the_sale().lookahead:
         capacity = 20.0 * 6
-        for k in range(SALE.price_levels):
+        for k in range(the_sale().price_levels):
             visitors = forecast.visitors[ahead, k]
             assert columns[f"load_in_{ahead}_at_{k}"][0] == pytest.approx(ratio(visitors / capacity), abs=1e-6)
             people = visitors / forecast.visitors[0, 0]
             assert columns[f"visitors_in_{ahead}_at_{k}"][0] == pytest.approx(ratio(people), abs=1e-6)
-    for p in range(SALE.products):
-        for k in range(SALE.price_levels):
+    for p in range(the_sale().products):
+        for k in range(the_sale().price_levels):
             cover = stock[p] / forecast.units[:, p, k].sum()
             assert columns[f"product_{p}_cover_at_{k}"][0] == pytest.approx(ratio(cover), abs=1e-6)
         demand = forecast.units[:, p].sum(axis=0)
-        place = np.interp(stock[p], demand, np.arange(SALE.price_levels)) / (SALE.price_levels - 1)
+        place = np.interp(stock[p], demand, np.arange(the_sale().price_levels)) / (the_sale().price_levels - 1)
         assert columns[f"product_{p}_run_out"][0] == pytest.approx(place, abs=1e-6)
 
 

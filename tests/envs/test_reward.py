@@ -1,5 +1,7 @@
 """Rewards that are no sums over ticks, and the excess of constraints, against the totals of whole sales."""
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,18 +22,26 @@ from tests.made_policies import random_network
 from tests.worlds import make_scenario, make_world
 
 NOTHING = {"revenue": 0.0, "goods_cost": 0.0, "server_cost": 0.0, "penalty": 0.0, "salvage": 0.0}
-CROWDED = make_scenario(
-    make_world(products=2, population=2.0), servers=ServerParams(start_servers=3, max_servers=12)
-).compile()
-SLOW = make_scenario(
-    make_world(products=2, population=1.0), servers=ServerParams(start_servers=4, max_servers=8)
-).compile()
+
+
+@cache
+def slow() -> CompiledSale:
+    return make_scenario(
+        make_world(products=2, population=1.0), servers=ServerParams(start_servers=4, max_servers=8)
+    ).compile()
+
+
+@cache
+def crowded() -> CompiledSale:
+    return make_scenario(
+        make_world(products=2, population=2.0), servers=ServerParams(start_servers=3, max_servers=12)
+    ).compile()
 
 
 def decisions(every: int, **weights: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Of three random sales: reward (decision, sale), revenue a visitor and units a visit served (tick, sale)."""
     action = ActionConfig(every=every)
-    batch = SaleBatch(SLOW, 3, action=action, reward=RewardConfig(**(NOTHING | weights)), domain=0)
+    batch = SaleBatch(slow(), 3, action=action, reward=RewardConfig(**(NOTHING | weights)), domain=0)
     batch.seed(np.arange(3, dtype=np.uint64))
     rates, conversions = [], []
 
@@ -45,7 +55,7 @@ def decisions(every: int, **weights: float) -> tuple[NDArray[np.float64], NDArra
     rng = np.random.default_rng(0)
     rewards = [
         batch.step(rng.integers(batch.codec.sizes, size=(3, batch.codec.sizes.size)))[0]
-        for _ in range(SLOW.ticks // every)
+        for _ in range(slow().ticks // every)
     ]
     return np.array(rewards), np.array(rates), np.array(conversions)
 
@@ -68,21 +78,22 @@ def test_the_gain_in_revenue_conversion_telescopes(every: int) -> None:
 
 
 def test_a_new_sale_does_not_remember_the_last_rate() -> None:
-    env = make_sb3(SLOW, num_envs=2, reward=RewardConfig(**(NOTHING | {"revenue_conversion_gain": 1.0})))
+    env = make_sb3(slow(), num_envs=2, reward=RewardConfig(**(NOTHING | {"revenue_conversion_gain": 1.0})))
     env.reset()
     action = np.zeros((2, env.sales.codec.sizes.size), np.int64)
-    rewards = [env.step(action)[1] for _ in range(SLOW.ticks + 1)]
-    assert np.any(rewards[1 : SLOW.ticks])
-    np.testing.assert_array_equal(rewards[SLOW.ticks], 0.0)
+    rewards = [env.step(action)[1] for _ in range(slow().ticks + 1)]
+    assert np.any(rewards[1 : slow().ticks])
+    np.testing.assert_array_equal(rewards[slow().ticks], 0.0)
 
 
 def played(sale: CompiledSale, constraints: ConstraintConfig) -> Rollout:
     return play(sale, random_network(sale), sales=64, seed=1, constraints=constraints)
 
 
-@pytest.mark.parametrize("sale", [CROWDED, SLOW], ids=["crowded", "slow"])
-def test_the_excess_of_a_sale_is_zero_at_what_it_measures(sale: CompiledSale) -> None:
+@pytest.mark.parametrize("make", [crowded, slow])
+def test_the_excess_of_a_sale_is_zero_at_what_it_measures(make: Callable[[], CompiledSale]) -> None:
     """A mark set to what a sale had (its own share of errors, percentile, margin) is kept just so."""
+    sale = make()
     totals = played(sale, ConstraintConfig()).totals
     margin = (totals["revenue"] - totals["goods_cost"] + totals["salvage"]) / np.maximum(totals["revenue"], 1e-9)
     measured = {
@@ -109,9 +120,9 @@ def test_the_excess_of_a_sale_is_zero_at_what_it_measures(sale: CompiledSale) ->
 def test_all_views_tell_the_excess_of_a_decision() -> None:
     constraints = ConstraintConfig(error_share=0.01, margin=0.3)
     action = ActionConfig(every=5)
-    vector = FlashSaleVectorEnv(CROWDED, num_envs=2, action=action, constraints=constraints)
-    single = FlashSaleEnv(CROWDED, action=action, constraints=constraints)
-    batch = make_sb3(CROWDED, num_envs=2, action=action, constraints=constraints, seed=4)
+    vector = FlashSaleVectorEnv(crowded(), num_envs=2, action=action, constraints=constraints)
+    single = FlashSaleEnv(crowded(), action=action, constraints=constraints)
+    batch = make_sb3(crowded(), num_envs=2, action=action, constraints=constraints, seed=4)
     vector.reset(seed=4)
     single.reset(seed=4)
     batch.reset()
@@ -125,8 +136,19 @@ def test_all_views_tell_the_excess_of_a_decision() -> None:
     np.testing.assert_allclose([cost["error_share_excess"], cost["margin_excess"]], np.sum(ticks, axis=0))
 
 
+def test_costs_that_nobody_has_read_yet_are_those_of_their_own_tick() -> None:
+    arguments: Any = {"action": ActionConfig(every=5), "constraints": ConstraintConfig(error_share=0.01)}
+    late, now = FlashSaleEnv(crowded(), **arguments), FlashSaleEnv(crowded(), **arguments)
+    late.reset(seed=4)
+    now.reset(seed=4)
+    order = np.zeros(late.action_space.shape or (), np.int64)
+    unread = [late.step(order)[4]["cost"] for _ in range(4)]
+    assert unread == [dict(now.step(order)[4]["cost"]) for _ in range(4)]
+    assert len({cost["error_share_excess"] for cost in unread}) > 1
+
+
 def test_multipliers_are_taken_off_the_reward() -> None:
-    envs = [make_sb3(CROWDED, num_envs=2, constraints=ConstraintConfig(error_share=0.01)) for _ in range(2)]
+    envs = [make_sb3(crowded(), num_envs=2, constraints=ConstraintConfig(error_share=0.01)) for _ in range(2)]
     for env in envs:
         env.reset()
     envs[1].sales.multipliers[:] = 0.25
@@ -141,6 +163,6 @@ def test_marks_that_mean_nothing_are_refused() -> None:
     with pytest.raises(InputError, match="constraints latency_p95_s must be between"):
         ConstraintConfig(latency_p95_s=0.0)
     with pytest.raises(InputError, match=r"latency_p95_s must be below the time-out of 8 s, .* got 8\.0"):
-        make_sb3(CROWDED, num_envs=1, constraints=ConstraintConfig(latency_p95_s=8.0))
+        make_sb3(crowded(), num_envs=1, constraints=ConstraintConfig(latency_p95_s=8.0))
     with pytest.raises(InputError, match="reward conversion must be a finite number, got inf"):
         RewardConfig(conversion=np.inf)

@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Callable
 from copy import deepcopy
+from functools import cache
 from typing import Any
 
 import gymnasium
@@ -27,7 +28,12 @@ from flashsim.world import shipped_world
 from tests.envs.played import EVERY_ORDER, orders, small_sale
 from tests.worlds import make_scenario
 
-SALES = {"small": small_sale(), "g0": g0().compile(), "g1": g1().compile(), "default": make_scenario().compile()}
+SALES: dict[str, Callable[[], CompiledSale]] = {
+    "small": cache(small_sale),
+    "g0": cache(lambda: g0().compile()),
+    "g1": cache(lambda: g1().compile()),
+    "default": cache(lambda: make_scenario().compile()),
+}
 ACTIONS = {
     "multi": ActionConfig(),
     "one for all": ActionConfig(per_product=False),
@@ -43,19 +49,19 @@ def still(sale: CompiledSale) -> NDArray[np.int64]:
 @pytest.mark.parametrize("action", list(ACTIONS))
 @pytest.mark.parametrize("sale", list(SALES))
 def test_gymnasium_accepts_the_env(sale: str, action: str) -> None:
-    env = gymnasium.make("flashsim/FlashSale-v0", scenario=SALES[sale], action=ACTIONS[action])
+    env = gymnasium.make("flashsim/FlashSale-v0", scenario=SALES[sale](), action=ACTIONS[action])
     check_env(env.unwrapped, skip_render_check=True)
 
 
 @pytest.mark.parametrize("action", list(ACTIONS))
 @pytest.mark.parametrize("sale", ["small", "g1"])
 def test_sb3_accepts_the_env(sale: str, action: str) -> None:
-    check_sb3_env(FlashSaleEnv(SALES[sale], action=ACTIONS[action]), warn=True)
+    check_sb3_env(FlashSaleEnv(SALES[sale](), action=ACTIONS[action]), warn=True)
 
 
 def test_make_vec_makes_the_native_vector_env() -> None:
     envs: Any = gymnasium.make_vec(
-        "flashsim/FlashSale-v0", num_envs=3, vectorization_mode="vector_entry_point", scenario=SALES["small"]
+        "flashsim/FlashSale-v0", num_envs=3, vectorization_mode="vector_entry_point", scenario=SALES["small"]()
     )
     assert isinstance(envs.unwrapped, FlashSaleVectorEnv)
     assert envs.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
@@ -71,7 +77,7 @@ def test_make_vec_makes_the_native_vector_env() -> None:
 
 
 def test_the_three_views_agree_bit_for_bit_through_restarts() -> None:
-    sale, seeds, ticks = SALES["small"], [7, 8, 9], 20
+    sale, seeds, ticks = SALES["small"](), [7, 8, 9], 20
     actions = orders(sale, seeds, ticks)
     vector = FlashSaleVectorEnv(sale, num_envs=3, action=EVERY_ORDER)
     sb3 = make_sb3(sale, num_envs=3, seed=7, action=EVERY_ORDER)
@@ -107,7 +113,7 @@ def test_the_three_views_agree_bit_for_bit_through_restarts() -> None:
 
 
 def test_the_path_of_a_sale_does_not_depend_on_how_many_are_simulated() -> None:
-    sale = SALES["small"]
+    sale = SALES["small"]()
     actions = orders(sale, range(5, 75), 8)
     many, few = (FlashSaleVectorEnv(sale, num_envs=count, action=EVERY_ORDER) for count in (70, 3))
     np.testing.assert_array_equal(many.reset(seed=5)[0][:3], few.reset(seed=5)[0])
@@ -116,12 +122,12 @@ def test_the_path_of_a_sale_does_not_depend_on_how_many_are_simulated() -> None:
 
 
 def test_sb3_is_told_return_and_length_of_each_sale_unscaled() -> None:
-    env = make_sb3(SALES["default"], num_envs=2, seed=3, reward_scale=50.0)
-    twin = FlashSaleVectorEnv(SALES["default"], num_envs=2)
+    env = make_sb3(SALES["default"](), num_envs=2, seed=3, reward_scale=50.0)
+    twin = FlashSaleVectorEnv(SALES["default"](), num_envs=2)
     env.reset()
     twin.reset(seed=3)
     total = np.zeros(2)
-    action = np.array([still(SALES["default"])] * 2)
+    action = np.array([still(SALES["default"]())] * 2)
     for _ in range(20):
         _, scaled, _, infos = env.step(action)
         reward = twin.step(action)[1]
@@ -134,9 +140,9 @@ def test_sb3_is_told_return_and_length_of_each_sale_unscaled() -> None:
 @pytest.mark.parametrize("config", [ActionConfig(), ActionConfig(around_run_out=3)])
 def test_observations_are_the_callers_own(config: ActionConfig) -> None:
     """Also where the meaning of the next action depends on what was seen."""
-    vector = FlashSaleVectorEnv(SALES["default"], num_envs=2, action=config)
-    single = FlashSaleEnv(SALES["default"], action=config)
-    action = still(SALES["default"])
+    vector = FlashSaleVectorEnv(SALES["default"](), num_envs=2, action=config)
+    single = FlashSaleEnv(SALES["default"](), action=config)
+    action = still(SALES["default"]())
     given: list[tuple[Any, NDArray[np.int64]]] = [(vector, np.stack([action, action])), (single, action)]
     for env, orders_given in given:
         before: NDArray[np.float32] = env.reset(seed=1)[0]
@@ -156,9 +162,9 @@ def through_pickle(env: FlashSaleEnv) -> FlashSaleEnv:
 
 @pytest.mark.parametrize("copy", [deepcopy, through_pickle])
 def test_a_copied_env_goes_on_as_the_env_does(copy: Callable[[FlashSaleEnv], FlashSaleEnv]) -> None:
-    env = FlashSaleEnv(SALES["small"], action=EVERY_ORDER)
+    env = FlashSaleEnv(SALES["small"](), action=EVERY_ORDER)
     env.reset(seed=4)
-    path = orders(SALES["small"], [4], 8)[:, 0]
+    path = orders(SALES["small"](), [4], 8)[:, 0]
     for tick in range(3):
         env.step(path[tick])
     other = copy(env)
@@ -169,8 +175,8 @@ def test_a_copied_env_goes_on_as_the_env_does(copy: Callable[[FlashSaleEnv], Fla
 
 
 def test_equal_seeds_give_equal_sales_and_others_do_not() -> None:
-    env = FlashSaleEnv(SALES["default"])
-    action = still(SALES["default"])
+    env = FlashSaleEnv(SALES["default"]())
+    action = still(SALES["default"]())
 
     def path(**options: Any) -> NDArray[np.float32]:
         env.reset(**options)
@@ -184,26 +190,26 @@ def test_equal_seeds_give_equal_sales_and_others_do_not() -> None:
 
 
 def test_training_and_evaluation_are_other_sales() -> None:
-    train = FlashSaleVectorEnv(SALES["default"], num_envs=4)
-    judge = FlashSaleVectorEnv(SALES["default"], num_envs=4, domain=EVALUATION_DOMAIN)
-    action = np.array([still(SALES["default"])] * 4)
+    train = FlashSaleVectorEnv(SALES["default"](), num_envs=4)
+    judge = FlashSaleVectorEnv(SALES["default"](), num_envs=4, domain=EVALUATION_DOMAIN)
+    action = np.array([still(SALES["default"]())] * 4)
     train.reset(seed=1)
     judge.reset(seed=1)
     assert not np.array_equal(train.step(action)[0], judge.step(action)[0])
 
 
 def test_without_a_seed_a_reset_opens_a_sale_that_a_seed_could_have_opened() -> None:
-    env = FlashSaleEnv(SALES["default"])
+    env = FlashSaleEnv(SALES["default"]())
     env.reset()
     assert env.sales.batch.seed[0, 0] < 2**62
-    vector = FlashSaleVectorEnv(SALES["default"], num_envs=2)
+    vector = FlashSaleVectorEnv(SALES["default"](), num_envs=2)
     vector.reset()
     seeds = vector.sales.batch.rows(vector.sales.batch.seed)
     assert seeds[1] == seeds[0] + 1
 
 
 def test_a_vector_env_takes_a_list_of_seeds() -> None:
-    vector = FlashSaleVectorEnv(SALES["default"], num_envs=2)
+    vector = FlashSaleVectorEnv(SALES["default"](), num_envs=2)
     listed = vector.reset(seed=[5, 6])[0]
     np.testing.assert_array_equal(listed, vector.reset(seed=5)[0])
     with pytest.raises(InputError, match="expected 2 numbers, got 3"):
@@ -215,12 +221,12 @@ def test_a_vector_env_takes_a_list_of_seeds() -> None:
 @pytest.mark.parametrize("seed", [-1, 2**63, 1.5, True])
 def test_an_impossible_seed_is_refused_with_the_value(seed: Any) -> None:
     with pytest.raises(InputError, match=f"seed must be a whole number from 0 to 2\\^63 - 1, got {seed!r}"):
-        FlashSaleVectorEnv(SALES["g0"], num_envs=2).reset(seed=seed)
+        FlashSaleVectorEnv(SALES["g0"](), num_envs=2).reset(seed=seed)
 
 
 @pytest.mark.parametrize(("members", "allowed"), [("training", {0, 1}), ("heldout", {2}), ((1, 2), {1, 2})])
 def test_sales_draw_the_members_that_were_asked_for(members: Any, allowed: set[int]) -> None:
-    env = FlashSaleVectorEnv(SALES["default"], num_envs=300, members=members)
+    env = FlashSaleVectorEnv(SALES["default"](), num_envs=300, members=members)
     env.reset(seed=0)
     assert set(env.sales.batch.rows(env.sales.batch.state.member)) == allowed
 
@@ -228,11 +234,11 @@ def test_sales_draw_the_members_that_were_asked_for(members: Any, allowed: set[i
 @pytest.mark.parametrize("members", ["all", (), (5,)])
 def test_unknown_members_are_refused(members: Any) -> None:
     with pytest.raises(InputError, match="members: expected"):
-        FlashSaleVectorEnv(SALES["default"], members=members)
+        FlashSaleVectorEnv(SALES["default"](), members=members)
 
 
 def test_a_sale_that_is_not_open_cannot_be_stepped() -> None:
-    env = FlashSaleEnv(SALES["g0"])
+    env = FlashSaleEnv(SALES["g0"]())
     with pytest.raises(InputError, match="call reset first"):
         env.step([0])
     env.reset(seed=1)
@@ -244,7 +250,7 @@ def test_a_sale_that_is_not_open_cannot_be_stepped() -> None:
 
 def test_a_sale_can_be_closed_early() -> None:
     config = ActionConfig(heads=("timing",), timing=("hold", "close"))
-    env = FlashSaleVectorEnv(SALES["default"], num_envs=3, action=config)
+    env = FlashSaleVectorEnv(SALES["default"](), num_envs=3, action=config)
     env.reset(seed=1)
     _, _, terminated, _, info = env.step(np.array([[0], [1], [0]]))
     assert terminated.tolist() == [False, True, False]
@@ -253,7 +259,7 @@ def test_a_sale_can_be_closed_early() -> None:
 
 
 def test_sb3_views_answer_what_sb3_asks() -> None:
-    env = make_sb3(SALES["default"], num_envs=3, seed=5)
+    env = make_sb3(SALES["default"](), num_envs=3, seed=5)
     env.reset()
     masks = env.action_masks()
     for row, mask in enumerate(env.env_method("action_masks")):
@@ -262,12 +268,12 @@ def test_sb3_views_answer_what_sb3_asks() -> None:
     assert env.get_attr("num_envs", indices=[0, 1]) == [3, 3]
     assert list(env.seed(9)) == [9, 10, 11]
     again = env.reset()
-    np.testing.assert_array_equal(again, make_sb3(SALES["default"], num_envs=3, seed=9).reset())
+    np.testing.assert_array_equal(again, make_sb3(SALES["default"](), num_envs=3, seed=9).reset())
     for call in (lambda: env.set_attr("x", 1), lambda: env.env_method("render")):
         with pytest.raises(InputError):
             call()
     with pytest.raises(InputError, match="reward_scale must be above 0, got 0"):
-        make_sb3(SALES["default"], num_envs=1, reward_scale=0.0)
+        make_sb3(SALES["default"](), num_envs=1, reward_scale=0.0)
     env.close()
 
 
@@ -278,7 +284,7 @@ def test_a_reward_weight_must_be_finite(name: str) -> None:
 
 
 def test_a_plan_compiles_once_and_serves_many_envs() -> None:
-    sale: CompiledSale = SALES["default"]
+    sale: CompiledSale = SALES["default"]()
     before = sale.tables.rate.copy()
     first, second = FlashSaleEnv(sale), FlashSaleEnv(sale)
     first.reset(seed=1)
@@ -287,7 +293,7 @@ def test_a_plan_compiles_once_and_serves_many_envs() -> None:
         first.step(first.action_space.sample())
     twin = FlashSaleEnv(sale)
     twin.reset(seed=2)
-    action = still(SALES["default"])
+    action = still(SALES["default"]())
     np.testing.assert_array_equal(second.step(action)[0], twin.step(action)[0])
     np.testing.assert_array_equal(sale.tables.rate, before)
 

@@ -17,7 +17,7 @@ from flashsim.envs.quantities import (
     answered_visits,
     profit,
     visitors,
-    wait_percentile,
+    wait_percentiles,
 )
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.vector import FlashSaleVectorEnv, SaleBatch
@@ -106,7 +106,7 @@ def test_costs_of_ticks_constraint_kpi_and_guardrail_agree(
     shown = guardrails[(guardrails["kpi"] == "error_share") & (guardrails["policy"] == policy.name)]["mean"]
     assert shown.item() == equal_member_means(share[:, None], rollout.members)[0]
     laws = Waits(*(np.array(part) for part in zip(*waits, strict=True)))
-    wait = wait_percentile(laws, np.array(answered), share=1.0 - SLOWEST_SHARE)
+    wait = wait_percentiles(laws, np.array(answered), shares=[1.0 - SLOWEST_SHARE])[0]
     latency = np.minimum(sale.tables.servers.timeout_s, sale.tables.servers.unloaded_latency_s + wait)
     np.testing.assert_array_equal(find_kpi("p95_latency_s").value(rollout.totals), latency)
 
@@ -125,7 +125,7 @@ def test_the_percentile_of_one_tick_is_what_the_ledger_says_of_it() -> None:
         ledger = batch.batch.ledger
         answered = answered_visits(AmountsOfTick(ledger, rows)).astype(np.float64)
         waits = Waits(*(part[None] for part in Waits.of_tick(ledger, rows)))
-        latency = sale.tables.servers.unloaded_latency_s + wait_percentile(waits, answered[None], share=0.95)
+        latency = sale.tables.servers.unloaded_latency_s + wait_percentiles(waits, answered[None], shares=[0.95])[0]
         some = answered > 0.0
         expected = np.minimum(sale.tables.servers.timeout_s, latency)[some]
         np.testing.assert_allclose(rows(ledger.latency_p95_s)[some], expected, rtol=1e-6, atol=1e-6)

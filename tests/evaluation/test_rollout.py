@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from flashsim.envs.actions import ActionConfig
-from flashsim.envs.quantities import Waits, wait_percentile
+from flashsim.envs.quantities import Waits, wait_percentiles
 from flashsim.envs.single import FlashSaleEnv
 from flashsim.errors import InputError
 from flashsim.evaluation.rollout import Rollout, play
@@ -267,23 +267,25 @@ def test_the_quantile_of_one_tick_is_known(share: float) -> None:
     waits = Waits(
         *np.array([[1.0, 1.0, 0.4, 0.02, 1.0], [0.0, 2.0, 1.0, 3.0, 0.5], [0.5, 1e4, 3.0, 5.0, 0.0]])[:, None]
     )
-    found = wait_percentile(waits, np.ones((1, 5)), share=share)
+    found = wait_percentiles(waits, np.ones((1, 5)), shares=[share])[0]
     expected = waits.floor + waits.tail * np.log(np.maximum(waits.chance / (1.0 - share), 1.0))
     np.testing.assert_allclose(found, expected[0], rtol=1e-12, atol=1e-10)
 
 
-@pytest.mark.parametrize("share", [0.5, 0.95, 0.99])
-def test_the_quantile_of_a_mixture_is_where_the_tail_crosses_its_share(share: float) -> None:
-    """The least wait that at most 1 - share exceed: with floors the tail falls in steps, too."""
+def test_quantiles_of_a_mixture_are_where_the_tail_crosses_their_shares() -> None:
+    """The least wait that at most 1 - share exceed: with floors the tail falls in steps. Each alone is the same."""
     rng = np.random.default_rng(3)
     waits = Waits(rng.random((30, 12)), rng.gamma(0.3, 2.0, (30, 12)), rng.gamma(0.5, 3.0, (30, 12)))
     weights = rng.integers(0, 50, (30, 12)).astype(np.float64)
-    found = wait_percentile(waits, weights, share=share)
-    for sale in range(12):
-        own, weight = Waits(*(part[:, sale] for part in waits)), weights[:, sale]
-        assert beyond(own, weight, found[sale] + 1e-9) <= 1.0 - share + 1e-12
-        assert beyond(own, weight, found[sale] - 1e-9) >= 1.0 - share - 1e-12
-        assert beyond(own, weight, found[sale] - 1e-3) > 1.0 - share
+    shares = (0.5, 0.95, 0.99)
+    for share, found in zip(shares, wait_percentiles(waits, weights, shares=shares), strict=True):
+        alone = wait_percentiles(waits, weights, shares=[share])[0]
+        np.testing.assert_allclose(found, alone, rtol=0.0, atol=1e-14 * found.max())
+        for sale in range(12):
+            own, weight = Waits(*(part[:, sale] for part in waits)), weights[:, sale]
+            assert beyond(own, weight, found[sale] + 1e-9) <= 1.0 - share + 1e-12
+            assert beyond(own, weight, found[sale] - 1e-9) >= 1.0 - share - 1e-12
+            assert beyond(own, weight, found[sale] - 1e-3) > 1.0 - share
 
 
 def excess_at(wait: float, *, waits: Waits, weights: NDArray[np.float64]) -> float:
@@ -294,7 +296,7 @@ def test_without_floors_the_quantile_solves_its_equation() -> None:
     rng = np.random.default_rng(3)
     waits = Waits(np.ones((30, 5)), np.zeros((30, 5)), rng.gamma(0.5, 3.0, (30, 5)))
     weights = rng.integers(0, 50, (30, 5)).astype(np.float64)
-    found = wait_percentile(waits, weights, share=0.95)
+    found = wait_percentiles(waits, weights, shares=[0.95])[0]
     for sale in range(5):
         own, weight = Waits(*(part[:, sale] for part in waits)), weights[:, sale]
         excess = partial(excess_at, waits=own, weights=weight)
@@ -304,4 +306,4 @@ def test_without_floors_the_quantile_solves_its_equation() -> None:
 
 def test_a_sale_without_answers_has_no_wait() -> None:
     waits = Waits(np.ones((2, 1)), np.array([[1.0], [0.0]]), np.array([[2.0], [3.0]]))
-    assert wait_percentile(waits, np.zeros((2, 1)), share=0.95) == pytest.approx(0.0, abs=1e-9)
+    assert wait_percentiles(waits, np.zeros((2, 1)), shares=[0.95]) == pytest.approx(0.0, abs=1e-9)

@@ -12,6 +12,8 @@ import pytest
 
 from flashsim.scenarios import Scenario
 from flashsim.world import World
+from tests.data.exports.made_orders import Dialect, make_lines, spelled, write
+from tests.data.exports.made_systems import shopify
 from tests.data.made_shop import make_behavior, make_sales, make_traffic, write_tables
 from tests.experiments.programs import Start, files, starter
 from tests.worlds import make_world
@@ -147,6 +149,8 @@ def test_broken_rows_go_to_a_file_and_too_many_stop_the_run_but_leave_it(start: 
         (("data=csv", "data.folder=nowhere"), "data.folder: the folder nowhere does not exist; check the path"),
         (("data=csv", "data.folder=shop", "data.mapping=none.yaml"), "data.mapping: none.yaml cannot be read"),
         (("data=csv", "data.folder=shop", "data.mapping=shop"), "data.mapping: shop cannot be read"),
+        (("data=csv", "data.folder=shop", "data.preset=shopfy"), "no preset 'shopfy'; did you mean 'shopify'?"),
+        (("data=csv", "data.folder=shop", "data.preset=tmall"), "of which file are the orders? It holds none"),
         (("data=csv", "data.folder=shop", "data.most_quarantined=2"), "must be a share from 0 to 1, got 2.0"),
         (("data=csv", "data.folder=shop", "world.folder=nowhere"), "nowhere"),
         (("data=csv", "data.folder=shop", "world.seed=-1"), "seed must be a whole number from 0 to 2^63 - 1, got -1"),
@@ -163,6 +167,28 @@ def test_broken_rows_go_to_a_file_and_too_many_stop_the_run_but_leave_it(start: 
 def test_what_cannot_be_used_is_one_sentence(start: Start, arguments: tuple[str, ...], words: str) -> None:
     assert words in refusal(start, "calibrate", *arguments)
     assert not Path("refused").exists()
+
+
+def test_an_export_of_orders_makes_a_world_and_says_what_was_detected(start: Start) -> None:
+    dialect = Dialect(";", ",", ".", "cp1252", "%d.%m.%Y %H:%M", sign="€ ")
+    write(Path("till"), shopify(make_lines()), Dialect(), name="orders_export")
+    ended = start(*OWN, "data.folder=till", "data.preset=shopify", "output=out")
+    assert ended.code == 0, ended.stderr
+    assert "orders: 4" in ended.stdout or "orders: 5" in ended.stdout
+    world = World.load(Path("out/world"))
+    assert world.product_ids == ("BEANS", "LATTE", "MOCHA")
+    assert world.currency == "EUR"
+    assert "orders" in world.provenance["sources"]["units_per_minute"]
+    hours = world.units_per_minute.sum(axis=(0, 1, 2, 3))
+    assert hours[8:21].sum() > 0.95 * hours.sum()
+    write(Path("laden"), spelled(make_lines(), dialect), dialect)
+    other = start(*OWN, "data.folder=laden", "output=other")
+    assert other.code == 0, other.stderr
+    assert "separator semicolon" in other.stdout
+    assert "decimal comma" in other.stdout
+    Path("two.yaml").write_text("orders: {preset: taobao}\n", encoding="utf-8")
+    both = refusal(start, *OWN, "data.folder=till", "data.preset=shopify", "data.mapping=two.yaml")
+    assert "data.preset is shopify, two.yaml says orders: {preset: taobao}; give one of them" in both
 
 
 def test_a_mapping_that_is_not_yaml_is_one_sentence(start: Start) -> None:

@@ -168,7 +168,12 @@ def test_whose_world_is_trusted_is_said_anew_and_not_by_the_folder(
     (tmp_path / "world").rename(tmp_path / "stopped" / "world")
     assert start("sign", "key=strange/private_key.pem", "folders=[stopped/world]", "output=signing").code == 0
     config = yaml.safe_load((tmp_path / "stopped" / "config.yaml").read_text())
-    config["world"] |= {"folder": None, "trusted_keys": ["strange/public_key.pem"], "signed_only": True}
+    config["world"] |= {
+        "folder": None,
+        "calibrate": True,
+        "trusted_keys": ["strange/public_key.pem"],
+        "signed_only": True,
+    }
     (tmp_path / "stopped" / "config.yaml").write_text(yaml.safe_dump(config))
     trusted = "world.trusted_keys=[keys/public_key.pem]"
     other = start("train", "resume=stopped", trusted, "output=refused")

@@ -1,6 +1,7 @@
 """Baselines that compute: they equal theory where there is one, know what learners know, and are made by name."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from flashsim.planning import (
     BASELINES,
     DEFAULT_FIELD,
     Field,
+    Workers,
     best_operations,
     check_field,
     search_fixed,
@@ -220,6 +222,40 @@ def test_the_field_makes_every_baseline_under_its_name() -> None:
     assert set(field.facts) == set(known)
     assert set(DEFAULT_FIELD) <= set(known)
     assert sum(ticks) > 0
+
+
+def test_a_search_says_beforehand_how_far_it_goes() -> None:
+    """Progress ends where it was planned to end, whatever a search takes, and with any number of threads."""
+    sale = replace(make_scenario(make_world(products=1, population=1.0), ticks=6, waves=((0, 1.0),)), depths=(0.0, 0.3))
+    names = ("best fixed", "ladder 15/30/45", "human team", "run-out price", "list price")
+    found = []
+    for threads in (1, 3):
+        ticks: list[int] = []
+        field = Field(
+            sale.compile(),
+            ticks=1_000_000,
+            seed=0,
+            progress=ticks.append,
+            workers=partial(Workers, threads, is_patient=threads == 3),
+        )
+        planned, _ = field.planned_ticks(names), field.run_out_price
+        assert 0 < sum(ticks) < planned
+        field.make(names)
+        assert sum(ticks) == planned
+        found.append(field.facts)
+    assert found[0] == found[1]
+
+
+@pytest.mark.slow
+def test_what_two_teams_take_is_planned_too() -> None:
+    scenario = make_scenario(make_world(products=1, population=1.0), ticks=6, waves=((0, 1.0),))
+    ticks: list[int] = []
+    field = Field(replace(scenario, depths=(0.0, 0.3)).compile(), ticks=1, seed=0, progress=ticks.append)
+    names = ("best fixed", "two teams", "scheduled scaler")
+    field.make(names)
+    assert sum(ticks) == field.planned_ticks(names)
+    best, planned_ahead = (field.facts[name]["operations"] for name in ("best fixed", "scheduled scaler"))
+    assert {**planned_ahead, "target": None, "scaler": None} == {**best, "target": None, "scaler": None}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,11 @@
 """Baselines do what their names say, keep within their budgets, and are searched as thoroughly as promised."""
 
+import os
+import sys
+import threading
 from collections.abc import Callable
 from dataclasses import astuple, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -15,7 +19,7 @@ from flashsim.envs.reward import RewardConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.evaluation.rollout import play
 from flashsim.planning import best_fixed, best_operations, search_fixed
-from flashsim.planning.search import Trials
+from flashsim.planning.search import Trials, Workers
 from flashsim.rules import (
     LADDER,
     Operations,
@@ -216,7 +220,7 @@ def two_unlike_products() -> CompiledSale:
 def test_the_search_finds_a_depth_for_each_product() -> None:
     sale = two_unlike_products()
     ticks: list[int] = []
-    found = search_fixed(sale, ticks=150_000, seed=3, sales=32, progress=ticks.append)
+    found = search_fixed(sale, ticks=150_000, seed=3, sales=32, trials=Trials(sale, seed=3, progress=ticks.append))
     assert found.price_index == (2, 0)
     assert found.ticks >= 150_000
     assert sum(ticks) == found.ticks
@@ -328,8 +332,8 @@ def test_rules_side_by_side_earn_what_each_earns_alone_to_the_last_bit() -> None
     rules += [fixed(sale, (k, 0, 5), operations=how) for k, how in enumerate(offers[:5])]
     rules += [human_team(sale), run_out_price(sale, offers[-1])]
     alone = [rewards_alone(sale, rule, sales=21, seed=11) for rule in rules]
-    for threads in (1, 2):
-        trials = Trials(sale, seed=11, threads=threads)
+    for threads in (1, 2, 5):
+        trials = Trials(sale, seed=11, workers=partial(Workers, threads, is_patient=threads == 5))
         assert trials.profits(rules, sales=21) == alone
         assert trials.ticks == len(rules) * 21 * sale.ticks
 
@@ -340,3 +344,57 @@ def test_a_heat_too_large_for_one_batch_is_played_in_several(monkeypatch: pytest
     whole = Trials(sale, seed=3).profits(rules, sales=16)
     monkeypatch.setattr("flashsim.planning.search.MOST_ROWS", 40)
     assert Trials(sale, seed=3).profits(rules, sales=16) == whole
+
+
+def test_a_longer_trial_plays_the_new_sales_alone_and_earns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal prices with equal operations are one rule, whoever made them; ticks count as if all had been played."""
+    sale, played = one_product(), []
+    original = SaleBatch.seed
+
+    def seed(self: SaleBatch, seeds: NDArray[np.uint64], episodes: int = 0) -> None:
+        original(self, seeds, episodes)
+        played.append(seeds.size)
+
+    monkeypatch.setattr(SaleBatch, "seed", seed)
+    trials = Trials(sale, seed=3)
+    for sales, expected in ((8, 3 * 8), (20, 3 * 12), (16, 0)):
+        played.clear()
+        rules = [fixed(sale, (k,), operations=SOME[0]) for k in range(3)]
+        earned = trials.profits([*rules, rules[1]], sales=sales)
+        assert sum(played) == expected
+        assert earned == Trials(sale, seed=3).profits([*rules, rules[1]], sales=sales)
+        assert earned[3] == earned[1]
+    assert trials.ticks == 4 * (8 + 20 + 16) * sale.ticks
+    assert trials.profits([], sales=4) == []
+
+
+@pytest.mark.parametrize("workers", [Workers(1), Workers(2, is_patient=True)])
+def test_a_search_that_was_stopped_keeps_nothing_half_played(workers: Workers) -> None:
+    sale = one_product()
+    rules = [fixed(sale, (k,), operations=how) for k in range(3) for how in SOME]
+    told: list[int] = []
+
+    def progress(ticks: int) -> None:
+        told.append(ticks)
+        if len(told) == 9:
+            raise KeyboardInterrupt
+
+    trials = Trials(sale, seed=3, progress=progress, workers=partial(Workers, *workers))
+    with pytest.raises(KeyboardInterrupt):
+        trials.profits(rules, sales=16)
+    assert trials.profits(rules, sales=16) == Trials(sale, seed=3).profits(rules, sales=16)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux alone")
+def test_only_those_who_play_patiently_yield_their_cores() -> None:
+    sale, found, own = one_product(), {}, os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    for is_patient in (True, False):
+        seen: list[int] = []
+
+        def progress(_ticks: int, seen: list[int] = seen) -> None:
+            seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+        workers = partial(Workers, 2, is_patient=is_patient)
+        Trials(sale, seed=3, progress=progress, workers=workers).profits([list_price(sale)], sales=4)
+        found[is_patient] = max(seen)
+    assert found == {True: max(10, own), False: own}

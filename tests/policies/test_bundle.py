@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +31,26 @@ from flashsim.policies.bundle import (
     save_policy,
 )
 from flashsim.reference import g0, g1
+from flashsim.scenarios.compiled import CompiledSale
 from tests.made_policies import random_network, random_observations
 from tests.worlds import make_scenario, make_world
 
-SALE = make_scenario(make_world(products=2)).compile()
 FLAT = ActionConfig(flat=True, per_product=False)
+
+
+@cache
+def the_sale() -> CompiledSale:
+    return make_scenario(make_world(products=2)).compile()
 
 
 @pytest.fixture
 def policy() -> NetworkPolicy:
-    return random_network(SALE, layers=(8, 8))
+    return random_network(the_sale(), layers=(8, 8))
 
 
 @pytest.fixture
 def bundle(policy: NetworkPolicy, tmp_path: Path) -> Path:
-    save_policy(policy, tmp_path / "bundle", probes=random_observations(SALE, 20))
+    save_policy(policy, tmp_path / "bundle", probes=random_observations(the_sale(), 20))
     return tmp_path / "bundle"
 
 
@@ -61,10 +67,10 @@ def refusal(folder: Path) -> str:
 @pytest.mark.parametrize("action", [ActionConfig(), FLAT, ActionConfig(heads=("discount",))])
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_what_is_loaded_is_what_was_saved(action: ActionConfig, activation: str, tmp_path: Path) -> None:
-    policy = random_network(SALE, action=action, activation=activation)
-    save_policy(policy, tmp_path / "bundle", probes=random_observations(SALE, 64))
+    policy = random_network(the_sale(), action=action, activation=activation)
+    save_policy(policy, tmp_path / "bundle", probes=random_observations(the_sale(), 64))
     loaded = load_policy(tmp_path / "bundle")
-    seen = random_observations(SALE, 500, seed=1)
+    seen = random_observations(the_sale(), 500, seed=1)
     np.testing.assert_array_equal(loaded.act(seen), policy.act(seen))
     np.testing.assert_array_equal(loaded.outputs(seen), policy.outputs(seen))
     for name in ("name", "head_sizes", "observation", "activation", "training"):
@@ -74,7 +80,7 @@ def test_what_is_loaded_is_what_was_saved(action: ActionConfig, activation: str,
 
 
 def test_saving_again_replaces_the_bundle_and_writes_the_same_bytes(policy: NetworkPolicy, tmp_path: Path) -> None:
-    probes = random_observations(SALE, 8)
+    probes = random_observations(the_sale(), 8)
     for _ in range(2):
         save_policy(policy, tmp_path / "one", probes=probes)
     save_policy(policy, tmp_path / "two", probes=probes)
@@ -86,8 +92,8 @@ def test_saving_again_replaces_the_bundle_and_writes_the_same_bytes(policy: Netw
 @pytest.mark.parametrize("layers", [(64, 64), (7,), (3, 130)])
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_scores_do_not_depend_on_the_batch_or_its_layout(layers: tuple[int, ...], activation: str) -> None:
-    policy = random_network(SALE, layers=layers, activation=activation)
-    seen = random_observations(SALE, 1_000)
+    policy = random_network(the_sale(), layers=layers, activation=activation)
+    seen = random_observations(the_sale(), 1_000)
     scores = policy.outputs(seen)
     for rows in (1, 2, 7, 64, 999):
         for first in (0, 1, 1_000 - rows):
@@ -100,8 +106,8 @@ def test_scores_do_not_depend_on_the_batch_or_its_layout(layers: tuple[int, ...]
 
 def test_scores_are_those_of_the_network() -> None:
     """Against float64 matrix products."""
-    policy = random_network(SALE)
-    seen = random_observations(SALE, 50)
+    policy = random_network(the_sale())
+    seen = random_observations(the_sale(), 50)
     values = seen.astype(np.float64)
     for weight, bias in zip(policy.weights[:-1], policy.biases[:-1], strict=True):
         values = np.tanh(values @ weight.T.astype(np.float64) + bias)
@@ -132,7 +138,7 @@ def test_a_changed_byte_of_a_file_beside_is_refused_and_its_absence_is_not(
     policy: NetworkPolicy, tmp_path: Path
 ) -> None:
     folder, content = tmp_path / "bundle", bytes(range(200))
-    save_policy(policy, folder, probes=random_observations(SALE, 8), beside={"policy.onnx": content})
+    save_policy(policy, folder, probes=random_observations(the_sale(), 8), beside={"policy.onnx": content})
     load_policy(folder)
     for place in range(0, 200, 7):
         changed = bytearray(content)
@@ -284,15 +290,17 @@ def test_weights_and_probes_that_do_not_belong_together_are_refused(
 def test_a_policy_that_cannot_be_written_leaves_nothing(policy: NetworkPolicy, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write"):
-        save_policy(policy, tmp_path / "file" / "bundle", probes=random_observations(SALE, 2))
+        save_policy(policy, tmp_path / "file" / "bundle", probes=random_observations(the_sale(), 2))
     with pytest.raises(ValueError, match="not JSON compliant"):
-        save_policy(replace(policy, training={"x": float("nan")}), tmp_path / "b", probes=random_observations(SALE, 2))
+        save_policy(
+            replace(policy, training={"x": float("nan")}), tmp_path / "b", probes=random_observations(the_sale(), 2)
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_policy_of_another_sale_is_refused_with_what_differs() -> None:
-    policy = random_network(SALE)
-    check_policy(SALE, policy)
+    policy = random_network(the_sale())
+    check_policy(the_sale(), policy)
     three = make_scenario(make_world(products=3)).compile()
     with pytest.raises(InputError, match=r"trained on \d+ features, the sale 'small_sale' has \d+ .*one more or less"):
         check_policy(three, policy)
@@ -301,17 +309,17 @@ def test_a_policy_of_another_sale_is_refused_with_what_differs() -> None:
     with pytest.raises(InputError, match="trained on"):
         check_policy(g1().compile(), policy)
     with pytest.raises(InputError, match=r"chose its capacity from \[-4, .*\], the sale 'small_sale' offers \[-3, "):
-        check_policy(replace(SALE, server_changes=(-3, -1, 0, 1, 3)), policy)
+        check_policy(replace(the_sale(), server_changes=(-3, -1, 0, 1, 3)), policy)
     with pytest.raises(InputError, match=r"chose its discount from .*, the sale 'small_sale' offers"):
-        check_policy(replace(SALE, depths=SALE.depths * 0.5), policy)
-    fewer = replace(SALE, server_changes=(-1, 0, 1))
+        check_policy(replace(the_sale(), depths=the_sale().depths * 0.5), policy)
+    fewer = replace(the_sale(), server_changes=(-1, 0, 1))
     with pytest.raises(InputError, match=r"chooses among \(6, 6, 3, 5\), the sale 'small_sale' offers \(6, 6, 3, 3\)"):
         check_policy(fewer, policy)
 
 
 def test_observations_that_are_none_are_refused() -> None:
-    policy = random_network(SALE)
-    seen = random_observations(SALE, 3)
+    policy = random_network(the_sale())
+    seen = random_observations(the_sale(), 3)
     width = seen.shape[1]
     with pytest.raises(
         InputError, match=rf"expected \(sale, {width}\), got \({width},\); of one sale give observation"
@@ -325,11 +333,11 @@ def test_observations_that_are_none_are_refused() -> None:
 
 
 def test_actions_that_this_version_does_not_know_are_refused() -> None:
-    policy = random_network(SALE)
+    policy = random_network(the_sale())
     with pytest.raises(InputError, match=r"has an action of .*'curvature': 2.*knows heads, per_product"):
-        check_policy(SALE, replace(policy, action=dict(policy.action) | {"curvature": 2}))
+        check_policy(the_sale(), replace(policy, action=dict(policy.action) | {"curvature": 2}))
     with pytest.raises(InputError, match="unknown 'wheel'"):
-        check_policy(SALE, replace(policy, action=dict(policy.action) | {"heads": ["wheel"]}))
+        check_policy(the_sale(), replace(policy, action=dict(policy.action) | {"heads": ["wheel"]}))
 
 
 def test_a_bundle_loads_without_torch_or_the_training_library(bundle: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,22 @@ from flashsim.files import json_text
 from flashsim.keys import PRIVATE_FILE, PUBLIC_FILE, make_keys, read_private_key, read_public_key
 from flashsim.policies import bundle
 from flashsim.policies.bundle import CARD_FILE, WEIGHTS_FILE, _seal, load_policy, save_policy
+from flashsim.scenarios.compiled import CompiledSale
 from flashsim.signatures import ANYBODY, SIGNATURE_FILE, Kind, Trust, check_signature, fingerprint, sign_folder
 from flashsim.world import SIGNED_AS as WORLD
 from flashsim.world import World
 from tests.made_policies import random_network, random_observations
 from tests.worlds import make_scenario, make_world
 
-SALE = make_scenario(make_world(products=2)).compile()
+
+@cache
+def the_sale() -> CompiledSale:
+    return make_scenario(make_world(products=2)).compile()
 
 
 def save(folder: Path, *, seed: int = 0) -> Path:
-    policy = random_network(SALE, seed=seed, layers=(4,))
-    save_policy(policy, folder, probes=random_observations(SALE, 8), beside={"policy.onnx": bytes(100)})
+    policy = random_network(the_sale(), seed=seed, layers=(4,))
+    save_policy(policy, folder, probes=random_observations(the_sale(), 8), beside={"policy.onnx": bytes(100)})
     return folder
 
 

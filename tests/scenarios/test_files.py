@@ -149,7 +149,7 @@ def test_every_field_of_a_scenario_and_of_its_parts_can_be_set() -> None:
     assert {"servers.lag", "traffic.push_budget", "calendar.level", "failures.payment.start", "ticks"} <= set(known)
     assert not [key for key in known if key.startswith("world")]
     nullable = [name for name, hint in hints_of(Scenario).items() if admits_null(hint)]
-    assert nullable == ["pre_opening", "stock_units"]
+    assert nullable == ["date", "pre_opening", "stock_units"]
     assert typed(Scenario, {"stock_units": None}) == {"stock_units": None}
     assert group_type(hints_of(Scenario)["carts"]) is not None
 

@@ -47,6 +47,10 @@ def nothing_ordered(batch: SaleBatch) -> NDArray[np.int64]:
     return batch.codec.encode(batch.codec.defaults(SALES))
 
 
+def columns_of_heads(batch: SaleBatch) -> dict[str, slice]:
+    return {head.name: columns for head, columns in batch.codec._columns if columns is not None}
+
+
 def without(sale: CompiledSale) -> CompiledSale:
     return replace(sale, tables=sale.tables._replace(pre_opening=0))
 
@@ -82,7 +86,7 @@ def test_until_the_doors_open_the_servers_alone_are_decided(world: World) -> Non
     for tick in range(sale.pre_opening + 10):
         actions = nothing_ordered(quiet)
         noisy = (rng.random(actions.shape) * quiet.codec.sizes).astype(np.int64)
-        column = quiet.codec._columns["capacity"]
+        column = columns_of_heads(quiet)["capacity"]
         actions[:, column] = noisy[:, column]
         quiet.step(actions)
         loud.step(noisy if tick < sale.pre_opening else actions)
@@ -97,7 +101,7 @@ def test_masks_and_rails_leave_the_capacity_head_alone_to_choose(world: World) -
     batch = opened(sale)
     masks, sizes = batch.masks(), batch.codec.sizes
     starts = np.concatenate([[0], np.cumsum(sizes)])
-    for head, columns in batch.codec._columns.items():
+    for head, columns in columns_of_heads(batch).items():
         for column in range(columns.start, columns.stop):
             free = masks[:, starts[column] : starts[column + 1]].sum(axis=1)
             assert (free > 1).all() if head == "capacity" else (free == 1).all()

@@ -14,6 +14,7 @@ import pytest
 
 from flashsim.reference import g0
 from flashsim.sim.cache import _make_own, bound, compiled_code_of
+from flashsim.sim.clock import advance_clock
 from flashsim.sim.engine import Batch, step_tiles
 
 
@@ -221,6 +222,43 @@ assert step_tiles.stats.cache_hits and open_tiles.stats.cache_hits, "compiled an
 """
 
 
+CALLS = """
+from pathlib import Path
+import numpy as np
+from flashsim.sim.cache import compiled, compiled_code_of
+with compiled_code_of(Path(__file__)):
+    @compiled
+    def write_sum(values, out):
+        for place in range(out.shape[0]):
+            out[place] = values[place] + place
+    @compiled
+    def fill(values, out):
+        rows = values[0]
+        if out[0, 0] > 0.0:
+            rows = values[1]
+        write_sum(rows, out[0])
+        for place in range(2):
+            row = out[place]
+            if place > 0:
+                write_sum(values[place], row)
+out = np.zeros((2, 3))
+fill(np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), out)
+assert out.tolist() == [[1.0, 3.0, 5.0], [4.0, 6.0, 8.0]], out
+(made,) = fill.overloads.values()
+assert not write_sum.signatures, "made to be called from Python, which nobody did"
+text = made.library.get_llvm_str()
+assert sum("write_sum" in line for line in text.splitlines() if line.startswith("define")) == 1, text
+assert "NRT" not in text
+print(3)
+"""
+
+
+def test_what_compiled_code_calls_is_compiled_once_with_what_python_calls(tmp_path: Path) -> None:
+    assert said_by(tmp_path, tmp_path / "cache", source=CALLS) == ""
+    (kept,) = (tmp_path / "cache").rglob("*.nbi")
+    assert kept.name.startswith("adding.fill")
+
+
 def test_a_second_process_compiles_nothing_anew() -> None:
     """The first process is this one: it fills the cache, should that be empty."""
     batch = Batch(g0().compile().tables, 1, domain=0)
@@ -230,3 +268,13 @@ def test_a_second_process_compiles_nothing_anew() -> None:
         [sys.executable, "-c", SECOND_START], env=os.environ.copy(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_python_cannot_call_what_compiled_code_alone_calls() -> None:
+    """Numba would jump to an address that is none; also once the code exists, as it does after a step."""
+    batch = Batch(g0().compile().tables, 1, domain=0)
+    batch.open(np.ones(1, np.bool_))
+    batch.step()
+    for _ in range(2):
+        with pytest.raises(TypeError, match="advance_clock is called by compiled code alone"):
+            advance_clock(batch.state.tick)

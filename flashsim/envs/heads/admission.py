@@ -33,7 +33,7 @@ class Admission(Head):
         return [NO_CAP if np.isinf(cap) else float(cap) for cap in self._caps]
 
     def default(self, sales: int) -> NDArray[np.float64]:
-        return np.full(sales, self._caps[0])
+        return self._caps[:1].repeat(sales)
 
     def decode(
         self,

@@ -85,8 +85,7 @@ class Capacity(Head):
     ) -> NDArray[np.int64]:
         if self._scaler is not None:
             places = np.zeros(len(observation), np.int64) if chosen is None else chosen[:, 0]
-            wanted = self._scaler.change(observation, decided["price_index"], self._targets[places])
-            return self._changes[nearest(self._changes, wanted)]
+            return self._scaler.change(observation, decided["price_index"], self._targets[places])
         if chosen is None or not is_first:
             return self.default(len(observation))
         return self._changes[chosen[:, 0]]

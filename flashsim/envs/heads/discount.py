@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.envs.dashboard import Dashboard
+from flashsim.envs.dashboard import Dashboard, read_count, read_tick
 from flashsim.envs.heads.head import Head, HeadConfig, Target
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import CompiledSale
+from flashsim.sim.cache import compiled
 from flashsim.sim.parameters import check_range, check_whole
 from flashsim.sim.state import Decisions
 
@@ -30,6 +31,16 @@ class DiscountConfig(HeadConfig):
     """Guard-rail, share: deeper discounts are cut to the deepest of the menu that it allows."""
 
 
+class RunOutRule(NamedTuple):
+    """Where the observation shows the run-out price, and how long list price stands in its place."""
+
+    run_out: NDArray[np.int64]  # product; column
+    time_left: int  # column
+    ticks: int  # of the sale
+    opening_ticks: int
+    price_levels: int
+
+
 class Discount(Head):
     """Price index of each product, or of all; list price without it."""
 
@@ -44,6 +55,8 @@ class Discount(Head):
                 f"action max_discount: {sale.name!r} has no discount of at most {config.max_discount:g}; raise it"
             )
         self._is_cut = bool((self._deepest < sale.price_levels - 1).any())
+        time_left, opening = dashboard.columns["time_left"], config.opening_ticks
+        self._rule = RunOutRule(dashboard.run_out_columns, time_left, sale.ticks, opening, sale.price_levels)
         choices = 2 * self._around + 1 if self._around else sale.price_levels
         self.sizes = (choices,) * (sale.products if config.per_product else 1)
 
@@ -76,8 +89,7 @@ class Discount(Head):
         if chosen is not None:
             price_index[:] = chosen
             if self._around:
-                price_index += self._base(observation) - self._around
-                np.clip(price_index, 0, self.sale.price_levels - 1, out=price_index)
+                _add_run_out(self._rule, observation, self._around, price_index)
         return price_index
 
     def keep_guard_rails(self, decision: NDArray[Any], observation: NDArray[np.float32]) -> NDArray[Any]:
@@ -126,7 +138,24 @@ class Discount(Head):
 
     def _base(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """Price index (sale, product) from which steps are counted."""
-        base = self.dashboard.run_out(observation)
-        if self.config.opening_ticks:
-            base[self.dashboard.tick(observation) < self.config.opening_ticks] = 0
+        base = self.default(len(observation))
+        _add_run_out(self._rule, observation, 0, base)
         return base
+
+
+@compiled
+def _add_run_out(
+    rule: RunOutRule, observation: NDArray[np.float32], middle: int, price_index: NDArray[np.int64]
+) -> None:
+    """Make prices of the steps in ``price_index`` (sale, product), ``middle`` being that which changes nothing."""
+    deepest = rule.price_levels - 1
+    for row in range(price_index.shape[0]):
+        seen = observation[row]
+        is_opening = (
+            rule.opening_ticks > 0 and read_tick(np.float64(seen[rule.time_left]), rule.ticks) < rule.opening_ticks
+        )
+        for product in range(price_index.shape[1]):
+            price = price_index[row, product] - middle
+            if not is_opening:
+                price += np.int64(read_count(np.float64(seen[rule.run_out[product]]), deepest))
+            price_index[row, product] = min(max(price, 0), deepest)

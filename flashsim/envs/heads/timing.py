@@ -7,14 +7,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.envs.calls import CALLS, PlannedCalls
+from flashsim.envs.calls import CALLS, PLANNED, PlannedCalls
 from flashsim.envs.dashboard import Dashboard
 from flashsim.envs.heads.head import Head, HeadConfig, Rows, Target, check_names, nearest
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.state import CLOSE, HOLD, PUSH, RELEASE, REORDER, Decisions, SaleState
 
-PLANNED: Final = -1  # stands for the call that is due
 TIMING: Final = {
     "hold": HOLD,
     "planned": PLANNED,
@@ -83,13 +82,14 @@ class Timing(Head):
         *,
         is_first: bool,
     ) -> NDArray[np.int64]:
-        hold = self.default(len(observation))
-        if chosen is not None:
-            orders = self._orders[chosen[:, 0]]
-        else:
-            orders = np.full_like(hold, PLANNED) if self._is_planned else hold
-        timing = orders if is_first else hold
-        return np.where(orders == PLANNED, self._calls.order(observation), timing) if self._is_planned else timing
+        if chosen is None:
+            return self._calls.order(observation) if self._is_planned else self.default(len(observation))
+        orders = self._orders[chosen[:, 0]]
+        if not is_first:
+            orders[orders != PLANNED] = HOLD
+        if self._is_planned:
+            self._calls.fill_in(orders, observation)
+        return orders
 
     def encode(self, decisions: Decisions) -> NDArray[np.int64]:
         return nearest(self._orders, decisions.timing)[:, None]
@@ -111,11 +111,11 @@ class Timing(Head):
         next_wave = rows(state.stock.next_wave)
         feasible = np.ones((next_wave.size, self._orders.size), np.bool_)
         if RELEASE in self._limited:
-            feasible[:, self._limited[RELEASE]] = next_wave < self.sale.tables.wave_tick.shape[0]
+            np.less(next_wave, self.sale.tables.wave_tick.shape[0], out=feasible[:, self._limited[RELEASE]])
         if PUSH in self._limited:
-            feasible[:, self._limited[PUSH]] = rows(state.traffic.pushes_left) > 0
+            np.greater(rows(state.traffic.pushes_left), 0, out=feasible[:, self._limited[PUSH]])
         if REORDER in self._limited:
-            feasible[:, self._limited[REORDER]] = rows(state.stock.lots_left) > 0
+            np.greater(rows(state.stock.lots_left), 0, out=feasible[:, self._limited[REORDER]])
         return feasible
 
     def rails(self) -> list[dict[str, Any]]:

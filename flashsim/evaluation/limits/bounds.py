@@ -163,11 +163,14 @@ class _MemberBound:
     def best_step(self) -> float:
         """That of ``_STEPS`` whose multipliers give the usual sale the least bound."""
         usual = np.ones(self.sale.products)
-        return min(_STEPS, key=lambda step: self.value(usual, self.multipliers(usual, step=step)))
+        start = self._fluid_multipliers(usual)
+        return min(_STEPS, key=lambda step: self.value(usual, self._raised(start, step)))
 
     def multipliers(self, frailty: Array, *, step: float) -> Array:
         """Prices of stock (product,): the fluid plan's, raised by ``step``."""
-        start = self._fluid_multipliers(frailty)
+        return self._raised(self._fluid_multipliers(frailty), step)
+
+    def _raised(self, start: Array, step: float) -> Array:
         return start + step * (self.worth.max(axis=1).clip(0.0) - start)
 
     def _fluid_multipliers(self, frailty: Array) -> Array:

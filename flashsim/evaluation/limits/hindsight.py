@@ -31,6 +31,7 @@ TARGETS = (0.6, 0.4, 0.8)
 MOST_BLOCKS = 24
 STEPS = 3  # around the run-out price
 SHORT = 36  # ticks; a shorter sale is planned tick by tick
+ROUNDS = 12
 _MOST_CHANGES = 4  # of a child
 
 
@@ -39,15 +40,16 @@ def best_plans(
     *,
     sales: int,
     seed: int,
-    rounds: int = 12,
+    rounds: int = ROUNDS,
     children: int = 16,
     domain: int = EVALUATION_DOMAIN,
+    threads: int = 1,
     progress: Callable[[int], object] = lambda _ticks: None,
 ) -> NDArray[np.float64]:
     """Reward (sale,) of the best plan found for each of the sales that ``rollout.play`` plays with these arguments.
 
     Costs sales · children · rounds · ticks simulated steps; more rounds never find less, and what is found for a sale
-    does not depend on those beside it.
+    depends neither on those beside it nor on the ``threads`` of the engine.
     """
     common = math.gcd(sale.ticks, sale.pre_opening)
     blocks = (n for n in range(1, common + 1) if common % n == 0 and _is_coarse(sale.ticks, n))
@@ -55,7 +57,7 @@ def best_plans(
     action = ActionConfig(every=every)
     if not sale.is_reference:
         action = replace(action, scaler_targets=TARGETS, around_run_out=STEPS)
-    batch = SaleBatch(sale, sales * children, action=action, reward=RewardConfig(), domain=domain)
+    batch = SaleBatch(sale, sales * children, action=action, reward=RewardConfig(), domain=domain, threads=threads)
     seeds, sizes = np.repeat(consecutive_seeds(seed, sales), children), batch.codec.sizes
     shape = (children, sale.all_ticks // every, sizes.size)
     random = np.random.default_rng(0)  # the same for every sale: they differ in what each keeps

@@ -43,22 +43,25 @@ def unhindered(scenario: Scenario) -> Scenario:
     )
 
 
-def closure_table(scenario: Scenario, *, sales: int, seed: int) -> pd.DataFrame:
-    """Learned and simulated units of each product at each depth, and whether they agree; on all members."""
+def closure_table(scenario: Scenario, *, sales: int, seed: int, threads: int = 1) -> pd.DataFrame:
+    """Learned and simulated units of each product at each depth, and whether they agree; on all members. The same for
+    any number of ``threads``."""
     free = unhindered(scenario)
     sale = free.compile()
     sale = sale.with_members((*sale.training_members, *sale.heldout_members))
     per_buyer = free.choice.units_allowed  # rates count buyers
     rows = [
-        _rows(sale, price_index, per_buyer=per_buyer, sales=sales, seed=seed)
+        _rows(sale, price_index, per_buyer=per_buyer, sales=sales, seed=seed, threads=threads)
         for price_index in range(sale.price_levels)
     ]
     return pd.DataFrame([row for depth in rows for row in depth])
 
 
-def _rows(sale: CompiledSale, price_index: int, *, per_buyer: float, sales: int, seed: int) -> list[dict[str, object]]:
+def _rows(
+    sale: CompiledSale, price_index: int, *, per_buyer: float, sales: int, seed: int, threads: int
+) -> list[dict[str, object]]:
     action = ActionConfig(heads=("discount",), per_product=False)
-    batch = SaleBatch(sale, sales, action=action, reward=RewardConfig(), domain=EVALUATION_DOMAIN)
+    batch = SaleBatch(sale, sales, action=action, reward=RewardConfig(), domain=EVALUATION_DOMAIN, threads=threads)
     batch.seed(consecutive_seeds(seed, sales))
     batch.observe()
     members = batch.batch.rows(batch.batch.state.member)

@@ -1,7 +1,8 @@
 """What visits and events of a shop show: the hours of the day, units a visitor, and segments.
 
-Hours. Purchases in ``user_behavior`` give the hours of sales, by group and segment. With too few purchases
-(``FEWEST_PURCHASES``) the visits in ``traffic_data`` replace them, the same for all groups and segments. Each hour of
+Hours. Purchases in ``user_behavior`` or orders give the hours of sales, by group and segment; with fewer than
+``FEWEST_PURCHASES`` of them, the same for all groups and segments. With too few for that (``FEWEST_FOR_ALL``) the
+visits in ``traffic_data`` replace them, likewise. Each hour of
 each day has the same weight, so a gap in the log does not count as an hour without visits.
 
 Units a visitor. Units of ``sales_data`` divided by visits of ``traffic_data``, on the days that both tables hold.
@@ -26,6 +27,8 @@ from flashsim.models.customers.segments import SEGMENTS, SegmentShares, fit_shar
 from flashsim.surface import HOURS_OF_DAY
 
 FEWEST_PURCHASES: Final = 500
+"""With fewer purchases groups and segments are not told apart by their hours."""
+FEWEST_FOR_ALL: Final = 100
 """With fewer purchases their hours are not used."""
 FEWEST_BUYERS: Final = 100
 """With fewer people who bought, they are not divided into segments."""
@@ -126,9 +129,12 @@ def purchase_profiles(
     bought: Purchases, *, group_of: NDArray[np.intp], segments: ShopSegments | None, count: int
 ) -> Array | Unavailable:
     """Share of a day's units by hour (group, segment, hour), of ``count`` segments, or the reason why there is none."""
-    if bought.user.size < FEWEST_PURCHASES:
-        return Unavailable(f"{bought.user.size} purchases of products that are known, {FEWEST_PURCHASES} are needed")
+    if bought.user.size < FEWEST_FOR_ALL:
+        return Unavailable(f"{bought.user.size} purchases of products that are known, {FEWEST_FOR_ALL} are needed")
     groups = int(group_of.max()) + 1
+    if bought.user.size < FEWEST_PURCHASES:
+        together = np.bincount(bought.hour, minlength=HOURS_OF_DAY).astype(np.float64)[None, None]
+        return np.broadcast_to(hour_profiles(together), (groups, count, HOURS_OF_DAY))
     if segments is None:
         by_hour = np.zeros((groups, 1, HOURS_OF_DAY))
         np.add.at(by_hour[:, 0], (group_of[bought.product], bought.hour), 1.0)

@@ -10,6 +10,9 @@ control no longer depends on it; predictions average over the distribution of th
     E[demand | price, covariates] = exp(level + elasticity·ln price + covariates·gamma + sigma²/2)
                                     · mean_i exp(rho·control(i))
 
+times what makes the means of a product add up to the units that it sold, where none of its days sold out: the mean of
+a lognormal law rests on a tail that counts may not have.
+
 Elasticities are never positive: a deeper discount never lowers demand. Their intervals follow Fieller and Anderson &
 Rubin: they grow without bound as the instrument weakens, so a weak instrument cannot give a confident number.
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator, make_interp_spline
@@ -111,6 +112,12 @@ def test_every_named_scenario_closes_on_its_world(name: str) -> None:
         learned_units(scenario, depth)[0][: unhindered(scenario).compile().products] for depth in scenario.depths
     ]
     np.testing.assert_allclose(table["learned_units"], np.concatenate(by_hand), rtol=1e-5)
+
+
+def test_closure_is_the_same_for_any_number_of_threads() -> None:
+    scenario = replace(scenario_named("seckill", make_world(members=2)), depths=(0.0, 0.3), ticks=20)
+    one, three = (closure_table(scenario, sales=300, seed=0, threads=threads) for threads in (1, 3))
+    pd.testing.assert_frame_equal(one, three, check_exact=True)
 
 
 @pytest.mark.slow

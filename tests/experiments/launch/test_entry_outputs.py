@@ -98,12 +98,14 @@ class Clock:
         return self.now
 
 
-def test_progress_outside_a_terminal_is_a_line_every_ten_seconds(
+def test_progress_outside_a_terminal_is_a_line_every_ten_seconds_and_one_at_the_end(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("experiments.launch.progress.time.monotonic", Clock())
     assert list(progress(range(7), "sales")) == list(range(7))
-    assert capsys.readouterr().err == "sales: 3 of 7 (43%), 12 s\nsales: 6 of 7 (86%), 24 s\n"
+    assert capsys.readouterr().err == (
+        "sales: 3 of 7 (43%), 12 s\nsales: 6 of 7 (86%), 24 s\nsales: 7 of 7 (100%), 32 s\n"
+    )
 
 
 def test_progress_of_quick_work_is_silent(capsys: pytest.CaptureFixture[str]) -> None:

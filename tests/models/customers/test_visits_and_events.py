@@ -89,5 +89,15 @@ def test_purchases_tell_their_hours_and_few_of_them_do_not() -> None:
     assert not isinstance(profiles, Unavailable)
     assert profiles.shape == (1, 2, 24)
     assert profiles[0, 0, 16:22].sum() > 0.99
-    few = purchases_of(behavior().iloc[:400], IDS)
-    assert "500 are needed" in str(purchase_profiles(few, group_of=np.zeros(3, dtype=np.intp), segments=None, count=2))
+    few = purchases_of(behavior().iloc[:200], IDS)
+    assert "100 are needed" in str(purchase_profiles(few, group_of=np.zeros(3, dtype=np.intp), segments=None, count=2))
+
+
+def test_some_purchases_tell_hours_that_are_the_same_for_all_groups_and_segments() -> None:
+    some = purchases_of(behavior().iloc[:1_200], IDS)
+    assert 100 <= some.user.size < 500
+    profiles = purchase_profiles(some, group_of=np.arange(3), segments=None, count=2)
+    assert not isinstance(profiles, Unavailable)
+    assert profiles.shape == (3, 2, 24)
+    assert (profiles == profiles[:1, :1]).all()
+    assert profiles[0, 0, 16:22].sum() > 0.9

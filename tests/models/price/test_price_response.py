@@ -49,6 +49,28 @@ def test_mean_demand_at_prices_that_we_set_is_the_true_one(model: PriceResponse)
     assert np.abs(predicted["mean"] - true).sum() / true.sum() < 0.1
 
 
+@pytest.mark.parametrize(("alpha", "level"), [(0.3, 20.0), (2.0, 2.0), (4.0, 10.0)])
+def test_means_of_counts_without_a_lognormal_tail_are_no_more_biased_than_a_constant(
+    alpha: float, level: float
+) -> None:
+    """Promoted products whose days vary by gamma factors; the last fifty days are forecast."""
+    generator, tables = np.random.default_rng(0), []
+    for product in range(10):
+        ratio = np.where(np.arange(200) % 21 < 5, generator.choice([0.5, 0.6, 0.75]), 1.0)
+        mean = level * generator.uniform(0.3, 3.0) * ratio ** generator.uniform(-6.0, -2.0)
+        units = generator.poisson(mean * generator.gamma(1.0 / alpha, alpha, size=200))
+        days = pd.date_range("2025-01-06", periods=200)
+        tables.append(
+            pd.DataFrame({"date": days, "product_id": product, "units": units, "price": 10.0 * ratio, "mean": mean})
+        )
+    table = pd.concat(tables, ignore_index=True)
+    is_late = table["date"] >= "2025-06-05"
+    early, late = table[~is_late].drop(columns="mean"), table[is_late]
+    found = PriceResponse().fit(early).predict(late)["mean"].sum() / late["mean"].sum() - 1.0
+    constant = late["product_id"].map(early.groupby("product_id")["units"].mean()).sum() / late["mean"].sum() - 1.0
+    assert abs(found) < max(abs(constant), 4.0 * np.sqrt(alpha / 500.0))
+
+
 def test_quantiles_hold_what_they_promise_when_prices_no_longer_react(model: PriceResponse) -> None:
     fresh = table_of(replace(BOTH, kappa=0.0, sold_out_share=0.0), rows=4_000, seed=1)
     predicted = model.predict(fresh, levels=(0.05, 0.5, 0.95))

@@ -6,7 +6,7 @@ from copy import deepcopy
 import pytest
 import torch
 
-from agents.ppo.flat_adam import FlatAdam
+from agents.flat_adam import FlatAdam
 
 
 def network() -> torch.nn.Sequential:

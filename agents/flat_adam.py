@@ -19,12 +19,21 @@ Source: Kingma & Ba (2015), arXiv:1412.6980, algorithm 1; ε as in torch.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 
 _UNSUPPORTED = ("weight_decay", "amsgrad", "maximize")
+
+
+def flattened(parameters: Sequence[torch.nn.Parameter]) -> torch.Tensor:
+    """One vector of all ``parameters``, whose data become views of it."""
+    vector = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
+    parts = torch.split(vector, [parameter.numel() for parameter in parameters])
+    for parameter, part in zip(parameters, parts, strict=True):
+        parameter.data = part.view(parameter.shape)
+    return vector
 
 
 class FlatAdam(torch.optim.Adam):
@@ -35,12 +44,11 @@ class FlatAdam(torch.optim.Adam):
     ) -> None:
         own = list(parameters)
         super().__init__(own, lr=lr, betas=betas, eps=eps)
-        self.values = torch.cat([parameter.detach().reshape(-1) for parameter in own])
+        self.values = flattened(own)
         self.gradient = torch.zeros_like(self.values)
         self.mean, self.square = torch.zeros_like(self.values), torch.zeros_like(self.values)
         self.updates = 0
-        for parameter, values, gradient in zip(own, self._parts(self.values), self._parts(self.gradient), strict=True):
-            parameter.data = values
+        for parameter, gradient in zip(own, self._parts(self.gradient), strict=True):
             parameter.grad = gradient
 
     def _parts(self, vector: torch.Tensor) -> list[torch.Tensor]:
