@@ -34,6 +34,9 @@ class Screen:
     def tick(self) -> int:
         return min(max(round((1.0 - self.share("time_left")) * self.sale.ticks), 0), self.sale.ticks - 1)
 
+    def until_opening(self) -> float:
+        return self.share("to_opening") * self.sale.pre_opening
+
     def servers(self) -> int:
         return round(self.share("servers_ordered") * self.sale.tables.servers.max_servers)
 
@@ -61,6 +64,8 @@ def due(screen: Screen) -> int:
 
 
 def tracked_visits(screen: Screen, price_index: int) -> float:
+    if screen.until_opening() > 0.0:
+        return forecast_visits(screen, price_index)
     servers = screen.sale.tables.servers
     ahead = next((ticks for ticks in screen.sale.lookahead if ticks >= servers.lag), screen.sale.lookahead[-1])
     then = screen.ratio(f"load_in_{ahead}_at_{price_index}") * screen.share(f"servers_in_{ahead}") * servers.max_servers
@@ -69,7 +74,7 @@ def tracked_visits(screen: Screen, price_index: int) -> float:
 
 def forecast_visits(screen: Screen, price_index: int) -> float:
     servers, forecast = screen.sale.tables.servers, screen.sale.forecast.visitors
-    then = min(screen.tick() + servers.lag, screen.sale.ticks - 1)
+    then = min(max(screen.tick() - round(screen.until_opening()) + servers.lag, 0), screen.sale.ticks - 1)
     return float(forecast[then, price_index] * screen.ratio("level") / servers.service_rate)
 
 
