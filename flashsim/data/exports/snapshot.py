@@ -34,6 +34,8 @@ MOST_BYTES: Final = 8 * 1024 * MIB
 """Of a file once it is unpacked."""
 LONGEST_LINE: Final = MIB
 """Bytes of a line; a table of a shop has shorter ones, and readers hold a line in memory."""
+MOST_SEPARATORS: Final = 1_500
+"""Of a row; the database takes quadratically long to set apart one that is far longer than the header."""
 _CHUNK: Final = MIB
 Report = Callable[[int, int], None]
 """Told how many bytes of how many were read."""
@@ -237,6 +239,13 @@ class _Lines:
                 "row of a table; export it anew"
             )
 
+        for row in _WIDE.finditer(data):
+            if max(row[0].count(sign) for sign in b",;\t|") > MOST_SEPARATORS:
+                raise InputError(
+                    f"{self.path} has a row of more than {MOST_SEPARATORS:,} columns, near byte {self.bytes:,}: that is "
+                    "no row of a table; export it anew"
+                )
+
     @staticmethod
     def _first_end(data: bytes) -> int:
         ends = [place for place in (data.find(b"\n"), data.find(b"\r")) if place >= 0]
@@ -248,4 +257,5 @@ class _Lines:
             raise InputError(f"{self.path} is empty; it needs a header and rows")
 
 
+_WIDE: Final = re.compile(rb"[^\r\n]{2000,}")
 _LONG: Final = re.compile(b"[^\r\n]{%d}" % LONGEST_LINE)
