@@ -242,8 +242,8 @@ class _Lines:
         for row in _WIDE.finditer(data):
             if max(row[0].count(sign) for sign in b",;\t|") > MOST_SEPARATORS:
                 raise InputError(
-                    f"{self.path} has a row of more than {MOST_SEPARATORS:,} columns, near byte {self.bytes:,}: that is "
-                    "no row of a table; export it anew"
+                    f"{self.path} has a row of more than {MOST_SEPARATORS:,} columns, near byte {self.bytes:,}: that "
+                    "is no row of a table; export it anew"
                 )
 
     @staticmethod
