@@ -50,6 +50,7 @@ class Snapshot(NamedTuple):
     encoding: str  # of the original; "" where it is no text
     sha256: str  # of the original
     told: tuple[str, ...]  # what was detected, a phrase each
+    lines: int  # of the text; 0 where it is none
 
 
 class _NotUnicode(Exception):  # noqa: N818  (no error: another encoding is tried)
@@ -86,20 +87,20 @@ def take_snapshot(
     before = _state(path)
     try:
         if suffix == ".parquet":
-            digest, found = _copy(path, target), ""
+            digest, found, lines = _copy(path, target), "", 0
         elif suffix == ".xlsx":
             held = target.with_suffix(".xlsx")
-            digest, found = _copy(path, held), ""
+            digest, found, lines = _copy(path, held), "", 0
             told = write_sheet(held, target, sheet=sheet, original=path)
             held.unlink()
         else:
-            digest, found = _decode(path, target, encoding=encoding, report=report)
+            digest, found, lines = _decode(path, target, encoding=encoding, report=report)
             told = () if encoding is not None or found == "utf-8" else (f"encoding {found}",)
     except OSError as error:
         raise cannot_write(target, error) from error
     if _state(path) != before:
         raise _changed(path)
-    return Snapshot(path, target, suffix == ".parquet", found, digest, told)
+    return Snapshot(path, target, suffix == ".parquet", found, digest, told, lines)
 
 
 def _changed(path: Path) -> InputError:
@@ -122,21 +123,23 @@ def _copy(path: Path, target: Path) -> str:
     return digest.hexdigest()
 
 
-def _decode(path: Path, target: Path, *, encoding: str | None, report: Report | None) -> tuple[str, str]:
-    """Write the text of ``path`` as UTF-8; its checksum and its encoding."""
+def _decode(path: Path, target: Path, *, encoding: str | None, report: Report | None) -> tuple[str, str, int]:
+    """Write the text of ``path`` as UTF-8; its checksum, its encoding and its lines."""
     tried = encoding
     if tried is None:
         with open_file(path) as stream:
             first = next(_unpacked(path, stream, hashlib.sha256(), None), b"")
         tried = marked_encoding(first) or "utf-8"
     try:
-        return _decode_as(path, target, tried, report=report), tried
+        digest, lines = _decode_as(path, target, tried, report=report)
+        return digest, tried, lines
     except _NotUnicode as refused:
         guessed = None if encoding is not None else guess_encoding(refused.args[0])
         if guessed is None:
             raise _undecodable(path, tried) from refused
     try:
-        return _decode_as(path, target, guessed, report=report), guessed
+        digest, lines = _decode_as(path, target, guessed, report=report)
+        return digest, guessed, lines
     except _NotUnicode as refused:
         raise _undecodable(path, guessed) from refused
 
@@ -148,7 +151,7 @@ def _undecodable(path: Path, encoding: str) -> InputError:
     )
 
 
-def _decode_as(path: Path, target: Path, encoding: str, *, report: Report | None) -> str:
+def _decode_as(path: Path, target: Path, encoding: str, *, report: Report | None) -> tuple[str, int]:
     digest = hashlib.sha256()
     decoder = codecs.getincrementaldecoder(encoding)()
     plain = encoding in ("utf-8", "ascii")
@@ -171,7 +174,7 @@ def _decode_as(path: Path, target: Path, encoding: str, *, report: Report | None
         if refused:
             raise _NotUnicode(_telling_lines(refused[0]))
         checks.end()
-    return digest.hexdigest()
+    return digest.hexdigest(), checks.lines + (checks.open > 0)
 
 
 def _write(copy: BufferedWriter, data: bytes) -> bytes:
@@ -219,7 +222,7 @@ class _Lines:
     """Checks text while it is written: no zero byte, and no line that a reader could not hold."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.open, self.bytes = path, 0, 0
+        self.path, self.open, self.bytes, self.lines = path, 0, 0, 0
 
     def see(self, data: bytes) -> None:
         """Check the next bytes of UTF-8."""
@@ -230,6 +233,7 @@ class _Lines:
                 "encoding than it seems; export it anew as CSV"
             )
         self.bytes += len(data)
+        self.lines += data.count(b"\n")
         last = max(data.rfind(b"\n"), data.rfind(b"\r"))
         longest = self.open + len(data) if last < 0 else self.open + self._first_end(data)
         self.open = longest if last < 0 else len(data) - 1 - last
