@@ -161,37 +161,41 @@ def read_shop_tables(
             books = Books(shop.account, shop.quarantine, shop.notes, *limits)
             made = read_orders(paths, mapping, books, scratch=scratch, known_price=known_price, progress=progress)
             shop = _with_orders(shop, made, paths)
-    cleaned = {}
-    for name, raw in raws.items():
-        reader = _Reader(raw, shop, limits)
-        table = reader.checked()
-        if name == "sales_data":
-            table = reader.without(table, changed_units(table, known_price=known_price))
-            table, note = spread_over_days(
-                table,
-                steps=mapping.of(name).steps,
-                what=raw.path.name,
-                column=mapping.of(name).columns.get("date", "date"),
-                table=name,
-            )
-            shop.notes.extend([] if note is None else [note])
-            shop.account.add(name, "days of a row that is a week or a month", len(table) - len(table.index.unique()))
-            table = finish_sales(table, lost=reader.lost(table), account=shop.account, notes=shop.notes)
-            shop = _with_currency(shop, raw)
-        elif name == "traffic_data":
-            table = finish_traffic(table, account=shop.account, notes=shop.notes)
-        elif name == "events":
-            shop.notes.append(_told_of_events(table))
-        elif name == "support_tickets":
-            shop.notes.append(
-                f"support_tickets: {len(table)} tickets of {table['intent'].nunique()} intents were checked and "
-                "counted; nothing is learned from them yet."
-            )
-        cleaned[name] = table.reset_index(drop=True)
+    cleaned = {name: _cleaned(raw, shop, limits, known_price=known_price) for name, raw in raws.items()}
+    if "sales_data" in raws:
+        shop = _with_currency(shop, raws["sales_data"])
     shop.quarantine.write(quarantine_file)
     sales, traffic, behavior, tickets, events = (cleaned.get(name) for name in SCHEMAS)
     sales = shop.sales if sales is None else sales
     return replace(shop, sales=sales, traffic=traffic, behavior=behavior, tickets=tickets, events=events)
+
+
+def _cleaned(
+    raw: RawTable, shop: CheckedTables, limits: Limits, *, known_price: Mapping[str, float] | None
+) -> pd.DataFrame:
+    """The rows of a table that can be used, with its days and ticks in order; what happens is entered into ``shop``."""
+    name, mapping = raw.name, shop.mapping
+    reader = _Reader(raw, shop, limits)
+    table = reader.checked()
+    if name == "sales_data":
+        table = reader.without(table, changed_units(table, known_price=known_price))
+        column = mapping.of(name).columns.get("date", "date")
+        table, note = spread_over_days(
+            table, steps=mapping.of(name).steps, what=raw.path.name, column=column, table=name
+        )
+        shop.notes.extend([] if note is None else [note])
+        shop.account.add(name, "days of a row that is a week or a month", len(table) - len(table.index.unique()))
+        table = finish_sales(table, lost=reader.lost(table), account=shop.account, notes=shop.notes)
+    elif name == "traffic_data":
+        table = finish_traffic(table, account=shop.account, notes=shop.notes)
+    elif name == "events":
+        shop.notes.append(_told_of_events(table))
+    elif name == "support_tickets":
+        shop.notes.append(
+            f"support_tickets: {len(table)} tickets of {table['intent'].nunique()} intents were checked and "
+            "counted; nothing is learned from them yet."
+        )
+    return table.reset_index(drop=True)
 
 
 def _told_of_events(events: pd.DataFrame) -> str:

@@ -66,8 +66,9 @@ def guess_encoding(sample: bytes) -> str | None:
     if alone >= 0.7:
         return "latin-1" if _UNDEFINED_IN_1252.search(sample) else "cp1252"
     pairs = [run[place : place + 2] for run in runs for place in range(0, len(run) - 1, 2)]
-    common = sum(0xB0 <= pair[0] <= 0xD7 and pair[1] >= 0xA1 for pair in pairs) / max(len(pairs), 1)
-    if common >= 0.7 and _decodes(sample, "gb18030"):
+    words = [pair for pair in pairs if not (0xA1 <= pair[0] <= 0xA9 and pair[1] >= 0xA1)]  # without signs such as ￥
+    common = sum(0xB0 <= pair[0] <= 0xD7 and pair[1] >= 0xA1 for pair in words) / max(len(words), 1)
+    if (common >= 0.7 or not words) and _decodes(sample, "gb18030"):
         return "gb18030"
     from charset_normalizer import from_bytes  # noqa: PLC0415 - only needed here, and slow to import
 

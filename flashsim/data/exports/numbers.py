@@ -27,6 +27,8 @@ EMPTY: Final = ("", "na", "n/a", "nan", "nat", "null", "none", "-", "–", "—"
 """What people write into an empty cell of numbers."""
 YES: Final = ("1", "1.0", "true", "t", "yes", "y", "是")
 NO: Final = ("0", "0.0", "false", "f", "no", "n", "否")
+LONGEST_NUMBER: Final = 60
+"""Signs of a number; a longer one is none that a shop has."""
 MARKS: Final = (".", ",")
 CURRENCY_SIGNS: Final[Mapping[str, str]] = {
     "€": "EUR",
@@ -159,7 +161,7 @@ def read_numbers(text: pd.Series, style: NumberFormat) -> tuple[pd.Series, NDArr
     """Numbers, NaN where empty or wrong; and whether each cell is wrong."""
     lower = text.str.lower()
     filled = ~lower.isin(EMPTY)
-    plain = text.where(filled, "")
+    plain = text.where(filled & (text.str.len() <= LONGEST_NUMBER), "")
     numbers = pd.Series(np.nan, index=text.index, dtype=np.float64)
     direct = (
         filled & plain.str.fullmatch(_PLAIN) if style.decimal == "." else filled & plain.str.fullmatch(r"[+-]?[0-9]+")

@@ -34,6 +34,8 @@ MOST_BYTES: Final = 8 * 1024 * MIB
 """Of a file once it is unpacked."""
 LONGEST_LINE: Final = MIB
 """Bytes of a line; a table of a shop has shorter ones, and readers hold a line in memory."""
+MOST_SEPARATORS: Final = 1_500
+"""Of a row; the database takes quadratically long to set apart one that is far longer than the header."""
 _CHUNK: Final = MIB
 Report = Callable[[int, int], None]
 """Told how many bytes of how many were read."""
@@ -48,6 +50,7 @@ class Snapshot(NamedTuple):
     encoding: str  # of the original; "" where it is no text
     sha256: str  # of the original
     told: tuple[str, ...]  # what was detected, a phrase each
+    lines: int  # of the text; 0 where it is none
 
 
 class _NotUnicode(Exception):  # noqa: N818  (no error: another encoding is tried)
@@ -84,20 +87,20 @@ def take_snapshot(
     before = _state(path)
     try:
         if suffix == ".parquet":
-            digest, found = _copy(path, target), ""
+            digest, found, lines = _copy(path, target), "", 0
         elif suffix == ".xlsx":
             held = target.with_suffix(".xlsx")
-            digest, found = _copy(path, held), ""
+            digest, found, lines = _copy(path, held), "", 0
             told = write_sheet(held, target, sheet=sheet, original=path)
             held.unlink()
         else:
-            digest, found = _decode(path, target, encoding=encoding, report=report)
+            digest, found, lines = _decode(path, target, encoding=encoding, report=report)
             told = () if encoding is not None or found == "utf-8" else (f"encoding {found}",)
     except OSError as error:
         raise cannot_write(target, error) from error
     if _state(path) != before:
         raise _changed(path)
-    return Snapshot(path, target, suffix == ".parquet", found, digest, told)
+    return Snapshot(path, target, suffix == ".parquet", found, digest, told, lines)
 
 
 def _changed(path: Path) -> InputError:
@@ -120,21 +123,23 @@ def _copy(path: Path, target: Path) -> str:
     return digest.hexdigest()
 
 
-def _decode(path: Path, target: Path, *, encoding: str | None, report: Report | None) -> tuple[str, str]:
-    """Write the text of ``path`` as UTF-8; its checksum and its encoding."""
+def _decode(path: Path, target: Path, *, encoding: str | None, report: Report | None) -> tuple[str, str, int]:
+    """Write the text of ``path`` as UTF-8; its checksum, its encoding and its lines."""
     tried = encoding
     if tried is None:
         with open_file(path) as stream:
             first = next(_unpacked(path, stream, hashlib.sha256(), None), b"")
         tried = marked_encoding(first) or "utf-8"
     try:
-        return _decode_as(path, target, tried, report=report), tried
+        digest, lines = _decode_as(path, target, tried, report=report)
+        return digest, tried, lines
     except _NotUnicode as refused:
         guessed = None if encoding is not None else guess_encoding(refused.args[0])
         if guessed is None:
             raise _undecodable(path, tried) from refused
     try:
-        return _decode_as(path, target, guessed, report=report), guessed
+        digest, lines = _decode_as(path, target, guessed, report=report)
+        return digest, guessed, lines
     except _NotUnicode as refused:
         raise _undecodable(path, guessed) from refused
 
@@ -146,7 +151,7 @@ def _undecodable(path: Path, encoding: str) -> InputError:
     )
 
 
-def _decode_as(path: Path, target: Path, encoding: str, *, report: Report | None) -> str:
+def _decode_as(path: Path, target: Path, encoding: str, *, report: Report | None) -> tuple[str, int]:
     digest = hashlib.sha256()
     decoder = codecs.getincrementaldecoder(encoding)()
     plain = encoding in ("utf-8", "ascii")
@@ -169,7 +174,7 @@ def _decode_as(path: Path, target: Path, encoding: str, *, report: Report | None
         if refused:
             raise _NotUnicode(_telling_lines(refused[0]))
         checks.end()
-    return digest.hexdigest()
+    return digest.hexdigest(), checks.lines + (checks.open > 0)
 
 
 def _write(copy: BufferedWriter, data: bytes) -> bytes:
@@ -217,7 +222,7 @@ class _Lines:
     """Checks text while it is written: no zero byte, and no line that a reader could not hold."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.open, self.bytes = path, 0, 0
+        self.path, self.open, self.bytes, self.lines = path, 0, 0, 0
 
     def see(self, data: bytes) -> None:
         """Check the next bytes of UTF-8."""
@@ -228,6 +233,7 @@ class _Lines:
                 "encoding than it seems; export it anew as CSV"
             )
         self.bytes += len(data)
+        self.lines += data.count(b"\n")
         last = max(data.rfind(b"\n"), data.rfind(b"\r"))
         longest = self.open + len(data) if last < 0 else self.open + self._first_end(data)
         self.open = longest if last < 0 else len(data) - 1 - last
@@ -236,6 +242,13 @@ class _Lines:
                 f"{self.path} has a line of more than {LONGEST_LINE:,} bytes, near byte {self.bytes:,}: that is no "
                 "row of a table; export it anew"
             )
+
+        for row in _WIDE.finditer(data):
+            if max(row[0].count(sign) for sign in b",;\t|") > MOST_SEPARATORS:
+                raise InputError(
+                    f"{self.path} has a row of more than {MOST_SEPARATORS:,} columns, near byte {self.bytes:,}: that "
+                    "is no row of a table; export it anew"
+                )
 
     @staticmethod
     def _first_end(data: bytes) -> int:
@@ -248,4 +261,5 @@ class _Lines:
             raise InputError(f"{self.path} is empty; it needs a header and rows")
 
 
+_WIDE: Final = re.compile(rb"[^\r\n]{2000,}")
 _LONG: Final = re.compile(b"[^\r\n]{%d}" % LONGEST_LINE)

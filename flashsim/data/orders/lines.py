@@ -33,6 +33,8 @@ MEMORY: Final = "900MB"
 MOST_SPILLED: Final = "12GB"
 MOST_REJECTED: Final = 100_000
 """Rows that are not shaped like the header, of which more are not listed."""
+MOST_OTHER_LINES: Final = 200_000
+"""Lines that are no rows, blank or within cells; with more of them, and than there are rows, the file is no table."""
 HASHED: Final = ("order_id", "customer")
 
 
@@ -142,10 +144,11 @@ def read_lines(
     whole = f"hash({', '.join(f'c{place}' for place in places)})"
     starts, rejected = [0], []
     for number, export in enumerate(exports):
-        select = f"SELECT {', '.join(kept)}, {whole} AS whole FROM {_source(export, number)}"
         try:
+            stored = None if _all_fit(database, export) else number
+            select = f"SELECT {', '.join(kept)}, {whole} AS whole FROM {_source(export, stored)}"
             database.execute(f"{'INSERT INTO lines' if number else 'CREATE TABLE lines AS'} {select}")
-            rejected.append(_rejected(database, export, number))
+            rejected.append(_rejected(database, export, stored, file=number))
         except (duckdb.OutOfMemoryException, duckdb.IOException):
             raise
         except duckdb.Error as error:
@@ -194,33 +197,56 @@ def _to_five_minutes(text: str) -> str:
     )
 
 
-def _source(export: Export, number: int) -> str:
+def _all_fit(database: "DuckDBPyConnection", export: Export) -> bool:
+    """Whether every line is a row like the header; InputError where very few are.
+
+    To set a row apart takes the database long, so a file that is no table must not come to that.
+    """
+    if export.separator is None:
+        return True
+    row = database.execute(f"SELECT count(*) FROM {_source(export, None)}").fetchone()
+    kept = 0 if row is None else int(row[0])
+    others = export.snapshot.lines - export.lines_before - kept
+    if others > max(kept, MOST_OTHER_LINES):
+        raise InputError(
+            f"{export.snapshot.original}: {others:,} of {export.snapshot.lines:,} lines are no rows like the header; "
+            "export it anew as CSV, without line breaks within cells"
+        )
+    return others == 0 and export.snapshot.lines > 0
+
+
+def _source(export: Export, stored: int | None) -> str:
+    """What is read, as SQL; rows that do not fit are left out, and listed in ``rejected_STORED`` if that is given."""
     path = quoted(str(export.snapshot.path))
     if export.separator is None:
         names = pq.ParquetFile(export.snapshot.path).schema_arrow.names
         inner = ", ".join(f'"{name.replace(chr(34), chr(34) * 2)}" AS c{place}' for place, name in enumerate(names))
         return f"(SELECT {inner} FROM read_parquet({path}))"
     columns = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(export.header)))
+    listed = (
+        ""
+        if stored is None
+        else f"store_rejects=true, rejects_table='rejected_{stored}', rejects_scan='scan_{stored}', "
+        f"rejects_limit={MOST_REJECTED}, "
+    )
     return (
         f"read_csv({path}, delim={quoted(export.separator)}, quote='\"', escape='\"', header=false, "
-        f"skip={export.lines_before}, auto_detect=false, columns={{{columns}}}, ignore_errors=true, "
-        f"store_rejects=true, "
-        f"rejects_table='rejected_{number}', rejects_scan='scan_{number}', rejects_limit={MOST_REJECTED}, "
-        f"strict_mode=true, null_padding=false)"
+        f"skip={export.lines_before}, auto_detect=false, columns={{{columns}}}, ignore_errors=true, {listed}"
+        "strict_mode=true, null_padding=false)"
     )
 
 
-def _rejected(database: "DuckDBPyConnection", export: Export, number: int) -> pd.DataFrame:
+def _rejected(database: "DuckDBPyConnection", export: Export, stored: int | None, *, file: int) -> pd.DataFrame:
     """Rows that are not shaped like the header."""
     empty = pd.DataFrame({"file": [], "row": [], "text": [], "reason": []})
-    if export.separator is None:
+    if export.separator is None or stored is None:
         return empty
     rows: Any = database.execute(
-        f"SELECT DISTINCT ON (line) line, left(csv_line, 200), error_type FROM rejected_{number} ORDER BY line"
+        f"SELECT DISTINCT ON (line) line, left(csv_line, 200), error_type FROM rejected_{stored} ORDER BY line"
     ).fetchall()
     records = [
         {
-            "file": number,
+            "file": file,
             "row": int(line) - export.lines_before + FIRST_ROW - 1,
             "text": text or "",
             "reason": f"is not a row like the header ({str(kind).lower()})",

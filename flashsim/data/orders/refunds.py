@@ -44,31 +44,9 @@ class Netted(NamedTuple):
 
 def net_refunds(database: "DuckDBPyConnection") -> Netted:
     """Make the table ``sold`` of ``judged`` (line, product_id, store, customer, stamp, names, units, amount)."""
-    database.execute(
-        "CREATE TABLE sold AS SELECT line, coalesce(order_id, hash('line', line)) AS key, product_id, store, "
-        "customer, stamp, "
-        "product_name, product_group, list_price, quantity AS units, amount, refunded_quantity, refunded_amount "
-        "FROM judged WHERE why IS NULL AND NOT came_back"
-    )
-    database.execute(
-        """
-        CREATE TABLE back AS
-        SELECT coalesce(order_id, hash('line', line)) AS key, product_id, store, stamp, true AS is_line,
-            nullif(abs(quantity), 0.0) AS units, abs(amount) AS money
-        FROM judged WHERE why IS NULL AND came_back
-        UNION ALL SELECT key, product_id, store, stamp, false, least(refunded_quantity, units), 0.0
-        FROM sold WHERE refunded_quantity > 0.0
-        UNION ALL SELECT key, product_id, store, stamp, false, NULL, refunded_amount
-        FROM sold WHERE refunded_quantity = 0.0 AND refunded_amount > 0.0
-        UNION ALL SELECT v.order_id, v.product_id, v.store, v.stamp, false, abs(v.quantity), abs(v.amount)
-        FROM judged v JOIN (SELECT key, product_id, min(stamp) AS stamp FROM sold GROUP BY ALL) s
-            ON v.order_id = s.key AND v.product_id = s.product_id AND v.stamp > s.stamp
-        WHERE v.why IN ('cancelled', 'refunded') AND v.quantity <> 0.0
-        """
-    )
-    lines = database.execute("SELECT count(*) FILTER (is_line), count(*) FROM back").fetchone() or (0, 0)
+    lines, entries = _divide(database)
     none = pd.DataFrame({"product_id": [], "store": [], "day": [], "units": []})
-    if lines[1] == 0:
+    if entries == 0:
         return Netted(0, 0.0, 0.0, none)
     orders = database.execute(
         f"WITH b AS (SELECT key, product_id, {exact_sum('units')} AS back, "
@@ -104,7 +82,35 @@ def net_refunds(database: "DuckDBPyConnection") -> Netted:
     ).df()
     database.unregister("given")
     came = float((orders["units"] - units).sum()), float((orders["amount"] - amount).sum())
-    return Netted(int(lines[0]), *came, left)
+    return Netted(lines, *came, left)
+
+
+def _divide(database: "DuckDBPyConnection") -> tuple[int, int]:
+    """Make the tables ``sold`` and ``back``, of what came back; its lines and its entries."""
+    database.execute(
+        "CREATE TABLE sold AS SELECT line, coalesce(order_id, hash('line', line)) AS key, product_id, store, "
+        "customer, stamp, "
+        "product_name, product_group, list_price, quantity AS units, amount, refunded_quantity, refunded_amount "
+        "FROM judged WHERE why IS NULL AND NOT came_back"
+    )
+    database.execute(
+        """
+        CREATE TABLE back AS
+        SELECT coalesce(order_id, hash('line', line)) AS key, product_id, store, stamp, true AS is_line,
+            nullif(abs(quantity), 0.0) AS units, abs(amount) AS money
+        FROM judged WHERE why IS NULL AND came_back
+        UNION ALL SELECT key, product_id, store, stamp, false, least(refunded_quantity, units), 0.0
+        FROM sold WHERE refunded_quantity > 0.0
+        UNION ALL SELECT key, product_id, store, stamp, false, NULL, refunded_amount
+        FROM sold WHERE refunded_quantity = 0.0 AND refunded_amount > 0.0
+        UNION ALL SELECT v.order_id, v.product_id, v.store, v.stamp, false, abs(v.quantity), abs(v.amount)
+        FROM judged v JOIN (SELECT key, product_id, min(stamp) AS stamp FROM sold GROUP BY ALL) s
+            ON v.order_id = s.key AND v.product_id = s.product_id AND v.stamp > s.stamp
+        WHERE v.why IN ('cancelled', 'refunded') AND v.quantity <> 0.0
+        """
+    )
+    counts = database.execute("SELECT count(*) FILTER (is_line), count(*) FROM back").fetchone() or (0, 0)
+    return int(counts[0]), int(counts[1])
 
 
 def _after(orders: pd.DataFrame) -> tuple[Array, Array]:
