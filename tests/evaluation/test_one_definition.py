@@ -28,9 +28,10 @@ from flashsim.evaluation.stats import equal_member_means
 from flashsim.evaluation.tables import MONEY_LABELS
 from flashsim.policies.bundle import Policy
 from flashsim.rules import list_price
-from flashsim.scenarios import SCENARIOS
+from flashsim.scenarios import SCENARIOS, scenario_named
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.streams import EVALUATION_DOMAIN
+from flashsim.world import shipped_world
 from tests.evaluation.made_rollouts import make_rollout
 from tests.made_policies import BusyPolicy, random_network
 
@@ -39,8 +40,11 @@ COUNTS = ("served", "abandoned", "errors")
 
 
 def badly_run(name: str) -> tuple[CompiledSale, Policy]:
-    """The sale of that name and a policy that knows nothing, so that visits fail; that of the evening closes early."""
-    sale = as_compiled(name, "training")
+    """The sale of that name and a policy that knows nothing, so that visits fail; that of the evening closes early.
+
+    Without time before the opening: even who knows nothing would have servers by then.
+    """
+    sale = as_compiled(scenario_named(name, shipped_world(), pre_opening=0), "training")
     return sale, BusyPolicy(sale) if name == "grocery_evening" else random_network(sale)
 
 

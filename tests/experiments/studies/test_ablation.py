@@ -82,11 +82,11 @@ def test_every_variant_is_trained_and_told(start: Start, tmp_path: Path) -> None
 def test_too_few_steps_of_one_variant_are_refused_before_anything_is_searched(start: Start, tmp_path: Path) -> None:
     """Without rules an agent decides in every tick, so four rollouts of whole sales are more decisions."""
     small_world().save(tmp_path / "world")
-    few = ("agent.rollout_steps=null", "agent.batch_size=null", "agent.steps=900")
+    few = ("agent.rollout_steps=null", "agent.batch_size=null", "agent.steps=1200")
     before = files(tmp_path)
     ended = start("studies.ablation", *SETTINGS, *few, "variants=[no rules]", "output=refused")
     assert ended.code == 2, ended.stdout
-    assert "steps must be at least 4160 for PPO no rules 1 on 'grocery_evening', got 900" in ended.stderr
+    assert "steps must be at least 5440 for PPO no rules 1 on 'grocery_evening', got 1200" in ended.stderr
     assert files(tmp_path) == before
 
 
