@@ -13,7 +13,6 @@ made it (:func:`scratch_folder`) removes it, on Ctrl-C too.
 import codecs
 import hashlib
 import os
-import re
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -21,6 +20,8 @@ from contextlib import contextmanager
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import numpy as np
 
 from flashsim.data.exports.encodings import guess_encoding, marked_encoding
 from flashsim.data.exports.workbook import write_sheet
@@ -234,26 +235,24 @@ class _Lines:
             )
         self.bytes += len(data)
         self.lines += data.count(b"\n")
-        last = max(data.rfind(b"\n"), data.rfind(b"\r"))
-        longest = self.open + len(data) if last < 0 else self.open + self._first_end(data)
-        self.open = longest if last < 0 else len(data) - 1 - last
-        if longest > LONGEST_LINE or (last >= 0 and _LONG.search(data) is not None):
+        signs = np.frombuffer(data, dtype=np.uint8)
+        ends = np.flatnonzero((signs == _LF) | (signs == _CR))
+        bounds = np.concatenate([[-1], ends, [len(data)]])
+        lengths = np.diff(bounds) - 1
+        longest = max(self.open + int(lengths[0]), int(lengths.max()))
+        self.open = int(lengths[-1]) + (self.open if not len(ends) else 0)
+        if longest > LONGEST_LINE:
             raise InputError(
                 f"{self.path} has a line of more than {LONGEST_LINE:,} bytes, near byte {self.bytes:,}: that is no "
                 "row of a table; export it anew"
             )
-
-        for row in _WIDE.finditer(data):
-            if max(row[0].count(sign) for sign in b",;\t|") > MOST_SEPARATORS:
+        for place in np.flatnonzero(lengths > MOST_SEPARATORS):
+            row = data[int(bounds[place]) + 1 : int(bounds[place + 1])]
+            if max(row.count(sign) for sign in b",;\t|") > MOST_SEPARATORS:
                 raise InputError(
                     f"{self.path} has a row of more than {MOST_SEPARATORS:,} columns, near byte {self.bytes:,}: that "
                     "is no row of a table; export it anew"
                 )
-
-    @staticmethod
-    def _first_end(data: bytes) -> int:
-        ends = [place for place in (data.find(b"\n"), data.find(b"\r")) if place >= 0]
-        return min(ends)
 
     def end(self) -> None:
         """Check that there was something."""
@@ -261,5 +260,4 @@ class _Lines:
             raise InputError(f"{self.path} is empty; it needs a header and rows")
 
 
-_WIDE: Final = re.compile(rb"[^\r\n]{2000,}")
-_LONG: Final = re.compile(b"[^\r\n]{%d}" % LONGEST_LINE)
+_LF, _CR = 10, 13

@@ -22,6 +22,10 @@ FIRST_ROW: Final = 2
 """Number of the first row of data: the header is row 1."""
 MOST_TEXT_BYTES: Final = 2**30
 """Of a table that is held in memory whole; orders, which are summed while they are read, may be larger."""
+MOST_RAGGED: Final = 100_000
+"""Rows that are not shaped like the header; a file with more of them is no table."""
+LONGEST_SHOWN: Final = 200
+"""Characters that are kept of such a row."""
 
 
 class Cells(NamedTuple):
@@ -54,7 +58,12 @@ def _read_csv(snapshot: Snapshot, layout: Layout) -> tuple[pd.DataFrame, dict[in
     places = [str(place) for place in range(len(layout.header))]
 
     def keep_apart(row: Any) -> str:
-        ragged[row.number] = (row.text, f"has {row.actual_columns} fields, the header has {row.expected_columns}")
+        if len(ragged) == MOST_RAGGED:
+            return "error"
+        ragged[row.number] = (
+            row.text[:LONGEST_SHOWN],
+            f"has {row.actual_columns} fields, the header has {row.expected_columns}",
+        )
         return "skip"
 
     try:
