@@ -65,6 +65,20 @@ def test_a_refund_of_shopify_stands_on_the_first_line_of_its_order(tmp_path: Pat
     assert shop.sales["sales"].sum() == expected["sales"].sum()
 
 
+@pytest.mark.parametrize("without", [["MOCHA"], ["LATTE", "MOCHA", "BEANS"]])
+def test_a_product_without_a_code_is_known_by_its_name(tmp_path: Path, without: list[str]) -> None:
+    lines = make_lines()
+    text = shopify(lines)
+    text.loc[lines["sku"].isin(without), "Lineitem sku"] = ""
+    folder = write(tmp_path, text, Dialect(), name="orders_export")
+    shop = read(folder, {"orders": {"preset": "shopify"}, "time_zone": "Europe/Berlin"})
+    assert shop.sales is not None
+    found = shop.sales.groupby("product_id")["sales"].sum().to_dict()
+    known = lines["name"].where(lines["sku"].isin(without), lines["sku"])
+    assert found == lines.groupby(known)["qty"].sum().to_dict()
+    assert any("a product without 'Lineitem sku' is known by 'Lineitem name'" in note for note in shop.notes)
+
+
 def test_an_export_without_its_preset_is_refused_with_the_preset(tmp_path: Path) -> None:
     write(tmp_path, shopify(make_lines()), Dialect())
     with pytest.raises(InputError, match=r"it looks like an export of shopify: choose data.preset=shopify"):
