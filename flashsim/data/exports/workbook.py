@@ -22,8 +22,13 @@ MOST_UNPACKED: Final = 1024 * MIB
 """Bytes of all parts together."""
 MOST_CELLS: Final = 40_000_000
 """Of the rectangle that holds all cells of a sheet: a full sheet of 38 columns."""
-_CELL: Final = re.compile(rb'\br="([A-Z]{1,3})([0-9]{1,7})"')
-_OVERLAP: Final = 64
+_PLACE: Final = re.compile(rb"""\br\s*=\s*["']([A-Za-z]*)([0-9]+)["']""")
+"""The place of a cell, or of a row, however it is spelled; a part may lie in any folder."""
+_CUT_PLACE: Final = re.compile(rb"""\br\s*(?:=\s*(?:["'][A-Za-z]*[0-9]*)?)?\Z""")
+_ROW: Final = re.compile(rb"<(?:[\w.-]+:)?row[\s/>]")
+_CELL: Final = re.compile(rb"<(?:[\w.-]+:)?c[\s/>]")
+_LONGEST_PLACE: Final = 9
+"""Letters or digits of a place; a longer one is no place that a sheet has."""
 
 
 def write_sheet(workbook: Path, target: Path, *, sheet: str | None, original: Path) -> tuple[str, ...]:
@@ -60,13 +65,42 @@ def _unreadable(original: Path, error: Exception) -> InputError:
     return InputError(f"{original} is not a workbook that can be read ({words}); save it anew as .xlsx, or as CSV")
 
 
+class _Extent:
+    """How far the cells of a part reach: where they say so, else by their number, since each follows the one before."""
+
+    def __init__(self) -> None:
+        self.rows, self.columns, self._begun, self._in_row, self._cut = 0, 0, 0, 0, b""
+
+    def see(self, chunk: bytes) -> None:
+        """Look at the next bytes; what may be half a place waits for those after them."""
+        data = self._cut + chunk
+        cut = _CUT_PLACE.search(data)
+        self._cut = b"" if cut is None else cut[0]
+        for letters, digits in _PLACE.findall(data):
+            number = 10**_LONGEST_PLACE if len(digits) > _LONGEST_PLACE else int(digits)
+            self.rows, self.columns = max(self.rows, number), max(self.columns, _column(letters[:_LONGEST_PLACE]))
+        rest, *rows = _ROW.split(data)
+        self._in_row += len(_CELL.findall(rest))
+        self.columns = max(self.columns, self._in_row)
+        for row in rows:
+            self._in_row = len(_CELL.findall(row))
+            self.columns = max(self.columns, self._in_row)
+        self._begun += len(rows)
+        self.rows = max(self.rows, self._begun)
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether no table reaches as far."""
+        return self.rows * self.columns > MOST_CELLS or len(self._cut) > MIB
+
+
 def _check_extent(workbook: Path, original: Path) -> None:
     """InputError when the parts unpack to too much, or a sheet spans too many cells."""
     total = 0
     try:
         with zipfile.ZipFile(workbook) as parts:
             for part in parts.infolist():
-                rows, columns, seen = 0, 0, b""
+                extent = _Extent()
                 with parts.open(part) as stream:
                     while chunk := stream.read(MIB):
                         total += len(chunk)
@@ -74,22 +108,20 @@ def _check_extent(workbook: Path, original: Path) -> None:
                             raise InputError(
                                 f"{original} unpacks to more than {MOST_UNPACKED / MIB:,.0f} MiB; save it as CSV"
                             )
-                        if "worksheets" in part.filename.lower():
-                            for letters, number in _CELL.findall(seen + chunk):
-                                rows, columns = max(rows, int(number)), max(columns, _column(letters))
-                            seen = chunk[-_OVERLAP:]
-                if rows * columns > MOST_CELLS:
-                    raise InputError(
-                        f"{original}: a sheet spans {rows:,} rows and {columns:,} columns, more than {MOST_CELLS:,} "
-                        "cells; delete what lies apart from the table, or save it as CSV"
-                    )
+                        extent.see(chunk)
+                        if extent.is_endless:
+                            raise InputError(
+                                f"{original}: a sheet spans {extent.rows:,} rows and {extent.columns:,} columns or "
+                                f"more, at most {MOST_CELLS:,} cells are read; delete what lies apart from the table, "
+                                "or save it as CSV"
+                            )
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
         raise _unreadable(original, error) from error
 
 
 def _column(letters: bytes) -> int:
     number = 0
-    for letter in letters:
+    for letter in letters.upper():
         number = number * 26 + letter - 64
     return number
 

@@ -183,6 +183,8 @@ def refund_notes(netted: Netted, missing: float, account: RowAccount) -> list[st
         )
     if missing:
         words += f"; {missing:g} more units came back whose sale the file does not hold"
+    if netted.told_of_orders:
+        words += "; the file repeats the amount of an order on each of its lines, it counts once"
     return [words + "."]
 
 

@@ -25,6 +25,7 @@ class OrderColumns(NamedTuple):
     place: dict[str, int]  # name used here: place in the header
     name: dict[str, str]  # name used here: name in the file
     told: tuple[str, ...]  # what was detected, a phrase each
+    instead: int | None = None  # place of the name by which a product is known that has no code
 
     @property
     def lines_have_totals(self) -> bool:
@@ -59,7 +60,11 @@ def find_columns(header: Sequence[str], *, preset: str | None, mapped: Mapping[s
     _check_needed(header, place, preset=preset, path=path)
     name = {ours: header[number] for ours, number in place.items()}
     told = [f"{ours} is {theirs!r}" for ours, theirs in name.items() if ours not in mapped and ours != theirs]
-    return OrderColumns(place, name, ("columns: " + ", ".join(told),) if told else ())
+    by_name = preset is not None and "product_id" not in mapped and place.get("product_name") != place["product_id"]
+    instead = place.get("product_name") if by_name else None
+    if instead is not None:
+        told.append(f"a product without {name['product_id']!r} is known by {name['product_name']!r}")
+    return OrderColumns(place, name, ("columns: " + ", ".join(told),) if told else (), instead)
 
 
 def _mapped_places(header: Sequence[str], mapped: Mapping[str, str], path: Path) -> dict[str, int]:

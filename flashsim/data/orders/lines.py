@@ -172,6 +172,8 @@ def _kept(ours: str, columns: OrderColumns, *, key: str) -> str:
         return f"CASE WHEN {text} IS NULL THEN NULL WHEN {is_test} THEN 0::UBIGINT ELSE {hashed} END"
     if ours == "date":
         return _to_five_minutes(text)
+    if ours == "product_id" and columns.instead is not None:
+        return f"coalesce({text}, {_trimmed(f'CAST(c{columns.instead} AS VARCHAR)')})"
     return text
 
 

@@ -40,14 +40,15 @@ class Netted(NamedTuple):
     units: float  # taken off with the order known
     money: float
     loose: pd.DataFrame  # product_id, store, day, units: no order of the file has them
+    told_of_orders: bool  # the amounts of refunds stand on each line of an order, and counted once
 
 
 def net_refunds(database: "DuckDBPyConnection") -> Netted:
     """Make the table ``sold`` of ``judged`` (line, product_id, store, customer, stamp, names, units, amount)."""
-    lines, entries = _divide(database)
+    lines, entries, told_of_orders = _divide(database)
     none = pd.DataFrame({"product_id": [], "store": [], "day": [], "units": []})
     if entries == 0:
-        return Netted(0, 0.0, 0.0, none)
+        return Netted(0, 0.0, 0.0, none, told_of_orders)
     orders = database.execute(
         f"WITH b AS (SELECT key, product_id, {exact_sum('units')} AS back, "
         f"{exact_sum('money', where='units IS NULL')} AS money FROM back GROUP BY ALL), "
@@ -82,19 +83,25 @@ def net_refunds(database: "DuckDBPyConnection") -> Netted:
     ).df()
     database.unregister("given")
     came = float((orders["units"] - units).sum()), float((orders["amount"] - amount).sum())
-    return Netted(lines, *came, left)
+    return Netted(lines, *came, left, told_of_orders)
 
 
-def _divide(database: "DuckDBPyConnection") -> tuple[int, int]:
-    """Make the tables ``sold`` and ``back``, of what came back; its lines and its entries."""
+def _divide(database: "DuckDBPyConnection") -> tuple[int, int, bool]:
+    """Make the tables ``sold`` and ``back``, of what came back; its lines, its entries, and whether amounts are
+    of orders.
+
+    An amount of the order that stands on each of its lines counts once.
+    """
     database.execute(
         "CREATE TABLE sold AS SELECT line, coalesce(order_id, hash('line', line)) AS key, product_id, store, "
         "customer, stamp, "
         "product_name, product_group, list_price, quantity AS units, amount, refunded_quantity, refunded_amount "
         "FROM judged WHERE why IS NULL AND NOT came_back"
     )
+    told_of_orders = _amounts_are_of_orders(database)
+    once = "AND line IN (SELECT min(line) FROM sold GROUP BY key)" if told_of_orders else ""
     database.execute(
-        """
+        f"""
         CREATE TABLE back AS
         SELECT coalesce(order_id, hash('line', line)) AS key, product_id, store, stamp, true AS is_line,
             nullif(abs(quantity), 0.0) AS units, abs(amount) AS money
@@ -102,7 +109,7 @@ def _divide(database: "DuckDBPyConnection") -> tuple[int, int]:
         UNION ALL SELECT key, product_id, store, stamp, false, least(refunded_quantity, units), 0.0
         FROM sold WHERE refunded_quantity > 0.0
         UNION ALL SELECT key, product_id, store, stamp, false, NULL, refunded_amount
-        FROM sold WHERE refunded_quantity = 0.0 AND refunded_amount > 0.0
+        FROM sold WHERE refunded_quantity = 0.0 AND refunded_amount > 0.0 {once}
         UNION ALL SELECT v.order_id, v.product_id, v.store, v.stamp, false, abs(v.quantity), abs(v.amount)
         FROM judged v JOIN (SELECT key, product_id, min(stamp) AS stamp FROM sold GROUP BY ALL) s
             ON v.order_id = s.key AND v.product_id = s.product_id AND v.stamp > s.stamp
@@ -110,7 +117,18 @@ def _divide(database: "DuckDBPyConnection") -> tuple[int, int]:
         """
     )
     counts = database.execute("SELECT count(*) FILTER (is_line), count(*) FROM back").fetchone() or (0, 0)
-    return int(counts[0]), int(counts[1])
+    return int(counts[0]), int(counts[1]), told_of_orders
+
+
+def _amounts_are_of_orders(database: "DuckDBPyConnection") -> bool:
+    """Whether the column of refunded amounts tells those of orders, again on each line: on all lines of an order it is
+    the same, and of some line it is more than that line cost."""
+    row = database.execute(
+        f"SELECT bool_and(low = high), bool_or(high > least_amount + {CENT}) FROM (SELECT min(refunded_amount) AS low, "
+        "max(refunded_amount) AS high, min(amount) AS least_amount FROM sold GROUP BY key HAVING count(*) > 1 AND "
+        "max(refunded_amount) > 0.0)"
+    ).fetchone()
+    return row is not None and bool(row[0]) and bool(row[1])
 
 
 def _after(orders: pd.DataFrame) -> tuple[Array, Array]:

@@ -65,6 +65,46 @@ def test_a_refund_of_shopify_stands_on_the_first_line_of_its_order(tmp_path: Pat
     assert shop.sales["sales"].sum() == expected["sales"].sum()
 
 
+def test_a_refund_of_an_order_that_stands_on_each_of_its_lines_counts_once(tmp_path: Path) -> None:
+    lines = make_lines()
+    lines["amount"] = lines["qty"] * lines["unit_price"]
+    of_order = lines.groupby("order_id")["amount"]
+    refunded = lines["order_id"].isin(lines["order_id"].unique()[::4])
+    is_first = ~lines["order_id"].duplicated()
+    text = woocommerce(lines)
+    text["Order Refund Amount"] = of_order.transform("first").round(2).where(refunded, 0.0).map("{:.2f}".format)
+    shop = read(write(tmp_path, text, Dialect()), {"orders": {"preset": "woocommerce"}, "time_zone": "Europe/Berlin"})
+    assert shop.sales is not None
+    back = float(lines.loc[refunded & is_first, "amount"].sum())
+    earned = float((shop.sales["sales"] * shop.sales["price"]).sum())
+    assert earned == pytest.approx(float(lines["amount"].sum()) - back, rel=1e-4)
+    assert any("repeats the amount of an order on each of its lines" in note for note in shop.notes)
+
+
+def test_a_refund_of_each_line_is_taken_off_each_line(tmp_path: Path) -> None:
+    lines = make_lines()
+    amount = (lines["qty"] * lines["unit_price"]).round(2)
+    refunded = lines["order_id"].isin(lines["order_id"].unique()[::4])
+    text = woocommerce(lines).assign(**{"Item Refund Amount": amount.where(refunded, 0.0).map("{:.2f}".format)})
+    shop = read(write(tmp_path, text, Dialect()), {"orders": {"preset": "woocommerce"}, "time_zone": "Europe/Berlin"})
+    assert shop.sales is not None
+    assert shop.sales["sales"].sum() == lines.loc[~refunded, "qty"].sum()
+
+
+@pytest.mark.parametrize("without", [["MOCHA"], ["LATTE", "MOCHA", "BEANS"]])
+def test_a_product_without_a_code_is_known_by_its_name(tmp_path: Path, without: list[str]) -> None:
+    lines = make_lines()
+    text = shopify(lines)
+    text.loc[lines["sku"].isin(without), "Lineitem sku"] = ""
+    folder = write(tmp_path, text, Dialect(), name="orders_export")
+    shop = read(folder, {"orders": {"preset": "shopify"}, "time_zone": "Europe/Berlin"})
+    assert shop.sales is not None
+    found = shop.sales.groupby("product_id")["sales"].sum().to_dict()
+    known = lines["name"].where(lines["sku"].isin(without), lines["sku"])
+    assert found == lines.groupby(known)["qty"].sum().to_dict()
+    assert any("a product without 'Lineitem sku' is known by 'Lineitem name'" in note for note in shop.notes)
+
+
 def test_an_export_without_its_preset_is_refused_with_the_preset(tmp_path: Path) -> None:
     write(tmp_path, shopify(make_lines()), Dialect())
     with pytest.raises(InputError, match=r"it looks like an export of shopify: choose data.preset=shopify"):
