@@ -51,6 +51,12 @@ class FlatAdam(torch.optim.Adam):
         for parameter, gradient in zip(own, self._parts(self.gradient), strict=True):
             parameter.grad = gradient
 
+    @classmethod
+    def in_place_of(cls, stock: torch.optim.Optimizer, parameters: Iterable[torch.nn.Parameter]) -> "FlatAdam":
+        """One for ``parameters`` with the settings of ``stock``, an Adam of torch that has not moved yet."""
+        group = stock.param_groups[0]
+        return cls(parameters, lr=group["lr"], betas=group["betas"], eps=group["eps"])
+
     def _parts(self, vector: torch.Tensor) -> list[torch.Tensor]:
         """Views of ``vector``, one a parameter, in its shape."""
         own = self.param_groups[0]["params"]

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.utils import parametrize
 
-from agents.compiled.networks import Network, Weights
+from agents.compiled.networks import AdamSettings, Network, Weights
 from agents.flat_adam import FlatAdam
 
 
@@ -40,6 +40,13 @@ def weights_of(optimizer: FlatAdam) -> Weights:
     """The vectors of ``optimizer``, in the same memory."""
     vectors = (optimizer.values, optimizer.gradient, optimizer.mean, optimizer.square)
     return Weights(*(vector.numpy() for vector in vectors))
+
+
+def settings_of(optimizer: FlatAdam, *, max_grad_norm: float) -> AdamSettings:
+    """The settings of ``optimizer`` as they are now, and the longest norm of a gradient."""
+    group = optimizer.param_groups[0]
+    first, second = group["betas"]
+    return AdamSettings(group["lr"], first, second, group["eps"], max_grad_norm)
 
 
 def shown_to(first: torch.nn.Module) -> NDArray[np.floating]:

@@ -10,18 +10,16 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 
 from agents.compiled import q_update
-from agents.compiled.networks import AdamSettings
 from agents.flat_adam import FlatAdam, flattened
-from agents.plain_layers import are_plain, network_of, shown_to, weights_of
+from agents.plain_layers import are_plain, network_of, settings_of, shown_to, weights_of
 
 
 class CpuUpdate:
     """Takes over weights and optimizer of ``policy``, whose networks :func:`can_be_fused`."""
 
     def __init__(self, policy: DQNPolicy) -> None:
-        stock = policy.optimizer.param_groups[0]
         own = list(policy.q_net.parameters())
-        self.optimizer = FlatAdam(own, lr=stock["lr"], betas=stock["betas"], eps=stock["eps"])
+        self.optimizer = FlatAdam.in_place_of(policy.optimizer, own)
         policy.optimizer = self.optimizer
         self.target = flattened(list(policy.q_net_target.parameters())).numpy()
         self.layers = list(policy.q_net.q_net)
@@ -31,8 +29,6 @@ class CpuUpdate:
 
     def learn(self, batch: ReplayBufferSamples, *, gamma: float, squares_errors: bool, max_grad_norm: float) -> float:
         """One step of Adam; returns the loss before."""
-        group = self.optimizer.param_groups[0]
-        first, second = group["betas"]
         rewards = batch.rewards.numpy().reshape(-1)
         discounts = torch.full_like(batch.rewards, gamma) if batch.discounts is None else batch.discounts
         self.optimizer.updates += 1
@@ -51,7 +47,7 @@ class CpuUpdate:
             np.arange(len(rewards)),
             shown_to(self.layers[0]),
             squares_errors,
-            AdamSettings(group["lr"], first, second, group["eps"], max_grad_norm),
+            settings_of(self.optimizer, max_grad_norm=max_grad_norm),
             self.optimizer.updates,
             self.scratch,
         )

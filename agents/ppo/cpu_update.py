@@ -15,9 +15,8 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 
 from agents.compiled import ppo_update
-from agents.compiled.networks import AdamSettings
 from agents.flat_adam import FlatAdam
-from agents.plain_layers import are_plain, network_of, shown_to, weights_of
+from agents.plain_layers import are_plain, network_of, settings_of, shown_to, weights_of
 from agents.ppo.tensor_rollout import Samples
 
 FEASIBLE = np.zeros((0, 0), np.bool_)
@@ -55,9 +54,6 @@ class CpuUpdate:
         Returns sums over minibatches of what is measured (``ppo_update.MEASURED``): of the divergence those of the
         last epoch, and the loss of the last minibatch, alone.
         """
-        group = self.optimizer.param_groups[0]
-        first, second = group["betas"]
-        adam = AdamSettings(group["lr"], first, second, group["eps"], max_grad_norm)
         columns = {name: column.numpy() for name, column in samples._asdict().items() if name != "values"}
         columns["actions"] = columns["actions"].reshape(len(columns["returns"]), -1)
         measured = np.zeros(ppo_update.MEASURED)
@@ -71,7 +67,7 @@ class CpuUpdate:
             batch_size,
             shown_to(self._first),
             ppo_update.LossSettings(**settings),
-            adam,
+            settings_of(self.optimizer, max_grad_norm=max_grad_norm),
             self.optimizer.updates,
             self.scratch,
             np.zeros(2),

@@ -12,7 +12,7 @@ from stable_baselines3.common.utils import explained_variance
 
 from agents.flat_adam import FlatAdam
 from agents.ppo.cpu_update import CpuUpdate, can_be_fused
-from agents.ppo.tensor_ppo import MEASURED
+from agents.ppo.tensor_ppo import MEASURED, counted
 from agents.ppo.tensor_rollout import Samples
 
 
@@ -24,10 +24,9 @@ class MaskablePPO(sb3_contrib.MaskablePPO):
     def _setup_model(self) -> None:
         super()._setup_model()
         if can_be_fused(self.policy) and self.target_kl is None and self.clip_range_vf is None:
-            group = self.policy.optimizer.param_groups[0]
-            own = self.policy.parameters()
-            self.policy.optimizer = FlatAdam(own, lr=group["lr"], betas=group["betas"], eps=group["eps"])
-            self.fused = CpuUpdate(self.policy, self.policy.optimizer)
+            optimizer = FlatAdam.in_place_of(self.policy.optimizer, self.policy.parameters())
+            self.policy.optimizer = optimizer
+            self.fused = CpuUpdate(self.policy, optimizer)
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "fused"]
@@ -56,9 +55,8 @@ class MaskablePPO(sb3_contrib.MaskablePPO):
         )
         self._n_updates += self.n_epochs
         batches = -(-many // batch_size)
-        counts = {"approx_kl": batches, "loss": 1}
-        for name, total in zip(MEASURED, sums, strict=False):
-            self.logger.record(f"train/{name}", total / counts.get(name, batches * self.n_epochs))
+        for name, total, count in zip(MEASURED, sums, counted(batches, self.n_epochs), strict=False):
+            self.logger.record(f"train/{name}", total / count)
         explained = explained_variance(samples.values.numpy(), samples.returns.numpy())
         self.logger.record("train/explained_variance", explained)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")

@@ -42,6 +42,14 @@ MEASURED = (
 )
 
 
+def counted(batches: int, epochs: int) -> list[int]:
+    """How many minibatches each sum of ``MEASURED`` but the last is of, with ``batches`` in an epoch: the divergence is
+    that of the last epoch, the loss that of the last minibatch."""
+    counts = [batches * epochs] * (len(MEASURED) - 1)
+    counts[MEASURED.index("approx_kl")], counts[MEASURED.index("loss")] = batches, 1
+    return counts
+
+
 class TensorPPO(PPO):
     """PPO on a :class:`FlashSaleVecEnv`; arguments as for ``stable_baselines3.PPO``."""
 
@@ -60,9 +68,7 @@ class TensorPPO(PPO):
             action_shape=self.action_space.shape,
             device=self.device,
         )
-        stock = self.policy.optimizer
-        group = stock.param_groups[0]
-        optimizer = FlatAdam(self.policy.parameters(), lr=group["lr"], betas=group["betas"], eps=group["eps"])
+        optimizer = FlatAdam.in_place_of(self.policy.optimizer, self.policy.parameters())
         self.policy.optimizer = optimizer
         self.fused = CpuUpdate(self.policy, optimizer) if can_be_fused(self.policy) else None
         self.order = torch.zeros((self.n_epochs, self.n_steps * self.n_envs), dtype=torch.int64, device=self.device)
@@ -191,9 +197,7 @@ class TensorPPO(PPO):
     def _means(self, sums: torch.Tensor, samples: Samples) -> torch.Tensor:
         """What the log shows of an update, in the order of ``MEASURED``."""
         batches = -(-len(samples.returns) // self.batch_size)  # of an epoch
-        counts = [batches * self.n_epochs] * len(sums)
-        counts[MEASURED.index("approx_kl")], counts[MEASURED.index("loss")] = batches, 1
-        means = [total / count for total, count in zip(sums, counts, strict=True)]
+        means = [total / count for total, count in zip(sums, counted(batches, self.n_epochs), strict=True)]
         spread = samples.returns.var()
         unexplained = (samples.returns - samples.values).var()
         explained = torch.where(spread > 0.0, 1.0 - unexplained / spread, torch.full_like(spread, torch.nan))
