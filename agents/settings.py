@@ -121,8 +121,7 @@ class AgentConfig:
         """The actions that this agent takes in ``sale``."""
         if not self.is_assisted(sale):
             return self._plain_action()
-        divides = sale.ticks % self.decide_every == 0 and sale.pre_opening % self.decide_every == 0
-        every = self.decide_every if divides else 1
+        every = self.decide_every if sale.longest_decision % self.decide_every == 0 else 1
         return self._assisted_action(around=min(self.steps_around, sale.price_levels - 1), every=every)
 
     def _plain_action(self) -> ActionConfig:

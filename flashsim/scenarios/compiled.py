@@ -3,6 +3,7 @@
 Scenarios (on a World) and reference sales compile to the same thing, so everything above has one kind of sale to know.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -67,6 +68,11 @@ class CompiledSale:
     def all_ticks(self) -> int:
         """Ticks in which something can be decided: those before the opening, and the length of the sale."""
         return self.pre_opening + self.ticks
+
+    @property
+    def longest_decision(self) -> int:
+        """Most ticks for which decisions can stand: they divide the time before the opening, and the sale."""
+        return math.gcd(self.ticks, self.pre_opening)
 
     @property
     def minutes(self) -> float:

@@ -14,7 +14,6 @@ Source: evolution strategies as in Rechenberg (1973), Evolutionsstrategie; Raiff
 Statistical Decision Theory, for the value of perfect information.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -51,9 +50,8 @@ def best_plans(
     Costs sales · children · rounds · ticks simulated steps; more rounds never find less, and what is found for a sale
     depends neither on those beside it nor on the ``threads`` of the engine.
     """
-    common = math.gcd(sale.ticks, sale.pre_opening)
-    blocks = (n for n in range(1, common + 1) if common % n == 0 and _is_coarse(sale.ticks, n))
-    every = next(blocks, common)
+    longest = sale.longest_decision
+    every = next((n for n in range(1, longest) if longest % n == 0 and _is_coarse(sale.ticks, n)), longest)
     action = ActionConfig(every=every)
     if not sale.is_reference:
         action = replace(action, scaler_targets=TARGETS, around_run_out=STEPS)
