@@ -31,9 +31,16 @@ def tick_shown(time_left: Any, ticks: int) -> Any:
     return np.minimum(np.maximum(np.rint((1.0 - time_left) * ticks), 0.0), ticks - 1.0)
 
 
+def tick_of_effect(tick: Any, until_opening: Any, lag: int, ticks: int) -> Any:
+    """The tick of the sale, of ``ticks``, in which an order of now takes effect: ``tick`` is the next one of the sale,
+    ``until_opening`` ticks away; the first where the order takes effect before the opening."""
+    return np.minimum(np.maximum(tick - until_opening + lag, 0.0), ticks - 1.0)
+
+
 read_ratio = compiled_inline(ratio_shown)  # the same for one number, in compiled code
 read_count = compiled_inline(count_shown)
 read_tick = compiled_inline(tick_shown)
+read_tick_of_effect = compiled_inline(tick_of_effect)
 
 
 class Dashboard:
@@ -71,6 +78,11 @@ class Dashboard:
         if not self.sale.pre_opening:
             return np.zeros(observation.shape[0], np.int64)
         return _whole(count_shown(self.share(observation, "to_opening"), self.sale.pre_opening))
+
+    def tick_of_effect(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The tick in which servers ordered now take effect, (sale,)."""
+        lag = self.sale.tables.servers.lag
+        return _whole(tick_of_effect(self.tick(observation), self.until_opening(observation), lag, self.sale.ticks))
 
     def tick(self, observation: NDArray[np.float32]) -> NDArray[np.int64]:
         """The tick about to pass, (sale,); the first one before the opening."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flashsim.envs.dashboard import Dashboard, read_count, read_ratio, read_tick
+from flashsim.envs.dashboard import Dashboard, read_count, read_ratio, read_tick, read_tick_of_effect
 from flashsim.errors import InputError
 from flashsim.sim.cache import compiled, compiled_inline
 
@@ -126,10 +126,8 @@ def forecast_visitors(
 ) -> NDArray[np.float64]:
     """Visitors (sale,) that the forecast has in the tick in which an order takes effect, at price indices
     (sale, product); in the first tick of the sale where it takes effect before the opening."""
-    sale = dashboard.sale
-    then = dashboard.tick(observation) - dashboard.until_opening(observation) + sale.tables.servers.lag
     at_price = np.rint(price_index.mean(axis=1)).astype(np.int64)
-    return np.asarray(sale.forecast.visitors[np.clip(then, 0, sale.ticks - 1), at_price])
+    return np.asarray(dashboard.sale.forecast.visitors[dashboard.tick_of_effect(observation), at_price])
 
 
 SCALERS: dict[str, type[TargetTracking] | type[Scheduled]] = {"tracking": TargetTracking, "scheduled": Scheduled}
@@ -166,10 +164,11 @@ def _schedule(
     """Write ``change`` (sale,)."""
     for row in range(change.shape[0]):
         seen = observation[row]
-        tick = int(read_tick(np.float64(seen[rule.time_left]), rule.ticks))
+        until = 0.0
         if rule.to_opening >= 0:
-            tick -= int(read_count(np.float64(seen[rule.to_opening]), rule.pre_opening))
-        then = min(max(tick + rule.lag, 0), rule.ticks - 1)
+            until = read_count(np.float64(seen[rule.to_opening]), rule.pre_opening)
+        tick = read_tick(np.float64(seen[rule.time_left]), rule.ticks)
+        then = int(read_tick_of_effect(tick, until, rule.lag, rule.ticks))
         visits = rule.visitors[then, _mean_index(price_index[row])]
         if rule.level >= 0:
             visits *= read_ratio(np.float64(seen[rule.level]))

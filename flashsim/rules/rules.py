@@ -106,9 +106,10 @@ def threshold_change(
     Before the opening, utilization is what the forecast has at ``price_index`` (sale, product) for the servers ordered.
     """
     changes, busy = dashboard.sale.server_changes, dashboard.share(observation, "utilization")
-    capacity = dashboard.sale.tables.servers.service_rate * np.maximum(dashboard.servers_ordered(observation), 1)
-    expected = forecast_visitors(dashboard, observation, price_index) / capacity
-    busy = np.where(dashboard.until_opening(observation) > 0, expected, busy)
+    is_before = dashboard.until_opening(observation) > 0
+    if np.count_nonzero(is_before):
+        capacity = dashboard.sale.tables.servers.service_rate * np.maximum(dashboard.servers_ordered(observation), 1)
+        busy = np.where(is_before, forecast_visitors(dashboard, observation, price_index) / capacity, busy)
     up = min((change for change in changes if change > 0), default=0)
     down = max((change for change in changes if change < 0), default=0)
     return np.where(busy > BUSY, up, np.where(busy < IDLE, down, 0))
