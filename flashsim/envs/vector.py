@@ -22,8 +22,7 @@ from flashsim.envs.features import observation_space
 from flashsim.envs.infos import LedgerBlock, TickFacts, facts_of_tick
 from flashsim.envs.observation import forget_tiles, make_observation_scratch, observe_tiles, pass_tick, view_of
 from flashsim.envs.operator_memory import make_memory
-from flashsim.envs.quantities import AmountsOfTick
-from flashsim.envs.reward import ConstraintConfig, RateRewards, RewardConfig, RewardConfigArguments, constraint_costs
+from flashsim.envs.reward import ConstraintConfig, RateRewards, RewardConfig, RewardConfigArguments
 from flashsim.errors import InputError
 from flashsim.scenarios.compiled import Compilable, CompiledSale
 from flashsim.sim.cache import announce_compiling, bound
@@ -65,8 +64,8 @@ class SaleBatch:
                 f"constraints latency_p95_s must be below the time-out of {sale.tables.servers.timeout_s:g} s, after "
                 f"which visits count as errors, got {self.constraints.latency_p95_s!r}"
             )
-        self._excess_names = tuple(f"{name}_excess" for name in self.constraints.names)
-        bounded = len(self._excess_names)
+        self.excess_names = tuple(f"{name}_excess" for name in self.constraints.names)
+        bounded = len(self.excess_names)
         self.multipliers = np.zeros(bounded)  # constraint; taken off the reward for each unit of excess
         self.excess = np.zeros((bounded, sales))  # constraint, sale; of the last tick
         self.decision_excess = np.zeros((bounded, sales))
@@ -157,12 +156,12 @@ class SaleBatch:
         checked = self.codec.check(actions, self.sales)
         total = np.zeros(self.sales)
         closed = np.zeros(self.sales, np.bool_)
-        if self._excess_names:
+        if self.excess_names:
             self.decision_excess[:] = 0.0
         for tick in range(self.codec.config.every):
             decisions = self.codec.decode(checked, self._observation[: self.sales], is_first=tick == 0)
             reward, closed = self._step(decisions)
-            if self._excess_names:
+            if self.excess_names:
                 self._bound(reward)
             if self._rates is not None:
                 reward += self._rates.of_tick(self.batch.ledger, self.batch.rows)
@@ -176,8 +175,7 @@ class SaleBatch:
         batch = self.batch
         for target, decided in zip(batch.decisions, decisions, strict=True):
             batch.fill(target, decided)
-        if np.count_nonzero(batch.ledger.is_closed):  # for few sales much quicker than any()
-            batch.check_open()
+        batch.check_open()
         before = (self._view, self._weights, batch.decisions, batch.state, batch.ledger, self.memory)
         after = (self._reward, self._page())
         if self._pass is None:
@@ -208,14 +206,9 @@ class SaleBatch:
         """A copy of the ledgers of the last tick, to be read later."""
         return TickFacts(self._block, self.sales)
 
-    def costs(self) -> dict[str, NDArray[np.float64]]:
-        """Costs of the last tick (see ``reward.constraint_costs``), and ``…_excess`` of each constraint in use,
-        summed over the ticks of the decision (see ``reward.ConstraintConfig``)."""
-        return constraint_costs(AmountsOfTick(self.batch.ledger, self.batch.rows)) | self.excess_by_name()
-
     def excess_by_name(self) -> dict[str, NDArray[np.float64]]:
         """``…_excess`` (sale,) of each constraint in use, of the last decision; a copy."""
-        return dict(zip(self._excess_names, self.decision_excess.copy(), strict=True))
+        return dict(zip(self.excess_names, self.decision_excess.copy(), strict=True))
 
 
 def make_batch(

@@ -146,7 +146,7 @@ def check_policy(sale: CompiledSale, policy: Policy) -> None:
             )
 
 
-_SUMMED = (
+_SAME_NAME = (
     "exogenous_visitors",
     "attracted_visitors",
     "returning_visitors",
@@ -159,8 +159,14 @@ _SUMMED = (
     "server_cost",
     "penalty",
     "salvage",
+    "utilization",
+    "pushes",
 )
-_SUMMED_AS = {"servers_billed": "server_minutes", "pushes": "pushes", "projected": "projected_actions"}
+_LEDGER_FIELDS = {name: name for name in _SAME_NAME} | {
+    "server_minutes": "servers_billed",
+    "projected_actions": "projected",
+}
+"""Total -> the field of the ledger that it sums."""
 _PRODUCT_SUMS = (
     "buyers",
     "requests",
@@ -185,12 +191,10 @@ class _Books:
     def __init__(self, batch: SaleBatch) -> None:
         sale, sales = batch.sale, batch.sales
         self.sale, self.sales, self.steps = sale, sales, 0
-        self.excess = tuple(f"{name}_excess" for name in batch.constraints.names)
-        names = (*_SUMMED, *_SUMMED_AS.values(), "net_lost_sales", "utilization", "reward", "ticks", *self.excess)
-        self.totals = {name: np.zeros(sales) for name in names}
+        self.others = {name: np.zeros(sales) for name in ("net_lost_sales", "reward", *batch.excess_names)}
+        self.totals = {name: np.zeros(sales) for name in (*_LEDGER_FIELDS, *self.others, "ticks")}
         self.products = {name: np.zeros((sales, sale.products)) for name in (*_PRODUCT_SUMS, "units_refused", "depth")}
         self.running = LedgerSums(batch.ledger_block)
-        self.others = {name: np.zeros(sales) for name in ("net_lost_sales", "reward", *self.excess)}
         self.refused = np.zeros((sales, sale.products))
         self.depth = np.zeros_like(batch.batch.ledger.revenue)
         self.depths = sale.depths.ravel()
@@ -270,10 +274,7 @@ class _Books:
     def _take(self, ended: NDArray[np.bool_], rows: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
         """Take the sums of the first sales that ``ended`` (sale,) in this tick."""
         sums, totals, products = self.running.sums, self.totals, self.products
-        ledger_names = {name: name for name in (*_SUMMED, "utilization")} | {
-            name: field for field, name in _SUMMED_AS.items()
-        }
-        for name, field in ledger_names.items():
+        for name, field in _LEDGER_FIELDS.items():
             totals[name][ended] = rows(getattr(sums, field))[ended]
         for name, values in self.others.items():
             totals[name][ended] = values[ended]

@@ -137,7 +137,7 @@ class Batch:
 
     def check_open(self) -> None:
         """RuntimeError where a sale has ended and was not opened again."""
-        if self.ledger.is_closed.any():
+        if np.count_nonzero(self.ledger.is_closed):  # for few sales much quicker than any()
             raise RuntimeError("a sale has ended: open it again before the next step")
 
     def each(self, work: Callable[[int, int, int], None]) -> None:
