@@ -173,13 +173,13 @@ def bandit_rule(sale: CompiledSale, bandit: LinearBandit, operations: Operations
 
 
 def _bandit(field: Field, name: Literal["LinUCB", "Thompson sampling"]) -> RulePolicy:
-    with field.searching(LEARNING_SALES * field.sale.ticks):
+    with field.searching(LEARNING_SALES * field.sale.all_ticks):
         learned = learn_bandit(field.sale, name, sales=LEARNING_SALES, seed=field.seed, progress=field.progress)
     return field.with_best_operations(name, lambda sale, how: bandit_rule(sale, learned, how))
 
 
 def _ticks(field: Field) -> int:
-    return LEARNING_SALES * field.sale.ticks + operations_ticks(field)
+    return LEARNING_SALES * field.sale.all_ticks + operations_ticks(field)
 
 
 BANDITS: dict[str, Baseline] = {
