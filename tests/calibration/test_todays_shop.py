@@ -8,11 +8,10 @@ import pytest
 
 from flashsim.calibration.refresh import expected_units, refresh_world
 from flashsim.calibration.shop_tables import learn_world
-from flashsim.data.shop_folder import ShopMapping
-from flashsim.data.shop_tables import CheckedTables, read_shop_tables
+from flashsim.data.shop_tables import CheckedTables
 from flashsim.scenarios import SCENARIOS, scenario_named
 from flashsim.world import World
-from tests.data.made_shop import write_tables
+from tests.data.made_shop import read_shop, write_tables
 from tests.models.demand.made_shops import KINDS, make_shop
 from tests.worlds import make_world
 
@@ -20,12 +19,7 @@ BASE = make_world(products=4, members=3, product_ids=("b0", "b1", "b2", "b3"))
 
 
 def read(folder: Path, sales: pd.DataFrame) -> CheckedTables:
-    return read_shop_tables(
-        write_tables(folder, sales_data=sales),
-        ShopMapping(),
-        most_quarantined=0.05,
-        quarantine_file=folder / "quarantine.csv",
-    )
+    return read_shop(write_tables(folder, sales_data=sales))
 
 
 def learn(folder: Path, sales: pd.DataFrame, *, base: World = BASE) -> World:

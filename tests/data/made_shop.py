@@ -1,9 +1,13 @@
 """A made shop's own tables, whose demand is known: by product a level, a price response, promotions and weekdays."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from flashsim.data.shop_folder import read_mapping
+from flashsim.data.shop_tables import CheckedTables, read_shop_tables
 
 ELASTICITY = -2.5
 PROMOTION = 0.3
@@ -85,3 +89,14 @@ def write_tables(folder: Path, **tables: pd.DataFrame) -> Path:
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
     return folder
+
+
+def read_shop(folder: Path, mapping: Any = None, *, most: float = 0.05, **settings: Any) -> CheckedTables:
+    """The checked tables of ``folder``; ``mapping`` is the content of a YAML file."""
+    return read_shop_tables(
+        folder,
+        read_mapping(mapping, source="map.yaml"),
+        most_quarantined=most,
+        quarantine_file=folder / "out" / "quarantine.csv",
+        **settings,
+    )

@@ -10,20 +10,11 @@ import pytest
 
 from flashsim.data.quarantine import Quarantine, QuarantinedCell
 from flashsim.data.shop_folder import ShopMapping, read_mapping
-from flashsim.data.shop_tables import CheckedTables, read_shop_tables
+from flashsim.data.shop_tables import CheckedTables
 from flashsim.errors import InputError
 from flashsim.shown import harmless
 from tests.data.made_shop import make_sales, make_traffic, write_tables
-
-
-def read(folder: Path, mapping: Any = None, *, most: float = 0.05, **settings: Any) -> CheckedTables:
-    return read_shop_tables(
-        folder,
-        read_mapping(mapping, source="map.yaml"),
-        most_quarantined=most,
-        quarantine_file=folder / "out" / "quarantine.csv",
-        **settings,
-    )
+from tests.data.made_shop import read_shop as read
 
 
 def set_apart(folder: Path) -> list[tuple[int, str, str, str]]:

@@ -5,18 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from flashsim.data.shop_folder import ShopMapping
-from flashsim.data.shop_tables import CheckedTables, read_shop_tables
-from tests.data.made_shop import write_tables
+from flashsim.data.shop_tables import CheckedTables
+from tests.data.made_shop import read_shop, write_tables
 
 
 def read(folder: Path, sales: pd.DataFrame) -> CheckedTables:
-    return read_shop_tables(
-        write_tables(folder, sales_data=sales),
-        ShopMapping(),
-        most_quarantined=0.05,
-        quarantine_file=folder / "quarantine.csv",
-    )
+    return read_shop(write_tables(folder, sales_data=sales))
 
 
 def sparse_shop(products: int, *, days: int = 360) -> pd.DataFrame:

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flashsim.data.shop_folder import read_mapping
-from flashsim.data.shop_tables import CheckedTables, read_shop_tables
+from flashsim.data.shop_tables import CheckedTables
 from flashsim.errors import InputError
 from tests.data.exports.made_orders import Dialect, make_lines, spelled, truth, write, write_xlsx
+from tests.data.made_shop import read_shop as read
 
 DIALECTS = {
     "plain": Dialect(),
@@ -45,15 +45,6 @@ MAPPING = {
         }
     }
 }
-
-
-def read(folder: Path, mapping: Any = None, *, most: float = 0.05) -> CheckedTables:
-    return read_shop_tables(
-        folder,
-        read_mapping(mapping, source="map.yaml"),
-        most_quarantined=most,
-        quarantine_file=folder / "out" / "quarantine.csv",
-    )
 
 
 def sold(shop: CheckedTables) -> pd.DataFrame:

@@ -7,23 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flashsim.data.shop_folder import read_mapping
-from flashsim.data.shop_tables import CheckedTables, read_shop_tables
+from flashsim.data.shop_tables import CheckedTables
 from flashsim.errors import InputError
 from tests.data.exports.made_orders import Dialect, make_lines, spelled, truth, write
+from tests.data.made_shop import read_shop as read
 
 HEADER = "order_id,date,sku,qty,price"
 DAYS = [f"2026-01-{day:02d}" for day in range(5, 29)]
 PLAIN = [f"o{day},{day} 10:00,A,2,10.00" for day in DAYS]  # two units a day at 10
-
-
-def read(folder: Path, mapping: Any = None, *, most: float = 0.05) -> CheckedTables:
-    return read_shop_tables(
-        folder,
-        read_mapping(mapping, source="map.yaml"),
-        most_quarantined=most,
-        quarantine_file=folder / "out" / "quarantine.csv",
-    )
 
 
 def shop_of(folder: Path, header: str, rows: list[str], mapping: Any = None) -> CheckedTables:

@@ -1,26 +1,14 @@
 """Exports of shop systems, laid out as those systems write them, and the table of past flash sales."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 
-from flashsim.data.shop_folder import read_mapping
-from flashsim.data.shop_tables import CheckedTables, read_shop_tables
 from flashsim.errors import InputError
 from tests.data.exports.made_orders import Dialect, make_lines, truth, write
 from tests.data.exports.made_systems import shopify, taobao, woocommerce
-
-
-def read(folder: Path, mapping: Any = None) -> CheckedTables:
-    return read_shop_tables(
-        folder,
-        read_mapping(mapping, source="map.yaml"),
-        most_quarantined=0.05,
-        quarantine_file=folder / "out" / "quarantine.csv",
-    )
-
+from tests.data.made_shop import read_shop as read
 
 MAKERS = {
     "shopify": (shopify, Dialect(), "orders_export_1", "Europe/Berlin", "EUR"),
