@@ -18,6 +18,7 @@ from flashsim.envs.quantities import ERROR_SHARE, MONEY_TERMS
 from flashsim.envs.reward import ConstraintConfig, RewardConfig, check_rewards
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.envs.vector import SaleBatch
+from flashsim.evaluation.evidence.excess import guardrail_excess
 from flashsim.evaluation.rollout import Rollout, play
 from flashsim.policies.bundle import Policy
 from flashsim.scenarios.compiled import CompiledSale
@@ -49,6 +50,8 @@ class CurvePoint:
     """Constraint -> mean excess of a sale; at most 0 where the constraint is met."""
     multipliers: Mapping[str, float] = field(default_factory=dict)
     """Constraint -> what training charged for a unit of excess, currency."""
+    guardrail_excess: float | None = None
+    """By how much the outer ends of the guardrails' intervals lie beyond their limits, in limits; 0: all are kept."""
 
     def row(self) -> dict[str, float]:
         """As a flat row of numbers, without those that this training has not."""
@@ -58,6 +61,7 @@ class CurvePoint:
             {} if self.lead is None or self.lead_error is None else {"lead": self.lead, "lead_error": self.lead_error}
         )
         row |= {f"{name}_excess": value for name, value in self.excess.items()}
+        row |= {} if self.guardrail_excess is None else {"guardrail_excess": self.guardrail_excess}
         return row | {f"{name}_multiplier": value for name, value in self.multipliers.items()}
 
 
@@ -176,7 +180,7 @@ class BestNetwork(BaseCallback):
     An agent that starts at a rule is measured before it learns, too, and by its lead over the rule: the network is kept
     whose lead less its standard error over world members is largest, for what one member gives, other worlds need not.
     Under constraints, a network that meets them goes before one that does not, and less excess before more, each
-    divided by its ``spread``.
+    divided by its ``spread``. Then guardrails count in the same way.
 
     Source: the rule of one standard error, Breiman et al. (1984), Classification and Regression Trees, section 3.4.3.
     """
@@ -193,10 +197,12 @@ class BestNetwork(BaseCallback):
         reward: RewardConfig,
         constraints: ConstraintConfig,
         network: Callable[[Any], GreedyNetwork],
+        guardrails: Mapping[str, float],
         rule: Policy | None = None,
     ) -> None:
         """``network`` takes the greedy policy out of the model, ``rule`` is that to lead."""
         super().__init__()
+        self.guardrails = guardrails
         self.spread, self.reward, self.constraints = spread, reward, constraints
         self.sale, self.action = sale.with_members(sale.training_members), asdict(action)
         self.every, self.sales, self.first_seed = every, sales, seed
@@ -227,7 +233,8 @@ class BestNetwork(BaseCallback):
             lead, unsure = lead_over(self.twins, rollout, kpi="profit" if is_profit else "reward")
         excess = {name: float(totals[f"{name}_excess"].mean()) for name in names}
         multipliers = dict(zip(names, self._multipliers(), strict=True))
-        point = CurvePoint(self.num_timesteps, profit, error, reward, lead, unsure, excess, multipliers)
+        beyond = guardrail_excess(rollout, self.guardrails) if self.guardrails else None
+        point = CurvePoint(self.num_timesteps, profit, error, reward, lead, unsure, excess, multipliers, beyond)
         if not self.curve or self._standing(point) > self._standing(self.kept):
             self.best = deepcopy(self.model.policy.state_dict())
         self.curve.append(point)
@@ -236,12 +243,13 @@ class BestNetwork(BaseCallback):
         for writer in self.logger.output_formats:  # now: with the rest they would be shown a rollout late
             writer.write(shown, dict.fromkeys(shown, ()), self.num_timesteps)
 
-    def _standing(self, point: CurvePoint) -> tuple[float, float]:
-        """Excess, the less the larger, and worth."""
+    def _standing(self, point: CurvePoint) -> tuple[float, float, float]:
+        """Excess over constraints and guardrails, the less the larger, and worth."""
         spreads = zip(point.excess.values(), self.spread.excess, strict=True)
         too_much = sum(max(0.0, value / spread) for value, spread in spreads)
         worth = point.profit if point.reward is None else point.reward
-        return -too_much, worth if point.lead is None or point.lead_error is None else point.lead - point.lead_error
+        cautious = worth if point.lead is None or point.lead_error is None else point.lead - point.lead_error
+        return -too_much, -(point.guardrail_excess or 0.0), cautious
 
     @property
     def kept(self) -> CurvePoint:

@@ -98,6 +98,8 @@ class AgentConfig:
     """Guard-rail: no order leaves fewer servers; 0: the minimum of the sale alone."""
     reward: RewardConfig = field(default_factory=RewardConfig)
     """What it learns to earn, and what the network to keep is chosen by; conf/reward holds others than profit."""
+    guardrails: dict[str, float] = field(default_factory=dict)
+    """KPI -> limit that the network to keep shall not be beyond; the main job takes those of its decision."""
 
     def __post_init__(self) -> None:
         if not self.name or self.name.startswith(".") or set(self.name) & set("/\\"):

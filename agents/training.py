@@ -134,6 +134,7 @@ def train(
         reward=config.reward,
         constraints=constraints,
         network=learner.network,
+        guardrails=config.guardrails,
         rule=rule,
     )
     callbacks = [FiniteRewards(), SaleMetrics(sale, progress), best, *learner.schedules(config, spread)]

@@ -18,6 +18,7 @@ from experiments.pipeline.compare import (
     sale_context,
     world_context,
 )
+from experiments.pipeline.decisions import with_practice
 from experiments.pipeline.prepare import (
     DESCRIPTIONS,
     RIVALS,
@@ -30,6 +31,7 @@ from experiments.pipeline.prepare import (
 from experiments.pipeline.trust import PoliciesConfig
 from experiments.pipeline.worlds import WorldConfig, obtain_world
 from flashsim.errors import InputError
+from flashsim.evaluation.decision import DecisionRule
 from flashsim.evaluation.rollout import check_policy
 from flashsim.planning import DEFAULT_FIELD, check_field
 from flashsim.sim.parameters import check_whole
@@ -49,6 +51,8 @@ class EvaluateConfig:
     search_ticks: int = 15_000_000
     """Simulated ticks that the search for the best fixed policy compares, at least."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    decision: DecisionRule = field(default_factory=DecisionRule)
+    """By what the sale is judged; its practice may be one of the bundles, by its policy's name."""
     output: str = dated("evaluate")
 
     def __post_init__(self) -> None:
@@ -63,27 +67,35 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
         raise InputError("bundles: expected folders of exported policies, got none; set 'bundles=[FOLDER]'")
     if is_reference(config.scenario):
         raise InputError(f"scenario: {config.scenario.name!r} is evaluated exactly by experiments.train")
-    learners = [config.policies.load(bundle) for bundle in config.bundles]
-    check_names([policy.name for policy in learners])
+    bundles = [config.policies.load(bundle) for bundle in config.bundles]
+    check_names([policy.name for policy in bundles])
+    named = with_practice(config.baselines, config.decision, own=[policy.name for policy in bundles])
+    learners = [policy for policy in bundles if policy.name != config.decision.practice]
+    if not learners:
+        raise InputError(f"bundles: {config.decision.practice!r} is today's practice; give a policy to compare with it")
     world = obtain_world(config.world, folder)
-    sale = obtain_scenario(config.scenario, world, folder).compile()
-    for policy in learners:
+    scenario = obtain_scenario(config.scenario, world, folder)
+    sale = scenario.compile()
+    for policy in bundles:
         check_policy(sale, policy)
     folder.record(seeds={"evaluation": config.evaluation.seed}, data={"world": world.fingerprint()})
-    with searching_baselines(sale, config.baselines, ticks=config.search_ticks) as rivals:
-        baselines = make_rivals(rivals, config.baselines, folder=folder.path)
-    policies = [*learners, *baselines]
+    limits = config.decision.guardrails
+    with searching_baselines(sale, named, ticks=config.search_ticks, limits=limits) as rivals:
+        baselines = make_rivals(rivals, named, folder=folder.path)
+    policies = [*bundles, *baselines]
     names = [policy.name for policy in learners]
+    notes = {policy.name: Path(bundle).name for policy, bundle in zip(bundles, config.bundles, strict=True)}
     context = {
         **world_context(world, sale),
         **sale_context(sale, sales=config.evaluation.sales),
-        "policy_notes": DESCRIPTIONS | dict(zip(names, (str(Path(b).name) for b in config.bundles), strict=True)),
+        "policy_notes": DESCRIPTIONS | notes,
         "provenance": folder.provenance(),
     }
     evaluate(
-        sale,
+        scenario,
         policies,
         config.evaluation,
+        rule=config.decision,
         learners=names,
         context=context,
         folder=folder.path,
@@ -91,7 +103,7 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
     for table in compare_learners(folder.path, names, config.evaluation):
         print(f"\n{table}")
     comparison = report(folder.path, folder.path)
-    print(f"\n{comparison}\nReport: {folder.path / 'report.html'}", flush=True)
+    print(f"\nReport: {folder.path / 'report.html'}\n{comparison}", flush=True)
 
 
 if __name__ == "__main__":

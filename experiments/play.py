@@ -165,7 +165,6 @@ def save(rollout: Rollout, kpis: pd.DataFrame, sale: CompiledSale, *, folder: Ru
         values=kpi_values(rollout.totals)[:, None],
         best=0,
         primary=KPIS[0],
-        limits={},
         confidence=0.95,
         tail_share=0.1,
         product_names=sale.product_names,

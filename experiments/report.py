@@ -27,7 +27,7 @@ def main(config: ReportConfig, folder: RunFolder) -> None:
     if not config.evaluation:
         raise InputError("evaluation: expected the folder of a finished run, got none; set evaluation=FOLDER")
     comparison = report(Path(config.evaluation), folder.path)
-    print(f"{comparison}\nReport: {folder.path / 'report.html'}", flush=True)
+    print(f"Report: {folder.path / 'report.html'}\n{comparison}", flush=True)
 
 
 if __name__ == "__main__":

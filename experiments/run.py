@@ -31,6 +31,7 @@ from experiments.pipeline.compare import (
     sale_context,
     world_context,
 )
+from experiments.pipeline.decisions import with_practice
 from experiments.pipeline.prepare import (
     DESCRIPTIONS,
     RIVALS,
@@ -49,6 +50,7 @@ from experiments.pipeline.prepare import (
 from experiments.pipeline.training_progress import showing_trainings
 from experiments.pipeline.worlds import WorldConfig, obtain_world
 from flashsim.errors import InputError
+from flashsim.evaluation.decision import DecisionRule
 from flashsim.planning import DEFAULT_FIELD, Workers, check_field
 from flashsim.policies.bundle import NetworkPolicy, Policy
 from flashsim.rules import RUN_OUT_PRICE
@@ -78,12 +80,15 @@ class RunConfig:
     closure_sales: int = 1_024
     """Sales at each depth on which it is checked that the simulated sale sells what the World says."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    decision: DecisionRule = field(default_factory=DecisionRule)
+    """By what the sale is judged; it is fixed before anything is played."""
     output: str = dated("run")
 
     def __post_init__(self) -> None:
         check_whole("trainings", self.trainings, 1, 1_000)
         check_whole("closure_sales", self.closure_sales, 2, 10**9)
         check_field(self.baselines, RIVALS)
+        with_practice(self.baselines, self.decision)
         if not self.learners:
             raise InputError(f"learners: expected at least one of {', '.join(LEARNERS)}, as in learners=[ppo,dqn]")
         for name, settings in self.learners.items():
@@ -93,7 +98,7 @@ class RunConfig:
 
 @entry("run", RunConfig, options={"learners": LEARNERS})
 def main(config: RunConfig, folder: RunFolder) -> None:
-    """Run all stages, then print the verdict and where the report is."""
+    """Run all stages, then print where the report is, and the decision."""
     from agents.training import check_training
 
     if is_reference(config.scenario):
@@ -134,9 +139,10 @@ def main(config: RunConfig, folder: RunFolder) -> None:
     say(f"playing {config.evaluation.sales} sales with {len(policies)} policies")
     with folder.timed("evaluation"):
         evaluate(
-            sale,
+            scenario,
             policies,
             config.evaluation,
+            rule=config.decision,
             learners=learners,
             context=context,
             folder=folder.path,
@@ -145,14 +151,21 @@ def main(config: RunConfig, folder: RunFolder) -> None:
         print(f"\n{table}")
     with folder.timed("report"):
         comparison = report(folder.path, folder.path)
-    print(f"\n{comparison}\nReport: {folder.path / 'report.html'}", flush=True)
+    print(f"\nReport: {folder.path / 'report.html'}\n{comparison}", flush=True)
 
 
 def _trainings(config: RunConfig) -> list[tuple[AgentConfig, int]]:
     """Settings and seed of each training of each learner; where a learner has several, their names are numbered."""
     several = config.trainings > 1
+
+    def guarded(settings: AgentConfig) -> AgentConfig:
+        return settings if settings.guardrails else replace(settings, guardrails=config.decision.guardrails)
+
     return [
-        (replace(settings, name=f"{settings.name}-{number + 1}") if several else settings, config.seed + number)
+        (
+            replace(guarded(settings), name=f"{settings.name}-{number + 1}" if several else settings.name),
+            config.seed + number,
+        )
         for settings in config.learners.values()
         for number in range(config.trainings)
     ]
@@ -176,7 +189,9 @@ def make_policies(sale: CompiledSale, config: RunConfig, folder: RunFolder) -> l
     """Learners in processes of their own, once the rule is found at which they start; other baselines meanwhile."""
     trainings = _trainings(config)
     is_assisted = any(settings.is_assisted(sale) for settings, _ in trainings)
-    names = dict.fromkeys((RUN_OUT_PRICE, *config.baselines) if is_assisted else config.baselines)
+    baselines_named = with_practice(config.baselines, config.decision)
+    names = dict.fromkeys((RUN_OUT_PRICE, *baselines_named) if is_assisted else baselines_named)
+    limits = config.decision.guardrails
     learning: list[Future[NetworkPolicy]] = []
 
     def searchers() -> Workers:
@@ -187,7 +202,7 @@ def make_policies(sale: CompiledSale, config: RunConfig, folder: RunFolder) -> l
     with (
         showing_trainings([settings for settings, _ in trainings]) as steps,
         training_pool(steps) as pool,
-        searching_baselines(sale, list(names), ticks=config.search_ticks, workers=searchers) as rivals,
+        searching_baselines(sale, list(names), ticks=config.search_ticks, limits=limits, workers=searchers) as rivals,
     ):
         operations = rivals.run_out_price.operations if is_assisted else None
         learning += [
@@ -196,7 +211,7 @@ def make_policies(sale: CompiledSale, config: RunConfig, folder: RunFolder) -> l
             )
             for number, (settings, seed) in enumerate(trainings)
         ]
-        baselines = make_rivals(rivals, config.baselines, folder=folder.path)
+        baselines = make_rivals(rivals, baselines_named, folder=folder.path)
     return [*(job.result() for job in learning), *baselines]
 
 

@@ -9,16 +9,20 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from experiments.launch.progress import progress_meter
+from experiments.pipeline.decisions import Changed, look_for_change
 from experiments.pipeline.prepare import RIVALS, cores
 from flashsim.errors import InputError
 from flashsim.evaluation.comparison import Comparison, compare
+from flashsim.evaluation.decision import DecisionRule
+from flashsim.evaluation.evidence.appraisal import Entrant
+from flashsim.evaluation.evidence.what_would_tell import world_fields
 from flashsim.evaluation.gains import gains_rows, gains_table
 from flashsim.evaluation.limits.bounds import relaxation
 from flashsim.evaluation.limits.hindsight import ROUNDS, best_plans
@@ -32,12 +36,14 @@ from flashsim.policies.bundle import Policy
 from flashsim.rules import HUMAN_TEAM
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.scenarios.menu import beyond_note, percent
+from flashsim.scenarios.scenario import Scenario
 from flashsim.sim.parameters import check_range, check_seed, check_whole
 from flashsim.world import World
 
 EVALUATION_FILE = "evaluation.json"
-EVALUATION_FORMAT = 1
-ROLLOUTS = "rollouts"
+EVALUATION_FORMAT = 2
+EVALUATION_CHANGES = "2 holds the rule of decision"
+ROLLOUTS, CHANGED_ROLLOUTS = "rollouts", "changed"
 REFERENCES = ("list price",)
 """Policies that are shown beside the others and never in the verdict."""
 
@@ -57,6 +63,8 @@ class EvaluationConfig:
     confidence: float = 0.95
     bounded_sales: int = 64
     """Of the sales, the first ones, for which it is computed what was possible; 0: none."""
+    changes: bool = True
+    """Whether a change of the sale is searched where nobody keeps every guardrail on the training worlds."""
 
     def __post_init__(self) -> None:
         check_whole("sales", self.sales, 2, 10**9)
@@ -78,28 +86,42 @@ def check_names(learners: Sequence[str]) -> None:
 
 
 def evaluate(
-    sale: CompiledSale,
+    scenario: Scenario,
     policies: Sequence[Policy],
     config: EvaluationConfig,
     *,
+    rule: DecisionRule,
     learners: Sequence[str],
     context: Mapping[str, Any],
     folder: Path,
 ) -> None:
     """Play ``policies`` through the same sales on held-out members and leave an evaluation in ``folder``.
 
-    ``learners`` are names of policies; all others but those of ``REFERENCES`` are baselines; ``context`` goes to the
-    report.
+    ``rule`` will decide. ``learners`` are names of policies; all others but those of ``REFERENCES`` are baselines;
+    ``context`` goes to the report.
     """
+    sale = scenario.compile()
     judged = sale.with_members(sale.heldout_members)
+    baselines = [p.name for p in policies if p.name not in (*learners, *REFERENCES)]
+    changed: Changed | None = None
+    tried: tuple[str, ...] = ()
+    if config.changes:
+        changed, tried = look_for_change(scenario, policies, rule, candidates=[*learners, *baselines])
     rollouts = _play_all(judged, policies, config)
     save_rollouts(rollouts, folder / ROLLOUTS)
+    if changed is not None:
+        own = changed.sale.with_members(changed.sale.heldout_members)
+        save_rollouts(_play_all(own, [changed.policy], config), folder / CHANGED_ROLLOUTS)
     possible = what_was_possible(judged, rollouts, config, learners=learners, folder=folder)
     answers = what_they_decide(judged, [policy for policy in policies if policy.name in learners], config)
-    baselines = [p.name for p in policies if p.name not in (*learners, *REFERENCES)]
     facts = {
         "learners": list(learners),
         "baselines": baselines,
+        "rule": asdict(rule),
+        "changed": [] if changed is None else [changed.words],
+        "changes_tried": list(tried),
+        "world_fields": world_fields(judged),
+        "is_world_judged": not scenario.world.uncalibrated_because,
         "product_names": list(sale.product_names),
         "currency": sale.currency or "currency",
         "confidence": config.confidence,
@@ -227,8 +249,8 @@ def report(evaluation: Path, folder: Path) -> Comparison:
     settings, context = _read_evaluation(evaluation / EVALUATION_FILE)
     rollouts = load_rollouts(evaluation / ROLLOUTS)
     try:
-        comparison = compare(rollouts, **settings)
-    except TypeError as error:
+        comparison = compare(rollouts, **_typed_settings(settings, evaluation))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{evaluation / EVALUATION_FILE} does not fit this flashsim ({error}); evaluate again"
         ) from error
@@ -239,12 +261,27 @@ def report(evaluation: Path, folder: Path) -> Comparison:
     return comparison
 
 
+def _typed_settings(settings: Mapping[str, Any], evaluation: Path) -> dict[str, Any]:
+    """Arguments of :func:`compare` from what :func:`evaluate` wrote."""
+    words = list(settings["changed"])
+    others = load_rollouts(evaluation / CHANGED_ROLLOUTS) if words else []
+    return {
+        **settings,
+        "rule": DecisionRule(**settings["rule"]),
+        "changed": [Entrant(one, is_learned=False, change=change) for one, change in zip(others, words, strict=True)],
+        "world_fields": {
+            name: {int(member): float(value) for member, value in values.items()}
+            for name, values in settings["world_fields"].items()
+        },
+    }
+
+
 def _read_evaluation(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """How the policies are compared, and what the report says beside; InputError for what is no such file."""
     record = read_json(path)
     if isinstance(record, dict) and record:
         seen = record.get("format_version", UNSTATED_FORMAT)
-        check_format(path, seen, known=EVALUATION_FORMAT, make_anew=EVALUATE_AGAIN)
+        check_format(path, seen, known=EVALUATION_FORMAT, changes=EVALUATION_CHANGES, make_anew=EVALUATE_AGAIN)
     if not isinstance(record, dict) or set(record) - {"format_version"} != {"comparison", "context"}:
         raise InputError(f"{path} does not describe an evaluation; evaluate again")
     return record["comparison"], record["context"]

@@ -284,16 +284,22 @@ def training_row(config: AgentConfig, *, seed: int) -> dict[str, Any]:
 
 @contextmanager
 def searching_baselines(
-    sale: CompiledSale, names: Sequence[str], *, ticks: int, workers: Callable[[], Workers] | None = None
+    sale: CompiledSale,
+    names: Sequence[str],
+    *,
+    ticks: int,
+    limits: Mapping[str, float],
+    workers: Callable[[], Workers] | None = None,
 ) -> Iterator[Field]:
     """The field of ``sale``, whose searches of the baselines called ``names`` show their progress.
 
-    Best fixed is sought for ``ticks`` at least. ``workers`` says again and again who plays; None: a thread a core.
+    Best fixed is sought for ``ticks`` at least. ``limits``: KPI -> guardrail that they shall keep. ``workers`` says
+    again and again who plays; None: a thread a core.
     """
     who = workers or partial(Workers, cores())
-    total = Field(sale, ticks=ticks, seed=SEARCH_SEED, known=RIVALS).planned_ticks(names)
-    with progress_meter("searching baselines (simulated ticks)", total=total) as advance:
-        yield Field(sale, ticks=ticks, seed=SEARCH_SEED, known=RIVALS, progress=advance, workers=who)
+    field = partial(Field, sale, ticks=ticks, seed=SEARCH_SEED, known=RIVALS, limits=limits)
+    with progress_meter("searching baselines (simulated ticks)", total=field().planned_ticks(names)) as advance:
+        yield field(progress=advance, workers=who)
 
 
 def cores() -> int:

@@ -1,9 +1,9 @@
-"""Comparing policies that met the same sales: KPIs and paired statistics joined into tables and a verdict."""
+"""Comparing policies that met the same sales: KPIs and paired statistics joined into tables and a decision."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,10 @@ import numpy as np
 import pandas as pd
 
 from flashsim.errors import InputError
+from flashsim.evaluation.decision import Decision, DecisionRule, decide
+from flashsim.evaluation.evidence.appraisal import Entrant, appraise
+from flashsim.evaluation.evidence.decision_tables import guardrail_table, leads_table, tells_table
+from flashsim.evaluation.evidence.decision_words import DecisionWords, plain_words
 from flashsim.evaluation.kpis import KPIS, Kpi, find_kpi, kpi_values
 from flashsim.evaluation.resampling import Contest, summarize
 from flashsim.evaluation.rollout import Rollout
@@ -18,7 +22,6 @@ from flashsim.evaluation.stats import equal_member_means
 from flashsim.evaluation.tables import (
     bridge_table,
     difference_table,
-    guardrail_table,
     kpi_table,
     member_table,
     pair_table,
@@ -28,33 +31,51 @@ from flashsim.evaluation.tables import (
     profile_table,
     risk_table,
 )
-from flashsim.evaluation.verdict import Verdict, decide
+from flashsim.evaluation.verdict import Verdict, verdict_of
 from flashsim.files import replace_folder, write_json, write_table, write_text
+from flashsim.rules import HUMAN_TEAM
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Everything that one evaluation says, ready to be shown or saved."""
 
+    decision: Decision
     verdict: Verdict
+    """Whether a learner beats every baseline, or the other way round."""
     tables: dict[str, pd.DataFrame]
-    """policies, kpis, guardrails, differences, pairs, members, bridge, risk, products, phases, profile."""
+    """policies, kpis, guardrails, leads, tells, differences, pairs, members, bridge, risk, products, phases,
+    profile."""
     settings: dict[str, Any]
-    """How the statistics were made: sales, members, confidence, resamples, seed, primary KPI, guardrails."""
+    """How the statistics were made: sales, members, confidence, resamples, seed, rule of decision."""
 
     def __str__(self) -> str:
-        return self.verdict.sentence()
+        return str(self.words().sentence())
+
+    def words(self) -> DecisionWords:
+        """The decision in sentences of plain text."""
+        currency = self.settings["currency"]
+        return plain_words(self.decision, self.tables, currency=currency, **self.words_settings())
+
+    def words_settings(self) -> dict[str, Any]:
+        """What the sentences of the decision need beside its tables."""
+        rule = self.settings["rule"]
+        tried = tuple(self.settings["changes_tried"])
+        return {"worthwhile": rule["worthwhile"], "tried": tried}
 
     def save(self, folder: Path) -> None:
-        """Write every table as CSV and JSON and the verdict as ``verdict.json``; ``folder`` is replaced as a whole.
+        """Write every table as CSV and JSON, and decision and verdict as ``decision.json``; ``folder`` is replaced as a
+        whole.
 
         Numbers carry full precision (the shortest text that reads back the same). InputError when not writable.
         """
+        decision = plain_json(asdict(self.decision)) | {"sentence": str(self)}
+        said = {"decision": decision, "verdict": self.verdict.as_dict(), "settings": self.settings}
         with replace_folder(Path(folder), ours=("*.csv", "*.json")) as temporary:
             for name, table in self.tables.items():
                 write_table(temporary / f"{name}.csv", table)
                 write_text(temporary / f"{name}.json", table_json(table))
-            write_json(temporary / "verdict.json", {"verdict": self.verdict.as_dict(), "settings": self.settings})
+            write_json(temporary / "decision.json", said)
 
 
 def compare(
@@ -62,24 +83,30 @@ def compare(
     *,
     learners: Sequence[str],
     baselines: Sequence[str],
-    primary: str = "profit",
-    limits: Mapping[str, float] | None = None,
+    rule: DecisionRule | None = None,
+    changed: Sequence[Entrant] = (),
+    changes_tried: Sequence[str] = (),
+    world_fields: Mapping[str, Mapping[int, float]] | None = None,
+    is_world_judged: bool = True,
     product_names: Sequence[str] | None = None,
     currency: str = "USD",
     confidence: float = 0.95,
-    tail_share: float = 0.1,
+    tail_share: float = 0.05,
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Comparison:
-    """Compare policies on the sales that all of them played.
+    """Compare policies on the sales that all of them played, and decide by ``rule`` whether one should run the sale.
 
-    ``learners`` and ``baselines`` are policy names; any other policy is a reference, shown but never in the verdict.
-    ``limits`` overrides guardrails by KPI name. InputError when rollouts differ in their sales, a name is unknown,
-    doubled or missing, or a value is not finite.
+    ``learners`` and ``baselines`` are policy names; any other policy is a reference, shown but never in the decision.
+    ``rule`` None: profit decides, and the practice is the human team where it is a baseline, else the first baseline.
+    ``changed``: who played the same seeds in a changed sale, ``changes_tried``: other changes that were not enough on
+    training worlds. ``world_fields``: name -> member -> value of what the worlds differ in. InputError when rollouts
+    differ in their sales, a name is unknown, doubled or missing, or a value is not finite.
     """
     played = _checked_rollouts(rollouts)
     roles = _roles([rollout.policy for rollout in played], learners=learners, baselines=baselines)
-    kpi = _primary(primary)
+    rule = rule or DecisionRule(practice=HUMAN_TEAM if HUMAN_TEAM in baselines else baselines[0])
+    kpi = find_kpi(rule.primary)
     values = np.stack([_values(rollout) for rollout in played], axis=1)
     contest = Contest(
         rollouts=played,
@@ -87,40 +114,70 @@ def compare(
         values=values,
         best=_best_baseline(played, roles, values=values[:, :, KPIS.index(kpi)], kpi=kpi),
         primary=kpi,
-        limits=_limits(limits),
         confidence=confidence,
         tail_share=tail_share,
         product_names=_product_names(product_names, played[0]),
     )
+    entrants = [*_entrants(played, roles), *changed]
+    appraisal = appraise(entrants, rule, confidence=confidence, resamples=resamples, seed=seed)
+    decision = decide(
+        appraisal.candidates,
+        rule,
+        practice_guards=appraisal.practice_guards,
+        alpha=1.0 - confidence,
+        is_world_judged=is_world_judged,
+    )
+    worlds = np.unique(contest.members)
     tables = _tables(contest, resamples=resamples, seed=seed)
-    shown = tables["kpis"][tables["kpis"]["kpi"] == primary]
+    tables["guardrails"] = guardrail_table(entrants, appraisal, roles=roles)
+    tables["leads"] = leads_table(
+        appraisal, rule, sales=contest.members.size, worlds=worlds.size, confidence=confidence
+    )
+    tables["tells"] = tells_table(
+        entrants, decision, rule, fields=world_fields or {}, confidence=confidence, leads=len(tables["leads"])
+    )
+    shown = tables["kpis"][tables["kpis"]["kpi"] == rule.primary]
     means = dict(zip(shown["policy"], shown["mean"], strict=True))
-    verdict = decide(
+    verdict = verdict_of(
         tables["pairs"], tables["guardrails"], means=means, kpi=kpi, confidence=confidence, currency=currency
     )
     settings = {
         "sales": int(contest.members.size),
-        "members": [int(member) for member in np.unique(contest.members)],
+        "members": [int(member) for member in worlds],
         "best_baseline": contest.names[contest.best],
-        "primary": primary,
+        "rule": asdict(rule),
+        "guardrails": rule.guardrails,
+        "changes_tried": list(changes_tried),
+        "is_world_judged": is_world_judged,
         "currency": currency,
         "confidence": confidence,
         "tail_share": tail_share,
         "resamples": resamples,
         "seed": seed,
-        "guardrails": dict(contest.limits),
         "product_names": list(contest.product_names),
     }
-    return Comparison(verdict=verdict, tables=tables, settings=settings)
+    return Comparison(decision=decision, verdict=verdict, tables=tables, settings=settings)
+
+
+def _entrants(played: Sequence[Rollout], roles: Mapping[str, str]) -> list[Entrant]:
+    """Everybody in the sale as given."""
+    return [
+        Entrant(
+            rollout,
+            is_learned=roles[rollout.policy] == "learner",
+            is_candidate=roles[rollout.policy] != "reference",
+        )
+        for rollout in played
+    ]
 
 
 def _tables(contest: Contest, *, resamples: int, seed: int) -> dict[str, pd.DataFrame]:
+    """The tables that tell what each policy did and how they differ."""
     summaries = summarize(contest, resamples=resamples, seed=seed)
     kpis, profile = kpi_table(contest, summaries["levels"]), profile_table(contest)
     return {
         "policies": policies_table(contest),
         "kpis": kpis,
-        "guardrails": guardrail_table(contest, kpis),
         "differences": difference_table(contest, summaries["differences"]),
         "pairs": pair_table(contest, summaries),
         "members": member_table(contest),
@@ -130,6 +187,15 @@ def _tables(contest: Contest, *, resamples: int, seed: int) -> dict[str, pd.Data
         "phases": phase_table(profile),
         "profile": profile,
     }
+
+
+def plain_json(value: Any) -> Any:
+    """``value`` with null for numbers that JSON has not: the open ends of intervals."""
+    if isinstance(value, Mapping):
+        return {name: plain_json(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_json(one) for one in value]
+    return _plain(value)
 
 
 def table_json(table: pd.DataFrame) -> str:
@@ -216,22 +282,6 @@ def _roles(names: Sequence[str], *, learners: Sequence[str], baselines: Sequence
     if both:
         raise InputError(f"policy {both[0]!r} is named as learner and as baseline; choose one")
     return {name: "learner" if name in learners else "baseline" if name in baselines else "reference" for name in names}
-
-
-def _primary(name: str) -> Kpi:
-    kpi = find_kpi(name)
-    if kpi.direction == "neutral":
-        raise InputError(f"primary KPI {name!r} has no better direction; choose one that has, such as 'profit'")
-    return kpi
-
-
-def _limits(limits: Mapping[str, float] | None) -> dict[str, float]:
-    chosen = {kpi.name: kpi.limit for kpi in KPIS if kpi.limit is not None}
-    for name, limit in (limits or {}).items():
-        if find_kpi(name).direction == "neutral" or not math.isfinite(limit):
-            raise InputError(f"guardrail {name!r}: needs a KPI with a better direction and a finite limit, got {limit}")
-        chosen[name] = float(limit)
-    return chosen
 
 
 def _best_baseline(

@@ -25,11 +25,15 @@ claimed where it is not so: ``python -m tests.evaluation.decision_claims``, docs
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
+import numpy as np
+
 from flashsim.errors import InputError
-from flashsim.evaluation.kpis import Direction, find_kpi
+from flashsim.evaluation.kpis import KPIS, Direction, find_kpi
 from flashsim.rules import HUMAN_TEAM
+from flashsim.shown import brief
 from flashsim.sim.parameters import check_range
 
 Outcome = Literal["run it", "run it with changes", "run it as a test", "do not run it", "cannot tell"]
@@ -37,6 +41,7 @@ Status = Literal["kept", "open", "broken"]
 Shortfall = Literal["worse", "lead", "worlds", "guardrail open", "guardrail broken"]
 """Why a candidate does not pass: its lead is below zero, not shown, or not held in enough worlds; a guardrail."""
 
+_PERCENTILES = ("p50_latency_s", "p95_latency_s", "p99_latency_s")
 DEFAULT_MARGIN = 0.1
 """Share of a guardrail's limit by which a candidate may be worse than a practice that breaks it, unless told."""
 
@@ -45,26 +50,46 @@ DEFAULT_MARGIN = 0.1
 class DecisionRule:
     """What is fixed before the sale is judged."""
 
+    primary: str = "profit"
+    """KPI that decides; one that has a better direction."""
     practice: str = HUMAN_TEAM
     """Policy that stands for what is done today: a rule, or a policy of one's own, by name."""
     worthwhile: float = 0.0
     """Amount of the primary KPI a sale, at least 0, by which a candidate must be better."""
     worlds_ahead: float = 0.8
     """Least share of the held-out worlds in which a candidate must be ahead by the worthwhile amount."""
-    margins: Mapping[str, float] = field(default_factory=dict)
+    limits: dict[str, float | None] = field(default_factory=dict)
+    """Guardrails: KPI -> most that its mean may be, or least where higher is better; null: no guardrail. The KPIs that
+    have a limit of their own keep it unless told."""
+    margins: dict[str, float] = field(default_factory=dict)
     """KPI -> by how much a candidate may be worse than a practice that breaks its limit; a tenth of the limit, unless
     told."""
 
     def __post_init__(self) -> None:
+        if find_kpi(self.primary).direction == "neutral":
+            raise InputError(
+                f"primary KPI {self.primary!r} has no better direction; choose one that has, such as 'profit'"
+            )
         if not self.practice:
             raise InputError(
                 "practice: a decision compares with what is done today; name a policy, such as 'human team'"
             )
         check_range("worthwhile", self.worthwhile, 0.0, 1e12)
         check_range("worlds_ahead", self.worlds_ahead, 0.0, 1.0)
+        for name, limit in self.limits.items():
+            _check_limit(name, limit)
+        _check_percentiles(self.guardrails)
         for name, margin in self.margins.items():
-            find_kpi(name)
+            if name not in self.guardrails:
+                names = ", ".join(self.guardrails) or "none"
+                raise InputError(f"margins.{brief(name)}: there is no such guardrail; there are: {names}")
             check_range(f"margins.{name}", margin, 0.0, 1e12)
+
+    @property
+    def guardrails(self) -> dict[str, float]:
+        """KPI -> limit, of all guardrails that count."""
+        own = {kpi.name: kpi.limit for kpi in KPIS}
+        return {name: float(limit) for name, limit in (own | self.limits).items() if limit is not None}
 
     def margin(self, kpi: str, limit: float) -> float:
         """By how much ``kpi`` may be worse than under the practice."""
@@ -147,6 +172,32 @@ class Decision:
     """Why the candidate does not pass; empty when it does."""
     relative_guardrails: tuple[str, ...]
     """KPIs that were held against the practice, because it breaks their limit and nobody keeps it."""
+    practice: str = HUMAN_TEAM
+    """With what was compared."""
+
+
+def _check_limit(name: str, limit: float | None) -> None:
+    """InputError unless some sale can keep ``limit``, and some can break it."""
+    kpi = find_kpi(name)
+    if kpi.direction == "neutral":
+        raise InputError(f"limits.{name}: this KPI has no better direction, so nothing can be asked of it")
+    if limit is None:
+        return
+    least = kpi.least if isinstance(kpi.least, float) else -np.inf
+    most = kpi.most if isinstance(kpi.most, float) else np.inf
+    if not (np.isfinite(limit) and least <= limit <= most):
+        raise InputError(f"limits.{name}: expected a number within {least:g} and {most:g}, got {limit!r}")
+
+
+def _check_percentiles(limits: Mapping[str, float]) -> None:
+    """InputError where a percentile of latency may be no larger than a lower one: the latter could then never count."""
+    asked = [(name, limits[name]) for name in _PERCENTILES if name in limits]
+    for (lower, below), (upper, above) in pairwise(asked):
+        if above < below:
+            raise InputError(
+                f"limits: {upper} of {above:g} and {lower} of {below:g} contradict each other, a higher percentile is "
+                f"never smaller; raise limits.{upper}, or set limits.{lower}=null"
+            )
 
 
 def decide(
@@ -168,14 +219,14 @@ def decide(
     if passing:
         chosen = max(passing, key=lambda one: (not one.change, one.is_learned, one.over_practice.mean))
         outcome: Outcome = "run it with changes" if chosen.change else "run it"
-        return Decision(outcome if is_world_judged else "run it as a test", chosen, (), relative)
+        return Decision(outcome if is_world_judged else "run it as a test", chosen, (), relative, rule.practice)
     if not found:
-        return Decision("cannot tell", None, (), relative)
+        return Decision("cannot tell", None, (), relative, rule.practice)
     hopeless = [any(one.shortfall in ("worse", "guardrail broken") for one in reasons) for _, reasons in found]
     outcome = "do not run it" if all(hopeless) else "cannot tell"
     in_play = [one for one, is_out in zip(found, hopeless, strict=True) if not is_out] or found
     nearest, reasons = min(in_play, key=lambda one: (len(one[1]), bool(one[0].change), -one[0].over_practice.mean))
-    return Decision(outcome, nearest, reasons, relative)
+    return Decision(outcome, nearest, reasons, relative, rule.practice)
 
 
 def status_of(low: float, high: float, *, limit: float, direction: Direction) -> Status:

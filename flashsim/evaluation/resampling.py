@@ -29,7 +29,6 @@ class Contest:
     values: Array  # (sale, policy, KPI)
     best: int  # place of the baseline with the best mean of the primary KPI
     primary: Kpi
-    limits: Mapping[str, float]  # KPI -> guardrail
     confidence: float
     tail_share: float
     product_names: tuple[str, ...]

@@ -66,21 +66,6 @@ def kpi_table(contest: Contest, levels: Summary) -> pd.DataFrame:
     return table.assign(mean=levels.mean, low=low, high=high, standard_error=levels.standard_error)
 
 
-def guardrail_table(contest: Contest, kpis: pd.DataFrame) -> pd.DataFrame:
-    """Each guardrail under each policy: broken by its mean, uncertain when only the interval crosses it, or kept."""
-    table = kpis[kpis["kpi"].isin(contest.limits)].reset_index(drop=True)
-    limit = table["kpi"].map(contest.limits).astype(float)
-    higher = (table["direction"] == "higher").to_numpy()
-    mean_over = np.where(higher, table["mean"] < limit, table["mean"] > limit)
-    end_over = np.where(higher, table["low"] < limit, table["high"] > limit)
-    reasons = {kpi.name: kpi.limit_reason for kpi in KPIS if kpi.limit == contest.limits.get(kpi.name)}
-    return table.assign(
-        limit=limit,
-        status=np.select([mean_over, end_over], ["broken", "uncertain"], default="kept"),
-        reason=table["kpi"].map(reasons).fillna("set for this evaluation"),
-    )
-
-
 def difference_table(contest: Contest, differences: Summary) -> pd.DataFrame:
     """Every policy less the best baseline, for every KPI; p-values are of single comparisons, not corrected."""
     table = _by_policy_and_kpi(contest).assign(

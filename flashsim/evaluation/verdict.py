@@ -154,7 +154,7 @@ def who_wins(p_holm: Array, gain: Array, *, alpha: float) -> tuple[NDArray[np.bo
     return np.asarray(wins), np.asarray(holds)
 
 
-def decide(
+def verdict_of(
     pairs: pd.DataFrame, guardrails: pd.DataFrame, *, means: Mapping[str, float], kpi: Kpi, **shown: Any
 ) -> Verdict:
     """Read the verdict off the table of pairs, learner by learner; ``means`` are of the primary KPI, by policy."""

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from flashsim.errors import InputError
+from flashsim.planning.guarded import GUARD_SALES, guarded_operations, near
 from flashsim.planning.search import (
     FINAL_SALES,
     FixedSearch,
@@ -74,12 +75,13 @@ class Field:
         known: Mapping[str, Baseline] | None = None,
         progress: Callable[[int], object] = lambda _ticks: None,
         workers: Callable[[], Workers] = Workers,
+        limits: Mapping[str, float] | None = None,
     ) -> None:
         """``ticks``: least number of simulated ticks for the search of the best fixed policy. ``known``: baselines by
         name; None: :data:`BASELINES`. ``workers`` says before each trial of a search who plays it; any number of them
-        finds the same."""
+        finds the same. ``limits``: KPI -> guardrail that searched rules shall keep; None: none."""
         self.sale, self.ticks, self.seed, self._progress = sale, ticks, seed, progress
-        self.known = BASELINES if known is None else known
+        self.known, self.limits, self.workers = BASELINES if known is None else known, limits or {}, workers
         self.trials = Trials(sale, seed=seed, progress=self.progress, workers=workers)
         self.facts: dict[str, Any] = {}
         """Name -> what the search found, for the record."""
@@ -113,8 +115,34 @@ class Field:
         offers = operations_of(self.sale) if operations is None else operations
         with self.searching(halving_ticks(self.sale, len(offers))):
             found = best_operations(self.sale, rule, seed=self.seed, operations=offers, trials=self.trials)
-        self.facts[name] = {"operations": asdict(found)}
+        found = self.guarded(name, rule, found, offers)
+        self.facts[name] = {"operations": asdict(found), **self.facts.get(name, {})}
         return rule(self.sale, found)
+
+    def guarded(self, name: str, rule: Rule, found: Operations, offers: Sequence[Operations]) -> Operations:
+        """``found``, or the operations near it with which ``rule`` keeps the guardrails; the record notes the excess
+        that is left under ``name``."""
+        if not self.limits:
+            return found
+        with self.searching(self.guard_ticks(offers)):
+            how, excess = guarded_operations(
+                self.sale,
+                rule,
+                found,
+                offers=offers,
+                limits=self.limits,
+                seed=self.seed,
+                threads=self.workers().threads,
+                progress=self.progress,
+            )
+        self.facts.setdefault(name, {})["guardrail_excess"] = excess
+        return how
+
+    def guard_ticks(self, offers: Sequence[Operations]) -> int:
+        """Ticks that are played, at most, to find operations among ``offers`` that keep the guardrails."""
+        if not self.limits:
+            return 0
+        return (1 + len(near(offers[0], offers))) * GUARD_SALES * self.sale.all_ticks
 
     @cached_property
     def run_out_price(self) -> RulePolicy:
@@ -134,8 +162,9 @@ def halving_ticks(sale: CompiledSale, offers: int) -> int:
 
 
 def operations_ticks(field: Field) -> int:
-    """Ticks that a search of the best of all operations compares."""
-    return halving_ticks(field.sale, len(operations_of(field.sale)))
+    """Ticks that a search of the best of all operations compares, guardrails included."""
+    offers = operations_of(field.sale)
+    return halving_ticks(field.sale, len(offers)) + field.guard_ticks(offers)
 
 
 def check_field(names: Sequence[str], known: Mapping[str, Baseline]) -> None:
@@ -148,8 +177,14 @@ def check_field(names: Sequence[str], known: Mapping[str, Baseline]) -> None:
 
 
 def _best_fixed(field: Field) -> Policy:
-    field.facts["best fixed"] = asdict(field.fixed_search)
-    return best_fixed(field.sale, field.fixed_search)
+    found, name = field.fixed_search, "best fixed"
+
+    def rule(sale: CompiledSale, how: Operations) -> RulePolicy:
+        return best_fixed(sale, replace(found, operations=how))
+
+    how = field.guarded(name, rule, found.operations, operations_of(field.sale))
+    field.facts[name] = asdict(replace(found, operations=how)) | field.facts.get(name, {})
+    return rule(field.sale, how)
 
 
 def _scheduled_scaler(field: Field) -> Policy:
@@ -198,7 +233,10 @@ def _two_teams(field: Field) -> Policy:
     }
     with field.searching(_team_ticks(field)):
         found = search_teams(sale, rules, seed=field.seed, trials=field.trials)
-    field.facts["two teams"] = asdict(found)
+    name = "two teams"
+    how = field.guarded(name, rules[found.rule], found.operations, given_calls(sale, found.operations))
+    found = replace(found, operations=how)
+    field.facts[name] = asdict(found) | field.facts.get(name, {})
     return two_teams(sale, rules, found)
 
 
@@ -209,7 +247,12 @@ def _team_ticks(field: Field) -> int:
     """Ticks that the searches of both teams compare, but for that of the held prices."""
     sale = field.sale
     priced = _PRICE_RULES * len(calls_of(sale)) * FINAL_SALES * sale.ticks
-    return priced + halving_ticks(sale, len(given_calls(sale, DEFAULT_OPERATIONS)))
+    return priced + halving_ticks(sale, len(_team_offers(field)))
+
+
+def _team_offers(field: Field) -> list[Operations]:
+    """Among how many operations the operations team chooses; whatever calls it is given, they are as many."""
+    return given_calls(field.sale, DEFAULT_OPERATIONS)
 
 
 def _programs_rule(programs: ProductPrograms) -> Rule:
@@ -224,13 +267,13 @@ BASELINES: dict[str, Baseline] = {
     "best fixed": Baseline(
         "one depth per product for the whole sale, searched by simulation on the training worlds",
         _best_fixed,
-        ticks=lambda field: field.ticks,
+        ticks=lambda field: field.ticks + field.guard_ticks(operations_of(field.sale)),
     ),
     "scheduled scaler": Baseline(
         "the prices of best fixed; servers planned ahead from the forecast, not from what comes",
         _scheduled_scaler,
         is_default=False,
-        ticks=lambda field: halving_ticks(field.sale, len(SERVER_RULES)),
+        ticks=lambda field: halving_ticks(field.sale, len(SERVER_RULES)) + field.guard_ticks(SERVER_RULES),
     ),
     "ladder 15/30/45": Baseline(
         "15, 30, 45 % off in the three thirds of the sale, at the nearest depths of the menu",
@@ -258,7 +301,7 @@ BASELINES: dict[str, Baseline] = {
     "two teams": Baseline(
         "prices optimised as if capacity were no matter, then servers optimised given those prices",
         _two_teams,
-        ticks=lambda field: BLIND_SEARCH_TICKS + _team_ticks(field),
+        ticks=lambda field: BLIND_SEARCH_TICKS + _team_ticks(field) + field.guard_ticks(_team_offers(field)),
     ),
     "list price": Baseline(
         "no discount",

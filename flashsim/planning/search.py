@@ -190,7 +190,7 @@ def search_fixed(
         return max(candidates, key=known.__getitem__)
 
     def near(how: Operations) -> list[Operations]:
-        return [other for other in offers if _differ(how, other) <= 1]
+        return [other for other in offers if aspects_that_differ(how, other) <= 1]
 
     level = (0,) * sale.products
     uniform = [(level, _best(trials, lambda sale, how: fixed(sale, level, operations=how), offers, sales=8 * sales))]
@@ -212,7 +212,7 @@ def search_fixed(
     return FixedSearch(*found, trials.ticks - counted)
 
 
-def _differ(one: Operations, other: Operations) -> int:
+def aspects_that_differ(one: Operations, other: Operations) -> int:
     """Number of aspects in which two operations differ; a scaler and its target are one aspect."""
     return sum(a != b for a, b in zip(_aspects(one), _aspects(other), strict=True))
 

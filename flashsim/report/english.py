@@ -1,12 +1,12 @@
 """Every English word of a report. Another language needs another set of dicts with the same keys and braces."""
 
+from flashsim.evaluation.evidence.decision_words import DECISION_TEXT, HEADLINE_TEXT
 from flashsim.evaluation.verdict import VERDICT_TEXT
 
-PASSAGES: dict[str, str] = VERDICT_TEXT | {
-    "headline learner": "{learner} wins: {kpi} {difference} a sale",
-    "headline baseline": "No learner wins: {baseline} is ahead in {kpi}",
-    "headline too few worlds": "Too few worlds to tell {learner} from {baseline}",
-    "headline not separable": "Not separable: the sales cannot tell {learner} from {baseline}",
+HEADLINES = HEADLINE_TEXT
+PASSAGES: dict[str, str] = {
+    **DECISION_TEXT,
+    **VERDICT_TEXT,
     "basis": "Every policy played the same {sales} sales in {worlds} worlds.",
     "chance": (
         "On a single sale {learner} beats {baseline} with a probability of {probability} ({interval}; ties count half)."
@@ -38,7 +38,7 @@ PAGE: dict[str, str] = {
     "badge": "Simulated sales",
     "badge_text": "on demand learned from data; not the result of a live test",
     "contents": "On this page",
-    "verdict": "Verdict",
+    "verdict": "Decision",
     "difference": "Difference a sale",
     "chance": "Chance that a sale improves",
     "bad_sales": "In the worst sales",
@@ -54,14 +54,14 @@ PAGE: dict[str, str] = {
     "terms_caption": "Terms of profit a sale, costs negative",
     "members_caption": "The learner in each world",
     "guardrails_text": (
-        "A guardrail is broken when a policy's mean lies beyond the limit, uncertain when only the interval reaches "
-        "beyond it."
+        "A guardrail is kept when the whole interval of a policy's mean is within the limit, broken when all of it is "
+        "beyond, else open."
     ),
     "limit": "Limit",
     "reason": "Why this limit",
     "kept": "kept",
     "broken": "broken",
-    "uncertain": "uncertain",
+    "open": "open",
     "kpis": "Key figures",
     "kpis_text": (
         "Mean of a sale, with its interval beneath; of values that are too skewed an end cannot be told. ▲ better, "
@@ -73,6 +73,25 @@ PAGE: dict[str, str] = {
     "formula": "Formula, a sale",
     "unit": "Unit",
     "better": "Better",
+    "leads": "What the decision rests on",
+    "leads_text": (
+        "A rule that was fixed beforehand decides. A policy runs the sale when its lead over today's practice, and "
+        "over every rule where it is learned, is above what is worthwhile after correction for all leads of this "
+        "table, in the mean and in enough worlds, and every guardrail is kept."
+    ),
+    "leads_caption": "Lead of every policy over today's practice, and of every learner over every rule",
+    "over": "Over",
+    "lead": "Lead a sale",
+    "worlds_led": "Worlds ahead",
+    "tells_caption": "What would settle the open questions",
+    "tell": "What would tell",
+    "tell sales": "more simulated sales",
+    "tell worlds": "more worlds",
+    "tell data": "real data",
+    "tell nothing": "nothing: too near to the mark",
+    "needed": "Needed in all",
+    "field": "What the worlds differ in",
+    "explains": "Explains",
     "pairs": "Paired differences",
     "pairs_text": (
         "Every policy met the same visitors, worlds and chances, so that differences are taken sale by sale. Every "

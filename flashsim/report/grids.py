@@ -49,7 +49,7 @@ class Cell:
     word: str = ""
     """Meaning of the mark or the color, for readers who cannot see it."""
     kind: str = ""
-    """Class of the cell: kept, broken, uncertain, better, worse, number, name."""
+    """Class of the cell: kept, broken, open, better, worse, number, name."""
     aliases: tuple[str, ...] = ()
     """Other addresses that lead to this cell."""
 
@@ -129,10 +129,16 @@ class Shelf:
 
     def guardrails(self) -> Grid:
         """One row a guardrail, one column a policy."""
-        table, places, rows = self.tables["guardrails"], self._places("guardrails", "kpi", "policy"), []
+        table, places, rows = self.tables["guardrails"], self._places("guardrails", "kpi", "policy", "change"), []
+        changed = dict.fromkeys(
+            (str(policy), str(change))
+            for policy, change in zip(table["policy"], table["change"], strict=True)
+            if change
+        )
+        columns = [*((policy, "") for policy in self.order), *changed]
         for kpi in dict.fromkeys(table["kpi"]):
             unit = find_kpi(kpi).unit
-            mine = [places[kpi, policy] for policy in self.order]
+            mine = [places[kpi, policy, change] for policy, change in columns]
             limit = self.number(
                 "guardrails",
                 mine[0],
@@ -155,8 +161,50 @@ class Shelf:
                     )
                 )
             rows.append((words(table.loc[mine[0], "label"]), limit, *cells))
-        head = (self.page["kpi"], self.page["limit"], *self.order)
+        named = (f"{policy}, {change}" if change else policy for policy, change in columns)
+        head = (self.page["kpi"], self.page["limit"], *named)
         return Grid("guardrails", self.page["guardrails_caption"], head, tuple(rows), wide=True)
+
+    def leads(self) -> Grid:
+        """What the decision rests on: every candidate over the practice, every learner over every rule."""
+        table, rows = self.tables["leads"], []
+        for row in table.index:
+            unit, change = str(table.loc[row, "unit"]), str(table.loc[row, "change"])
+            policy = f"{table.loc[row, 'policy']}, {change}" if change else str(table.loc[row, "policy"])
+            ahead = Cell(
+                f"{table.loc[row, 'ahead']} / {table.loc[row, 'worlds']}",
+                f"leads-{row}-ahead",
+                kind="number",
+                aliases=tuple(f"leads-{row}-{name}" for name in ("worlds", "sales", "asked", "confidence_percent")),
+            )
+            rows.append(
+                (
+                    words(policy),
+                    words(table.loc[row, "over"]),
+                    self.number("leads", row, "mean", unit=unit, signed=True, ends=Ends("mean")),  # type: ignore[arg-type]
+                    self.number("leads", row, "p_value", unit=None),
+                    ahead,
+                    self.number("leads", row, "detectable", unit=unit),  # type: ignore[arg-type]
+                )
+            )
+        head = ("policy", "over", "lead", "p", "worlds_led", "detectable")
+        return self._grid("leads", "leads_caption", head, rows)
+
+    def tells(self) -> Grid:
+        """What would settle the questions that are open."""
+        table, known = self.tables["tells"], {kpi.name: kpi.label for kpi in KPIS}
+        rows = [
+            (
+                words(known.get(str(table.loc[row, "about"]), table.loc[row, "about"])),
+                words(self.page[f"tell {table.loc[row, 'kind']}"]),
+                self.number("tells", row, "amount", unit="count"),
+                words(table.loc[row, "field"] or "–"),
+                self.number("tells", row, "share", unit="share"),
+            )
+            for row in table.index
+        ]
+        head = ("question", "tell", "needed", "field", "explains")
+        return self._grid("tells", "tells_caption", head, rows)
 
     def kpis(self) -> Grid:
         """One row a KPI, one column a policy, with marks against the best baseline."""

@@ -13,6 +13,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from flashsim.evaluation.comparison import Comparison
+from flashsim.evaluation.evidence.decision_words import DecisionWords
 from flashsim.evaluation.intervals import Of, interval_form, tell_interval
 from flashsim.evaluation.kpis import Unit, find_kpi, show
 from flashsim.evaluation.verdict import tell
@@ -149,10 +150,19 @@ TAIL_DIFFERENCE = Ends("difference", of="tail")
 class Narrator:
     """Writes the passages of one comparison from one set of templates."""
 
-    def __init__(self, comparison: Comparison, *, texts: Mapping[str, str]) -> None:
+    def __init__(self, comparison: Comparison, *, texts: Mapping[str, str], headlines: Mapping[str, str]) -> None:
         self.tables, self.verdict, self.texts = comparison.tables, comparison.verdict, texts
         self.currency = comparison.verdict.currency
         self.kpi = find_kpi(comparison.verdict.kpi)
+        self.words = DecisionWords(
+            comparison.decision,
+            comparison.tables,
+            cell=self._cell,
+            render=_passage,
+            texts=texts,
+            headlines=headlines,
+            **comparison.words_settings(),
+        )
 
     def _cite(self, name: str, row: int, column: str, *, unit: Unit | None = None, signed: bool = False) -> Cited:
         return cite(self.tables[name], column, name=name, row=row, unit=unit, currency=self.currency, signed=signed)
@@ -198,14 +208,17 @@ class Narrator:
         return self.interval("pairs", self.verdict.pair_row, IMPROVEMENT, unit="share")
 
     def headline(self) -> Passage:
-        """The verdict as a short headline."""
-        fields = {
-            "learner": self.verdict.learner,
-            "baseline": self.verdict.baseline,
-            "kpi": self.kpi.label.lower(),
-            "difference": self.pair("difference", unit=self.kpi.unit, signed=True),
-        }
-        return Passage(self.texts[f"headline {self.verdict.outcome}"], fields)
+        """The decision as a short headline."""
+        headline: Passage = self.words.headline()
+        return headline
+
+    def decision(self) -> Passage:
+        """The decision with its reasons and with what would tell."""
+        sentence: Passage = self.words.sentence()
+        return sentence
+
+    def _cell(self, table: str, row: int, column: str, *, unit: Unit | None, signed: bool = False) -> Cited:
+        return self._cite(table, row, column, unit=unit, signed=signed)
 
     def sentence(self) -> Passage:
         """The verdict's own sentence with its numbers cited."""

@@ -19,7 +19,7 @@ from flashsim.evaluation.comparison import Comparison
 from flashsim.evaluation.kpis import find_kpi
 from flashsim.files import write_page
 from flashsim.report import figures
-from flashsim.report.english import FIGURES, PAGE, PASSAGES, SERIES
+from flashsim.report.english import FIGURES, HEADLINES, PAGE, PASSAGES, SERIES
 from flashsim.report.fidelity import fidelity_grids, fidelity_passages, fidelity_tables, uncalibrated_passage
 from flashsim.report.grids import Shelf, given_grid, plain
 from flashsim.report.narrative import MarkdownText, Narrator, as_markdown
@@ -146,7 +146,7 @@ def page_view(
 ) -> dict[str, Any]:
     """Everything that the templates need, as passages, grids and pictures."""
     order = policy_order(comparison)
-    narrator = Narrator(comparison, texts=PASSAGES)
+    narrator = Narrator(comparison, texts=PASSAGES, headlines=HEADLINES)
     shelf = Shelf(comparison, page=PAGE, order=order)
     unit = find_kpi(comparison.verdict.kpi).unit
     grids = {
@@ -154,6 +154,8 @@ def page_view(
         "guardrails": shelf.guardrails(),
         "kpis": shelf.kpis(),
         "definitions": shelf.definitions(),
+        "leads": shelf.leads(),
+        "tells": shelf.tells(),
         "pairs": shelf.pairs(),
         "bridge": shelf.bridge(),
         "phases": shelf.phases(series=SERIES),
@@ -167,6 +169,7 @@ def page_view(
         "t": PAGE,
         "context": context,
         "verdict": comparison.verdict,
+        "decision": comparison.decision,
         "narrator": narrator,
         "unit": unit,
         "lead": comparison.verdict.learner,
@@ -189,7 +192,7 @@ def guardrail_counts(comparison: Comparison) -> dict[str, int]:
     """How many guardrails the verdict's policy keeps, breaks, or may break."""
     table = comparison.tables["guardrails"]
     mine = table[table["policy"] == comparison.verdict.subject]["status"]
-    return {status: int((mine == status).sum()) for status in ("kept", "uncertain", "broken")}
+    return {status: int((mine == status).sum()) for status in ("kept", "open", "broken")}
 
 
 def pictures(comparison: Comparison, context: ReportContext, *, order: Sequence[str]) -> dict[str, Picture]:

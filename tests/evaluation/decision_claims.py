@@ -19,8 +19,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from flashsim.evaluation.appraisal import Entrant, appraise
 from flashsim.evaluation.decision import DecisionRule, decide
+from flashsim.evaluation.evidence.appraisal import Entrant, appraise
 from flashsim.evaluation.rollout import Rollout
 from flashsim.rules import HUMAN_TEAM
 from tests.evaluation.claims import LAWS, SALES, Array, Law, detectable
@@ -28,7 +28,6 @@ from tests.evaluation.made_rollouts import make_rollout
 
 WORLDS = 20
 REPETITIONS = 2_000
-LIMITS = {"p95_latency_s": 1.0, "error_share": 0.01}
 SHOWN = ("normal", "lognormal, skewness 3", "gamma, skewness 3")
 FAR = 20.0  # standard deviations of the worlds
 
@@ -61,7 +60,7 @@ def twenty_alike(law: Law, generator: np.random.Generator, base: Rollout) -> lis
 def at_the_limit(law: Law, generator: np.random.Generator, base: Rollout) -> list[Entrant]:
     """A learner with a large lead whose latency is at its limit in the mean over worlds."""
     field = _field(base, [FAR + worlds_of(LAWS["normal"], generator)], [worlds_of(LAWS["normal"], generator)])
-    latency = LIMITS["p95_latency_s"] + 0.05 * worlds_of(law, generator)
+    latency = DecisionRule().guardrails["p95_latency_s"] + 0.05 * worlds_of(law, generator)
     return [replace(field[0], rollout=earning(base, "learner 1", profit=FAR, latency_s=latency)), *field[1:]]
 
 
@@ -92,10 +91,10 @@ def _field(base: Rollout, learners: Sequence[Array], rules: Sequence[Array]) -> 
 def run_it(truth: str, law: str, *, repetitions: int, seed: int, resamples: int = 10_000) -> float:
     """Share of the repetitions whose outcome is "run it"; ``law`` names one of the laws of the claims."""
     generator, base = np.random.default_rng(seed), make_rollout("base", sales=WORLDS * SALES, members=WORLDS)
-    rule, found = DecisionRule(), 0
+    rule, found = DecisionRule(limits={"abandonment_share": None}), 0
     for _ in range(repetitions):
         entrants = TRUTHS[truth](LAWS[law], generator, base)
-        judged = appraise(entrants, rule, limits=LIMITS, resamples=resamples)
+        judged = appraise(entrants, rule, resamples=resamples)
         found += decide(judged.candidates, rule, practice_guards=judged.practice_guards).outcome == "run it"
     return found / repetitions
 

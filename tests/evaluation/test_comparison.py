@@ -10,6 +10,7 @@ import pytest
 
 from flashsim.errors import InputError
 from flashsim.evaluation.comparison import Comparison, compare
+from flashsim.evaluation.decision import DecisionRule
 from flashsim.evaluation.kpis import KPIS
 from flashsim.evaluation.rollout import Rollout
 from tests.evaluation.made_rollouts import make_rollout
@@ -113,18 +114,16 @@ def test_broken_guardrail_is_told_with_the_win() -> None:
 
 def test_guardrail_can_be_set() -> None:
     rollouts = [make_rollout("PPO", effect=50.0), make_rollout("fixed depth")]
-    strict = compare(
-        rollouts, learners=["PPO"], baselines=["fixed depth"], limits={"sell_through": 0.9}, resamples=RESAMPLES
-    )
+    rule = DecisionRule(practice="fixed depth", limits={"sell_through": 0.9})
+    strict = compare(rollouts, learners=["PPO"], baselines=["fixed depth"], rule=rule, resamples=RESAMPLES)
     row = strict.tables["guardrails"].query("policy == 'PPO' and kpi == 'sell_through'").iloc[0]
     assert (row["limit"], row["status"]) == (0.9, "broken")
 
 
 def test_lower_is_better_where_the_kpi_says_so() -> None:
     fast, slow = make_rollout("PPO", latency_s=0.2), make_rollout("fixed depth", latency_s=0.4)
-    verdict = compare(
-        [fast, slow], learners=["PPO"], baselines=["fixed depth"], primary="p95_latency_s", resamples=RESAMPLES
-    ).verdict
+    rule = DecisionRule(practice="fixed depth", primary="p95_latency_s")
+    verdict = compare([fast, slow], learners=["PPO"], baselines=["fixed depth"], rule=rule, resamples=RESAMPLES).verdict
     assert verdict.winner == "PPO"
     assert verdict.difference == pytest.approx(-0.2, abs=1e-6)
     assert "below that of the best baseline" in verdict.sentence()
@@ -182,7 +181,7 @@ def test_saved_tables_are_the_same_again_and_keep_full_precision(tmp_path: Path)
     for name in ("one", "two"):
         usual(effect=50.0).save(tmp_path / name)
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert "verdict.json" in names
+    assert "decision.json" in names
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     comparison = usual(effect=50.0)
@@ -234,7 +233,7 @@ def test_unusable_names_and_values_are_refused() -> None:
     with pytest.raises(InputError, match="'PPO' occurs 2 times"):
         compare([ppo, ppo], learners=["PPO"], baselines=["fixed depth"])
     with pytest.raises(InputError, match="no better direction"):
-        compare([ppo, fixed], learners=["PPO"], baselines=["fixed depth"], primary="visitors")
+        DecisionRule(primary="visitors")
     with pytest.raises(InputError, match="product_names: expected 3, got 1"):
         compare([ppo, fixed], learners=["PPO"], baselines=["fixed depth"], product_names=["one"])
     broken = dataclasses.replace(fixed, profile=fixed.profile | {"errors": np.array([np.inf])})

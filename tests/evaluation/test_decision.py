@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from flashsim.errors import InputError
-from flashsim.evaluation.appraisal import Entrant, appraise
 from flashsim.evaluation.comparison import compare
 from flashsim.evaluation.decision import Candidate, DecisionRule, Guard, Lead, Outcome, Status, decide, status_of
+from flashsim.evaluation.evidence.appraisal import Entrant, appraise
 from flashsim.rules import HUMAN_TEAM
 from tests.evaluation.made_rollouts import make_rollout
 
-LIMITS = {"error_share": 0.01, "p95_latency_s": 1.0, "abandonment_share": 0.05}
 BETTER, WORSE, UNCLEAR = "better", "worse", "unclear"
 
 
@@ -277,7 +276,7 @@ def entrants(*, effect: float = 40.0, change: str = "") -> list[Entrant]:
 
 
 def test_leads_are_over_the_practice_and_over_every_rule_of_the_same_sale() -> None:
-    found = appraise(entrants(), DecisionRule(), limits=LIMITS, resamples=1_000)
+    found = appraise(entrants(), DecisionRule(), resamples=1_000)
     ppo, ruled = found.candidates
     assert [one.over for one in ppo.leads] == [HUMAN_TEAM, "run-out price"]
     assert [one.over for one in ruled.leads] == [HUMAN_TEAM]
@@ -288,7 +287,7 @@ def test_leads_are_over_the_practice_and_over_every_rule_of_the_same_sale() -> N
 
 def test_a_lead_that_is_not_worthwhile_is_none() -> None:
     worthwhile = DecisionRule(worthwhile=35.0)
-    found = appraise(entrants(), worthwhile, limits=LIMITS, resamples=1_000)
+    found = appraise(entrants(), worthwhile, resamples=1_000)
     decision = decide(found.candidates, worthwhile, practice_guards=found.practice_guards)
     assert decision.outcome == "cannot tell"
     assert found.candidates[0].over_practice.p_value < 0.05
@@ -300,10 +299,9 @@ def test_the_interval_of_a_guardrail_is_the_one_that_the_table_of_kpis_shows() -
         [one.rollout for one in played],
         learners=["PPO"],
         baselines=["run-out price", HUMAN_TEAM],
-        limits=LIMITS,
         resamples=1_000,
     ).tables["guardrails"]
-    found = appraise(played, DecisionRule(), limits=LIMITS, resamples=1_000)
+    found = appraise(played, DecisionRule(), resamples=1_000)
     for candidate in found.candidates:
         for guard in candidate.guards:
             row = shown[(shown["policy"] == candidate.policy) & (shown["kpi"] == guard.kpi)].iloc[0]
@@ -312,20 +310,21 @@ def test_the_interval_of_a_guardrail_is_the_one_that_the_table_of_kpis_shows() -
 
 def test_the_share_of_sales_beyond_a_limit_has_an_interval() -> None:
     limit = {"p95_latency_s": float(np.median(make_rollout("PPO").totals["latency_p95_s"]))}
-    (guard,) = appraise(entrants(), DecisionRule(), limits=limit, resamples=1_000).candidates[0].guards
+    only = dict.fromkeys(("error_share", "abandonment_share"))
+    (guard,) = appraise(entrants(), DecisionRule(limits=only | limit), resamples=1_000).candidates[0].guards
     assert guard.share_beyond == pytest.approx(0.5, abs=0.02)
     assert guard.beyond_low < guard.share_beyond < guard.beyond_high
 
 
 def test_a_practice_that_nobody_played_is_refused_with_the_choice() -> None:
     with pytest.raises(InputError, match=r"practice: 'house rule' did not play.*human team, run-out price"):
-        appraise(entrants(), DecisionRule(practice="house rule"), limits=LIMITS)
+        appraise(entrants(), DecisionRule(practice="house rule"))
 
 
 def test_policies_of_other_sales_are_refused() -> None:
     other = Entrant(make_rollout("fluid LP", sales=80), is_learned=False)
     with pytest.raises(InputError, match="must play the same sales, but seeds differ"):
-        appraise([*entrants(), other], DecisionRule(), limits=LIMITS)
+        appraise([*entrants(), other], DecisionRule())
 
 
 @pytest.mark.parametrize(
@@ -334,7 +333,13 @@ def test_policies_of_other_sales_are_refused() -> None:
         ({"practice": ""}, "practice: a decision compares with what is done today"),
         ({"worthwhile": -1.0}, "worthwhile"),
         ({"worlds_ahead": 1.2}, "worlds_ahead"),
-        ({"margins": {"latency": 0.1}}, "unknown KPI 'latency'"),
+        ({"margins": {"latency": 0.1}}, "margins.'latency': there is no such guardrail"),
+        ({"margins": {"sell_through": 0.1}}, "margins.'sell_through': there is no such guardrail"),
+        ({"primary": "visitors"}, "has no better direction"),
+        ({"limits": {"visitors": 1.0}}, "limits.visitors: this KPI has no better direction"),
+        ({"limits": {"error_share": 1.5}}, "limits.error_share: expected a number within 0 and 1, got 1.5"),
+        ({"limits": {"p95_latency_s": -1.0}}, "limits.p95_latency_s: expected a number within 0 and inf"),
+        ({"limits": {"p50_latency_s": 2.0}}, "p95_latency_s of 1 and p50_latency_s of 2 contradict each other"),
         ({"margins": {"error_share": -0.1}}, "margins.error_share"),
     ],
 )
@@ -346,10 +351,10 @@ def test_a_rule_that_means_nothing_is_refused(wrong: dict[str, object], message:
 def test_a_single_sale_is_refused_and_one_world_speaks_of_itself() -> None:
     alone = [replace(one, rollout=make_rollout(one.rollout.policy, sales=1)) for one in entrants()]
     with pytest.raises(InputError, match="at least 2 sales"):
-        appraise(alone, DecisionRule(), limits=LIMITS)
+        appraise(alone, DecisionRule())
 
 
 def test_policies_that_earn_the_same_in_every_sale_cannot_be_told_apart() -> None:
     same = [Entrant(make_rollout(name, own_noise=0.0), is_learned=name == "PPO") for name in ("PPO", HUMAN_TEAM)]
-    found = appraise(same, DecisionRule(), limits=LIMITS, resamples=1_000)
+    found = appraise(same, DecisionRule(), resamples=1_000)
     assert decide(found.candidates, DecisionRule(), practice_guards=found.practice_guards).outcome == "cannot tell"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from flashsim.evaluation.comparison import compare
+from flashsim.evaluation.decision import DecisionRule
 from flashsim.evaluation.kpis import KPIS, find_kpi
 from flashsim.evaluation.rollout import Rollout, play
 from flashsim.rules import fixed, ladder, list_price
@@ -123,8 +124,7 @@ def test_intervals_stay_within_the_range_of_their_kpi() -> None:
             assert all(least <= end <= most for end in (low, high) if np.isfinite(end)), kpi.name
         assert shown["high"]["p99_latency_s"] in (8.0, np.inf)
         assert shown["high"]["participation"] in (1.0, np.inf)
-    risk = compare(
-        rollouts, learners=["learner"], baselines=["best rule"], primary="participation", resamples=300
-    ).tables["risk"]
+    rule = DecisionRule(practice="best rule", primary="participation")
+    risk = compare(rollouts, learners=["learner"], baselines=["best rule"], rule=rule, resamples=300).tables["risk"]
     ends = risk[["tail_low", "tail_high"]].to_numpy().ravel()
     assert ((ends >= 0.0) & (ends <= 1.0) | np.isinf(ends)).all()

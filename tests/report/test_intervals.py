@@ -138,12 +138,12 @@ def test_values_too_skewed_are_told_without_an_end(tmp_path: Path) -> None:
         assert re.search(r"[\d.]+ %? ?or more: too skewed to tell", text)
         assert "∞" not in text
         assert "100.0 %)" not in text
-    saved = json.loads((tmp_path / "tables" / "verdict.json").read_text(encoding="utf-8"))
+    saved = json.loads((tmp_path / "tables" / "decision.json").read_text(encoding="utf-8"))
     assert saved["verdict"]["high"] is None
     cells = pd.read_csv(tmp_path / "tables" / "kpis.csv")
     assert cells["high"][cells["policy"].eq("PPO") & cells["kpi"].eq("error_share")].tolist() == [np.inf]
     status = comparison.tables["guardrails"].set_index(["policy", "kpi"])["status"]
-    assert status["PPO", "error_share"] == "uncertain"
+    assert status["PPO", "error_share"] == "open"
 
 
 @pytest.mark.parametrize("worlds", [2, 7])

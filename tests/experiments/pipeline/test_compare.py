@@ -6,6 +6,7 @@ import pytest
 
 from experiments.pipeline.compare import EvaluationConfig, evaluate, sale_context
 from flashsim.errors import InputError
+from flashsim.evaluation.decision import DecisionRule
 from flashsim.rules import human_team, list_price, run_out_price
 from flashsim.scenarios.named import grocery_evening
 from tests.experiments.programs import files, small_world
@@ -15,12 +16,21 @@ from tests.experiments.programs import files, small_world
 def test_an_evaluation_is_the_same_to_the_last_byte_for_any_number_of_threads(
     threads: int | None, tmp_path: Path
 ) -> None:
-    sale = grocery_evening(small_world(), ticks=65).compile()
+    scenario = grocery_evening(small_world(), ticks=65)
+    sale = scenario.compile()
     policies = [run_out_price(sale), human_team(sale), list_price(sale)]
     for folder, number in (("one", 1), ("several", threads)):
         config = EvaluationConfig(sales=260, resamples=200, bounded_sales=20, threads=number)
         context = sale_context(sale, sales=config.sales)
-        evaluate(sale, policies, config, learners=["run-out price"], context=context, folder=tmp_path / folder)
+        evaluate(
+            scenario,
+            policies,
+            config,
+            rule=DecisionRule(),
+            learners=["run-out price"],
+            context=context,
+            folder=tmp_path / folder,
+        )
     names = files(tmp_path / "one")
     assert {"possible.csv", "evaluation.json"} < names == files(tmp_path / "several")
     for name in names:

@@ -6,7 +6,7 @@ rules of its own sale. All leads are one family for Holm's correction. A guardra
 shows, of one KPI of one policy.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,6 @@ from flashsim.evaluation.stats import (
     Resampled,
     bootstrap_means,
     differences,
-    equal_member_means,
     holm,
     minimum_detectable_effect,
 )
@@ -35,6 +34,8 @@ class Entrant:
     is_learned: bool
     change: str = ""
     """Of the sale, in words; empty: the sale as given."""
+    is_candidate: bool = True
+    """False: a reference, whose guardrails are told and who never runs a sale."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,10 @@ class Appraisal:
     """What :func:`flashsim.evaluation.decision.decide` takes."""
 
     candidates: tuple[Candidate, ...]
-    """Every entrant but the practice in the sale as given, in their order."""
+    """Every entrant that could run the sale but the practice in the sale as given, in their order."""
     practice_guards: tuple[Guard, ...]
+    guards: tuple[tuple[Guard, ...], ...]
+    """Of every entrant, in their order."""
 
 
 @dataclass(frozen=True)
@@ -62,22 +65,20 @@ def appraise(
     entrants: Sequence[Entrant],
     rule: DecisionRule,
     *,
-    limits: Mapping[str, float],
-    primary: str = "profit",
     confidence: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Appraisal:
     """Leads and guardrails of ``entrants``, who played the same seeds on the same members.
 
-    ``limits``: KPI -> guardrail. InputError when sales differ, or when the practice did not play the sale as given.
+    InputError when sales differ, or when the practice did not play the sale as given.
     """
     practice = _place_of_practice(entrants, rule)
     values = np.stack([kpi_values(entrant.rollout.totals) for entrant in entrants], axis=1)
-    pairs, kpi = _pairs(entrants, practice), find_kpi(primary)
+    pairs, kpi = _pairs(entrants, practice), find_kpi(rule.primary)
     own = values[:, :, KPIS.index(kpi)] * (-1.0 if kpi.direction == "lower" else 1.0)
     lead = differences(own[:, [one for one, _ in pairs]], own[:, [other for _, other in pairs]])
-    guarded = [_guarded(values, name, limit, practice=practice, rule=rule) for name, limit in limits.items()]
+    guarded = [_guarded(values, name, limit, practice=practice, rule=rule) for name, limit in rule.guardrails.items()]
     blocks = [lead, lead - rule.worthwhile]
     blocks += [block for one in guarded for block in (one.level, one.worse, one.is_beyond)]
     members = entrants[practice].rollout.members
@@ -94,9 +95,9 @@ def appraise(
             change=entrant.change,
         )
         for place, entrant in enumerate(entrants)
-        if place != practice
+        if place != practice and entrant.is_candidate
     ]
-    return Appraisal(tuple(candidates), guards[practice])
+    return Appraisal(tuple(candidates), guards[practice], tuple(guards))
 
 
 def _place_of_practice(entrants: Sequence[Entrant], rule: DecisionRule) -> int:
@@ -123,14 +124,14 @@ def _pairs(entrants: Sequence[Entrant], practice: int) -> list[tuple[int, int]]:
     """(candidate, rival) places: each candidate over the practice first, then a learner over the rules of its sale."""
     pairs = []
     for place, entrant in enumerate(entrants):
-        if place == practice:
+        if place == practice or not entrant.is_candidate:
             continue
         pairs.append((place, practice))
         if entrant.is_learned:
             pairs += [
                 (place, other)
                 for other, rival in enumerate(entrants)
-                if not rival.is_learned and other != practice and rival.change == entrant.change
+                if not rival.is_learned and rival.is_candidate and other != practice and rival.change == entrant.change
             ]
     return pairs
 
@@ -162,9 +163,7 @@ def _leads(
     """One a pair; ``lead`` (sale, pair) are the first columns of ``resampled``, less the worthwhile amount the next."""
     count = len(pairs)
     (low, high), p_value = resampled.interval(confidence), resampled.p_value()
-    by_world = np.stack(
-        [equal_member_means(lead[members == label], members[members == label]) for label in np.unique(members)]
-    )
+    by_world = np.stack([lead[members == label].mean(axis=0) for label in np.unique(members)])
     columns = {
         "mean": resampled.mean,
         "low": low,

@@ -1,0 +1,31 @@
+"""By how much a policy may be beyond its guardrails: what rules and networks are chosen by on training worlds."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from flashsim.evaluation.kpis import KPIS, find_kpi, kpi_values
+from flashsim.evaluation.rollout import Rollout
+from flashsim.evaluation.stats import bootstrap_means
+
+RESAMPLES = 1_000
+_FAR = 10.0  # standard errors, in the place of an end that the values are too skewed to tell
+
+
+def guardrail_excess(rollout: Rollout, limits: Mapping[str, float], *, confidence: float = 0.95) -> float:
+    """Sum over the guardrails of how far the outer end of the interval lies beyond the limit, in limits; 0: all kept.
+
+    ``limits``: KPI -> guardrail. The interval is that of :func:`flashsim.evaluation.stats.bootstrap_means` over the
+    worlds that were met.
+    """
+    if not limits:
+        return 0.0
+    kpis = [find_kpi(name) for name in limits]
+    sign = np.array([-1.0 if kpi.direction == "higher" else 1.0 for kpi in kpis])
+    bound = sign * np.array(list(limits.values()))
+    levels = sign * kpi_values(rollout.totals)[:, [KPIS.index(kpi) for kpi in kpis]]
+    resampled = bootstrap_means(levels, rollout.members, resamples=RESAMPLES)
+    _, high = resampled.interval(confidence)
+    end = np.where(np.isfinite(high), high, resampled.mean + _FAR * resampled.standard_error)
+    unit = np.where(bound == 0.0, 1.0, np.abs(bound))
+    return float(np.maximum(0.0, (end - bound) / unit).sum())

@@ -1,0 +1,83 @@
+"""Rules that keep guardrails: of operations that earn about the same, those under which the service holds.
+
+A search by profit alone takes a rule that loses a few visitors to save a server. Where the rule that it found keeps
+every guardrail on the training worlds, it stays. Where not, the operations that differ from it in one aspect are played
+too: of those that keep all guardrails the one with the largest lead over it less the lead's standard error; if none
+does, the one with the smallest excess.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from flashsim.evaluation.evidence.excess import guardrail_excess
+from flashsim.evaluation.rollout import Rollout, play
+from flashsim.planning.search import aspects_that_differ
+from flashsim.policies.bundle import Policy
+from flashsim.rules.rules import Operations, Rule
+from flashsim.scenarios.compiled import CompiledSale
+from flashsim.sim.streams import TRAINING_DOMAIN
+
+GUARD_SALES = 512
+"""On which it is checked whether a policy keeps its guardrails."""
+_AWAY = 2**40  # from the sales on which rules are searched
+
+
+class Guarded(NamedTuple):
+    """Operations, and by how much a rule with them may be beyond its guardrails on the training worlds."""
+
+    operations: Operations
+    excess: float
+    """In limits (:func:`flashsim.evaluation.evidence.excess.guardrail_excess`); 0: all are kept."""
+
+
+def on_training_worlds(sale: CompiledSale, policy: Policy, *, seed: int, threads: int = 1) -> Rollout:
+    """What ``policy`` does in the sales on which guardrails are checked."""
+    own = sale.with_members(sale.training_members)
+    return play(own, policy, sales=GUARD_SALES, seed=seed + _AWAY, domain=TRAINING_DOMAIN, threads=threads)
+
+
+def guarded_operations(
+    sale: CompiledSale,
+    rule: Rule,
+    found: Operations,
+    *,
+    offers: Sequence[Operations],
+    limits: Mapping[str, float],
+    seed: int,
+    threads: int = 1,
+    progress: Callable[[int], object] = lambda _ticks: None,
+) -> Guarded:
+    """``found`` where ``rule`` keeps ``limits`` (KPI -> guardrail) with it, else the best of ``offers`` near it."""
+
+    def played(how: Operations) -> Rollout:
+        rollout = on_training_worlds(sale, rule(sale, how), seed=seed, threads=threads)
+        progress(GUARD_SALES * sale.all_ticks)
+        return rollout
+
+    own = played(found)
+    excess = guardrail_excess(own, limits)
+    if excess == 0.0:
+        return Guarded(found, excess)
+    best, standing = Guarded(found, excess), (-excess, 0.0)
+    for how in near(found, offers):
+        rollout = played(how)
+        beyond = guardrail_excess(rollout, limits)
+        lead = _cautious_lead(own, rollout)
+        if (-beyond, lead) > standing:
+            best, standing = Guarded(how, beyond), (-beyond, lead)
+    return best
+
+
+def near(found: Operations, offers: Sequence[Operations]) -> list[Operations]:
+    """The ``offers`` that differ from ``found`` in one aspect."""
+    return [other for other in offers if aspects_that_differ(found, other) == 1]
+
+
+def _cautious_lead(own: Rollout, other: Rollout) -> float:
+    """Mean profit of ``other`` above that of ``own``, less its standard error over world members."""
+    lead = other.totals["profit"] - own.totals["profit"]
+    means = np.array([lead[own.members == member].mean() for member in np.unique(own.members)])
+    spread = means if means.size > 1 else lead
+    return float(means.mean() - spread.std(ddof=1) / np.sqrt(spread.size))
