@@ -117,8 +117,7 @@ def train(
     rule = _rule_of(sale, config, operations)
     if rule is not None:
         config = steering(config, rule)
-    action = config.action(sale)
-    constraints = learner.constraints(config)
+    action, constraints = config.action(sale), learner.constraints(config)
     spread = random_spread(sale, action, seed=first + _SCALE, reward=config.reward, constraints=constraints)
     scale = spread.reward
     if rule is not None and config.paired and learner.scales_by_lead:

@@ -97,11 +97,11 @@ def compare(
 ) -> Comparison:
     """Compare policies on the sales that all of them played, and decide by ``rule`` whether one should run the sale.
 
-    ``learners`` and ``baselines`` are policy names; any other policy is a reference, shown but never in the decision.
-    ``rule`` None: profit decides, and the practice is the human team where it is a baseline, else the first baseline.
-    ``changed``: who played the same seeds in a changed sale, ``changes_tried``: other changes that were not enough on
-    training worlds. ``world_fields``: name -> member -> value of what the worlds differ in. InputError when rollouts
-    differ in their sales, a name is unknown, doubled or missing, or a value is not finite.
+    Other policies than ``learners`` and ``baselines`` are references, shown but never in the decision. ``rule`` None:
+    profit decides, and the practice is the human team where it is a baseline, else the first baseline. ``changed``: who
+    played the same seeds in a changed sale, ``changes_tried``: changes that were not enough on training worlds.
+    ``world_fields``: name -> member -> value of what the worlds differ in. InputError when rollouts differ in their
+    sales, a name is unknown, doubled or missing, or a value is not finite.
     """
     played = _checked_rollouts(rollouts)
     roles = _roles([rollout.policy for rollout in played], learners=learners, baselines=baselines)
@@ -118,7 +118,69 @@ def compare(
         tail_share=tail_share,
         product_names=_product_names(product_names, played[0]),
     )
-    entrants = [*_entrants(played, roles), *changed]
+    tables = _tables(contest, resamples=resamples, seed=seed)
+    decision, of_decision = _decided(
+        contest,
+        rule,
+        changed,
+        resamples=resamples,
+        seed=seed,
+        is_world_judged=is_world_judged,
+        fields=world_fields or {},
+    )
+    tables |= of_decision
+    settings = _settings(contest, rule) | {
+        "changes_tried": list(changes_tried),
+        "is_world_judged": is_world_judged,
+        "currency": currency,
+        "resamples": resamples,
+        "seed": seed,
+    }
+    return Comparison(
+        decision=decision, verdict=_verdict(contest, tables, currency=currency), tables=tables, settings=settings
+    )
+
+
+def _verdict(contest: Contest, tables: Mapping[str, pd.DataFrame], *, currency: str) -> Verdict:
+    """Whether a learner beats every baseline."""
+    shown = tables["kpis"][tables["kpis"]["kpi"] == contest.primary.name]
+    means = dict(zip(shown["policy"], shown["mean"], strict=True))
+    return verdict_of(
+        tables["pairs"],
+        tables["guardrails"],
+        means=means,
+        kpi=contest.primary,
+        confidence=contest.confidence,
+        currency=currency,
+    )
+
+
+def _settings(contest: Contest, rule: DecisionRule) -> dict[str, Any]:
+    """How the statistics are made, as far as the contest and the rule say it."""
+    return {
+        "sales": int(contest.members.size),
+        "members": [int(member) for member in np.unique(contest.members)],
+        "best_baseline": contest.names[contest.best],
+        "rule": asdict(rule),
+        "guardrails": rule.guardrails,
+        "confidence": contest.confidence,
+        "tail_share": contest.tail_share,
+        "product_names": list(contest.product_names),
+    }
+
+
+def _decided(
+    contest: Contest,
+    rule: DecisionRule,
+    changed: Sequence[Entrant],
+    *,
+    resamples: int,
+    seed: int,
+    is_world_judged: bool,
+    fields: Mapping[str, Mapping[int, float]],
+) -> tuple[Decision, dict[str, pd.DataFrame]]:
+    """The decision, and the tables that it rests on."""
+    entrants, confidence = [*_entrants(contest.rollouts, contest.roles), *changed], contest.confidence
     appraisal = appraise(entrants, rule, confidence=confidence, resamples=resamples, seed=seed)
     decision = decide(
         appraisal.candidates,
@@ -127,36 +189,11 @@ def compare(
         alpha=1.0 - confidence,
         is_world_judged=is_world_judged,
     )
-    worlds = np.unique(contest.members)
-    tables = _tables(contest, resamples=resamples, seed=seed)
-    tables["guardrails"] = guardrail_table(entrants, appraisal, roles=roles)
-    tables["leads"] = leads_table(
-        appraisal, rule, sales=contest.members.size, worlds=worlds.size, confidence=confidence
-    )
-    tables["tells"] = tells_table(
-        entrants, decision, rule, fields=world_fields or {}, confidence=confidence, leads=len(tables["leads"])
-    )
-    shown = tables["kpis"][tables["kpis"]["kpi"] == rule.primary]
-    means = dict(zip(shown["policy"], shown["mean"], strict=True))
-    verdict = verdict_of(
-        tables["pairs"], tables["guardrails"], means=means, kpi=kpi, confidence=confidence, currency=currency
-    )
-    settings = {
-        "sales": int(contest.members.size),
-        "members": [int(member) for member in worlds],
-        "best_baseline": contest.names[contest.best],
-        "rule": asdict(rule),
-        "guardrails": rule.guardrails,
-        "changes_tried": list(changes_tried),
-        "is_world_judged": is_world_judged,
-        "currency": currency,
-        "confidence": confidence,
-        "tail_share": tail_share,
-        "resamples": resamples,
-        "seed": seed,
-        "product_names": list(contest.product_names),
-    }
-    return Comparison(decision=decision, verdict=verdict, tables=tables, settings=settings)
+    sales, worlds = contest.members.size, np.unique(contest.members).size
+    leads = leads_table(appraisal, rule, sales=sales, worlds=worlds, confidence=confidence)
+    tells = tells_table(entrants, decision, rule, fields=fields, confidence=confidence, leads=len(leads))
+    guardrails = guardrail_table(entrants, appraisal, roles=contest.roles)
+    return decision, {"guardrails": guardrails, "leads": leads, "tells": tells}
 
 
 def _entrants(played: Sequence[Rollout], roles: Mapping[str, str]) -> list[Entrant]:

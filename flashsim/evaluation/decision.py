@@ -20,7 +20,7 @@ The outcome is
 
 On a World that was not judged against data, the strongest outcome is *run it as a test*. The claim of a learner needs
 all of its leads; requiring each at the corrected level makes it true whichever rule is the best. How often "run it" is
-claimed where it is not so: ``python -m tests.evaluation.decision_claims``, docs/statistics.md.
+claimed where it is not so: ``python -m tests.evaluation.evidence.decision_claims``, docs/statistics.md.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -76,6 +76,25 @@ def johnson_interval(values: Skewed, confidence: float) -> tuple[Array, Array]:
     return values.mean - most, values.mean - least
 
 
+def hall_interval(values: Skewed, confidence: float) -> tuple[Array, Array]:
+    """Lower and upper end, each (column,), which are never missing: by Hall's transformation, which turns nowhere.
+
+    With A the skewness over √n and T = d·√n/s, g(T) = T + A·T²/3 + A²·T³/27 + A/6 has Student's law to the same order
+    as Johnson's t, and is inverted in closed form. Source: Hall (1992), Journal of the Royal Statistical Society B
+    54(1), 221-228, "On the removal of skewness by transformation".
+    """
+    a = values.skewness / np.sqrt(values.size)
+    is_skewed = np.abs(a) > NEGLIGIBLE
+    level = level_read(1.0 - confidence, values.size)
+    quantile = stdtrit(max(values.size - 1, 1), level / 2.0)
+
+    def inverse(x: float) -> Array:
+        root = np.cbrt(1.0 + a * (x - a / 6.0)) - 1.0
+        return np.divide(3.0 * root, a, out=np.full_like(a, x), where=is_skewed)
+
+    return values.mean - values.error * inverse(-quantile), values.mean - values.error * inverse(quantile)
+
+
 def johnson_p_value(values: Skewed) -> Array:
     """(column,) two-sided p-value of mean zero; an interval holds zero just where it is above one less confidence.
 

@@ -38,7 +38,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri, poch, stdtrit
 
 from flashsim.errors import InputError
-from flashsim.evaluation.skewness import NEGLIGIBLE, Skewed, johnson_interval, johnson_p_value, level_read, skewed
+from flashsim.evaluation.skewness import (
+    NEGLIGIBLE,
+    Skewed,
+    hall_interval,
+    johnson_interval,
+    johnson_p_value,
+    level_read,
+    skewed,
+)
 
 Array = NDArray[np.float64]
 FEWEST_MEMBERS = 8
@@ -93,6 +101,19 @@ class Resampled:
         low, high = _sorted_quantile(self.draws, tail), _sorted_quantile(self.draws, 1.0 - tail)
         least, most = johnson_interval(self.moments, confidence)
         return np.minimum(self.mean + low, least), np.maximum(self.mean + high, most)
+
+    def closed_interval(self, confidence: float) -> tuple[Array, Array]:
+        """The same, with Hall's end in the place of one that cannot be told, which is no nearer than the bootstrap's.
+
+        For what must be known to lie within a limit that may be far away.
+        """
+        (low, high), (least, most) = self.interval(confidence), hall_interval(self.moments, confidence)
+        tail = (1.0 - _share("confidence", confidence)) / 2.0
+        below, above = (self.mean + _sorted_quantile(self.draws, level) for level in (tail, 1.0 - tail))
+        return (
+            np.where(np.isinf(low), np.minimum(below, least), low),
+            np.where(np.isinf(high), np.maximum(above, most), high),
+        )
 
     def p_value(self) -> Array:
         """(column,) two-sided p-value of mean zero, at least 2 / (resamples + 1); 1 where nothing varies around 0, and

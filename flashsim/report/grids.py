@@ -125,7 +125,7 @@ class Shelf:
             counts = [self.number("policies", row, name, unit="count") for name in ("sales", "simulated_steps")]
             rows.append((words(policy), words(role + best), words(notes.get(policy, "–")), *counts))
         head = ("policy", "role", "note", "sales", "simulated_steps")
-        return self._grid("policies", "policies_caption", head, rows)
+        return self.grid("policies", "policies_caption", head, rows)
 
     def guardrails(self) -> Grid:
         """One row a guardrail, one column a policy."""
@@ -165,47 +165,6 @@ class Shelf:
         head = (self.page["kpi"], self.page["limit"], *named)
         return Grid("guardrails", self.page["guardrails_caption"], head, tuple(rows), wide=True)
 
-    def leads(self) -> Grid:
-        """What the decision rests on: every candidate over the practice, every learner over every rule."""
-        table, rows = self.tables["leads"], []
-        for row in table.index:
-            unit, change = str(table.loc[row, "unit"]), str(table.loc[row, "change"])
-            policy = f"{table.loc[row, 'policy']}, {change}" if change else str(table.loc[row, "policy"])
-            ahead = Cell(
-                f"{table.loc[row, 'ahead']} / {table.loc[row, 'worlds']}",
-                f"leads-{row}-ahead",
-                kind="number",
-                aliases=tuple(f"leads-{row}-{name}" for name in ("worlds", "sales", "asked", "confidence_percent")),
-            )
-            rows.append(
-                (
-                    words(policy),
-                    words(table.loc[row, "over"]),
-                    self.number("leads", row, "mean", unit=unit, signed=True, ends=Ends("mean")),  # type: ignore[arg-type]
-                    self.number("leads", row, "p_value", unit=None),
-                    ahead,
-                    self.number("leads", row, "detectable", unit=unit),  # type: ignore[arg-type]
-                )
-            )
-        head = ("policy", "over", "lead", "p", "worlds_led", "detectable")
-        return self._grid("leads", "leads_caption", head, rows)
-
-    def tells(self) -> Grid:
-        """What would settle the questions that are open."""
-        table, known = self.tables["tells"], {kpi.name: kpi.label for kpi in KPIS}
-        rows = [
-            (
-                words(known.get(str(table.loc[row, "about"]), table.loc[row, "about"])),
-                words(self.page[f"tell {table.loc[row, 'kind']}"]),
-                self.number("tells", row, "amount", unit="count"),
-                words(table.loc[row, "field"] or "–"),
-                self.number("tells", row, "share", unit="share"),
-            )
-            for row in table.index
-        ]
-        head = ("question", "tell", "needed", "field", "explains")
-        return self._grid("tells", "tells_caption", head, rows)
-
     def kpis(self) -> Grid:
         """One row a KPI, one column a policy, with marks against the best baseline."""
         places, marked, rows = self._places("kpis", "kpi", "policy"), self._places("differences", "kpi", "policy"), []
@@ -233,7 +192,7 @@ class Shelf:
     def definitions(self) -> Grid:
         """What each KPI means."""
         rows = [(words(kpi.label), words(kpi.formula), words(kpi.unit), words(kpi.direction)) for kpi in KPIS]
-        return self._grid("definitions", "definitions", ("kpi", "formula", "unit", "better"), rows)
+        return self.grid("definitions", "definitions", ("kpi", "formula", "unit", "better"), rows)
 
     def pairs(self) -> Grid:
         """The pairs that the verdict rests on, those of the verdict's learner first."""
@@ -280,7 +239,7 @@ class Shelf:
             "detectable",
             "skewness_over_worlds",
         )
-        return self._grid("pairs", "pairs_caption", head, rows)
+        return self.grid("pairs", "pairs_caption", head, rows)
 
     def _ahead(self, row: Any, *, unit: Unit) -> Cell:
         """Worlds in which the learner is ahead, and the difference without any one world."""
@@ -316,7 +275,7 @@ class Shelf:
                 if all(key in places for key in keys):
                     cells = [self.number("phases", places[key], "mean", unit=SERIES_UNITS[name]) for key in keys]
                     rows.append((words(series[name]), words(policy), *cells))
-        return self._grid("phases", "phases_caption", ("series", "policy", "first", "middle", "last"), rows)
+        return self.grid("phases", "phases_caption", ("series", "policy", "first", "middle", "last"), rows)
 
     def products(self) -> Grid:
         """One row a product; columns show a few quantities under the learner and the best baseline."""
@@ -378,9 +337,9 @@ class Shelf:
                     self.number("risk", row, "median", unit=unit),
                 )
             )
-        return self._grid("risk", "risk_caption", ("policy", "tail_mean", "to_best", "worst", "median"), rows)
+        return self.grid("risk", "risk_caption", ("policy", "tail_mean", "to_best", "worst", "median"), rows)
 
-    def _grid(self, name: str, caption: str, head: Sequence[str], rows: Sequence[tuple[Cell, ...]]) -> Grid:
+    def grid(self, name: str, caption: str, head: Sequence[str], rows: Sequence[tuple[Cell, ...]]) -> Grid:
         return Grid(name, self.page[caption], tuple(self.page[key] for key in head), tuple(rows))
 
 

@@ -19,6 +19,7 @@ from flashsim.evaluation.comparison import Comparison
 from flashsim.evaluation.kpis import find_kpi
 from flashsim.files import write_page
 from flashsim.report import figures
+from flashsim.report.decision_grids import leads_grid, tells_grid
 from flashsim.report.english import FIGURES, HEADLINES, PAGE, PASSAGES, SERIES
 from flashsim.report.fidelity import fidelity_grids, fidelity_passages, fidelity_tables, uncalibrated_passage
 from flashsim.report.grids import Shelf, given_grid, plain
@@ -154,8 +155,8 @@ def page_view(
         "guardrails": shelf.guardrails(),
         "kpis": shelf.kpis(),
         "definitions": shelf.definitions(),
-        "leads": shelf.leads(),
-        "tells": shelf.tells(),
+        "leads": leads_grid(shelf),
+        "tells": tells_grid(shelf),
         "pairs": shelf.pairs(),
         "bridge": shelf.bridge(),
         "phases": shelf.phases(series=SERIES),

@@ -3,7 +3,8 @@
 The practice plays the sale as given. A policy in a changed sale (more servers at the opening, say) plays that one, with
 the same seeds on the same members; its lead is over the practice as things are today. A learner is held against the
 rules of its own sale. All leads are one family for Holm's correction. A guardrail's interval is the one that every page
-shows, of one KPI of one policy.
+shows, of one KPI of one policy; where that has no end, for skewness, Hall's transformation gives one, since a limit may
+be far beyond anything that was seen.
 """
 
 from collections.abc import Sequence
@@ -186,13 +187,14 @@ def _guards(
 ) -> list[tuple[Guard, ...]]:
     """Of each entrant; their columns begin at ``start``: for each guardrail level, worse and beyond."""
     all_low, all_high = resampled.interval(confidence)
+    closed_low, closed_high = resampled.closed_interval(confidence)
     guards: list[list[Guard]] = [[] for _ in entrants]
     for one in guarded:
         level, worse, beyond = (
             slice(start + part * len(entrants), start + (part + 1) * len(entrants)) for part in range(3)
         )
         start = beyond.stop
-        low, high = _ends_of_level(entrants, one, all_low[level], all_high[level], confidence=confidence)
+        low, high = _ends_of_level(entrants, one, closed_low[level], closed_high[level], confidence=confidence)
         beyond_low, beyond_high = share_interval(
             all_low[beyond], all_high[beyond], values=one.is_beyond, least=0.0, most=1.0, confidence=confidence
         )
@@ -206,7 +208,7 @@ def _guards(
                     high=float(high[place]),
                     status=status_of(low[place], high[place], limit=one.limit, direction=one.kpi.direction),
                     status_to_practice=status_of(
-                        all_low[worse][place], all_high[worse][place], limit=one.margin, direction="lower"
+                        closed_low[worse][place], closed_high[worse][place], limit=one.margin, direction="lower"
                     ),
                     share_beyond=float(resampled.mean[beyond][place]),
                     beyond_low=float(beyond_low[place]),
@@ -219,7 +221,7 @@ def _guards(
 def _ends_of_level(
     entrants: Sequence[Entrant], one: _Guarded, low: Array, high: Array, *, confidence: float
 ) -> tuple[Array, Array]:
-    """Ends (entrant,) as the table of KPIs shows them (:func:`flashsim.evaluation.intervals.kpi_intervals`)."""
+    """Ends (entrant,) cut as in the table of KPIs (:func:`flashsim.evaluation.intervals.kpi_intervals`)."""
     least, most = np.transpose([one.kpi.bounds(entrant.rollout.totals) for entrant in entrants])
     low, high = within_range(low, high, least=least, most=most)
     if one.kpi.unit != "share":

@@ -9,14 +9,12 @@ from flashsim.evaluation.rollout import Rollout
 from flashsim.evaluation.stats import bootstrap_means
 
 RESAMPLES = 1_000
-_FAR = 10.0  # standard errors, in the place of an end that the values are too skewed to tell
 
 
 def guardrail_excess(rollout: Rollout, limits: Mapping[str, float], *, confidence: float = 0.95) -> float:
     """Sum over the guardrails of how far the outer end of the interval lies beyond the limit, in limits; 0: all kept.
 
-    ``limits``: KPI -> guardrail. The interval is that of :func:`flashsim.evaluation.stats.bootstrap_means` over the
-    worlds that were met.
+    ``limits``: KPI -> guardrail. The interval is the one by which a decision calls a guardrail kept.
     """
     if not limits:
         return 0.0
@@ -25,7 +23,6 @@ def guardrail_excess(rollout: Rollout, limits: Mapping[str, float], *, confidenc
     bound = sign * np.array(list(limits.values()))
     levels = sign * kpi_values(rollout.totals)[:, [KPIS.index(kpi) for kpi in kpis]]
     resampled = bootstrap_means(levels, rollout.members, resamples=RESAMPLES)
-    _, high = resampled.interval(confidence)
-    end = np.where(np.isfinite(high), high, resampled.mean + _FAR * resampled.standard_error)
+    _, end = resampled.closed_interval(confidence)
     unit = np.where(bound == 0.0, 1.0, np.abs(bound))
     return float(np.maximum(0.0, (end - bound) / unit).sum())

@@ -308,6 +308,28 @@ def test_the_interval_of_a_guardrail_is_the_one_that_the_table_of_kpis_shows() -
             assert (guard.mean, guard.low, guard.high) == (row["mean"], row["low"], row["high"])
 
 
+def test_a_guardrail_far_beyond_what_was_seen_is_kept_although_the_values_are_too_skewed_to_tell() -> None:
+    """One world in which one visit in a thousand is lost, and none elsewhere, is no reason to doubt a limit of 1 %."""
+    played = entrants()
+    visits = sum(played[0].rollout.totals[name] for name in ("served", "abandoned", "errors"))
+    for share, status in ((0.001, "kept"), (0.1, "open")):
+        lost = np.where(played[0].rollout.members == played[0].rollout.members[0], share * visits, 0.0)
+        few = replace(played[0].rollout, totals=played[0].rollout.totals | {"errors": lost})
+        learned = [replace(played[0], rollout=few), *played[1:]]
+        rule = DecisionRule(limits={"p95_latency_s": None, "abandonment_share": None})
+        (guard,) = appraise(learned, rule, resamples=1_000).candidates[0].guards
+        assert guard.status == status
+        assert guard.mean < guard.high < np.inf
+        shown = compare(
+            [one.rollout for one in learned],
+            learners=["PPO"],
+            baselines=["run-out price", HUMAN_TEAM],
+            rule=rule,
+            resamples=1_000,
+        ).tables["kpis"]
+        assert shown[(shown["policy"] == "PPO") & (shown["kpi"] == "error_share")]["high"].tolist() == [np.inf]
+
+
 def test_the_share_of_sales_beyond_a_limit_has_an_interval() -> None:
     limit = {"p95_latency_s": float(np.median(make_rollout("PPO").totals["latency_p95_s"]))}
     only = dict.fromkeys(("error_share", "abandonment_share"))

@@ -1,6 +1,6 @@
 """How often a decision says "run it" where it must not, and how often where it should.
 
-    python -m tests.evaluation.decision_claims > table.md        # docs/statistics.md holds it
+    python -m tests.evaluation.evidence.decision_claims > table.md        # docs/statistics.md holds it
 
 Twenty worlds of five sales. What policies earn differs from the practice by a law with mean 0 from world to world, and
 by noise from sale to sale that is as large as that of 50 sales a world. Three truths in which nobody may run the sale:
