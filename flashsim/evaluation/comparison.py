@@ -118,7 +118,6 @@ def compare(
         tail_share=tail_share,
         product_names=_product_names(product_names, played[0]),
     )
-    tables = _tables(contest, resamples=resamples, seed=seed)
     decision, of_decision = _decided(
         contest,
         rule,
@@ -128,7 +127,7 @@ def compare(
         is_world_judged=is_world_judged,
         fields=world_fields or {},
     )
-    tables |= of_decision
+    tables = _tables(contest, resamples=resamples, seed=seed) | of_decision
     settings = _settings(contest, rule) | {
         "changes_tried": list(changes_tried),
         "is_world_judged": is_world_judged,
