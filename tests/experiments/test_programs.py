@@ -100,18 +100,20 @@ def _start(script: Path, *arguments: str) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def test_a_run_ends_with_the_verdict_and_where_the_report_is(finished: tuple[Path, Ended]) -> None:
+def test_a_run_ends_with_where_the_report_is_and_the_decision(finished: tuple[Path, Ended]) -> None:
     folder, ended = finished
     assert ended.code == 0, ended.stderr
-    *_, verdict, place = ended.stdout.strip().splitlines()
+    *_, place, decision = ended.stdout.strip().splitlines()
     assert place == f"Report: {folder / 'one' / 'report.html'}"
-    assert verdict.startswith("Too few worlds to tell: ")  # of three that were held out
+    assert decision.startswith("It cannot be told whether to run it: ")  # three worlds were held out
+    assert "About 8 held-out worlds" in decision
     page = (folder / "one" / "report.html").read_text(encoding="utf-8")
     assert "<html" in page
     assert "What holds over all trainings" not in page
-    written = json.loads((folder / "one" / "tables" / "verdict.json").read_text())
-    assert written
-    assert json.loads((folder / "one" / "evaluation.json").read_text())["format_version"] == 1
+    written = json.loads((folder / "one" / "tables" / "decision.json").read_text())
+    assert written["decision"]["sentence"] == decision
+    assert written["settings"]["rule"]["practice"] == "human team"
+    assert json.loads((folder / "one" / "evaluation.json").read_text())["format_version"] == 2
 
 
 def test_a_run_of_several_trainings_says_what_holds_over_them(start: Start, tmp_path: Path) -> None:
@@ -221,7 +223,7 @@ def test_the_bundles_of_a_run_load_and_say_how_they_were_trained(finished: tuple
         assert policy.name == name
         assert policy.training["scenario"] == "grocery_evening"
         curve = (folder / "one" / "curves" / f"{name.lower()}.csv").read_text().splitlines()
-        assert curve[0] == "steps,profit,standard_error,lead,lead_error"
+        assert curve[0] == "steps,profit,standard_error,lead,lead_error,guardrail_excess"
         assert len(curve) == len(policy.training["curve"]) + 1
 
 
@@ -246,8 +248,7 @@ def test_a_report_can_be_made_again(finished: tuple[Path, Ended], start: Start, 
     folder, run = finished
     ended = start("report", f"evaluation={folder / 'one'}", "output=again")
     assert ended.code == 0, ended.stderr
-    said = ended.stdout.splitlines()[:-1]
-    assert said == [line for line in run.stdout.splitlines() if line][-len(said) - 1 : -1]
+    assert ended.stdout.splitlines()[-1] == run.stdout.splitlines()[-1]
     for path in sorted((folder / "one" / "tables").iterdir()):
         assert (tmp_path / "again" / "tables" / path.name).read_bytes() == path.read_bytes()
     assert (tmp_path / "again" / "report.html").read_bytes() == (folder / "one" / "report.html").read_bytes()
@@ -270,7 +271,7 @@ def test_an_agent_is_trained_then_evaluated(start: Start, tmp_path: Path) -> Non
         "output=evaluate",
     )
     assert ended.code == 0, ended.stderr
-    assert ended.stdout.splitlines()[-1] == "Report: evaluate/report.html"
+    assert ended.stdout.splitlines()[-2] == "Report: evaluate/report.html"
     assert {f"tables/{name}.csv" for name in TABLES} <= files(tmp_path / "evaluate")
     policies = (tmp_path / "evaluate" / "tables" / "policies.csv").read_text()
     for name in ("DQN", "best fixed", "ladder 15/30/45", "list price"):
