@@ -4,7 +4,7 @@ The import registers the env and loads nothing else. Each name below is loaded w
 
     a sale      shipped_world, World, scenario_named, SCENARIOS, Scenario, CompiledSale
     an agent    ActionConfig, RewardConfig, observation_table, make_sb3, Policy, load_policy
-    a result    play, compare, KPIS, write_report
+    a result    play, compare, DecisionRule, KPIS, write_report
     your data   calibrate, learn_world, refresh_world
 
 Only ``make_sb3`` needs Stable-Baselines3 and torch. The rules of a good team are in ``flashsim.rules``, sales with an
@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; at run time the table 
     from flashsim.envs.reward import RewardConfig as RewardConfig
     from flashsim.envs.sb3 import make_sb3 as make_sb3
     from flashsim.evaluation.comparison import compare as compare
+    from flashsim.evaluation.decision import DecisionRule as DecisionRule
     from flashsim.evaluation.kpis import KPIS as KPIS
     from flashsim.evaluation.rollout import play as play
     from flashsim.policies.bundle import Policy as Policy
@@ -47,6 +48,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; at run time the table 
 _MODULE_OF = {
     "ActionConfig": "flashsim.envs.actions",
     "CompiledSale": "flashsim.scenarios.compiled",
+    "DecisionRule": "flashsim.evaluation.decision",
     "KPIS": "flashsim.evaluation.kpis",
     "Policy": "flashsim.policies.bundle",
     "RewardConfig": "flashsim.envs.reward",

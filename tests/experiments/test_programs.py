@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -106,7 +107,7 @@ def test_a_run_ends_with_where_the_report_is_and_the_decision(finished: tuple[Pa
     *_, place, decision = ended.stdout.strip().splitlines()
     assert place == f"Report: {folder / 'one' / 'report.html'}"
     assert decision.startswith("It cannot be told whether to run it: ")  # three worlds were held out
-    assert "About 8 held-out worlds" in decision
+    assert re.search(r"About [\d,]+ held-out worlds would tell", decision)
     page = (folder / "one" / "report.html").read_text(encoding="utf-8")
     assert "<html" in page
     assert "What holds over all trainings" not in page
