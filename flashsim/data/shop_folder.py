@@ -36,7 +36,7 @@ from flashsim.data.exports.numbers import NumberFormat, detect_numbers
 from flashsim.data.exports.snapshot import SUFFIXES, check_inside, ending, take_snapshot
 from flashsim.data.exports.steps import STEPS
 from flashsim.data.exports.tables import read_cells
-from flashsim.data.orders.options import OPTION_KEYS, ORDER_COLUMNS, OrderOptions, read_options
+from flashsim.data.orders.options import NUMBER_COLUMNS, OPTION_KEYS, ORDER_COLUMNS, OrderOptions, read_options
 from flashsim.errors import InputError
 from flashsim.files import is_file, is_folder
 from flashsim.settings import nearest
@@ -207,7 +207,7 @@ NUMBERS: Final[Mapping[str, tuple[str, ...]]] = {
     "user_behavior": (),
     "support_tickets": (),
     "events": ("units_offered", "units_sold", "price", "list_price", "visitors"),
-    ORDERS: ("quantity", "price", "total", "list_price", "discount", "refunded_quantity", "refunded_amount"),
+    ORDERS: NUMBER_COLUMNS,
 }
 """Columns that hold numbers."""
 
