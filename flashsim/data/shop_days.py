@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from flashsim.data.clean import RowAccount
+from flashsim.data.off_sale import without_off_sale
 from flashsim.errors import InputError
 
 FLAGS: Final = ("promotion", "stock_out")
@@ -56,7 +57,7 @@ def finish_sales(
         raise InputError(
             "sales_data: every row was sold out all day, so nothing tells demand; check stock_out and stock"
         )
-    return sales
+    return without_off_sale(sales, account=account, notes=notes)
 
 
 def _with_days_without_sale(

@@ -106,7 +106,9 @@ def detect_numbers(
     currency = codes[0] if len(codes) == 1 else None
     told = () if currency is None else (f"currency {currency}",)
     evidence = [_evidence(column) for column in texts]
-    point, comma, both = (pd.concat(cells, ignore_index=True) for cells in zip(*evidence, strict=True))
+    point: pd.Series = pd.concat([one.point for one in evidence], ignore_index=True)
+    comma: pd.Series = pd.concat([one.comma for one in evidence], ignore_index=True)
+    both: pd.Series = pd.concat([one.both for one in evidence], ignore_index=True)
     if decimal is None and len(both) and (len(point) > 0) == (len(comma) > 0):
         names = some([name for name, column in columns.items() if len(column)])
         raise InputError(f"{what}: {_unclear(point, comma, both.iloc[0], names=names, key=key)}")
@@ -217,5 +219,5 @@ def _read_marked(text: pd.Series, decimal: str) -> pd.Series:
     for mark in (_other(decimal), decimal):  # the file's own mark last: it has the say
         good = bare.str.fullmatch(_written(mark))
         clean = bare[good].str.replace(_other(mark), "", regex=False).str.replace(mark, ".", regex=False)
-        numbers[good] = pd.to_numeric(clean, errors="coerce").astype(np.float64)
+        numbers[good] = pd.to_numeric(clean, errors="coerce").to_numpy(dtype=np.float64)
     return numbers

@@ -45,7 +45,7 @@ from flashsim.models.demand.price_evidence import INTERVAL_SDS, PriceEvidence, j
 from flashsim.models.price.price_effects import basis_words, fieller_interval
 from flashsim.models.price.price_response import FEWEST_DAYS
 from flashsim.models.price.usual_price import AWAY, RECENT_DAYS
-from flashsim.season import REFERENCE_DAYS
+from flashsim.season import REFERENCE_DAYS, LevelDays
 
 SEEN_DEPTHS: Final = 0.95
 """Share of the discounted days whose depth is within what the World supports."""
@@ -116,14 +116,15 @@ def learn_demand(
     known = np.array([not told.why_not for told in evidence])
     draws = draw_members(fits, pooled, members=members, generator=generator)
     found = find_levels(days, fits, draws, known=known, fallback=fallback, generator=generator)
+    seasons = np.stack([fit.part(fit.mean, "season") for fit in fits])
     return ShopDemand(
         product_ids=tuple(product.product_id for product in days),
         list_price=np.array([product.history.list_price for product in days]),
-        level=found.level,
+        level=found.level * _season_since(days, seasons),
         elasticity=np.where(known, draws.slope, np.nan),
         promotion_effect=draws.promotion if days[0].promoted is not None else None,
         weekday_factor=found.weekday_factor,
-        season=np.stack([fit.part(fit.mean, "season") for fit in fits]),
+        season=seasons,
         drift=np.array([fit.walk**2 / DAYS_OF_WEEK for fit in fits]),
         spread=found.spread,
         supported_depth=_supported_depth(days, known),
@@ -181,6 +182,16 @@ def _judged(days: list[ProductDays], fits: list[PathFit], pooled: PooledSlopes) 
             )
         )
     return out
+
+
+def _season_since(days: list[ProductDays], seasons: Array) -> Array:
+    """Season of the table's last four weeks over that of the product's own (product,): 1 unless its rows end before."""
+    last = max(product.date[-1] for product in days).date()
+    own = [
+        LevelDays(day.date[-1].date().isoformat(), (tuple(map(float, waves)),), (0.0,))
+        for day, waves in zip(days, seasons, strict=True)
+    ]
+    return np.array([float(one.moved_to(last)[1][0]) for one in own])
 
 
 def _supported_depth(days: list[ProductDays], known: NDArray[np.bool_]) -> float | None:
