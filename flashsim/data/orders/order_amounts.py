@@ -193,21 +193,7 @@ def _factors_of_discounts(
     what: str,
 ) -> list[str]:
     """Fill ``factors`` from the discounts of orders; notes."""
-    own = "max(abs(discount))" if "discount" in of_order else "0.0"
-    on_lines = "0.0" if "discount" in of_order else "least(abs(coalesce(discount, 0.0)), abs(price * times))"
-    held = f"sum({on_lines})" if options.discounts == "whole" else "0.0"
-    one = "CASE WHEN count(DISTINCT round(abs(order_discount), 2)) = 1 THEN max(abs(order_discount)) ELSE sum(abs("
-    whole = "sum(abs(order_discount))" if _differs_within(database) else f"{one}order_discount)) END"
-    database.execute(
-        f"""
-        CREATE TABLE reduced AS
-        SELECT order_id, greatest(coalesce({own}, 0.0) + coalesce({whole}, 0.0) - {held}, 0.0) AS off,
-            sum({on_lines}) AS on_lines,
-            sum(abs(price * times) - {on_lines}) AS worth, max(order_subtotal) AS subtotal,
-            max(order_total) AS total, max(abs(total)) AS line_total, sum(total) AS line_totals
-        FROM valued WHERE {_LINES} GROUP BY order_id HAVING off > {CENT}
-        """
-    )
+    _discounted_orders(database, options, of_order)
     row = database.execute(
         f"SELECT count(*), count(*) FILTER (on_lines > {CENT}), "
         f"count(*) FILTER (on_lines > {CENT} AND subtotal IS NULL AND off >= on_lines - {CENT}), "
@@ -233,6 +219,30 @@ def _factors_of_discounts(
         )
     if options.discounts == "included":
         return [f"orders: {name!r} was not taken off again: the mapping says that prices have it off already."]
+    return [_take_off(database, name, orders)]
+
+
+def _discounted_orders(database: "DuckDBPyConnection", options: OrderOptions, of_order: frozenset[str]) -> None:
+    """Make the table ``reduced``: of each order with a discount its amount, worth, subtotal and totals."""
+    own = "max(abs(discount))" if "discount" in of_order else "0.0"
+    on_lines = "0.0" if "discount" in of_order else "least(abs(coalesce(discount, 0.0)), abs(price * times))"
+    held = f"sum({on_lines})" if options.discounts == "whole" else "0.0"
+    one = "CASE WHEN count(DISTINCT round(abs(order_discount), 2)) = 1 THEN max(abs(order_discount)) ELSE sum(abs("
+    whole = "sum(abs(order_discount))" if _differs_within(database) else f"{one}order_discount)) END"
+    database.execute(
+        f"""
+        CREATE TABLE reduced AS
+        SELECT order_id, greatest(coalesce({own}, 0.0) + coalesce({whole}, 0.0) - {held}, 0.0) AS off,
+            sum({on_lines}) AS on_lines,
+            sum(abs(price * times) - {on_lines}) AS worth, max(order_subtotal) AS subtotal,
+            max(order_total) AS total, max(abs(total)) AS line_total, sum(total) AS line_totals
+        FROM valued WHERE {_LINES} GROUP BY order_id HAVING off > {CENT}
+        """
+    )
+
+
+def _take_off(database: "DuckDBPyConnection", name: str, orders: int) -> str:
+    """Fill ``factors`` from ``reduced``; a note."""
     taken = (
         f"CASE WHEN subtotal IS NULL OR total < subtotal - {CENT} THEN off "
         "ELSE least(greatest(worth - subtotal, 0.0), off) END"
@@ -247,10 +257,10 @@ def _factors_of_discounts(
         if (told - used > CENT * orders)
         else ""
     )
-    return [
+    return (
         f"orders: discounts of whole orders ({name!r}) took {used:,.2f} off {orders} orders, divided among their lines "
         f"by worth{rest}."
-    ]
+    )
 
 
 def _may_be_off_already(options: OrderOptions, columns: OrderColumns) -> bool:
