@@ -62,6 +62,8 @@ class _Evidence(NamedTuple):
     equal: int  # of these: on all lines the same amount
     amounts: int  # different ones of these
     too_large: int  # of these: above what their smallest line could bear
+    alike: int  # of the others, whose lines are of one worth: the same amount on all lines
+    alike_too_large: int
     alone: int  # of all: on the first line alone, the others empty or 0
     empty: int  # of these: the others are empty
     alone_too_large: int
@@ -107,12 +109,16 @@ def _is_of_order(
     if name in options.of_order or name in options.of_line:
         return name in options.of_order
     seen = _evidence(database, name)
-    if seen.telling and seen.equal >= (1.0 - MOST_UNEQUAL) * seen.telling:
+    equal, too_large = seen.equal, seen.too_large
+    if not seen.telling:  # a line's total is its worth, but a discount of such lines is equal if it is a share of them
+        too_large = seen.alike_too_large
+        equal = seen.alike if too_large or name != "total" else 0
+    if equal and equal >= (1.0 - MOST_UNEQUAL) * seen.telling:
         needed = max(FEWEST_AMOUNTS, seen.equal // ORDERS_AN_AMOUNT)
-        if seen.too_large or (seen.equal >= FEWEST_ORDERS and seen.amounts >= needed):
+        if too_large or (seen.equal >= FEWEST_ORDERS and seen.amounts >= needed):
             return True
         raise InputError(
-            f"{what}: in {seen.equal} orders all lines have the same amount in {columns.name[name]!r}: it may be the "
+            f"{what}: in {equal} orders all lines have the same amount in {columns.name[name]!r}: it may be the "
             f"order's, or each line's; state which in the mapping: orders: {{of_order: {name}}} or {{of_line: {name}}}"
         )
     if name == "refunded_amount" or seen.alone < (1.0 - MOST_UNEQUAL) * seen.orders:
@@ -140,12 +146,14 @@ def _evidence(database: "DuckDBPyConnection", name: str) -> _Evidence:
         )
         SELECT count(*), count(*) FILTER (is_telling), count(*) FILTER (is_telling AND is_equal),
             count(DISTINCT round(high, 2)) FILTER (is_telling AND is_equal),
-            count(*) FILTER (is_telling AND is_equal AND high > {bearable}), count(*) FILTER (is_alone),
+            count(*) FILTER (is_telling AND is_equal AND high > {bearable}),
+            count(*) FILTER (NOT is_telling AND is_equal),
+            count(*) FILTER (NOT is_telling AND is_equal AND high > {bearable}), count(*) FILTER (is_alone),
             count(*) FILTER (is_alone AND filled = 1), count(*) FILTER (is_alone AND first > first_worth + {CENT})
         FROM judged_orders
         """
     ).fetchone()
-    return _Evidence(*(int(count) for count in row or (0,) * 8))
+    return _Evidence(*(int(count) for count in row or (0,) * 10))
 
 
 def _price_by_totals(database: "DuckDBPyConnection") -> int:

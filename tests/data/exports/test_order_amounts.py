@@ -107,6 +107,17 @@ def test_one_amount_on_every_line_is_asked_for_then_read_as_stated(tmp_path: Pat
     assert_paid(read_as(tmp_path / "line", text, None, of_line=["discount"]), GROSS - 1.0)
 
 
+def test_equal_lines_of_equal_worth_are_asked_for_unless_no_line_could_bear_the_amount(tmp_path: Path) -> None:
+    ten = LINES.assign(qty=1, unit_price=10.0)
+    lines = ten.groupby("order_id")["qty"].transform("sum")
+    text = plain(discount=cents(2.0 * lines)).assign(qty=1, price="10.00")
+    with pytest.raises(InputError, match="all lines have the same amount in 'discount'"):
+        read_as(tmp_path / "asked", text, None)
+    shop = read_as(tmp_path / "told", text.assign(discount=cents(8.0 * lines)), None)  # 16 off each line of 10?
+    assert shop.sales is not None
+    assert float((shop.sales["sales"] * shop.sales["price"]).sum()) == pytest.approx(2.0 * len(LINES))
+
+
 @pytest.mark.parametrize("shipping", [0.0, 6.0])
 @pytest.mark.parametrize("column", ["买家实付金额", "总金额"])
 @pytest.mark.parametrize("where", ["each", "first"])
