@@ -163,7 +163,7 @@ def _price_by_totals(database: "DuckDBPyConnection") -> int:
         f"""
         INSERT INTO typical
         WITH of_orders AS (SELECT order_id, max(total) AS paid, sum(times) AS units, count(*) AS lines FROM valued
-            WHERE {_LINES} AND total > 0.0 GROUP BY order_id)
+            WHERE {_LINES} GROUP BY order_id HAVING max(total) > 0.0)
         SELECT product_id, coalesce(median(total / times) FILTER (lines = 1), median(paid / units))
         FROM valued JOIN of_orders USING (order_id) WHERE {_LINES} GROUP BY product_id
         """

@@ -138,8 +138,10 @@ def test_totals_of_lines_stay_with_their_lines(tmp_path: Path) -> None:
     assert_paid(shop, paid)
 
 
-def test_totals_of_orders_without_prices_are_divided_by_what_products_cost_alone(tmp_path: Path) -> None:
-    text = plain(total=cents(OF_ORDER)).drop(columns="price")
+@pytest.mark.parametrize("where", ["each", "first"])
+def test_totals_of_orders_without_prices_are_divided_by_what_products_cost_alone(tmp_path: Path, where: str) -> None:
+    paid = cents(OF_ORDER)
+    text = plain(total=paid if where == "each" else first_of_order(LINES, paid)).drop(columns="price")
     shop = read_as(tmp_path, text, None)
     assert_paid(shop, GROSS)
     assert any("prices: they are those of orders that hold one product alone" in note for note in shop.notes)
