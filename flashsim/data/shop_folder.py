@@ -33,10 +33,10 @@ from flashsim.data.exports.dates import DateFormat, detect_dates
 from flashsim.data.exports.formats import FORMAT_KEYS, Format, read_format
 from flashsim.data.exports.layout import some
 from flashsim.data.exports.numbers import NumberFormat, detect_numbers
-from flashsim.data.exports.snapshot import SUFFIXES, ending, take_snapshot
+from flashsim.data.exports.snapshot import SUFFIXES, check_inside, ending, take_snapshot
 from flashsim.data.exports.steps import STEPS
 from flashsim.data.exports.tables import read_cells
-from flashsim.data.orders.options import OPTION_KEYS, ORDER_COLUMNS, OrderOptions, read_options
+from flashsim.data.orders.options import NUMBER_COLUMNS, OPTION_KEYS, ORDER_COLUMNS, OrderOptions, read_options
 from flashsim.errors import InputError
 from flashsim.files import is_file, is_folder
 from flashsim.settings import nearest
@@ -207,7 +207,7 @@ NUMBERS: Final[Mapping[str, tuple[str, ...]]] = {
     "user_behavior": (),
     "support_tickets": (),
     "events": ("units_offered", "units_sold", "price", "list_price", "visitors"),
-    ORDERS: ("quantity", "price", "total", "list_price", "discount", "refunded_quantity", "refunded_amount"),
+    ORDERS: NUMBER_COLUMNS,
 }
 """Columns that hold numbers."""
 
@@ -263,6 +263,7 @@ def find_orders(folder: Path, mapping: ShopMapping) -> list[Path]:
         if not paths:
             raise InputError(f"{folder} holds no file {brief(spelled.file)}, which the mapping names for orders")
         for path in paths:
+            check_inside(path, folder)
             _check_ending(path)
         return paths
     taken = {mapping.of(table).file for table in COLUMNS}
@@ -277,6 +278,7 @@ def find_orders(folder: Path, mapping: ShopMapping) -> list[Path]:
         if ending(path) and is_file(path) and path.name not in taken and path.name.split(".")[0] not in COLUMNS
     ]
     if len(others) == 1:
+        check_inside(others[0], folder)
         return others
     seen = some([path.name for path in others]) if others else "none that ends in " + ", ".join(SUFFIXES)
     raise InputError(
@@ -300,6 +302,7 @@ def refuse_nothing(folder: Path) -> InputError:
 def _find(folder: Path, table: str, mapping: TableMapping) -> Path | None:
     if mapping.file is not None:
         path = folder / mapping.file
+        check_inside(path, folder)
         if not is_file(path):
             raise InputError(f"{path}, which the mapping names for {table}, does not exist; correct the name")
         _check_ending(path)
@@ -307,6 +310,8 @@ def _find(folder: Path, table: str, mapping: TableMapping) -> Path | None:
     paths = [folder / f"{table}{suffix}" for suffix in SUFFIXES if is_file(folder / f"{table}{suffix}")]
     if len(paths) > 1:
         raise InputError(f"{folder} holds {paths[0].name} and {paths[1].name}; keep one, or name it in the mapping")
+    for path in paths:
+        check_inside(path, folder)
     return paths[0] if paths else None
 
 

@@ -50,9 +50,14 @@ def day_notes(world: World, text: str) -> tuple[str, ...]:
     notes = []
     if last is not None and day > last:
         drifts = () if world.level_days is None else world.level_days.drift
-        moved = float(np.sqrt(np.mean(drifts) * (day - last).days)) if drifts else None
-        wider = "" if moved is None else f": levels may have moved by {moved:.0%} (one standard deviation)"
+        moved = float(np.exp(np.sqrt(np.mean(drifts) * (day - last).days))) if drifts else None
+        wider = "" if moved is None else f": levels may have moved by a factor of {moved:.2f} (one standard deviation)"
         notes.append(f"The sale is {(day - last).days} days after the last day of data{wider}.")
+    if last is not None and day < last:
+        notes.append(
+            f"The sale is {(last - day).days} days before the last day of data, at the levels of that day: what it was "
+            "like then is not played."
+        )
     seasons = () if world.level_days is None else world.level_days.season
     unknown = sum(not waves for waves in seasons) if seasons else world.n_products
     if unknown:

@@ -51,7 +51,7 @@ def test_a_clean_table_is_used_whole_and_leaves_no_quarantine(tmp_path: Path) ->
 
 def test_each_broken_row_is_set_apart_with_row_column_value_and_reason(tmp_path: Path) -> None:
     changes = (
-        (4, "price", "1,99"),
+        (4, "price", "1,99,9"),
         (5, "sales", "-2"),
         (6, "date", "13/14/2026"),
         (7, "promotion", "maybe"),
@@ -68,7 +68,7 @@ def test_each_broken_row_is_set_apart_with_row_column_value_and_reason(tmp_path:
     shop = read(folder, most=0.2)
     cells = {(row, column): (value, reason) for row, column, value, reason in set_apart(folder)}
     assert cells == {
-        (4, "price"): ("1,99", "is not a number"),
+        (4, "price"): ("1,99,9", "is not a number"),
         (5, "sales"): ("-2", "expected a number >= 0"),
         (6, "date"): ("13/14/2026", "is not a date that can be read: write 2026-11-11 or 2026-11-11 20:00:00"),
         (7, "promotion"): ("maybe", "expected 1 or 0, yes or no"),

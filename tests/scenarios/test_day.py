@@ -90,12 +90,18 @@ def test_more_than_a_year_ahead_is_refused_with_what_to_do() -> None:
 def test_the_notes_tell_how_far_the_day_is_and_whose_season_is_unknown() -> None:
     notes = make_scenario(seasonal(), date="2026-10-08").compile().menu_notes
     assert notes == (
-        "The sale is 100 days after the last day of data: levels may have moved by 32% (one standard deviation).",
+        "The sale is 100 days after the last day of data: levels may have moved by a factor of 1.37 (one "
+        "standard deviation).",
         "No season is known of 1 of 3 products: it needs a year of data.",
     )
     assert make_scenario(make_world(), date="2026-10-08").compile().menu_notes == (
         "No season is known of 3 of 3 products: it needs a year of data.",
     )
+
+
+def test_a_day_before_the_last_day_of_data_is_told() -> None:
+    notes = make_scenario(seasonal(), date="2026-05-01").compile().menu_notes
+    assert notes[0].startswith("The sale is 60 days before the last day of data, at the levels of that day")
 
 
 def test_a_file_may_name_the_day_with_and_without_quotes(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from flashsim.data.exports.encodings import guess_encoding, marked_encoding
 from flashsim.data.exports.workbook import write_sheet
 from flashsim.errors import InputError
 from flashsim.files import MIB, cannot_write, open_file
+from flashsim.shown import brief
 
 TEXT_SUFFIXES: Final = (".csv", ".tsv", ".txt")
 SUFFIXES: Final = (*TEXT_SUFFIXES, *(f"{suffix}.gz" for suffix in TEXT_SUFFIXES), ".parquet", ".xlsx")
@@ -62,6 +63,20 @@ def ending(path: Path) -> str:
     """The ending of a name that says how the file is read, such as ``.csv.gz``; "" for others."""
     name = path.name.lower()
     return next((suffix for suffix in sorted(SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), "")
+
+
+def check_inside(path: Path, folder: Path) -> None:
+    """InputError where ``path`` leads out of ``folder``, by its name or by a link; nothing of it is read."""
+    try:
+        real, inside = path.resolve(), folder.resolve()
+    except (OSError, ValueError, RuntimeError):
+        return  # leads nowhere: there is no such file
+    if not real.is_relative_to(inside):
+        how = "is a link" if path.is_symlink() else "has a name"
+        raise InputError(
+            f"{brief(str(path))} {how} that leads out of {brief(str(folder))}, and only files of that folder are read; "
+            "copy the file into it"
+        )
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from flashsim.data.exports.tables import FIRST_ROW
 from flashsim.data.orders.columns import OrderColumns
 from flashsim.data.orders.judging import QUARANTINED, REASONS
 from flashsim.data.orders.lines import Lines
-from flashsim.data.orders.options import ALL, OrderOptions
+from flashsim.data.orders.options import ALL, NUMBER_COLUMNS, OrderOptions
 from flashsim.data.orders.refunds import Netted
-from flashsim.data.orders.values import NUMBER_COLUMNS, Meanings
+from flashsim.data.orders.values import Meanings
 from flashsim.errors import InputError
 from flashsim.shown import brief
 
@@ -183,8 +183,6 @@ def refund_notes(netted: Netted, missing: float, account: RowAccount) -> list[st
         )
     if missing:
         words += f"; {missing:g} more units came back whose sale the file does not hold"
-    if netted.told_of_orders:
-        words += "; the file repeats the amount of an order on each of its lines, it counts once"
     return [words + "."]
 
 

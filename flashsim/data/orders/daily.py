@@ -26,7 +26,7 @@ from flashsim.data.orders.judging import fill_orders, judge_lines
 from flashsim.data.orders.lines import Export, exact_sum, locate, open_database, read_lines
 from flashsim.data.orders.options import OrderOptions
 from flashsim.data.orders.refunds import net_refunds, take_off_loose
-from flashsim.data.orders.values import Zones, read_meanings
+from flashsim.data.orders.values import Meanings, Zones, read_meanings
 from flashsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,15 +80,20 @@ def sum_orders(paths: Sequence[Path], task: Task, *, account: RowAccount) -> Ord
         lines = read_lines(database, exports, options=task.options, mapped=task.mapped)
         task.report("reading order lines", 1, _STAGES)
         fill_orders(database, lines.columns)
-        meanings = read_meanings(database, lines.columns, style=task.style, zones=task.zones, what=what)
+        meanings = read_meanings(
+            database, lines.columns, style=task.style, zones=task.zones, options=task.options, what=what
+        )
         currency, options = choose(database, lines.columns, meanings, task.options, what=what)
         ids = "order_id" in lines.columns.place
         keep = options.repeats == "keep" or (options.repeats is None and not meanings.has_clock and not ids)
-        judge_lines(database, lines.columns, meanings, options, scale=task.scale, keep_repeats=keep)
+        amounts = judge_lines(
+            database, lines.columns, meanings, options, scale=task.scale, keep_repeats=keep, what=what
+        )
         task.report("judging order lines", 2, _STAGES)
         cells, bad = set_apart(database, lines, [path.name for path in paths])
         notes = count_lines(database, lines, account, bad=bad, has_clock=meanings.has_clock, keep_repeats=keep)
-        netted = net_refunds(database)
+        notes += amounts.notes
+        netted = net_refunds(database, of_orders="refunded_amount" in amounts.of_order)
         task.report("netting refunds", 3, _STAGES)
         daily, missing = take_off_loose(_by_store(database), netted.loose)
         notes += refund_notes(netted, missing, account)
@@ -101,14 +106,31 @@ def sum_orders(paths: Sequence[Path], task: Task, *, account: RowAccount) -> Ord
     detected = [*exports[0].told, *lines.columns.told, *meanings.told]
     if detected:
         notes.insert(0, f"{paths[0].name}: detected {'; '.join(detected)}.")
-    if meanings.sold_words:
-        notes.append(
-            f"{paths[0].name}: lines of status or kind {', '.join(meanings.sold_words[:8])} were taken as sales."
-        )
+    notes += _told_words(meanings, paths[0].name)
     digest = "+".join(export.snapshot.sha256 for export in exports)
     return OrderSums(
         sales, purchases, open_days, currency, lines.rows + len(lines.rejected), cells, bad, digest, tuple(notes)
     )
+
+
+def _told_words(meanings: Meanings, name: str) -> list[str]:
+    """How words of a status were taken."""
+    shown = {
+        kind: ", ".join(word[:40] for word in words[:8])
+        for kind, words in meanings._asdict().items()
+        if "words" in kind
+    }
+    notes = []
+    if meanings.sold_words:
+        notes.append(f"{name}: lines of status or kind {shown['sold_words']} were taken as sales.")
+    if meanings.open_words:
+        notes.append(
+            f"{name}: orders of status {shown['open_words']} are not paid yet and were taken as sales; orders: "
+            f"{{not_sold: [{meanings.open_words[0]}]}} leaves such out."
+        )
+    if meanings.lost_words:
+        notes.append(f"{name}: orders of status {shown['lost_words']} were left out as cancelled.")
+    return notes
 
 
 def _export(path: Path, task: Task) -> Export:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Final
 
 from flashsim.data.orders.columns import OrderColumns
 from flashsim.data.orders.lines import quoted
-from flashsim.data.orders.options import ALL, OrderOptions
-from flashsim.data.orders.values import NUMBER_COLUMNS, WORD_COLUMNS, Meanings, number_of
+from flashsim.data.orders.options import ALL, NUMBER_COLUMNS, OrderOptions
+from flashsim.data.orders.order_amounts import OrderAmounts, concerns_orders, find_order_amounts
+from flashsim.data.orders.values import WORD_COLUMNS, Meanings, number_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -77,8 +78,46 @@ def judge_lines(
     *,
     scale: dict[str, float],
     keep_repeats: bool,
+    what: str,
+) -> OrderAmounts:
+    """Make the table ``judged``: each line with its values, and why it is left out (``why``, NULL: it is not).
+
+    Returns which amounts are of whole orders; InputError where that is unclear.
+    """
+    kind = "TABLE" if concerns_orders(columns) else "VIEW"  # a table is read more than once
+    _value_lines(database, columns, meanings, options, scale=scale, keep_repeats=keep_repeats, kind=kind)
+    amounts = find_order_amounts(database, columns, options, what=what)
+    total, discount = amounts.value("total"), amounts.value("discount")
+    database.execute(
+        f"""
+        CREATE TABLE judged AS
+        WITH paid AS (
+            SELECT *, coalesce(price, typical) * times AS gross, rate * coalesce(factor, 1.0) * coalesce({total},
+            gross - sign(gross) * least(abs(coalesce({discount}, 0.0)), abs(gross))) AS amount
+            FROM valued LEFT JOIN typical USING (product_id) LEFT JOIN factors USING (order_id)
+        )
+        SELECT line, order_id, product_id, customer, store, stamp, product_name, product_group, quantity, amount,
+            list_price * rate AS list_price, abs(coalesce(refunded_quantity, 0.0)) AS refunded_quantity,
+            abs(coalesce(refunded_amount, 0.0)) * rate AS refunded_amount, whole, {_why(options)} AS why,
+            coalesce(quantity < 0.0 OR amount < 0.0 OR is_kind = 'refund', false) AS came_back
+        FROM paid
+        """
+    )
+    database.execute(f"DROP {kind} valued")
+    return amounts
+
+
+def _value_lines(
+    database: "DuckDBPyConnection",
+    columns: OrderColumns,
+    meanings: Meanings,
+    options: OrderOptions,
+    *,
+    scale: dict[str, float],
+    keep_repeats: bool,
+    kind: str,
 ) -> None:
-    """Make the table ``judged``: each line with its values, and why it is left out (``why``, NULL: it is not)."""
+    """Make ``valued``, a table or view: each line with what its cells mean."""
     numbers = [name for name in NUMBER_COLUMNS if name in columns.place]
     joins = "".join(f" LEFT JOIN numbers_{name} n_{name} ON l.{name} = n_{name}.text" for name in numbers)
     for name in WORD_COLUMNS:
@@ -92,33 +131,23 @@ def judge_lines(
         number["quantity"] = "1.0"
     word = {name: f"coalesce(w_{name}.meaning, 'sale')" if name in columns.place else "'sale'" for name in WORD_COLUMNS}
     database.execute(
+        "CREATE TABLE again AS SELECT whole, min(rowid) AS first FROM lines GROUP BY whole "
+        f"HAVING count(*) > 1 AND {not keep_repeats}"
+    )
+    database.execute(
         f"""
-        CREATE TABLE judged AS
-        WITH valued AS (
-            SELECT l.rowid AS line, l.order_id, l.product_id, l.customer, coalesce(l.store, '') AS store, l.currency,
-                l.order_id IS NULL AND coalesce(l.date, l.product_id, l.quantity, l.price, l.total) IS NULL AS is_blank,
-                l.product_name, l.product_group, l.whole, s.local AS stamp, {wrong} AS is_wrong, {_rate(options)} AS
-                rate, {", ".join(f"{meaning} AS is_{name}" for name, meaning in word.items())},
-                {", ".join(f"{expression} AS {name}" for name, expression in number.items())}
-            FROM lines l LEFT JOIN stamps s ON l.date = s.text{joins}
-        ), paid AS (
-            SELECT *, CASE WHEN coalesce(quantity, 0.0) = 0.0 THEN 1.0 ELSE quantity END AS times, price * times AS
-            gross, rate * coalesce(total, gross - sign(gross) * least(abs(coalesce(discount, 0.0)), abs(gross))) AS
-            amount FROM valued
-        )
-        SELECT line, order_id, product_id, customer, store, stamp, product_name, product_group, whole, quantity, amount,
-            list_price * rate AS list_price, abs(coalesce(refunded_quantity, 0.0)) AS refunded_quantity,
-            abs(coalesce(refunded_amount, 0.0)) * rate AS refunded_amount, {_why(options)} AS why,
-            coalesce(quantity < 0.0 OR amount < 0.0 OR is_kind = 'refund', false) AS came_back
-        FROM paid
+        CREATE {kind} valued AS
+        SELECT l.rowid AS line, l.order_id, l.product_id, l.customer, coalesce(l.store, '') AS store, l.currency,
+            l.order_id IS NULL AND coalesce(l.date, l.product_id, l.quantity, l.price, l.total) IS NULL AS is_blank,
+            coalesce(l.rowid <> a.first, false) AS is_repeat, l.product_name, l.product_group, l.whole,
+            s.local AS stamp, {wrong} AS is_wrong, {_rate(options)} AS rate,
+            {", ".join(f"{meaning} AS is_{name}" for name, meaning in word.items())},
+            'no product' IN (is_kind, is_product_id, is_product_name) AS is_no_product,
+            {", ".join(f"{expression} AS {name}" for name, expression in number.items())},
+            CASE WHEN coalesce({number["quantity"]}, 0.0) = 0.0 THEN 1.0 ELSE {number["quantity"]} END AS times
+        FROM lines l LEFT JOIN stamps s ON l.date = s.text LEFT JOIN again a ON l.whole = a.whole{joins}
         """
     )
-    if not keep_repeats:
-        database.execute(
-            "UPDATE judged SET why = 'repeats' WHERE why IS DISTINCT FROM 'blank' AND line IN (SELECT j.line "
-            "FROM judged j JOIN (SELECT whole, min(line) AS "
-            "first FROM judged GROUP BY whole HAVING count(*) > 1) d ON j.whole = d.whole AND j.line <> d.first)"
-        )
 
 
 def _rate(options: OrderOptions) -> str:
@@ -133,7 +162,8 @@ def _why(options: OrderOptions) -> str:
     taken = (*options.currencies, *options.rates)
     cases = {
         "blank": "is_blank",
-        "no product": "'no product' IN (is_kind, is_product_id, is_product_name)",
+        "repeats": "is_repeat",
+        "no product": "is_no_product",
         "test": "coalesce(order_id = 0, false) OR coalesce(customer = 0, false) "
         "OR 'test' IN (is_test, is_status, is_kind, is_product_id)",
         "store": "false" if everywhere else f"store NOT IN ({_list(options.stores)})",

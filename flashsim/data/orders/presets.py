@@ -20,6 +20,9 @@ SHOPIFY: Final[Names] = {
     "price": ("Lineitem price",),
     "list_price": ("Lineitem compare at price",),
     "discount": ("Lineitem discount",),
+    "order_discount": ("Discount Amount",),
+    "order_subtotal": ("Subtotal",),
+    "order_total": ("Total",),
     "customer": ("Email", "Phone", "Billing Name"),
     "status": ("Financial Status",),
     "cancelled": ("Cancelled at",),
@@ -38,6 +41,8 @@ WOOCOMMERCE: Final[Names] = {
     "total": ("Order Line Total", "Line Total", "Item Total", "Order Line (w/o tax)"),
     "list_price": ("Regular Price", "Product Regular Price"),
     "discount": ("Item Discount Amount",),
+    "order_discount": ("Cart Discount Amount", "Cart Discount", "Order Discount Amount", "Order Discount"),
+    "order_total": ("Order Total Amount", "Order Total"),
     "customer": ("Customer User ID", "Customer Id", "Email (Billing)", "Billing Email"),
     "status": ("Order Status", "Status"),
     "refunded_quantity": ("Refunded Quantity", "Item Refunded Quantity"),
@@ -105,6 +110,13 @@ COMMON: Final[Names] = {
     "price": ("price", "unit price", "item price", "einzelpreis", "preis", "单价", "价格"),
     "total": ("total", "line total", "amount", "revenue", "gesamtpreis", "betrag", "金额", "实付金额", "总金额"),
     "list_price": ("list price", "regular price", "compare at price", "listenpreis", "原价"),
+    "order_discount": (
+        "order discount",
+        "order discount amount",
+        "cart discount",
+        "cart discount amount",
+        "订单优惠金额",
+    ),
     "discount": ("discount", "line discount", "discount amount", "rabatt", "优惠金额", "折扣金额"),
     "customer": (
         "customer",
@@ -139,11 +151,26 @@ TIME_ZONES: Final[Mapping[str, str]] = {"taobao": "Asia/Shanghai", "tmall": "Asi
 CURRENCIES: Final[Mapping[str, str]] = {"taobao": "CNY", "tmall": "CNY"}
 
 CANCELLED: Final = (
-    *("cancelled", "canceled", "voided", "void", "failed", "expired", "abandoned", "declined", "unpaid", "pending"),
-    *("pending payment", "draft", "trash", "checkout draft", "authorized", "on hold", "storniert", "abgebrochen"),
+    *("cancelled", "canceled", "voided", "void", "failed", "expired", "abandoned", "declined", "unpaid"),
+    *("pending payment", "draft", "trash", "checkout draft", "storniert", "abgebrochen"),
     *("交易关闭", "已取消", "取消", "已关闭", "等待买家付款", "待付款", "未付款"),
 )
 """Words of a status with which nothing was bought in the end."""
+OPEN: Final = (
+    "pending",
+    "authorized",
+    "partially authorized",
+    "on hold",
+    "awaiting payment",
+    "payment pending",
+    "offen",
+)
+"""Words of a status with which something was ordered that is not paid yet: cash on delivery and bank transfers, cards
+that are charged when the parcel leaves. Sources: Shopify's OrderDisplayFinancialStatus (pending: manual payment, or the
+provider needs time; authorized: to be captured; expired, voided: it never will), WooCommerce's order statuses (on hold:
+stock is reduced, payment awaited)."""
+NOT_SOLD_IN: Final[Mapping[str, tuple[str, ...]]] = {"woocommerce": ("pending",)}
+"""Preset -> words with which nothing was sold there: pending at WooCommerce is a checkout left before payment."""
 REFUNDED: Final = (
     *("refunded", "returned", "refund", "return", "reversed", "charged back", "chargeback", "erstattet", "retoure"),
     *("退款成功", "已退款", "退货", "退货退款", "退款"),

@@ -17,19 +17,18 @@ they are taken from the product's latest sales before. Money without units takes
     else no units: it lowers what the lines of the order earned.
 """
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from flashsim.data.orders.lines import exact_sum
+from flashsim.data.orders.order_amounts import CENT
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-CENT: Final = 0.006
-"""Amounts nearer to each other than this are equal."""
 Array = NDArray[np.float64]
 
 
@@ -40,15 +39,17 @@ class Netted(NamedTuple):
     units: float  # taken off with the order known
     money: float
     loose: pd.DataFrame  # product_id, store, day, units: no order of the file has them
-    told_of_orders: bool  # the amounts of refunds stand on each line of an order, and counted once
 
 
-def net_refunds(database: "DuckDBPyConnection") -> Netted:
-    """Make the table ``sold`` of ``judged`` (line, product_id, store, customer, stamp, names, units, amount)."""
-    lines, entries, told_of_orders = _divide(database)
+def net_refunds(database: "DuckDBPyConnection", *, of_orders: bool) -> Netted:
+    """Make the table ``sold`` of ``judged`` (line, product_id, store, customer, stamp, names, units, amount).
+
+    ``of_orders``: an amount that came back is that of the order, though it may stand on each of its lines.
+    """
+    lines, entries = _divide(database, of_orders=of_orders)
     none = pd.DataFrame({"product_id": [], "store": [], "day": [], "units": []})
     if entries == 0:
-        return Netted(0, 0.0, 0.0, none, told_of_orders)
+        return Netted(0, 0.0, 0.0, none)
     orders = database.execute(
         f"WITH b AS (SELECT key, product_id, {exact_sum('units')} AS back, "
         f"{exact_sum('money', where='units IS NULL')} AS money FROM back GROUP BY ALL), "
@@ -83,12 +84,11 @@ def net_refunds(database: "DuckDBPyConnection") -> Netted:
     ).df()
     database.unregister("given")
     came = float((orders["units"] - units).sum()), float((orders["amount"] - amount).sum())
-    return Netted(lines, *came, left, told_of_orders)
+    return Netted(lines, *came, left)
 
 
-def _divide(database: "DuckDBPyConnection") -> tuple[int, int, bool]:
-    """Make the tables ``sold`` and ``back``, of what came back; its lines, its entries, and whether amounts are
-    of orders.
+def _divide(database: "DuckDBPyConnection", *, of_orders: bool) -> tuple[int, int]:
+    """Make the tables ``sold`` and ``back``, of what came back; its lines and its entries.
 
     An amount of the order that stands on each of its lines counts once.
     """
@@ -98,8 +98,7 @@ def _divide(database: "DuckDBPyConnection") -> tuple[int, int, bool]:
         "product_name, product_group, list_price, quantity AS units, amount, refunded_quantity, refunded_amount "
         "FROM judged WHERE why IS NULL AND NOT came_back"
     )
-    told_of_orders = _amounts_are_of_orders(database)
-    once = "AND line IN (SELECT min(line) FROM sold GROUP BY key)" if told_of_orders else ""
+    once = "AND line IN (SELECT min(line) FROM sold GROUP BY key)" if of_orders else ""
     database.execute(
         f"""
         CREATE TABLE back AS
@@ -117,18 +116,7 @@ def _divide(database: "DuckDBPyConnection") -> tuple[int, int, bool]:
         """
     )
     counts = database.execute("SELECT count(*) FILTER (is_line), count(*) FROM back").fetchone() or (0, 0)
-    return int(counts[0]), int(counts[1]), told_of_orders
-
-
-def _amounts_are_of_orders(database: "DuckDBPyConnection") -> bool:
-    """Whether the column of refunded amounts tells those of orders, again on each line: on all lines of an order it is
-    the same, and of some line it is more than that line cost."""
-    row = database.execute(
-        f"SELECT bool_and(low = high), bool_or(high > least_amount + {CENT}) FROM (SELECT min(refunded_amount) AS low, "
-        "max(refunded_amount) AS high, min(amount) AS least_amount FROM sold GROUP BY key HAVING count(*) > 1 AND "
-        "max(refunded_amount) > 0.0)"
-    ).fetchone()
-    return row is not None and bool(row[0]) and bool(row[1])
+    return int(counts[0]), int(counts[1])
 
 
 def _after(orders: pd.DataFrame) -> tuple[Array, Array]:

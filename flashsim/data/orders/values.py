@@ -14,9 +14,12 @@ from flashsim.data.exports.dates import detect_dates, to_iso
 from flashsim.data.exports.formats import Format
 from flashsim.data.exports.numbers import NO, YES, NumberFormat, detect_numbers, read_numbers
 from flashsim.data.orders.columns import OrderColumns
+from flashsim.data.orders.options import NUMBER_COLUMNS, OrderOptions
 from flashsim.data.orders.presets import (
     CANCELLED,
     NO_PRODUCT,
+    NOT_SOLD_IN,
+    OPEN,
     REFUND_KINDS,
     REFUNDED,
     SALE_KINDS,
@@ -25,13 +28,11 @@ from flashsim.data.orders.presets import (
 )
 from flashsim.data.stamps import read_stamps
 from flashsim.errors import InputError
+from flashsim.shown import brief
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-NUMBER_COLUMNS: Final = (
-    *("quantity", "price", "total", "list_price", "discount", "refunded_quantity", "refunded_amount"),
-)
 MOST_DISTINCT: Final = 2_000_000
 """Different cells of a column that are looked at one by one; of stamps and words more are refused."""
 _PLAIN: Final = {".": r"[+-]?[0-9]+(\.[0-9]*)?", ",": r"[+-]?[0-9]+(,[0-9]*)?"}
@@ -39,6 +40,7 @@ WORD_COLUMNS: Final = ("status", "kind", "cancelled", "test", "product_id", "pro
 WORDS: Final = {
     **dict.fromkeys(CANCELLED, "cancelled"),
     **dict.fromkeys(REFUNDED, "refunded"),
+    **dict.fromkeys(OPEN, "open"),
 }
 
 
@@ -56,10 +58,18 @@ class Meanings(NamedTuple):
     told: tuple[str, ...]
     has_clock: bool  # stamps have a time of day
     sold_words: tuple[str, ...]  # of status and kind, unknown, taken as a sale
+    open_words: tuple[str, ...]  # of status, ordered but not paid yet, taken as a sale
+    lost_words: tuple[str, ...]  # of status, with which nothing was sold
 
 
 def read_meanings(
-    database: "DuckDBPyConnection", columns: OrderColumns, *, style: Format, zones: Zones, what: str
+    database: "DuckDBPyConnection",
+    columns: OrderColumns,
+    *,
+    style: Format,
+    zones: Zones,
+    options: OrderOptions,
+    what: str,
 ) -> Meanings:
     """Read what the distinct cells of the table ``lines`` mean; InputError where dates or numbers are unclear."""
     stamps = pd.Series(_distinct(database, "date", what=what), dtype=str)
@@ -70,8 +80,8 @@ def read_meanings(
     with_clock = (read.local != read.local.dt.normalize()) & read.local.notna()
     has_clock = bool(with_clock.sum() > 0.5 * read.local.notna().sum())
     numbers = _read_numbers(database, columns, style=style, what=what)
-    sold = _read_words(database, columns, what=what)
-    return Meanings(numbers, (*dates.told, *numbers.told), has_clock, sold)
+    words = _read_words(database, columns, options, what=what)
+    return Meanings(numbers, (*dates.told, *numbers.told), has_clock, *words)
 
 
 def _distinct(database: "DuckDBPyConnection", column: str, *, what: str, where: str = "true") -> list[str]:
@@ -125,29 +135,48 @@ def number_of(name: str, columns: OrderColumns, found: NumberFormat) -> str:
     )
 
 
-def _read_words(database: "DuckDBPyConnection", columns: OrderColumns, *, what: str) -> tuple[str, ...]:
-    """Enter what words of status, kind, cancelled and test mean; returns those that are unknown."""
+class _StatusWords(NamedTuple):
+    sold: tuple[str, ...]  # unknown
+    open: tuple[str, ...]
+    lost: tuple[str, ...]
+
+
+def _read_words(
+    database: "DuckDBPyConnection", columns: OrderColumns, options: OrderOptions, *, what: str
+) -> _StatusWords:
+    """Enter what words of status, kind, cancelled and test mean; returns those that a reader must know of."""
     rows: list[tuple[str, str, str]] = []
-    unknown: list[str] = []
+    told: dict[str, list[str]] = {"unknown": [], "open": [], "cancelled": []}
+    lost = {**dict.fromkeys(NOT_SOLD_IN.get(options.preset or "", ()), "cancelled")}
+    lost |= dict.fromkeys(map(_plain_word, options.not_sold), "cancelled")
+    missing = set(map(_plain_word, options.not_sold))
     for column in ("status", "kind", "cancelled", "test"):
         if column not in columns.place:
             continue
         for text in _distinct(database, column, what=what):
-            meaning = _meaning(column, text)
-            rows.append((column, text, meaning or "sale"))
-            if meaning is None:
-                unknown.append(text)
+            word = _plain_word(text)
+            meaning = lost.get(word) if column == "status" else None
+            meaning = meaning or _meaning(column, word) or "unknown"
+            missing -= {word} if column == "status" else set()
+            if meaning in told and column in ("status", "kind"):
+                told[meaning].append(text)
+            rows.append((column, text, "sale" if meaning in ("open", "unknown") else meaning))
+    if missing:
+        raise InputError(f"{what}: orders.not_sold names {brief(min(missing))}, which no status is; correct it")
     for column, known in (("product_id", _NOT_SOLD), ("product_name", _NOT_SOLD[:1])):
         if column in columns.place:
             for text in _distinct(database, column, what=what):
                 rows += [(column, text, meaning) for meaning, named in known if re.fullmatch(named, text.casefold())]
     _enter(database, "words", pd.DataFrame(rows, columns=["column", "text", "meaning"], dtype=str))
-    return tuple(unknown)
+    return _StatusWords(*(tuple(words) for words in told.values()))
 
 
-def _meaning(column: str, text: str) -> str | None:
+def _plain_word(text: str) -> str:
+    return re.sub(r"[\s_-]+", " ", text.casefold()).strip().removeprefix("wc ")
+
+
+def _meaning(column: str, word: str) -> str | None:
     """What a word means; None where it is not known."""
-    word = re.sub(r"[\s_-]+", " ", text.casefold()).strip().removeprefix("wc ")
     if column == "cancelled":
         return "sale" if word in NO or word in ("0000 00 00 00:00:00", "null") else "cancelled"
     if column == "test":
@@ -157,9 +186,7 @@ def _meaning(column: str, text: str) -> str | None:
     if column == "kind":
         if re.fullmatch(NO_PRODUCT, word):
             return "no product"
-        if word in REFUND_KINDS:
-            return "refund"
-        if word in ("cancellation", "cancel", *CANCELLED):
+        if word in REFUND_KINDS or word in ("cancellation", "cancel", *CANCELLED):
             return "refund"
         return "sale" if word in SALE_KINDS else None
     return WORDS.get(word, "sale" if word in SOLD_WORDS else None)

@@ -41,11 +41,11 @@ from flashsim.models.demand.dispersion import Dispersion
 from flashsim.models.demand.level_path import DAYS_OF_WEEK, SEASON_DAYS, PathFit, fit_path
 from flashsim.models.demand.member_levels import Fallback, draw_members, find_levels
 from flashsim.models.demand.pooled_slopes import PooledSlopes, pool_slopes
-from flashsim.models.demand.price_evidence import INTERVAL_SDS, PriceEvidence, judge_response
+from flashsim.models.demand.price_evidence import INTERVAL_SDS, PriceEvidence, judge_response, sold_out_promotions
 from flashsim.models.price.price_effects import basis_words, fieller_interval
 from flashsim.models.price.price_response import FEWEST_DAYS
 from flashsim.models.price.usual_price import AWAY, RECENT_DAYS
-from flashsim.season import REFERENCE_DAYS
+from flashsim.season import REFERENCE_DAYS, LevelDays
 
 SEEN_DEPTHS: Final = 0.95
 """Share of the discounted days whose depth is within what the World supports."""
@@ -111,19 +111,21 @@ def learn_demand(
         first, why = next(iter(left_out.items()))
         raise InputError(f"sales_data: no product can be learned: {first} {why}; check sales and stock_out")
     categories = [(groups or {}).get(product.product_id, "no group") for product in days]
-    pooled = _pooled(days, fits, categories)
-    evidence = _judged(days, fits, pooled)
+    hidden = [sold_out_promotions(product.price, product.history, product.counts.sold_out) for product in days]
+    pooled = _pooled(days, fits, categories, hidden)
+    evidence = _judged(days, fits, pooled, hidden)
     known = np.array([not told.why_not for told in evidence])
     draws = draw_members(fits, pooled, members=members, generator=generator)
     found = find_levels(days, fits, draws, known=known, fallback=fallback, generator=generator)
+    seasons = np.stack([fit.part(fit.mean, "season") for fit in fits])
     return ShopDemand(
         product_ids=tuple(product.product_id for product in days),
         list_price=np.array([product.history.list_price for product in days]),
-        level=found.level,
+        level=found.level * _season_since(days, seasons),
         elasticity=np.where(known, draws.slope, np.nan),
         promotion_effect=draws.promotion if days[0].promoted is not None else None,
         weekday_factor=found.weekday_factor,
-        season=np.stack([fit.part(fit.mean, "season") for fit in fits]),
+        season=seasons,
         drift=np.array([fit.walk**2 / DAYS_OF_WEEK for fit in fits]),
         spread=found.spread,
         supported_depth=_supported_depth(days, known),
@@ -153,19 +155,22 @@ def misfit(product: ProductDays, fit: PathFit) -> str:
     return ""
 
 
-def _pooled(days: list[ProductDays], fits: list[PathFit], categories: list[str]) -> PooledSlopes:
-    """Elasticities drawn towards category and literature; a weak instrument widens what a product tells."""
+def _pooled(days: list[ProductDays], fits: list[PathFit], categories: list[str], hidden: list[str]) -> PooledSlopes:
+    """Elasticities drawn towards category and literature; a weak instrument widens what a product tells, and one whose
+    promotions sold out (``hidden``) tells nothing."""
     error = np.empty(len(days))
     for place, (product, fit) in enumerate(zip(days, fits, strict=True)):
-        error[place] = fit.slope_error
-        if np.isfinite(product.strength) and np.isfinite(fit.slope_error):
+        error[place] = np.inf if hidden[place] else fit.slope_error
+        if np.isfinite(product.strength) and np.isfinite(error[place]):
             rho = float(fit.part(fit.mean, "effects")[-1])
             bounds = fieller_interval(fit.slope, fit.slope_error, rho=rho, strength=product.strength, c=INTERVAL_SDS)
             error[place] = max((bounds[1] - bounds[0]) / (2.0 * INTERVAL_SDS), fit.slope_error)
     return pool_slopes(np.array([fit.slope for fit in fits]), error, categories)
 
 
-def _judged(days: list[ProductDays], fits: list[PathFit], pooled: PooledSlopes) -> list[PriceEvidence]:
+def _judged(
+    days: list[ProductDays], fits: list[PathFit], pooled: PooledSlopes, hidden: list[str]
+) -> list[PriceEvidence]:
     out = []
     for place, (product, fit) in enumerate(zip(days, fits, strict=True)):
         at_list = fit.expected * np.exp(-pooled.mean[place] * product.counts.log_ratio)
@@ -178,9 +183,20 @@ def _judged(days: list[ProductDays], fits: list[PathFit], pooled: PooledSlopes) 
                 sd=float(pooled.sd[place]),
                 largest_day=float(fit.completed.max()),
                 level=float(at_list[product.counts.is_recent].mean()),
+                hidden=hidden[place],
             )
         )
     return out
+
+
+def _season_since(days: list[ProductDays], seasons: Array) -> Array:
+    """Season of the table's last four weeks over that of the product's own (product,): 1 unless its rows end before."""
+    last = max(product.date[-1] for product in days).date()
+    own = [
+        LevelDays(day.date[-1].date().isoformat(), (tuple(map(float, waves)),), (0.0,))
+        for day, waves in zip(days, seasons, strict=True)
+    ]
+    return np.array([float(one.moved_to(last)[1][0]) for one in own])
 
 
 def _supported_depth(days: list[ProductDays], known: NDArray[np.bool_]) -> float | None:

@@ -3,6 +3,8 @@
 A product has no response of its own, and the result says why, if
 
     its price hardly moved           fewer than ``LEAST_DAYS_ELSEWHERE`` days away from the list price
+    its promotions sold out          of the days away from the list price fewer than that, or than ``LEAST_OPEN`` of
+                                     them, kept some stock: what demand would have been then has no upper end
     it moved for good alone          no price that left and came back: a trend or a shift of demand explains as much
     prices tell too little           the standard error of what its days tell exceeds the spread of published ones, or
                                      its interval holds 0 and is wide
@@ -26,6 +28,8 @@ from flashsim.models.price.usual_price import AWAY, PriceHistory
 Array = NDArray[np.float64]
 LEAST_DAYS_ELSEWHERE: Final = 5
 """A product needs this many days at a price other than its list price, or its response is not identified."""
+LEAST_OPEN: Final = 0.2
+"""Share of the days away from the list price that did not sell out, with which they still tell a response."""
 ROUNDING: Final = 0.05
 WIDE: Final = 1.0
 """An interval that holds 0 is a finding where its standard deviation is below this."""
@@ -63,15 +67,38 @@ class PriceEvidence(NamedTuple):
     """What should make a reader doubt."""
 
 
+def sold_out_promotions(price: Array, history: PriceHistory, sold_out: NDArray[np.bool_]) -> str:
+    """Why a product whose days away from the list price sold out tells no response; empty where it may tell one.
+
+    With a lower end of demand alone on these days, any steeper response explains them as well or better.
+    """
+    away = np.abs(np.log(price / history.list_price)) > AWAY
+    still_open, elsewhere = int((away & ~sold_out).sum()), int(away.sum())
+    if elsewhere < LEAST_DAYS_ELSEWHERE or still_open >= max(LEAST_DAYS_ELSEWHERE, LEAST_OPEN * elsewhere):
+        return ""
+    return (
+        f"sold out on {elsewhere - still_open} of the {elsewhere} days on which it was not at its list price, so that "
+        "its demand on them has no upper end"
+    )
+
+
 def judge_response(
-    price: Array, history: PriceHistory, *, fit: PathFit, mean: float, sd: float, largest_day: float, level: float
+    price: Array,
+    history: PriceHistory,
+    *,
+    fit: PathFit,
+    mean: float,
+    sd: float,
+    largest_day: float,
+    level: float,
+    hidden: str,
 ) -> PriceEvidence:
     """The evidence of one product: ``mean`` ± ``sd`` is its pooled elasticity, ``level`` its units a day at list
-    price."""
+    price, ``hidden`` what :func:`sold_out_promotions` says."""
     log_ratio = np.log(price / history.list_price)
     elsewhere = int((np.abs(log_ratio) > AWAY).sum())
     low, high = mean - INTERVAL_SDS * sd, mean + INTERVAL_SDS * sd
-    why_not = _why_not(price, history, fit=fit, mean=mean, sd=sd, elsewhere=elsewhere)
+    why_not = hidden or _why_not(price, history, fit=fit, mean=mean, sd=sd, elsewhere=elsewhere)
     most = level * float(np.exp(max(mean, STEEPEST) * min(float(log_ratio.min()), 0.0)))
     if not why_not and most > MOST_TIMES * largest_day:
         why_not = (

@@ -6,8 +6,8 @@
                prices hardly repeat to the cent, more than three times what they wander from day to day
     step       a day at which the price changed for good: all prices of the four weeks before lie above, or all below,
                those of the four weeks after
-    list price the one told, else the last price that held for four of the last eight weeks outside episodes, else the
-               median of those weeks outside episodes
+    list price the one told of late, else the last price that held for four of the last eight weeks outside episodes,
+               else the median of those weeks outside episodes
 
 Daily prices are often averages (revenue over units), which hardly repeat to the cent: prices within ``ONE_PRICE`` of
 each other count as one. Days are counted as the table has them.
@@ -33,6 +33,8 @@ DIFFERENCE_TO_SD: Final = 1.0 / (0.6745 * 2.0**0.5)
 """From the median size of a difference of two normal values to their standard deviation."""
 RECENT_DAYS: Final = 56
 """The list price is today's: that of the last eight weeks."""
+TOLD_DAYS: Final = 7
+"""A list price that is told is today's: that of the last week in which it is."""
 HELD_DAYS: Final = 28
 """A price that held for four of those weeks is a list price."""
 USUAL_QUANTILE: Final = 0.75
@@ -77,16 +79,11 @@ def read_prices(price: Array, *, told: Array | None = None, promoted: NDArray[np
     episode = _episodes(price)
     list_price, held = _list_price(price, episode if promoted is None else episode | promoted)
     if told is not None and np.isfinite(told).any():
-        recent = told[-RECENT_DAYS:]
-        list_price = float(np.median(recent[np.isfinite(recent)] if np.isfinite(recent).any() else _last(told)))
+        list_price = float(np.median(told[np.isfinite(told)][-TOLD_DAYS:]))
         held = 0
     starts = episode & ~np.concatenate([[False], episode[:-1]])
     away = int((np.abs(np.log(price / _around(price))) > AWAY).sum())
     return PriceHistory(max(round(list_price, 2), 0.01), held, episode, steps, int(starts.sum()), away)
-
-
-def _last(told: Array) -> Array:
-    return told[np.isfinite(told)][-1:]
 
 
 def _list_price(price: Array, episode: NDArray[np.bool_]) -> tuple[float, int]:

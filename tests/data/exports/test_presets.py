@@ -66,7 +66,7 @@ def test_a_refund_of_an_order_that_stands_on_each_of_its_lines_counts_once(tmp_p
     back = float(lines.loc[refunded & is_first, "amount"].sum())
     earned = float((shop.sales["sales"] * shop.sales["price"]).sum())
     assert earned == pytest.approx(float(lines["amount"].sum()) - back, rel=1e-4)
-    assert any("repeats the amount of an order on each of its lines" in note for note in shop.notes)
+    assert any("'Order Refund Amount' holds amounts of whole orders" in note for note in shop.notes)
 
 
 def test_a_refund_of_each_line_is_taken_off_each_line(tmp_path: Path) -> None:

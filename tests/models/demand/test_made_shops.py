@@ -83,3 +83,18 @@ def test_days_that_no_level_explains_leave_the_product_out_with_the_month() -> N
     found = learn(pd.concat([sales, other], ignore_index=True))
     assert found.product_ids == ("p",)
     assert "sells too unevenly" in found.left_out["odd"]
+
+
+def test_the_level_of_a_product_that_ended_is_carried_to_the_season_of_the_tables_end() -> None:
+    days, generator = 730, np.random.default_rng(0)
+    dates = pd.date_range("2025-01-06", periods=days)
+    level = 50.0 * np.exp(0.5 * np.cos(2.0 * np.pi * (np.arange(days) - 200) / 365.25))
+    whole = pd.DataFrame(
+        {"date": dates, "product_id": "whole", "sales": generator.poisson(level).astype(float), "price": 10.0}
+    ).assign(sold_out=False)
+    ended = whole[whole["date"] < dates[-150]].assign(product_id="ended")
+    found = learn(pd.concat([whole, ended], ignore_index=True))
+    assert found.product_ids == ("ended", "whole")
+    assert found.level.mean(axis=0) == pytest.approx(
+        level[-28:].mean(), rel=0.2
+    )  # it sold 2.5 times as much at its own end

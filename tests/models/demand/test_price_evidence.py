@@ -69,6 +69,7 @@ def test_a_mean_beyond_three_times_the_largest_day_is_not_believed(largest_day: 
         sd=0.1,
         largest_day=largest_day,
         level=20.0,
+        hidden="",
     )
     assert (told.why_not == "") == is_believed
     if not is_believed:
@@ -85,3 +86,24 @@ def test_equal_tables_give_equal_demand_whatever_else_is_in_the_table() -> None:
     alone, both = learn(one), learn(pd.concat([one, other], ignore_index=True))
     np.testing.assert_allclose(alone.level.mean(), both.level[:, 0].mean(), rtol=0.03)
     np.testing.assert_allclose(alone.drift[0], both.drift[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_promotions_that_sold_out_tell_no_response(seed: int) -> None:
+    """Stock for a day at list price: the days of promotions show a lower end of demand alone."""
+    generator = np.random.default_rng(seed)
+    ratio = np.where(np.arange(200) % 20 < 4, 0.75, 1.0)
+    demand, stock = generator.poisson(50.0 * ratio**-2.0), generator.poisson(60.0, size=200)
+    short = table(np.minimum(demand, stock), 10.0 * ratio).assign(sold_out=demand >= stock)
+    found = learn(short)
+    (told,) = found.evidence
+    assert not told.is_identified
+    assert "of the 40 days on which it was not at its list price" in told.why_not
+    assert "has no upper end" in found.unidentified["p"]
+    assert told.low <= -2.0 <= told.high
+    assert found.level.mean() == pytest.approx(50.0, rel=0.1)
+    half = short.assign(
+        sold_out=(demand >= stock) & (np.arange(200) % 40 < 20),
+        sales=np.where(np.arange(200) % 40 < 20, short["sales"], demand),
+    )
+    assert learn(half).evidence[0].is_identified

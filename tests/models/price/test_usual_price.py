@@ -59,6 +59,9 @@ def test_a_list_price_that_is_told_counts_and_the_last_one_of_them() -> None:
     told[40:] = np.nan
     assert read_prices(price, told=told).list_price == 12.0
     assert read_prices(price, told=np.full(100, np.nan)).list_price == 8.0
+    told[:] = 12.0
+    told[-20:] = 13.0  # raised less than four weeks ago
+    assert read_prices(price, told=told).list_price == 13.0
 
 
 def test_days_that_the_table_calls_promoted_do_not_make_the_list_price() -> None:
