@@ -104,9 +104,9 @@ def test_a_first_policy_is_fitted_to_as_many_minibatches_as_was_asked() -> None:
     """The first step of Adam moves a weight by its rate, a second one further."""
 
     def first(**changes: Any) -> torch.Tensor:
-        model = make_model(sale_of_two(), PPOConfig(**changes), seed=0, scale=1.0, rule=rule_of_two())
-        assert isinstance(model, PPO)
-        return model.policy.action_net.weight.detach().clone()
+        model: Any = make_model(sale_of_two(), PPOConfig(**changes), seed=0, scale=1.0, rule=rule_of_two())
+        weights: torch.Tensor = model.policy.action_net.weight
+        return weights.detach().clone()
 
     begun = first(head_start=0.0)
     assert float((first(imitation_updates=1) - begun).abs().max()) == pytest.approx(2e-3, rel=1e-3)
