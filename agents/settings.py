@@ -85,6 +85,9 @@ class AgentConfig:
     paired: bool = True
     """An assisted agent learns from the lead of each sale: what it earns above its twin
     (``agents.start.paired_rewards``)."""
+    imitation_updates: int = 1_000
+    """Minibatches of its rule's choices to which the first network of an assisted agent is fitted
+    (``agents.start.imitation``)."""
     decide_every: int = 5
     """Ticks between decisions of an assisted agent: what a price does in one minute drowns in chance. A sale whose
     length, or time before the opening, it does not divide is decided every tick."""
@@ -104,7 +107,7 @@ class AgentConfig:
     def __post_init__(self) -> None:
         if not self.name or self.name.startswith(".") or set(self.name) & set("/\\"):
             raise InputError(f"name must be the name of a folder, without slashes, got {self.name!r}")
-        for name in ("torch_threads", "steps", "evaluations", "decide_every", "steps_around"):
+        for name in ("torch_threads", "steps", "evaluations", "decide_every", "steps_around", "imitation_updates"):
             check_whole(name, getattr(self, name), 1, MANY)
         check_whole("evaluation_sales", self.evaluation_sales, 2, MANY)
         check_range("learning_rate", self.learning_rate, 0.0, 1.0)

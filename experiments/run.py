@@ -32,10 +32,12 @@ from experiments.pipeline.compare import (
     world_context,
 )
 from experiments.pipeline.decisions import with_practice
+from experiments.pipeline.head_start import compile_simulator
 from experiments.pipeline.prepare import (
     DESCRIPTIONS,
     RIVALS,
     ScenarioConfig,
+    TrainingPool,
     check_closure,
     cores,
     is_reference,
@@ -44,7 +46,6 @@ from experiments.pipeline.prepare import (
     say,
     searching_baselines,
     train_agent,
-    training_pool,
     training_row,
 )
 from experiments.pipeline.training_progress import showing_trainings
@@ -122,10 +123,12 @@ def main(config: RunConfig, folder: RunFolder) -> None:
     say(
         f"{sale.name}: {sale.products} products, {sale.minutes:g} minutes, {len(sale.training_members)} training worlds"
     )
-    with folder.timed("closure"):
-        is_closed = check_closure(scenario, sales=config.closure_sales, folder=folder.path)
-    with folder.timed("training"):
-        policies = make_policies(sale, config, folder)
+    with TrainingPool(len(trained)) as pool:
+        with folder.timed("closure"):
+            compile_simulator(sale, pool, [settings for settings, _ in trained])
+            is_closed = check_closure(scenario, sales=config.closure_sales, folder=folder.path)
+        with folder.timed("training"):
+            policies = make_policies(sale, config, folder, pool=pool)
     learners = [settings.name for settings, _ in trained]
     context: dict[str, Any] = {
         **world_context(world, sale),
@@ -185,8 +188,8 @@ def _check_lengths(config: RunConfig, sale: CompiledSale) -> None:
         )
 
 
-def make_policies(sale: CompiledSale, config: RunConfig, folder: RunFolder) -> list[Policy]:
-    """Learners in processes of their own, once the rule is found at which they start; other baselines meanwhile."""
+def make_policies(sale: CompiledSale, config: RunConfig, folder: RunFolder, *, pool: TrainingPool) -> list[Policy]:
+    """Learners in processes of ``pool``, once the rule is found at which they start; other baselines meanwhile."""
     trainings = _trainings(config)
     is_assisted = any(settings.is_assisted(sale) for settings, _ in trainings)
     baselines_named = with_practice(config.baselines, config.decision)
@@ -200,8 +203,7 @@ def make_policies(sale: CompiledSale, config: RunConfig, folder: RunFolder) -> l
         return Workers(max(1, cores() - busy), is_patient=busy > 0)
 
     with (
-        showing_trainings([settings for settings, _ in trainings]) as steps,
-        training_pool(steps) as pool,
+        showing_trainings([settings for settings, _ in trainings], pool.steps),
         searching_baselines(sale, list(names), ticks=config.search_ticks, limits=limits, workers=searchers) as rivals,
     ):
         operations = rivals.run_out_price.operations if is_assisted else None

@@ -36,7 +36,7 @@ from flashsim.scenarios.compiled import CompiledSale
 from flashsim.sim.streams import TRAINING_DOMAIN
 
 SHOWN_SALES = 512
-_UPDATES, _BATCH, _RATE = 1_000, 1_024, 2e-3
+_BATCH, _RATE = 1_024, 2e-3
 
 Config = TypeVar("Config", bound=AgentConfig)
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -122,7 +122,7 @@ def fit(network: torch.nn.Module, shown: Demonstration[Any], *, loss: Loss) -> N
     choices = torch.from_numpy(chosen.reshape(len(chosen), -1)).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=_RATE)
     random = torch.Generator().manual_seed(shown.seed % 2**63)
-    for _ in range(_UPDATES):
+    for _ in range(shown.config.imitation_updates):
         part = torch.randint(len(seen), (_BATCH,), generator=random).to(device)
         optimizer.zero_grad(set_to_none=False)  # gradients may be views of one vector (agents.flat_adam)
         loss(network(observations[part]), choices[part]).backward()  # type: ignore[no-untyped-call]

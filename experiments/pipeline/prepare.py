@@ -206,10 +206,15 @@ def check_closure(scenario: Scenario, *, sales: int, folder: Path) -> bool:
     return holds
 
 
-def training_pool(steps: Any = None) -> ProcessPoolExecutor:
-    """Processes for :func:`train_agent`, one a core; they tell ``steps`` of ``showing_trainings`` how far they are."""
-    most = min(cores(), MOST_PROCESSES)
-    return ProcessPoolExecutor(most, mp_context=SPAWN, initializer=_begin, initargs=(steps,))
+class TrainingPool(ProcessPoolExecutor):
+    """Processes for :func:`train_agent`, one a core."""
+
+    def __init__(self, trainings: int) -> None:
+        """``trainings``: how many tell how far they are."""
+        self.steps: Any = SPAWN.RawArray("q", trainings)
+        """Steps that each training has made, for ``showing_trainings``."""
+        most = min(cores(), MOST_PROCESSES)
+        super().__init__(most, mp_context=SPAWN, initializer=_begin, initargs=(self.steps,))
 
 
 def _begin(steps: Any) -> None:
@@ -244,7 +249,7 @@ def train_agent(
     """Train, and write the bundle to ``policies/``, the curve to ``curves/`` and events to ``tensorboard/``.
 
     As long as it trains it keeps a ``checkpoint`` of itself, and ``resume`` is one that was left behind. ``operations``
-    is for :func:`agents.training.train`; ``number`` is the place among the trainings of a :func:`training_pool`.
+    is for :func:`agents.training.train`; ``number`` is the place among the trainings of a :class:`TrainingPool`.
     """
     from agents.export import export
     from agents.training import train

@@ -16,12 +16,11 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @contextmanager
-def showing_trainings(configs: Sequence[AgentConfig]) -> Iterator[Any]:
-    """An array for the steps that each of the trainings has made, and on standard error how far all are together.
+def showing_trainings(configs: Sequence[AgentConfig], steps: Any) -> Iterator[None]:
+    """On standard error, how far all trainings are together; ``steps`` is an array of those that each has made.
 
     Without locks, which a process that is killed would leave behind: a training writes to a place of its own.
     """
-    steps = SPAWN.RawArray("q", len(configs))
     is_over = threading.Event()
 
     def show() -> None:
@@ -39,15 +38,15 @@ def showing_trainings(configs: Sequence[AgentConfig]) -> Iterator[Any]:
     watcher = threading.Thread(target=show, daemon=True)
     watcher.start()
     try:
-        yield steps
+        yield
     finally:
         is_over.set()
         watcher.join()
 
 
 def tell(steps: Any) -> None:
-    """Let this process write to ``steps`` of :func:`showing_trainings` from now on; None: to nobody."""
-    _STEPS[:] = [] if steps is None else [steps]
+    """Let this process write to ``steps`` of :func:`showing_trainings` from now on."""
+    _STEPS[:] = [steps]
 
 
 @contextmanager

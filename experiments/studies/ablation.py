@@ -25,10 +25,10 @@ from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress
 from experiments.pipeline.prepare import (
     ScenarioConfig,
+    TrainingPool,
     is_reference,
     obtain_scenario,
     train_agent,
-    training_pool,
 )
 from experiments.pipeline.training_progress import showing_trainings
 from experiments.pipeline.worlds import WorldConfig, obtain_world
@@ -171,10 +171,8 @@ def train_variants(
     """Variant -> its trained policies; those that start at a rule do so with ``operations``."""
     named = settings_of(config.agent, config.variants, trainings=config.trainings)
     place = itertools.count()
-    with (
-        showing_trainings([one for settings in named.values() for one in settings]) as steps,
-        training_pool(steps) as pool,
-    ):
+    trainings = [one for settings in named.values() for one in settings]
+    with TrainingPool(len(trainings)) as pool, showing_trainings(trainings, pool.steps):
         shared: dict[str, Any] = {"folder": folder.path, "operations": operations}
         jobs = {
             name: [

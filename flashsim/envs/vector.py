@@ -176,15 +176,24 @@ class SaleBatch:
         for target, decided in zip(batch.decisions, decisions, strict=True):
             batch.fill(target, decided)
         batch.check_open()
-        before = (self._view, self._weights, batch.decisions, batch.state, batch.ledger, self.memory)
-        after = (self._reward, self._page())
-        if self._pass is None:
-            self._pass = bound(pass_tick, (*before, batch.scratch[0], self._scratch[0], *after, 0, batch.tiles))
-        run = self._pass
+        self.make_ready()
+        before, after, run = self._before_tick(), (self._reward, self._page()), self._pass
+        assert run is not None
         batch.each(
             lambda part, first, last: run(*before, batch.scratch[part], self._scratch[part], *after, first, last)
         )
         return batch.rows(self._reward).copy(), batch.rows(batch.ledger.is_closed).copy()
+
+    def make_ready(self) -> None:
+        """Have the compiled code of a tick, which the first step would otherwise wait for."""
+        if self._pass is None:
+            parts = (self.batch.scratch[0], self._scratch[0], self._reward, self._observation)
+            self._pass = bound(pass_tick, (*self._before_tick(), *parts, 0, self.batch.tiles))
+
+    def _before_tick(self) -> tuple[Any, ...]:
+        """What a tick is passed first."""
+        batch = self.batch
+        return self._view, self._weights, batch.decisions, batch.state, batch.ledger, self.memory
 
     def _bound(self, reward: NDArray[np.float64]) -> None:
         """Note what the last tick adds to the constraints, and take what it costs off ``reward`` (sale,)."""

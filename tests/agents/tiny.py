@@ -18,6 +18,7 @@ CHECKED: dict[str, Any] = {
     "layers": (16, 16),
     "device": Device.cpu,
     "decide_every": 5,
+    "imitation_updates": 100,
 }
 
 

@@ -18,7 +18,7 @@ from flashsim.envs.actions import ActionCodec, ActionConfig
 from flashsim.envs.reward import RewardConfig
 from flashsim.envs.sb3 import make_sb3
 from flashsim.envs.single import FlashSaleEnv
-from flashsim.envs.vector import FlashSaleVectorEnv
+from flashsim.envs.vector import FlashSaleVectorEnv, consecutive_seeds
 from flashsim.errors import InputError
 from flashsim.reference import g0, g1
 from flashsim.scenarios import scenario_named
@@ -246,6 +246,21 @@ def test_a_sale_that_is_not_open_cannot_be_stepped() -> None:
     assert env.step([0])[2]
     with pytest.raises(InputError, match="call reset first"):
         env.step([0])
+
+
+def test_a_batch_that_was_made_ready_plays_as_any_other() -> None:
+    """Before a sale is open, and while one is: nothing that was observed is lost."""
+    ready, other = (make_sb3(SALES["default"](), num_envs=3, seed=5).sales for _ in range(2))
+    ready.make_ready()
+    for batch in (ready, other):
+        batch.seed(consecutive_seeds(5, 3))
+        batch.observe()
+    seen = ready.seen().copy()
+    ready.make_ready()
+    np.testing.assert_array_equal(ready.seen(), seen)
+    orders_given = np.zeros((3, other.codec.sizes.size), np.int64)
+    np.testing.assert_array_equal(ready.step(orders_given)[0], other.step(orders_given)[0])
+    np.testing.assert_array_equal(ready.seen(), other.seen())
 
 
 def test_a_sale_can_be_closed_early() -> None:

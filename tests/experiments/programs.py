@@ -12,7 +12,7 @@ from flashsim.rules import rules
 from flashsim.world import World
 from tests.worlds import make_world
 
-TINY = ("steps=600", "evaluations=2", "evaluation_sales=16", "layers=[8]", "device=cpu")
+TINY = ("steps=600", "evaluations=2", "evaluation_sales=16", "layers=[8]", "device=cpu", "imitation_updates=50")
 TINY_PPO = (*TINY, "rollout_steps=240", "batch_size=120")
 TINY_DQN = (*TINY, "sales=8", "learning_starts=50", "buffer=1000")
 SMALL_SALE = ("scenario.ticks=65",)

@@ -87,6 +87,7 @@ def test_a_training_refuses_what_it_cannot_use(start: Start, argument: str, word
         ("agent.layers=[0]", "layers"),
         ("agent.evaluations=0", "evaluations"),
         ("agent.evaluation_sales=1", "evaluation_sales"),
+        ("agent.imitation_updates=0", "imitation_updates"),
         ("agent.decide_every=0", "decide_every"),
         ("agent.name=''", "name"),
         ("agent.name=../up", "name"),

@@ -13,6 +13,7 @@ import yaml
 
 from flashsim.planning import DEFAULT_FIELD
 from flashsim.policies.bundle import load_policy
+from flashsim.rules.rules import HUMAN_TEAM
 from flashsim.world import World
 from tests.experiments.programs import (
     FEW_SALES,
@@ -39,6 +40,10 @@ TABLES = (
     "products",
     "response_map",
 )
+SHORT_SALE = ("scenario.ticks=25", "scenario.pre_opening=15")  # all servers can be ordered before the opening
+RIVALS = ("best fixed", HUMAN_TEAM, "list price")
+"""Baselines of a run that is about its learners."""
+OF_RIVALS = f"baselines=[{','.join(RIVALS)}]"
 
 
 @pytest.fixture
@@ -51,7 +56,7 @@ def run_arguments(folder: Path) -> list[str]:
     """A run of seconds."""
     return [
         f"world.folder={folder / 'world'}",
-        *SMALL_SALE,
+        *SHORT_SALE,
         *FEW_SALES,
         *prefixed("learners.ppo", TINY_PPO),
         *prefixed("learners.dqn", TINY_DQN),
@@ -119,11 +124,11 @@ def test_a_run_ends_with_where_the_report_is_and_the_decision(finished: tuple[Pa
 
 def test_a_run_of_several_trainings_says_what_holds_over_them(start: Start, tmp_path: Path) -> None:
     small_world().save(tmp_path / "world")
-    ended = _run(tmp_path, "several", "trainings=2", "seed=3")
+    ended = _run(tmp_path, "several", "trainings=2", "seed=3", OF_RIVALS)
     assert ended.code == 0, ended.stderr
     table = pd.read_csv(tmp_path / "several" / "trainings.csv")
-    assert table["learner"].tolist() == ["PPO"] * len(DEFAULT_FIELD) + ["DQN"] * len(DEFAULT_FIELD)
-    assert set(table["rival"]) == set(DEFAULT_FIELD)
+    assert table["learner"].tolist() == ["PPO"] * len(RIVALS) + ["DQN"] * len(RIVALS)
+    assert set(table["rival"]) == set(RIVALS)
     assert (table["trainings"] == 2).all()
     assert ((table["low"] <= table["earns_more"]) & (table["earns_more"] <= table["high"])).all()
     kpis = pd.read_csv(tmp_path / "several" / "tables" / "kpis.csv")
@@ -142,7 +147,7 @@ def test_a_run_of_several_trainings_says_what_holds_over_them(start: Start, tmp_
             told["earns more by"][0].removeprefix("'") in text
         )  # the CSV keeps spreadsheets from taking it for a formula
     bundles = ",".join(f"several/policies/{agent}-{number}" for agent in ("ppo", "dqn") for number in (1, 2))
-    arguments = ("world.folder=world", *SMALL_SALE, *FEW_SALES, "search_ticks=8000")
+    arguments = ("world.folder=world", *SHORT_SALE, *FEW_SALES, OF_RIVALS, "search_ticks=8000")
     again = start("evaluate", *arguments, f"bundles=[{bundles}]", "output=again")
     assert again.code == 0, again.stderr
     for file in ("trainings.csv", "gains.csv"):
@@ -158,7 +163,8 @@ def test_a_run_takes_any_learners_by_name(tmp_path: Path) -> None:
         "+learners@learners.wide=ppo",
         *prefixed("learners.wide", (*TINY_PPO, "name=wide", "layers=[8,8]")),
     ]
-    shared = [f"world.folder={tmp_path / 'world'}", *SMALL_SALE, *FEW_SALES, "search_ticks=8000", "closure_sales=32"]
+    shared = [f"world.folder={tmp_path / 'world'}", *SHORT_SALE, *FEW_SALES, OF_RIVALS]
+    shared += ["search_ticks=8000", "closure_sales=32"]
     ended = _start(script, *shared, *arguments, f"output={tmp_path / 'three'}")
     assert ended.code == 0, ended.stderr
     folder = tmp_path / "three"

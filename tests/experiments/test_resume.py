@@ -248,8 +248,8 @@ def test_a_training_that_was_killed_is_taken_up(agent: str, tmp_path: Path) -> N
 
 LEARNS_FOR_NOBODY = """
 import time
-from experiments.pipeline.prepare import training_pool
-pool = training_pool()
+from experiments.pipeline.prepare import TrainingPool
+pool = TrainingPool(1)
 pool.submit(int).result()
 print("learning", flush=True)
 pool.submit(time.sleep, 600)

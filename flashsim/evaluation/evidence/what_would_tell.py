@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from flashsim.evaluation.stats import FEWEST_MEMBERS, Array, member_design, minimum_detectable_effect
 from flashsim.scenarios.compiled import CompiledSale
@@ -93,6 +92,8 @@ def _most_telling(
     means: Array, labels: NDArray[np.int64], fields: Mapping[str, Mapping[int, float]]
 ) -> tuple[str, float]:
     """The field whose ranks explain most of those of the worlds' ``means``, and how much; none where chance may do."""
+    from scipy.stats import spearmanr  # takes a while to load, and most decisions need it not
+
     best = ("", 0.0)
     if means.size < FEWEST_MEMBERS or np.ptp(means) == 0.0:
         return best

@@ -48,6 +48,7 @@ from flashsim.models.traffic.forecast import (
     MOST_STALE,
     Array,
     TrafficForecaster,
+    TrafficState,
     carry_forward,
     checked_visits,
     describe,
@@ -141,11 +142,11 @@ class OnlineForecaster:
             raise InputError(
                 f"visits of the last {MOST_STALE} minutes are all missing; wait until counts come in again"
             )
-        return self.forecasts_after(recent, ahead=ahead, minutes=1)[0]
+        return self.forecasts_after(describe(recent), ahead=ahead, minutes=1)[0]
 
-    def forecasts_after(self, visits: Array, *, ahead: int, minutes: int) -> Array:
-        """(minute, level) forecasts made at the last ``minutes`` of ``visits`` (minute,), with the model of now."""
-        forecast = self.model.predict(describe(visits), horizon=ahead, made=slice(visits.size - minutes, None))
+    def forecasts_after(self, state: TrafficState, *, ahead: int, minutes: int) -> Array:
+        """(minute, level) forecasts made at the last ``minutes`` of ``state``, with the model of now."""
+        forecast = self.model.predict(state, horizon=ahead, made=slice(state.level.size - minutes, None))
         return forecast.quantiles(widen=float(np.exp(np.interp(ahead, HORIZONS, self.log_width))))
 
     def recent(self, *, days: int = 2) -> Array:
@@ -282,8 +283,9 @@ def forecast_online(online: OnlineForecaster, visits: Array, *, horizons: Sequen
         hour = visits[start : start + HOUR]
         known = np.concatenate([online.recent(), hour])
         able = is_fresh(known)[-hour.size :] & (np.arange(known.size)[-hour.size :] >= LEAST_HISTORY - 1)
+        state = describe(known)
         for horizon, rows in out.items():
-            made = online.forecasts_after(known, ahead=horizon, minutes=hour.size)
+            made = online.forecasts_after(state, ahead=horizon, minutes=hour.size)
             target = rows[start + horizon : start + horizon + hour.size]
             target[:] = np.where(able[:, None], made, np.nan)[: len(target)]
         for count in hour.tolist():

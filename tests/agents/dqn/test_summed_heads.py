@@ -17,6 +17,7 @@ from tests.agents.start.test_imitation import rule_of_two, sale_of_two
 
 SIZES = (6, 3, 5)
 SHORT: dict[str, Any] = {"steps": 2_000, "sales": 32, "learning_starts": 64, "buffer": 2_000, "evaluations": 2}
+SHORT |= {"imitation_updates": 50}
 
 
 def a_network() -> DQN:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
 
@@ -99,12 +100,26 @@ def test_a_first_policy_plays_the_rule(config: PPOConfig) -> None:
     assert np.mean(drawn) == pytest.approx(config.head_start, abs=0.06)
 
 
+def test_a_first_policy_is_fitted_to_as_many_minibatches_as_was_asked() -> None:
+    """The first step of Adam moves a weight by its rate, a second one further."""
+
+    def first(**changes: Any) -> torch.Tensor:
+        model: Any = make_model(sale_of_two(), PPOConfig(**changes), seed=0, scale=1.0, rule=rule_of_two())
+        weights: torch.Tensor = model.policy.action_net.weight
+        return weights.detach().clone()
+
+    begun = first(head_start=0.0)
+    assert float((first(imitation_updates=1) - begun).abs().max()) == pytest.approx(2e-3, rel=1e-3)
+    assert float((first(imitation_updates=2) - begun).abs().max()) > 3e-3
+
+
 SHORT: dict[str, Any] = {
     "steps": 2_000,
     "rollout_steps": 1_000,
     "batch_size": 500,
     "evaluations": 2,
     "evaluation_sales": 16,
+    "imitation_updates": 50,
 }
 
 

@@ -149,7 +149,7 @@ def test_a_sale_that_can_be_closed_early_has_no_twin() -> None:
 
 def test_only_assisted_agents_learn_from_pairs() -> None:
     sale, reference = make_scenario().compile(), REFERENCE_SALES["g1"]().compile()
-    for config in (PPOConfig(), DQNConfig()):
+    for config in (PPOConfig(imitation_updates=1), DQNConfig(imitation_updates=1)):
         assert isinstance(training_sales(sale, config), PairedSales)
         assert not isinstance(training_sales(reference, config), PairedSales)
     assert not isinstance(training_sales(sale, PPOConfig(paired=False)), PairedSales)
