@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from flashsim.errors import InputError
-from flashsim.planning.guarded import GUARD_SALES, guarded_operations, near
+from flashsim.planning.guarded import GUARD_SALES, HALVINGS, guarded_operations, near
 from flashsim.planning.search import (
     FINAL_SALES,
     FixedSearch,
@@ -142,7 +142,7 @@ class Field:
         """Ticks that are played, at most, to find operations among ``offers`` that keep the guardrails."""
         if not self.limits:
             return 0
-        return (1 + len(near(offers[0], offers))) * GUARD_SALES * self.sale.all_ticks
+        return (1 + len(near(offers[0], offers)) + HALVINGS) * GUARD_SALES * self.sale.all_ticks
 
     @cached_property
     def run_out_price(self) -> RulePolicy:

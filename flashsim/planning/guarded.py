@@ -3,10 +3,12 @@
 A search by profit alone takes a rule that loses a few visitors to save a server. Where the rule that it found keeps
 every guardrail on the training worlds, it stays. Where not, the operations that differ from it in one aspect are played
 too: of those that keep all guardrails the one with the largest lead over it less the lead's standard error; if none
-does, the one with the smallest excess.
+does, the one with the smallest excess. Where that one plans for another utilization, utilizations between the two are
+tried as well, by halving: learners set finer ones than the search tries.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +23,8 @@ from flashsim.sim.streams import TRAINING_DOMAIN
 
 GUARD_SALES = 512
 """On which it is checked whether a policy keeps its guardrails."""
+HALVINGS = 3
+"""Of the utilizations between the one that earns most and the one that keeps the guardrails."""
 _AWAY = 2**40  # from the sales on which rules are searched
 
 
@@ -60,14 +64,22 @@ def guarded_operations(
     excess = guardrail_excess(own, limits)
     if excess == 0.0:
         return Guarded(found, excess)
-    best, standing = Guarded(found, excess), (-excess, 0.0)
-    for how in near(found, offers):
+    known = {found: (-excess, 0.0)}
+
+    def try_out(how: Operations) -> None:
         rollout = played(how)
-        beyond = guardrail_excess(rollout, limits)
-        lead = _cautious_lead(own, rollout)
-        if (-beyond, lead) > standing:
-            best, standing = Guarded(how, beyond), (-beyond, lead)
-    return best
+        known[how] = (-guardrail_excess(rollout, limits), _cautious_lead(own, rollout))
+
+    for how in near(found, offers):
+        try_out(how)
+    best = max(known, key=known.__getitem__)
+    aim, off = best.target, found.target
+    for _ in range(HALVINGS if aim != off else 0):
+        between = replace(best, target=(aim + off) / 2.0)
+        try_out(between)
+        aim, off = (between.target, off) if known[between] > known[best] else (aim, between.target)
+        best = max(known, key=known.__getitem__)
+    return Guarded(best, -known[best][0])
 
 
 def near(found: Operations, offers: Sequence[Operations]) -> list[Operations]:

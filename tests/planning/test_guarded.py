@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from flashsim.evaluation.evidence.excess import guardrail_excess
@@ -55,12 +54,13 @@ def test_operations_that_break_a_guardrail_give_way_to_near_ones_that_keep_it() 
     offers = operations_of(sale)
     found, left = guarded_operations(sale, run_out_price, THRIFTY, offers=offers, limits=LIMITS, seed=0)
     assert left == excess(scenario, found, LIMITS) == 0.0
-    assert found in near(THRIFTY, offers)
     keeping = [how for how in near(THRIFTY, offers) if excess(scenario, how, LIMITS) == 0.0]
+    assert max(how.target for how in keeping) <= found.target < THRIFTY.target  # utilizations between are tried too
     profits = {
         how: on_training_worlds(sale, run_out_price(sale, how), seed=0).totals["profit"].mean() for how in keeping
     }
-    assert profits[found] > np.mean(list(profits.values()))
+    own = on_training_worlds(sale, run_out_price(sale, found), seed=0).totals["profit"].mean()
+    assert own >= max(profits.values())
     assert guarded_operations(sale, run_out_price, found, offers=offers, limits=LIMITS, seed=0).operations == found
 
 
@@ -70,8 +70,8 @@ def test_where_nothing_keeps_a_guardrail_the_smallest_excess_is_taken() -> None:
     offers = operations_of(sale)
     found, left = guarded_operations(sale, run_out_price, THRIFTY, offers=offers, limits=limits, seed=0)
     least = min(excess(scenario, how, limits) for how in [THRIFTY, *near(THRIFTY, offers)])
-    assert left == least > 0.0
-    assert excess(scenario, found, limits) == least
+    assert least >= left > 0.0
+    assert excess(scenario, found, limits) == left
 
 
 def test_a_field_without_limits_searches_by_profit_alone() -> None:

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtr
 
 from flashsim.evaluation.stats import FEWEST_MEMBERS, Array, member_design, minimum_detectable_effect
 from flashsim.scenarios.compiled import CompiledSale
@@ -92,8 +93,6 @@ def _most_telling(
     means: Array, labels: NDArray[np.int64], fields: Mapping[str, Mapping[int, float]]
 ) -> tuple[str, float]:
     """The field whose ranks explain most of those of the worlds' ``means``, and how much; none where chance may do."""
-    from scipy.stats import spearmanr  # takes a while to load, and most decisions need it not
-
     best = ("", 0.0)
     if means.size < FEWEST_MEMBERS or np.ptp(means) == 0.0:
         return best
@@ -101,10 +100,19 @@ def _most_telling(
         values = np.array([by_member.get(int(label), np.nan) for label in labels])
         if np.isnan(values).any() or np.ptp(values) == 0.0:
             continue
-        found = spearmanr(values, means)
-        if found.pvalue * len(fields) < _CHANCE and found.statistic**2 > best[1]:
-            best = (name, float(found.statistic**2))
+        correlation = float(np.corrcoef(_ranks(values), _ranks(means))[0, 1])
+        share, freedom = correlation**2, means.size - 2
+        chance = 2.0 * float(stdtr(freedom, -abs(correlation) * np.sqrt(freedom / max(1.0 - share, 1e-300))))
+        if chance * len(fields) < _CHANCE and share > best[1]:
+            best = (name, share)
     return best
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks (value,); equal ones share their mean."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(count)
+    return np.asarray((last - (count - 1) / 2.0)[place])
 
 
 def _rounded_up(value: float) -> int:
