@@ -221,7 +221,7 @@ def _predict_one(
 def _planned(tables: ShelfTables, panel: Panel, *, origin: int) -> tuple[Array, Array]:
     """Depth (product, week), NaN where unknown, and shares on display and in the mailer (product, week, 2) from
     ``origin`` on, with the stores' weights of the weeks before."""
-    ids, weeks = list(panel.product_ids), range(origin, origin + LONGEST_WEEKS + 1)
+    ids, weeks = list(panel.product_ids), range(origin, min(origin + LONGEST_WEEKS + 1, tables.weeks))
     past = tables.lines["panel_week"] < origin
     traffic = tables.lines.loc[past].groupby("store_id").size().astype(float)
     ours = tables.lines["product_id"].isin(ids)

@@ -109,7 +109,7 @@ def lay_out_days(sales: pd.DataFrame) -> tuple[pd.DataFrame, pd.Timestamp]:
     """The rows of the products that sold best before any episode can begin, with ``place``, days since the Monday on or
     before the first day; and that Monday."""
     first = sales["date"].min()
-    monday = first - pd.Timedelta(days=int(first.dayofweek))
+    monday = first - pd.Timedelta(days=int(first.day_of_week))
     early = sales[sales["date"] < first + pd.Timedelta(days=FEWEST_USUAL)]
     best = early.groupby("product_id")["sales"].sum().sort_values(ascending=False, kind="stable").index[:MOST_PRODUCTS]
     table = sales[sales["product_id"].isin(best)]
