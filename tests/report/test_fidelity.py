@@ -187,7 +187,7 @@ def test_an_update_is_told_beside_the_lines_it_leaves_as_they_were(tmp_path: Pat
         assert "377 units were sold" in text
 
 
-BACK_TEST = {
+BACK_TEST: dict[str, Any] = {
     "sentence": "On 412 past promotions the model was on the right side in 71%.",
     "lines": [
         PASSING | {"name": "right side", "question": "On the right side?", "ceiling": 0.733},
