@@ -36,6 +36,14 @@ from flashsim.data.panel import build_panel, sale_lines, select_products
 from flashsim.data.sources import ShopTables
 from flashsim.errors import InputError
 from flashsim.fidelity import FidelityCard, fidelity_card, first_weeks, held_out_weeks
+from flashsim.fidelity.promotions import (
+    FIRST_SCORED,
+    MODELLED_PRODUCTS,
+    judge,
+    not_judged,
+    score_outcomes,
+    shelf_outcomes,
+)
 from flashsim.models.customers.behavior import household_behavior
 from flashsim.models.customers.mixture import CustomerTypes, find_customer_types
 from flashsim.models.demand.display import StoreCells, contrast_displays, store_cells
@@ -81,6 +89,8 @@ class CalibrationSettings:
     """Segments of households; none: the smallest number within one standard error of the best held-out likelihood."""
     resamples: int = 5000
     """Bootstrap resamples behind the intervals of the scores."""
+    back_tested_products: int = 0
+    """Best sellers whose past promotions are predicted, each from what was known before it; 0: none."""
     estimate_spread: bool = True
     """Estimate how far slopes differ between products anew in each member, instead of once."""
 
@@ -93,13 +103,16 @@ class CalibrationSettings:
         for name in ("modelled_products", "heldout_weeks", "horizon_weeks", "block_weeks", "resamples"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be >= 1, got {getattr(self, name)}")
+        if self.back_tested_products < 0:
+            raise InputError(f"back_tested_products must be >= 0, got {self.back_tested_products}")
         if self.kinds is not None and self.kinds < 1:
             raise InputError(f"kinds must be >= 1 or none, got {self.kinds}")
 
 
-FULL: Final = CalibrationSettings()
+FULL: Final = CalibrationSettings(back_tested_products=MODELLED_PRODUCTS)
 QUICK: Final = CalibrationSettings(resamples=1000, estimate_spread=False)
-"""Same products, weeks and members; fewer resamples, and one estimate of the spread of slopes for all members."""
+"""Same products, weeks and members; fewer resamples, one estimate of the spread of slopes for all members, and no
+back-test of past promotions."""
 
 
 def calibrate(
@@ -154,7 +167,9 @@ def calibrate(
         "notice": tables.notice,
         "data": {"name": tables.name, "sha256": tables.checksums(), "time_zone": tables.time_zone},
         "calibration": dataclasses.asdict(chosen) | {"seed": seed},
-        "fidelity": card.as_json() | {"pulled_forward": None if pulled is None else pulled.as_json()},
+        "fidelity": card.as_json()
+        | {"pulled_forward": None if pulled is None else pulled.as_json()}
+        | {"promotions": _back_test(tables, products=chosen.back_tested_products, seed=seed, progress=report)},
     }
     world = _compile(tables, evidence, settings=chosen, generator=assuming, facts=facts)
     report("compiling the World", 1, 1)
@@ -294,6 +309,19 @@ def _judge(
     card = fidelity_card(world, held, seed=seed, together=[str(product) for product in settings.product_ids])
     progress("simulating held-out weeks", 1, 1)
     return card
+
+
+def _back_test(tables: ShopTables, *, products: int, seed: int, progress: Progress) -> dict[str, Any]:
+    """How well past promotions were predicted."""
+    if not products:
+        return not_judged("this calibration leaves it out", episodes=0)
+    outcomes = shelf_outcomes(
+        tables,
+        products=products,
+        seed=seed,
+        progress=lambda done, total: progress("predicting past promotions", done, total),
+    )
+    return judge(score_outcomes(outcomes, first_week=FIRST_SCORED), seed=seed)
 
 
 def _compile(

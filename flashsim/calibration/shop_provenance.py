@@ -46,6 +46,8 @@ class Record:
     """How far the tables are from what they were made of."""
     site: dict[str, Any] = field(default_factory=dict)
     """What traffic, or a loopback server, tells of servers and rushes."""
+    promotions: dict[str, Any] | None = None
+    """The back-test of past promotions; None without a table of sales."""
 
     def __post_init__(self) -> None:
         """Everything is the base World's until a table says otherwise."""
@@ -196,7 +198,7 @@ def describe_own(own: CheckedTables, record: Record, *, settings: dict[str, Any]
         if own.tickets is None
         else {str(intent): int(count) for intent, count in own.tickets["intent"].value_counts().items()},
     }
-    return facts | {"fidelity": own_card(facts, base=BASE)}
+    return facts | {"fidelity": own_card(facts, base=BASE, promotions=record.promotions)}
 
 
 _NOT_IDENTIFIED: Final = (

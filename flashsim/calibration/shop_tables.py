@@ -41,6 +41,7 @@ from flashsim.calibration.shop_provenance import BASE, Record, describe_own, wit
 from flashsim.calibration.site import MEASURED, SiteRecords, learn_site
 from flashsim.data.shop_tables import CheckedTables
 from flashsim.errors import InputError, Unavailable
+from flashsim.fidelity.promotions import judge_shop
 from flashsim.models.customers.segments import SEGMENTS
 from flashsim.models.customers.visits_and_events import (
     Purchases,
@@ -113,6 +114,12 @@ def learn_world(
             rows = int((own.sales["product_id"] == product).sum())
             own.account.drop("sales_data", f"product {product} {why}: it is left out", rows)
         world = _with_demand(own, demand, base, record=record)
+        record.promotions = judge_shop(
+            own.sales,
+            groups=groups,
+            seed=seed,
+            progress=lambda done, total: report("predicting past promotions", done, total),
+        )
     world = _with_visits(own, world, record=record, generator=redrawing)
     world = _with_site(own, world, record=record, load=load, seed=seed)
     facts = {"seed": seed, "members": base.n_members}

@@ -15,9 +15,9 @@ from typing import Any
 from flashsim.fidelity.card import ASKED
 
 
-def own_card(record: Mapping[str, Any], *, base: str) -> dict[str, Any]:
+def own_card(record: Mapping[str, Any], *, base: str, promotions: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The card, as plain values, of a World of own tables whose provenance is ``record``; ``base`` is the name of its
-    source for what the tables do not tell, as in ``record["sources"]``."""
+    source for what the tables do not tell, as in ``record["sources"]``, ``promotions`` the back-test of past ones."""
     products = [row["product_id"] for row in record["products"]]
     tables = " and ".join(name for name in record["data"]["days"])
     reasons = _reasons(record, products=products)
@@ -27,6 +27,7 @@ def own_card(record: Mapping[str, Any], *, base: str) -> dict[str, Any]:
         "interval": "none",
         "passed": False,
         "lines": [_unjudged(name, reasons[name]) for name in ASKED],
+        "promotions": None if promotions is None else dict(promotions),
         "products": [],
         "first_day": "",
         "weeks": 0,

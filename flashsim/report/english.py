@@ -150,6 +150,9 @@ PAGE: dict[str, str] = {
     "fidelity": "How true to life the simulation is",
     "fidelity_caption": "Fidelity card: weeks that the World had not seen, simulated and as they happened",
     "fidelity_products_caption": "The products of this sale on those weeks; too few days for marks of their own",
+    "fidelity_promotions_caption": "Past promotions, each predicted from what was known before its first day; what can "
+    "be reached is the same score where the model's own draws take the place of what happened",
+    "ceiling": "Can be reached",
     "fidelity_passed": "The World passes all {count} lines of its fidelity card.",
     "fidelity_failed": "The World fails {failed} of the {count} lines of its fidelity card: {names}.",
     "fidelity_narrow": "Not for sure: the intervals of {names} reach beyond their marks.",

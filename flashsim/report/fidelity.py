@@ -36,7 +36,7 @@ def fidelity_passages(card: Mapping[str, Any] | None) -> FidelityPassages:
         return FidelityPassages((PAGE["fidelity_missing"],))
     sentences = _unjudged(card) if card.get("why_not_judged") else _judged(card)
     return FidelityPassages(
-        (*sentences, *([card["updates"]] if "updates" in card else [])),
+        (*sentences, *_promotions(card), *([card["updates"]] if "updates" in card else [])),
         tuple(card["not_identified"]),
         _fell_back(card.get("fell_back", ())),
     )
@@ -76,6 +76,12 @@ def _unjudged(card: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _promotions(card: Mapping[str, Any]) -> list[str]:
+    """How well past promotions were predicted, in a sentence; nothing where the card does not tell."""
+    told = card.get("promotions")
+    return [] if told is None else [told["sentence"]]
+
+
 def _fell_back(fields: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """The fields taken from another World, one sentence for each reason."""
     names: dict[tuple[str, str], list[str]] = {}
@@ -91,7 +97,11 @@ def fidelity_tables(card: Mapping[str, Any] | None) -> dict[str, pd.DataFrame]:
     """The lines of ``card`` and the products of the sale, as tables that are written beside the page."""
     if card is None:
         return {}
-    tables = {"fidelity": pd.DataFrame(card["lines"]), "fidelity_products": pd.DataFrame(card["products"])}
+    tables = {
+        "fidelity": pd.DataFrame(card["lines"]),
+        "fidelity_products": pd.DataFrame(card["products"]),
+        "fidelity_promotions": pd.DataFrame(_back_test_lines(card)),
+    }
     return {name: table for name, table in tables.items() if not table.empty}
 
 
@@ -113,8 +123,13 @@ def fidelity_grids(card: Mapping[str, Any] | None) -> dict[str, Grid]:
         )
         for row, product in enumerate(card["products"])
     )
+    back_test = tuple(_back_test_cells(row, line) for row, line in enumerate(_back_test_lines(card)))
+    asked = (PAGE["question"], PAGE["value"], PAGE["ceiling"], PAGE["mark"], "")
     return {
         "fidelity": Grid("fidelity", caption, head, lines, wide=True),
+        "fidelity_promotions": Grid(
+            "fidelity_promotions", PAGE["fidelity_promotions_caption"], asked, back_test, wide=True
+        ),
         "fidelity_products": Grid(
             "fidelity_products", PAGE["fidelity_products_caption"], (PAGE["product"], *columns[1:]), products
         ),
@@ -122,21 +137,49 @@ def fidelity_grids(card: Mapping[str, Any] | None) -> dict[str, Grid]:
 
 
 def _line_cells(row: int, line: Mapping[str, Any]) -> tuple[Cell, ...]:
-    mark = Cell(f"{_short(line['mark_low'])} – {_short(line['mark_high'])}", kind="number")
+    mark = _mark(line)
     if line["value"] is None:
         return (words(line["question"]), *[words("–")] * 3, mark, Cell("?", word=PAGE["unjudged"], kind="uncertain"))
-    ends = {end: Placed(_short(line[end]), "fidelity", row, end) for end in ("low", "high")}
-    interval = Passage(INTERVAL_TEXT["interval both ends"], ends)
-    verdict = "narrow" if _is_narrow(line) else "passed" if keeps_mark(line) else "failed"
-    sign, kind = {"passed": ("✓", "kept"), "narrow": ("?", "uncertain"), "failed": ("✕", "broken")}[verdict]
+    interval = _interval("fidelity", row, line)
     return (
         words(line["question"]),
         Cell(_short(line["happened"]), f"fidelity-{row}-happened", kind="number"),
         Cell(_short(line["simulated"]), f"fidelity-{row}-simulated", kind="number"),
         Cell(_short(line["value"]), f"fidelity-{row}-value", interval=interval, kind="number"),
         mark,
-        Cell(sign, word=PAGE[verdict], kind=kind),
+        _verdict(line),
     )
+
+
+def _back_test_lines(card: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Lines of the back-test of past promotions; none where it was not made."""
+    told = card.get("promotions")
+    lines: Sequence[Mapping[str, Any]] = () if told is None else told.get("lines", ())
+    return lines
+
+
+def _back_test_cells(row: int, line: Mapping[str, Any]) -> tuple[Cell, ...]:
+    grid = "fidelity_promotions"
+    value = Cell(_short(line["value"]), f"{grid}-{row}-value", interval=_interval(grid, row, line), kind="number")
+    ceiling = Cell(_short(line["ceiling"]), f"{grid}-{row}-ceiling", kind="number")
+    if line["mark_low"] is None:
+        return (words(line["question"]), value, ceiling, words("–"), words("–"))
+    return (words(line["question"]), value, ceiling, _mark(line), _verdict(line))
+
+
+def _verdict(line: Mapping[str, Any]) -> Cell:
+    verdict = "narrow" if _is_narrow(line) else "passed" if keeps_mark(line) else "failed"
+    sign, kind = {"passed": ("✓", "kept"), "narrow": ("?", "uncertain"), "failed": ("✕", "broken")}[verdict]
+    return Cell(sign, word=PAGE[verdict], kind=kind)
+
+
+def _mark(line: Mapping[str, Any]) -> Cell:
+    return Cell(f"{_short(line['mark_low'])} – {_short(line['mark_high'])}", kind="number")
+
+
+def _interval(grid: str, row: int, line: Mapping[str, Any]) -> Passage:
+    ends = {end: Placed(_short(line[end]), grid, row, end) for end in ("low", "high")}
+    return Passage(INTERVAL_TEXT["interval both ends"], ends)
 
 
 def _is_narrow(line: Mapping[str, Any]) -> bool:

@@ -53,6 +53,16 @@ def test_one_seed_gives_one_world_and_another_seed_another(tables: ShopTables, w
     np.testing.assert_array_equal(other.list_price, world.list_price)
 
 
+def test_past_promotions_are_back_tested_where_that_is_asked(tables: ShopTables, world: World) -> None:
+    assert "leaves it out" in world.provenance["fidelity"]["promotions"]["sentence"]
+    told = calibrate(tables, seed=3, settings=dataclasses.replace(SETTINGS, back_tested_products=8))
+    found = told.provenance["fidelity"]["promotions"]
+    assert found["episodes"] >= 60
+    assert found["products"] == 8
+    assert {line["name"]: line["value"] for line in found["lines"]}["loss against no response"] > 0.3
+    np.testing.assert_array_equal(told.units_per_minute, world.units_per_minute)  # it changes nothing else
+
+
 def test_the_world_responds_as_the_shop_does(world: World) -> None:
     """Slopes of the total over segments and hours, against those the shop was made with."""
     total = world.units_per_minute.sum(axis=(1, 4), dtype=np.float64)
@@ -194,6 +204,7 @@ def test_impossible_requests_are_refused_in_words(tables: ShopTables, changes: d
         ({"training_members": 33}, r"training_members must be in 1 … 32, got 33"),
         ({"block_weeks": 0}, "block_weeks must be >= 1, got 0"),
         ({"kinds": 0}, "kinds must be >= 1 or none, got 0"),
+        ({"back_tested_products": -1}, "back_tested_products must be >= 0, got -1"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes: dict[str, object], words: str) -> None:

@@ -25,6 +25,7 @@ from tests.data.made_shop import (
     make_traffic,
     write_tables,
 )
+from tests.fidelity.promotions.made_promotions import made_sales
 from tests.worlds import make_world
 
 BASE = make_world(products=4, members=2, product_ids=("b0", "b1", "b2", "b3"))
@@ -133,6 +134,23 @@ def test_the_card_gives_for_every_line_the_reason_why_it_was_not_judged(world: W
     assert reason.startswith(
         "none of the 13 lines of its fidelity card was judged: every day of sales_data and traffic"
     )
+
+
+def test_the_card_tells_how_well_past_promotions_were_predicted(world: World, tmp_path: Path) -> None:
+    few = world.provenance["fidelity"]["promotions"]
+    assert few["sentence"].startswith("Promotions were not back-tested: too few past promotions: ")
+    sales, groups = made_sales(products=12)
+    told = learn(tmp_path / "long", sales_data=_as_written(sales).assign(product_group=sales["product_id"].map(groups)))
+    promotions = told.provenance["fidelity"]["promotions"]
+    assert promotions["episodes"] >= 30
+    assert {line["name"] for line in promotions["lines"]} >= {"coverage", "right side", "loss against category mean"}
+    short = learn(tmp_path / "short", sales_data=make_sales(80)).provenance["fidelity"]["promotions"]
+    assert "covers 80 days, 90 are needed" in short["why_not_judged"]
+
+
+def _as_written(sales: pd.DataFrame) -> pd.DataFrame:
+    """A checked table as a shop would write it."""
+    return sales.drop(columns="sold_out").assign(date=sales["date"].dt.strftime("%Y-%m-%d"))
 
 
 def test_the_card_lists_what_was_not_identified_and_what_fell_back_to_which_world(world: World) -> None:

@@ -187,6 +187,35 @@ def test_an_update_is_told_beside_the_lines_it_leaves_as_they_were(tmp_path: Pat
         assert "377 units were sold" in text
 
 
+BACK_TEST: dict[str, Any] = {
+    "sentence": "On 412 past promotions the model was on the right side in 71%.",
+    "lines": [
+        PASSING | {"name": "right side", "question": "On the right side?", "ceiling": 0.733},
+        FAILING | {"name": "correlation over ceiling", "ceiling": 1.0},
+        PASSING | {"question": "Direction", "mark_low": None, "mark_high": None, "ceiling": 0.9},
+    ],
+}
+
+
+def test_how_good_it_is_at_promotions_is_told_in_a_sentence_and_a_table(tmp_path: Path) -> None:
+    html, markdown = report_of(make_world(provenance={"fidelity": card(PASSING) | {"promotions": BACK_TEST}}), tmp_path)
+    section = " ".join(Page(html[html.index('id="section-fidelity"') :]).words)
+    for text in (section, markdown):
+        assert BACK_TEST["sentence"] in text
+        for shown in ("On the right side?", "0.733", "0.75 – 1.25", "Can be reached", "fails"):
+            assert shown in text
+    assert "The World passes all 1 lines" in html  # the back-test judges the way of learning, not this World
+    assert len(pd.read_csv(tmp_path / "tables" / "fidelity_promotions.csv")) == 3
+
+
+def test_promotions_that_were_not_back_tested_are_told_in_a_sentence_alone(tmp_path: Path) -> None:
+    told = {"why_not_judged": "too few", "sentence": "Promotions were not back-tested: too few."}
+    html, markdown = report_of(make_world(provenance={"fidelity": card(PASSING) | {"promotions": told}}), tmp_path)
+    for text in (html, markdown):
+        assert told["sentence"] in text
+        assert "Can be reached" not in text
+
+
 @pytest.mark.parametrize("reasons", [[], ()])
 def test_no_reason_gives_no_warning(reasons: list[str]) -> None:
     assert uncalibrated_passage("any", reasons) == ""
