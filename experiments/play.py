@@ -167,7 +167,7 @@ def save(rollout: Rollout, kpis: pd.DataFrame, sale: CompiledSale, *, folder: Ru
         primary=KPIS[0],
         limits={},
         confidence=0.95,
-        tail_share=0.1,
+        tail_share=0.05,
         product_names=sale.product_names,
     )
     profile = profile_table(alone)

@@ -17,6 +17,7 @@ import pandas as pd
 
 from experiments.launch.progress import progress_meter
 from experiments.pipeline.prepare import RIVALS, cores
+from experiments.pipeline.sale_facts import policy_facts, product_facts, sale_facts
 from flashsim.errors import InputError
 from flashsim.evaluation.comparison import Comparison, compare
 from flashsim.evaluation.gains import gains_rows, gains_table
@@ -31,7 +32,7 @@ from flashsim.files import UNSTATED_FORMAT, check_format, read_json, write_json,
 from flashsim.policies.bundle import Policy
 from flashsim.rules import HUMAN_TEAM
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.scenarios.menu import beyond_note, percent
+from flashsim.scenarios.menu import beyond_note
 from flashsim.sim.parameters import check_range, check_seed, check_whole
 from flashsim.world import World
 
@@ -106,8 +107,11 @@ def evaluate(
         "resamples": config.resamples,
         "seed": config.seed,
     }
-    evaluation = {"comparison": facts, "context": {**context, "possible": possible, **answers}}
-    write_json(folder / EVALUATION_FILE, {"format_version": EVALUATION_FORMAT, **evaluation})
+    minutes_per_tick = sale.tables.servers.seconds_per_tick / 60.0
+    notes = policy_facts(policies, context.get("policy_notes", {}), minutes_per_tick=minutes_per_tick)
+    told = {**context, "policy_notes": notes, "possible": possible, **answers}
+    evaluation = {"comparison": facts, "context": told}
+    write_json(folder / EVALUATION_FILE, {"format_version": EVALUATION_FORMAT, **evaluation}, is_sorted=False)
 
 
 def _play_all(sale: CompiledSale, policies: Sequence[Policy], config: EvaluationConfig) -> list[Rollout]:
@@ -199,7 +203,7 @@ def _compare_trainings(
     write_table(folder / "trainings.csv", table)
     evaluation = read_json(folder / EVALUATION_FILE)
     evaluation["context"]["over_trainings"] = trainings_rows(table)
-    write_json(folder / EVALUATION_FILE, evaluation)
+    write_json(folder / EVALUATION_FILE, evaluation, is_sorted=False)
     return pd.DataFrame(trainings_rows(table)).to_string(index=False)
 
 
@@ -280,20 +284,10 @@ def score_rows(world: World) -> list[dict[str, Any]]:
 
 def sale_context(sale: CompiledSale, *, sales: int) -> dict[str, Any]:
     """What the report tells of a sale."""
-    tables = sale.tables
-    minutes_per_tick = tables.servers.seconds_per_tick / 60.0
     return {
         "title": f"Which policy should run {sale.name.replace('_', ' ')}?",
-        "scenario": {
-            "Sale": sale.story,
-            "Length": f"{sale.minutes:g} minutes",
-            "Products": ", ".join(sale.product_names),
-            "Stock": f"{int(sale.stock.sum())} units in {tables.wave_tick.size} release(s)",
-            "Discounts": ", ".join(percent(depth) for depth in sale.depths[0]),
-            "Servers": f"{tables.servers.start_servers} at the opening, {tables.servers.min_servers} to "
-            f"{tables.servers.max_servers}, {tables.servers.lag * minutes_per_tick:g} min to boot",
-            "Judged on": f"{sales} sales on {len(sale.heldout_members)} held-out worlds; policies were made on "
-            f"{len(sale.training_members)} others",
-        },
-        "minutes_per_tick": minutes_per_tick,
+        "scenario": sale_facts(sale, sales=sales),
+        "sale_products": product_facts(sale),
+        "minutes_per_tick": sale.tables.servers.seconds_per_tick / 60.0,
+        "practice": HUMAN_TEAM,
     }

@@ -12,6 +12,7 @@ import pandas as pd
 
 from flashsim.errors import InputError
 from flashsim.evaluation.kpis import KPIS, Kpi, find_kpi, kpi_values
+from flashsim.evaluation.outcomes.tables import outcome_tables
 from flashsim.evaluation.resampling import Contest, summarize
 from flashsim.evaluation.rollout import Rollout
 from flashsim.evaluation.stats import equal_member_means
@@ -38,7 +39,8 @@ class Comparison:
 
     verdict: Verdict
     tables: dict[str, pd.DataFrame]
-    """policies, kpis, guardrails, differences, pairs, members, bridge, risk, products, phases, profile."""
+    """policies, kpis, guardrails, differences, pairs, members, bridge, risk, products, phases, profile, and those of
+    ``outcomes``: chances, distribution, losses, causes, course."""
     settings: dict[str, Any]
     """How the statistics were made: sales, members, confidence, resamples, seed, primary KPI, guardrails."""
 
@@ -67,7 +69,7 @@ def compare(
     product_names: Sequence[str] | None = None,
     currency: str = "USD",
     confidence: float = 0.95,
-    tail_share: float = 0.1,
+    tail_share: float = 0.05,
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Comparison:
@@ -129,6 +131,7 @@ def _tables(contest: Contest, *, resamples: int, seed: int) -> dict[str, pd.Data
         "products": product_table(contest),
         "phases": phase_table(profile),
         "profile": profile,
+        **outcome_tables(contest, resamples=resamples, seed=seed),
     }
 
 
