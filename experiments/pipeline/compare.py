@@ -162,7 +162,7 @@ def what_was_possible(
         seed=config.seed,
     )
     write_table(folder / "possible.csv", table)
-    return possible_rows(table)
+    return possible_rows(table, currency=sale.currency)
 
 
 def what_they_decide(sale: CompiledSale, policies: Sequence[Policy], config: EvaluationConfig) -> dict[str, Any]:
@@ -220,7 +220,8 @@ def _compare_with_team(
         seed=config.seed,
     )
     write_table(folder / "gains.csv", table)
-    return pd.DataFrame(gains_rows(table, sales=rollouts[0].seeds.size)).to_string(index=False)
+    rows = pd.DataFrame(gains_rows(table, sales=rollouts[0].seeds.size)).to_string(index=False)
+    return f"Against the {HUMAN_TEAM}, beside the gains that reports of the industry claim for learned policies\n\n{rows}"
 
 
 def report(evaluation: Path, folder: Path) -> Comparison:

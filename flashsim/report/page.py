@@ -6,20 +6,21 @@ bytes. The template engine escapes every name from the data.
 
 import base64
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
+from matplotlib.figure import Figure
 
 from flashsim.errors import InputError
 from flashsim.evaluation.comparison import Comparison
-from flashsim.evaluation.kpis import find_kpi
+from flashsim.evaluation.kpis import find_kpi, show
 from flashsim.files import write_page
-from flashsim.report import figures
-from flashsim.report.english import FIGURES, PAGE, PASSAGES, SERIES
+from flashsim.report import figures, more_figures
+from flashsim.report.english import CAUSES, FIGURES, PAGE, PASSAGES, SERIES
 from flashsim.report.fidelity import fidelity_grids, fidelity_passages, fidelity_tables, uncalibrated_passage
 from flashsim.report.grids import Shelf, given_grid, plain
 from flashsim.report.narrative import MarkdownText, Narrator, as_markdown
@@ -28,9 +29,11 @@ from flashsim.settings import names_hint
 from flashsim.shown import brief
 
 TEMPLATES = Path(__file__).parent / "templates"
-GIVEN_TABLES = ("demand_scores", "dropped_rows", "assumptions", "training", "possible", "over_trainings")
+GIVEN_TABLES = ("sale_products", "demand_scores", "dropped_rows", "assumptions", "training", "possible", "over_trainings")
 PICTURED_TABLES = ("response_map", "response_curves")
 MOST_DEPTH_PANELS = 4
+MOST_SHOWN = 4
+"""Policies that the first table of key figures and the course of the sale show; the others stand in folded tables."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,11 @@ class ReportContext:
     title: str = "Which policy should run the sale?"
     scenario: Mapping[str, Any] = field(default_factory=dict)
     """What was sold, when and with which resources; label -> value."""
+    sale_products: Any = None
+    """Table of the products: stock, prices, costs."""
     minutes_per_tick: float = 1.0
+    practice: str = ""
+    """The policy that is today's practice, if it takes part."""
     policy_notes: Mapping[str, str] = field(default_factory=dict)
     """Policy -> one line that says what it is."""
     notices: Sequence[str] = ()
@@ -84,6 +91,8 @@ class Picture:
     """A figure ready for the page."""
 
     uri: str
+    narrow_uri: str
+    """The same for a narrow screen."""
     alt: str
     caption: str
 
@@ -129,11 +138,14 @@ def given_table(name: str, rows: Any) -> pd.DataFrame | None:
     return pd.DataFrame(rows)
 
 
-def policy_order(comparison: Comparison) -> list[str]:
-    """The learner and baseline of the verdict, the best baseline, then learners, baselines and references."""
-    verdict, table = comparison.verdict, comparison.tables["policies"]
+def policy_order(comparison: Comparison, *, practice: str = "") -> list[str]:
+    """The learner and baseline of the verdict, the best baseline, today's practice, then all others, best first."""
+    verdict, kpis = comparison.verdict, comparison.tables["kpis"]
     first = [verdict.learner, comparison.settings["best_baseline"], verdict.baseline]
-    rest = [name for role in ("learner", "baseline", "reference") for name in table[table["role"] == role]["policy"]]
+    mine = kpis[kpis["kpi"] == verdict.kpi].sort_values(
+        "mean", ascending=find_kpi(verdict.kpi).direction == "lower", kind="stable"
+    )
+    rest = [name for name in (practice, *mine["policy"]) if name in set(mine["policy"])]
     return list(dict.fromkeys([*first, *rest]))
 
 
@@ -145,14 +157,17 @@ def page_view(
     pictured: Mapping[str, pd.DataFrame],
 ) -> dict[str, Any]:
     """Everything that the templates need, as passages, grids and pictures."""
-    order = policy_order(comparison)
+    order = policy_order(comparison, practice=context.practice)
     narrator = Narrator(comparison, texts=PASSAGES)
     shelf = Shelf(comparison, page=PAGE, order=order)
     unit = find_kpi(comparison.verdict.kpi).unit
     grids = {
         "policies": shelf.policies(notes=context.policy_notes),
         "guardrails": shelf.guardrails(),
-        "kpis": shelf.kpis(),
+        "kpis": shelf.kpis(order[:MOST_SHOWN], "kpis"),
+        "other_kpis": shelf.kpis(order[MOST_SHOWN:], "other_kpis"),
+        "chances": shelf.chances(),
+        "causes": shelf.causes(minutes=context.minutes_per_tick),
         "definitions": shelf.definitions(),
         "pairs": shelf.pairs(),
         "bridge": shelf.bridge(),
@@ -171,6 +186,8 @@ def page_view(
         "unit": unit,
         "lead": comparison.verdict.learner,
         "rival": comparison.settings["best_baseline"],
+        "notes": [(name, context.policy_notes.get(name, "")) for name in order],
+        "causes": narrator.causes(minutes=context.minutes_per_tick),
         "conduct": [*narrator.conduct(shelf.lead), *narrator.conduct(shelf.rival)],
         "statuses": guardrail_counts(comparison),
         "grids": {name: grid for name, grid in (grids | fidelity_grids(context.fidelity)).items() if grid.rows},
@@ -193,48 +210,72 @@ def guardrail_counts(comparison: Comparison) -> dict[str, int]:
 
 
 def pictures(comparison: Comparison, context: ReportContext, *, order: Sequence[str]) -> dict[str, Picture]:
-    """Draw the figures for which the tables hold data."""
+    """Draw the figures for which the tables hold data, each for wide and for narrow screens."""
     tables, settings, verdict = comparison.tables, comparison.settings, comparison.verdict
     kpi, currency, rival, lead = find_kpi(verdict.kpi), settings["currency"], settings["best_baseline"], verdict.learner
-    colors = figures.palette(order, lead=lead, rival=rival)
     unit = currency if kpi.unit == "currency" else kpi.unit
-    words = FIGURES | {"difference": FIGURES["difference"].format(kpi=kpi.label.lower(), unit=unit)}
-    names = {
-        "kpi": kpi.label.lower(),
-        "baseline": rival,
-        "policy": lead,
-        "confidence": f"{verdict.confidence * 100:g} %",
-    }
+    shown = {"kpi": kpi.label.lower(), "unit": unit}
+    words = FIGURES | {name: FIGURES[name].format(**shown) for name in ("difference", "level")}
+    names = shown | {"baseline": rival, "policy": lead, "confidence": f"{verdict.confidence * 100:g} %"}
     rows = tables["differences"].query("kpi == @kpi.name").set_index("policy", drop=False)
     rows = rows.loc[[name for name in order if name in rows.index]]
-    drawn = {
-        "forest": figures.render(figures.forest, rows, colors=colors, unit=kpi.unit, currency=currency, words=words)
-    }
-    bridge = tables["bridge"].query("policy == @lead")
-    drawn["bridge"] = figures.render(figures.bridge, bridge, baseline=rival, policy=lead, currency=currency)
+    colors = figures.palette(order[:MOST_SHOWN])
+    timing = {"minutes": context.minutes_per_tick, "words": words}
     members = tables["members"].query("policy == @lead")
     overall = {name: float(rows.loc[lead, name]) for name in ("difference", "low", "high")}  # type: ignore[arg-type]
-    drawn["worlds"] = figures.render(figures.worlds, members, overall=overall, words=words)
     profile = tables["profile"]
     present = set(profile["series"])
     series = {name: label for name, label in SERIES.items() if name in present}
-    timing = {"minutes": context.minutes_per_tick, "words": words}
-    drawn["course"] = figures.render(
-        figures.course, profile, series=series, bold=(lead, rival), colors=colors, **timing
-    )
     panels = order[:MOST_DEPTH_PANELS]
-    if "depth" in present:
-        drawn["depth"] = figures.render(
-            figures.depth_map, profile, policies=panels, supported=context.supported_depth, **timing
-        )
-    alts = {
-        "forest": FIGURES["forest_alt"].format(count=len(rows), **names),
-        "bridge": FIGURES["bridge_alt"].format(**names),
-        "worlds": FIGURES["worlds_alt"].format(count=len(members), **names),
-        "course": FIGURES["course_alt"].format(series=", ".join(series.values()).lower()),
-        "depth": FIGURES["depth_alt"].format(policies=", ".join(panels)),
+    draw: dict[str, tuple[Callable[..., Figure], tuple[Any, ...], dict[str, Any]]] = {
+        "forest": (figures.forest, (rows,), {"colors": colors, "unit": kpi.unit, "currency": currency, "words": words}),
+        "distribution": (
+            more_figures.distribution,
+            (tables["distribution"],),
+            {"order": order, "colors": colors, "words": words},
+        ),
+        "bridge": (
+            figures.bridge,
+            (tables["bridge"].query("policy == @lead"),),
+            {"baseline": rival, "policy": lead, "currency": currency},
+        ),
+        "worlds": (figures.worlds, (members,), {"overall": overall, "words": words}),
+        "course": (
+            figures.course,
+            (profile,),
+            {"series": series, "policies": panels, "colors": colors, "one": tables.get("course"), **timing},
+        ),
     }
-    return {name: Picture(data_uri(svg), alts[name], PAGE[f"{name}_caption"]) for name, svg in drawn.items()}
+    if "losses" in tables:
+        draw["losses"] = (more_figures.losses, (tables["losses"],), {"policies": panels[:3], "labels": CAUSES, **timing})
+    if "depth" in present:
+        depth = {"policies": panels, "supported": context.supported_depth, **timing}
+        draw["depth"] = (figures.depth_map, (profile,), depth)
+    counts = {"forest": len(rows), "worlds": len(members), "distribution": len(order)}
+    lists = {"series": ", ".join(series.values()).lower(), "policies": ", ".join(panels)}
+    return {
+        name: drawn(
+            *chosen,
+            alt=FIGURES[f"{name}_alt"].format(count=counts.get(name, 0), **lists, **names),
+            caption=PAGE[f"{name}_caption"].format(policies=", ".join(panels)),
+        )
+        for name, chosen in draw.items()
+    }
+
+
+def drawn(
+    draw: Callable[..., Figure],
+    arguments: tuple[Any, ...],
+    options: Mapping[str, Any],
+    *,
+    alt: str,
+    caption: str,
+) -> Picture:
+    """A figure in its two widths."""
+    wide, narrow = (
+        data_uri(figures.render(draw, *arguments, width=width, **options)) for width in (figures.WIDE, figures.NARROW)
+    )
+    return Picture(wide, narrow, alt, caption)
 
 
 def response_pictures(pictured: Mapping[str, pd.DataFrame]) -> dict[str, Picture]:
@@ -243,13 +284,12 @@ def response_pictures(pictured: Mapping[str, pd.DataFrame]) -> dict[str, Picture
         return {}
     stock_map = pictured["response_map"]
     curves = pictured.get("response_curves", pd.DataFrame({"policy": []}))
-    drawn = {}
+    found = {}
     for place, policy in enumerate(dict.fromkeys(stock_map["policy"])):
-        mine = (table[table["policy"] == policy] for table in (stock_map, curves))
-        svg = figures.render(responses, *mine, words=FIGURES)
+        mine = tuple(table[table["policy"] == policy] for table in (stock_map, curves))
         alt, caption = (text.format(policy=policy) for text in (FIGURES["responses_alt"], PAGE["responses_caption"]))
-        drawn[f"responses_{place}"] = Picture(data_uri(svg), alt, caption)
-    return drawn
+        found[f"responses_{place}"] = drawn(responses, mine, {"words": FIGURES}, alt=alt, caption=caption)
+    return found
 
 
 def data_uri(svg: str) -> str:
@@ -268,7 +308,7 @@ def deep_discounts(comparison: Comparison, context: ReportContext) -> list[str]:
         PAGE["deep"].format(
             policy=row["policy"],
             product=row["product"],
-            deepest=f"{row['value'] * 100:.1f} %",
+            deepest=show(row["value"], "share", currency=""),
             depth=f"{context.supported_depth * 100:g} %",
         )
         for row in deepest.to_dict("records")
