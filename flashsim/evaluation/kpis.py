@@ -324,5 +324,5 @@ def show(value: float, unit: Unit, *, currency: str, signed: bool = False) -> st
     nothing = not digits.strip("0.,")
     sign = "" if nothing else "−" if scaled < 0.0 else "+" if signed else ""
     before = f"{currency} " if unit == "currency" and currency else ""
-    after = {"share": " pp" if signed else " %", "s": " s"}.get(unit, "")
+    after = {"share": " pp" if signed else " %", "change": " %", "s": " s"}.get(unit, "")
     return f"{sign}{before}{digits}{after}"

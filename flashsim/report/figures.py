@@ -69,7 +69,9 @@ def palette(policies: Sequence[str]) -> dict[str, str]:
 
 def percent_ticks(axis: Axis) -> None:
     """Label shares as whole percent."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100 + 0.0:.0f} %".replace("-0 %", "0 %").replace("-", "−")))
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value * 100 + 0.0:.0f} %".replace("-0 %", "0 %").replace("-", "−"))
+    )
 
 
 def plot_intervals(axes: Axes, rows: pd.DataFrame, *, places: Sequence[float], colors: Sequence[str]) -> None:
@@ -249,7 +251,9 @@ def depth_map(
         for place, tick in np.argwhere(table > (np.inf if supported is None else supported + 1e-9)):
             cell = (float(tick) * minutes, float(place) - 0.5)
             axes.add_patch(Rectangle(cell, minutes, 1.0, fill=False, hatch="////", edgecolor=WORSE, linewidth=0.0))
-        axes.set_yticks(np.arange(len(products)), [short(product, length=label_length(width)) for product in products], fontsize=8)
+        axes.set_yticks(
+            np.arange(len(products)), [short(product, length=label_length(width)) for product in products], fontsize=8
+        )
         axes.set_title(short(policy, length=60), fontsize=9.5, loc="left")
         axes.grid(visible=False)
     grid[-1].set_xlim(0.0, float(depth["tick"].max() + 1) * minutes)

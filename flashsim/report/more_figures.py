@@ -68,7 +68,10 @@ def losses(
             part = mine[mine["cause"] == cause]
             stacks[row, part["tick"].to_numpy(int)] = part["visits"].to_numpy(float)
         axes.stackplot(
-            np.arange(ticks) * minutes, stacks, colors=[_CAUSE_COLORS[cause] for cause in seen], step="mid",
+            np.arange(ticks) * minutes,
+            stacks,
+            colors=[_CAUSE_COLORS[cause] for cause in seen],
+            step="mid",
             labels=[labels[cause] for cause in seen],
         )
         axes.set_title(f"{words[kpi]}: {short(policy, length=16)}", fontsize=9.0, loc="left")

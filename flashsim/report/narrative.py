@@ -107,7 +107,7 @@ def cite(
     """Read a cell and show it in its unit (None: as a plain number)."""
     value = table.loc[row, column]
     number = float(value)  # type: ignore[arg-type]
-    text = f"{number:.2g}" if unit is None else show(number, unit, currency=currency, signed=signed)
+    text = f"{number:.2g}".replace("-", "−") if unit is None else show(number, unit, currency=currency, signed=signed)
     return Cited(text, name, row, column)
 
 
@@ -149,7 +149,10 @@ TAIL_DIFFERENCE = Ends("difference", of="tail")
 class Narrator:
     """Writes the passages of one comparison from one set of templates."""
 
-    def __init__(self, comparison: Comparison, *, texts: Mapping[str, str]) -> None:
+    def __init__(
+        self, comparison: Comparison, *, texts: Mapping[str, str], causes: Mapping[str, str] | None = None
+    ) -> None:
+        self.causes_in_words = causes or {}
         self.tables, self.verdict, self.texts = comparison.tables, comparison.verdict, texts
         self.currency = comparison.verdict.currency
         self.kpi = find_kpi(comparison.verdict.kpi)
@@ -322,6 +325,32 @@ class Narrator:
             words = {name: str(table.loc[row, name]) for name in ("label", "policy", "status")}
             passages.append(Passage(self.texts["guardrail"], fields | words))
         return passages
+
+    def causes(self, *, minutes: float) -> list[Passage]:
+        """When and why visits are lost that break a guardrail, under the verdict's policy."""
+        if "causes" not in self.tables:
+            return []
+        status = self.tables["guardrails"].set_index(["policy", "kpi"])["status"]
+        table = self.tables["causes"]
+        passages = []
+        for row in table.index[table["policy"] == self.verdict.subject]:
+            if status.get((self.verdict.subject, table.loc[row, "kpi"])) in (None, "kept"):
+                continue
+            fields: dict[str, Any] = {
+                name: self._cite("causes", int(row), name, unit="share") for name in ("share", "time_share")
+            }
+            fields |= {
+                end: minutes_cited(table, f"{end}_tick", row=int(row), minutes=minutes) for end in ("first", "last")
+            }
+            words = {"label": str(table.loc[row, "label"]), "policy": self.verdict.subject}
+            words["cause"] = self.causes_in_words[str(table.loc[row, "cause"])]
+            passages.append(Passage(self.texts["cause"], fields | words))
+        return passages
+
+
+def minutes_cited(table: pd.DataFrame, column: str, *, row: int, minutes: float) -> Cited:
+    """A tick of the table of causes in minutes since the opening."""
+    return Cited(f"{float(table.loc[row, column]) * minutes:g}", "causes", row, column)  # type: ignore[arg-type]
 
 
 def _passage(template: str, **fields: Any) -> Passage:

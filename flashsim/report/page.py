@@ -29,7 +29,15 @@ from flashsim.settings import names_hint
 from flashsim.shown import brief
 
 TEMPLATES = Path(__file__).parent / "templates"
-GIVEN_TABLES = ("sale_products", "demand_scores", "dropped_rows", "assumptions", "training", "possible", "over_trainings")
+GIVEN_TABLES = (
+    "sale_products",
+    "demand_scores",
+    "dropped_rows",
+    "assumptions",
+    "training",
+    "possible",
+    "over_trainings",
+)
 PICTURED_TABLES = ("response_map", "response_curves")
 MOST_DEPTH_PANELS = 4
 MOST_SHOWN = 4
@@ -158,7 +166,7 @@ def page_view(
 ) -> dict[str, Any]:
     """Everything that the templates need, as passages, grids and pictures."""
     order = policy_order(comparison, practice=context.practice)
-    narrator = Narrator(comparison, texts=PASSAGES)
+    narrator = Narrator(comparison, texts=PASSAGES, causes=CAUSES)
     shelf = Shelf(comparison, page=PAGE, order=order)
     unit = find_kpi(comparison.verdict.kpi).unit
     grids = {
@@ -167,7 +175,7 @@ def page_view(
         "kpis": shelf.kpis(order[:MOST_SHOWN], "kpis"),
         "other_kpis": shelf.kpis(order[MOST_SHOWN:], "other_kpis"),
         "chances": shelf.chances(),
-        "causes": shelf.causes(minutes=context.minutes_per_tick),
+        "causes": shelf.causes(labels=CAUSES, minutes=context.minutes_per_tick),
         "definitions": shelf.definitions(),
         "pairs": shelf.pairs(),
         "bridge": shelf.bridge(),
@@ -196,6 +204,7 @@ def page_view(
         "pictures": pictures(comparison, context, order=order) | answers,
         "responses": list(answers),
         "extrapolations": [*context.extrapolations, *deep_discounts(comparison, context)],
+        "practice": context.practice if context.practice in order else "",
         "scenario": flat(context.scenario),
         "statistics": flat(comparison.settings),
         "provenance": flat(context.provenance),
@@ -247,7 +256,11 @@ def pictures(comparison: Comparison, context: ReportContext, *, order: Sequence[
         ),
     }
     if "losses" in tables:
-        draw["losses"] = (more_figures.losses, (tables["losses"],), {"policies": panels[:3], "labels": CAUSES, **timing})
+        draw["losses"] = (
+            more_figures.losses,
+            (tables["losses"],),
+            {"policies": panels[:3], "labels": CAUSES, **timing},
+        )
     if "depth" in present:
         depth = {"policies": panels, "supported": context.supported_depth, **timing}
         draw["depth"] = (figures.depth_map, (profile,), depth)
