@@ -77,7 +77,8 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
     context = {
         **world_context(world, sale),
         **sale_context(sale, sales=config.evaluation.sales),
-        "policy_notes": DESCRIPTIONS | dict(zip(names, (str(Path(b).name) for b in config.bundles), strict=True)),
+        "policy_notes": DESCRIPTIONS
+        | dict(zip(names, (f"learned, bundle {Path(b).name}" for b in config.bundles), strict=True)),
         "provenance": folder.provenance(),
     }
     evaluate(

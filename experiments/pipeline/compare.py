@@ -221,7 +221,9 @@ def _compare_with_team(
     )
     write_table(folder / "gains.csv", table)
     rows = pd.DataFrame(gains_rows(table, sales=rollouts[0].seeds.size)).to_string(index=False)
-    return f"Against the {HUMAN_TEAM}, beside the gains that reports of the industry claim for learned policies\n\n{rows}"
+    return (
+        f"Against the {HUMAN_TEAM}, beside the gains that reports of the industry claim for learned policies\n\n{rows}"
+    )
 
 
 def report(evaluation: Path, folder: Path) -> Comparison:

@@ -57,6 +57,8 @@ PAGE: dict[str, str] = {
     "cause_share": "Its share",
     "lost_between": "Minutes that hold nine tenths",
     "chances_caption": "How often it happens",
+    "other_chances_caption": "How often it happens under the other policies",
+    "other_risk_caption": "Bad sales of the other policies",
     "outcome loss": "Loss",
     "outcome a product sold out by half": "A product sold out by half time",
     "outcome a product sold out": "A product sold out",
@@ -244,7 +246,6 @@ SERIES: dict[str, str] = {
 FIGURES: dict[str, str] = {
     "difference": "difference in {kpi} a sale ({unit})",
     "level": "{kpi} of a sale ({unit})",
-    "one sale": "first sale",
     "error_share": "Failed",
     "abandonment_share": "Gave up",
     "p95_latency_s": "Too slow",

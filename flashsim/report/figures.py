@@ -104,13 +104,13 @@ def forest(
     width: float = WIDE,
 ) -> Figure:
     """Differences with their intervals, one line a policy; ``rows``: policy, difference, low, high."""
-    figure = Figure(figsize=(width, 0.9 + 0.42 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(width, 0.8 + 0.3 * len(rows)), layout="constrained")
     axes = figure.subplots()
     places = np.arange(len(rows))[::-1]
     plot_intervals(axes, rows, places=places.tolist(), colors=[colors.get(policy, SOFT) for policy in rows["policy"]])
     for place, row in zip(places, rows.to_dict("records"), strict=True):
         label = show(row["difference"], unit, currency=currency, signed=True)
-        axes.annotate(label, (row["difference"], place), (0, 6), textcoords="offset points", ha="center", fontsize=8.5)
+        axes.annotate(label, (row["difference"], place), (0, 4), textcoords="offset points", ha="center", fontsize=8.5)
     axes.set_yticks(places, [short(name, length=label_length(width)) for name in rows["policy"]])
     axes.set_ylim(-0.6, len(rows) - 0.3)
     axes.set_xlabel(words["difference"])
@@ -125,7 +125,7 @@ def bridge(rows: pd.DataFrame, *, baseline: str, policy: str, currency: str, wid
     steps = parts["difference"].to_numpy(dtype=float)
     starts = profit["baseline_amount"] + np.concatenate([[0.0], np.cumsum(steps)[:-1]])
     count = len(parts)
-    figure = Figure(figsize=(width, 0.7 + 0.32 * (count + 2)), layout="constrained")
+    figure = Figure(figsize=(width, 0.6 + 0.26 * (count + 2)), layout="constrained")
     axes = figure.subplots()
     ends = np.array([profit["baseline_amount"], profit["policy_amount"]], dtype=float)
     edges = np.concatenate([starts, starts + steps, ends])
@@ -195,7 +195,7 @@ def course(
     """
     names, columns = list(series), 2 if width >= WIDE else 1
     lines = (len(names) + columns - 1) // columns
-    figure = Figure(figsize=(width, 1.45 * lines + 0.7), layout="constrained")
+    figure = Figure(figsize=(width, 1.3 * lines + 0.7), layout="constrained")
     grid = figure.subplots(lines, columns, sharex=True, squeeze=False).ravel()
     means, alone = (
         None if table is None else table.groupby(["series", "policy", "tick"], sort=False)["value"].mean().reset_index()
@@ -207,7 +207,7 @@ def course(
                 if table is None:
                     continue
                 mine = table[(table["series"] == name) & (table["policy"] == policy)]
-                label = short(policy) if table is means else f"{short(policy)}, {words['one sale']}"
+                label = short(policy) if table is means else None
                 axes.plot(mine["tick"] * minutes, mine["value"], color=colors[policy], label=label, **style)
         axes.set_title(series[name], fontsize=9.5, loc="left")
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
@@ -252,7 +252,7 @@ def depth_map(
             cell = (float(tick) * minutes, float(place) - 0.5)
             axes.add_patch(Rectangle(cell, minutes, 1.0, fill=False, hatch="////", edgecolor=WORSE, linewidth=0.0))
         axes.set_yticks(
-            np.arange(len(products)), [short(product, length=label_length(width)) for product in products], fontsize=8
+            np.arange(len(products)), [short(product, length=label_length(width)) for product in products], fontsize=8.5
         )
         axes.set_title(short(policy, length=60), fontsize=9.5, loc="left")
         axes.grid(visible=False)

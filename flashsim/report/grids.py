@@ -147,8 +147,8 @@ class Shelf:
         head = (self.page["policy"], *(find_kpi(kpi).label for kpi in kpis))
         return Grid("guardrails", self.page["guardrails_caption"], head, (tuple(limits), *rows))
 
-    def chances(self) -> Grid:
-        """One row a policy: how often a sale makes a loss, and is sold out."""
+    def chances(self, policies: Sequence[str], name: str) -> Grid:
+        """One row a policy of ``policies``: how often a sale makes a loss, and is sold out."""
         table, places = self.tables["chances"], self._places("chances", "policy", "outcome")
         outcomes = list(dict.fromkeys(table["outcome"]))
         rows = [
@@ -156,10 +156,10 @@ class Shelf:
                 words(policy),
                 *(self.number("chances", places[policy, o], "mean", unit="share", ends=LEVEL) for o in outcomes),
             )
-            for policy in self.order
+            for policy in policies
         ]
         head = (self.page["policy"], *(self.page[f"outcome {name}"] for name in outcomes))
-        return Grid("chances", self.page["chances_caption"], head, tuple(rows))
+        return Grid(name, self.page[f"{name}_caption"], head, tuple(rows))
 
     def causes(self, *, labels: Mapping[str, str], minutes: float) -> Grid:
         """One row a guardrail and policy: visits lost, why, and when."""
@@ -331,10 +331,10 @@ class Shelf:
         head += (self.lead, self.page["to_best"], self.page["without"])
         return Grid("members", self.page["members_caption"], head, tuple(rows))
 
-    def risk(self, *, unit: Unit) -> Grid:
-        """The worst sales of every policy."""
+    def risk(self, policies: Sequence[str], name: str, *, unit: Unit) -> Grid:
+        """The worst sales of each of ``policies``."""
         places, rows = self._places("risk", "policy"), []
-        for policy in self.order:
+        for policy in policies:
             row = places[(policy,)]
             rows.append(
                 (
@@ -352,7 +352,7 @@ class Shelf:
                     self.number("risk", row, "median", unit=unit),
                 )
             )
-        return self._grid("risk", "risk_caption", ("policy", "tail_mean", "to_best", "worst", "median"), rows)
+        return self._grid(name, f"{name}_caption", ("policy", "tail_mean", "to_best", "worst", "median"), rows)
 
     def _grid(self, name: str, caption: str, head: Sequence[str], rows: Sequence[tuple[Cell, ...]]) -> Grid:
         return Grid(name, self.page[caption], tuple(self.page[key] for key in head), tuple(rows))

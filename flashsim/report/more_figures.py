@@ -22,7 +22,7 @@ def distribution(
     width: float = WIDE,
 ) -> Figure:
     """One line a policy: nine tenths of its sales, the middle half, the middle; ``table``: policy, share, value."""
-    figure = Figure(figsize=(width, 0.8 + 0.28 * len(order)), layout="constrained")
+    figure = Figure(figsize=(width, 0.7 + 0.23 * len(order)), layout="constrained")
     axes = figure.subplots()
     values = table.pivot_table(index="policy", columns="share", values="value")
     for place, policy in enumerate(order):
@@ -57,7 +57,7 @@ def losses(
     is_wide = width >= WIDE
     panels = [(kpi, policy) for kpi in kinds for policy in policies]
     shape = (len(kinds), len(policies)) if is_wide else (len(panels), 1)
-    figure = Figure(figsize=(width, 1.25 * shape[0] + 0.8), layout="constrained")
+    figure = Figure(figsize=(width, (1.05 if is_wide else 1.15) * shape[0] + 0.8), layout="constrained")
     grid = figure.subplots(*shape, sharex=True, squeeze=False).ravel()
     ticks = int(table["tick"].max()) + 1
     seen = [cause for cause in CAUSES if cause in set(table["cause"])]

@@ -40,6 +40,8 @@ GIVEN_TABLES = (
 )
 PICTURED_TABLES = ("response_map", "response_curves")
 MOST_DEPTH_PANELS = 4
+DRAWN_SERIES = ("visitors", "depth", "servers_online", "utilization", "latency_p95_s", "stock_left_share")
+"""All others are in the table of the course."""
 MOST_SHOWN = 4
 """Policies that the first table of key figures and the course of the sale show; the others stand in folded tables."""
 
@@ -174,7 +176,8 @@ def page_view(
         "guardrails": shelf.guardrails(),
         "kpis": shelf.kpis(order[:MOST_SHOWN], "kpis"),
         "other_kpis": shelf.kpis(order[MOST_SHOWN:], "other_kpis"),
-        "chances": shelf.chances(),
+        "chances": shelf.chances(order[:MOST_SHOWN], "chances"),
+        "other_chances": shelf.chances(order[MOST_SHOWN:], "other_chances"),
         "causes": shelf.causes(labels=CAUSES, minutes=context.minutes_per_tick),
         "definitions": shelf.definitions(),
         "pairs": shelf.pairs(),
@@ -182,7 +185,8 @@ def page_view(
         "phases": shelf.phases(series=SERIES),
         "products": shelf.products(),
         "members": shelf.worlds(unit=unit),
-        "risk": shelf.risk(unit=unit),
+        "risk": shelf.risk(order[:MOST_SHOWN], "risk", unit=unit),
+        "other_risk": shelf.risk(order[MOST_SHOWN:], "other_risk", unit=unit),
     }
     answers = response_pictures(pictured)
     grids |= {name: given_grid(name, table, caption=PAGE[name], page=PAGE) for name, table in given.items()}
@@ -234,7 +238,7 @@ def pictures(comparison: Comparison, context: ReportContext, *, order: Sequence[
     overall = {name: float(rows.loc[lead, name]) for name in ("difference", "low", "high")}  # type: ignore[arg-type]
     profile = tables["profile"]
     present = set(profile["series"])
-    series = {name: label for name, label in SERIES.items() if name in present}
+    series = {name: label for name, label in SERIES.items() if name in present and name in DRAWN_SERIES}
     panels = order[:MOST_DEPTH_PANELS]
     draw: dict[str, tuple[Callable[..., Figure], tuple[Any, ...], dict[str, Any]]] = {
         "forest": (figures.forest, (rows,), {"colors": colors, "unit": kpi.unit, "currency": currency, "words": words}),
