@@ -129,6 +129,6 @@ def test_on_paper_the_first_part_is_short_and_no_letter_is_tiny(browser: Any, pa
 
     pages = [sheet.extract_text(visitor_text=note) for sheet in PdfReader(tmp_path / "page.pdf").pages]
     first_part = next(number for number, text in enumerate(pages) if re.search(r"^Key ﬁ?f?i?gures", text))
-    assert first_part <= MOST_PAGES
+    assert first_part <= MOST_PAGES, [text[:40] for text in pages]
     assert len(sizes) > 200
     assert [(size, text) for size, text in sizes if size < SMALLEST_PT - 0.01] == []
