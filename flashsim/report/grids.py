@@ -141,7 +141,7 @@ class Shelf:
             for kpi in kpis:
                 row = places[kpi, policy]
                 status = str(table.loc[row, "status"])
-                look = {"ends": LEVEL, "kind": f"number {status}", "word": self.page[status]}
+                look: dict[str, Any] = {"ends": LEVEL, "kind": f"number {status}", "word": self.page[status]}
                 cells.append(self.number("guardrails", row, "mean", unit=find_kpi(kpi).unit, **look))
             rows.append(tuple(cells))
         head = (self.page["policy"], *(find_kpi(kpi).label for kpi in kpis))
@@ -172,7 +172,7 @@ class Shelf:
                     if row is None:
                         continue
                     first, last = (
-                        Placed(f"{float(table.loc[row, end]) * minutes:g}", "causes", row, end)
+                        Placed(f"{float(table.loc[row, end]) * minutes:g}", "causes", row, end)  # type: ignore[arg-type]
                         for end in ("first_tick", "last_tick")
                     )
                     rows.append(
@@ -252,8 +252,8 @@ class Shelf:
                     self.number("pairs", row, "skewness", unit=None),
                 )
             )
-        head = ("learner", "baseline", "finding", "difference", "relative", "p", "chance", "ahead", "detectable")
-        head += ("skewness_over_worlds",)
+        head = ["learner", "baseline", "finding", "difference", "relative", "p", "chance", "ahead", "detectable"]
+        head += ["skewness_over_worlds"]
         return self._grid("pairs", "pairs_caption", head, rows)
 
     def _ahead(self, row: Any, *, unit: Unit) -> Cell:

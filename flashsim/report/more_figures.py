@@ -12,6 +12,9 @@ from flashsim.report.figures import FOURTH, INK, SOFT, THIRD, WIDE, WORSE, label
 
 _CAUSE_COLORS = dict(zip(CAUSES, (INK, THIRD, WORSE, FOURTH, SOFT), strict=True))
 
+SHOWN_SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Of the sales below the ends of the line, those of the bar, and the dot."""
+
 
 def distribution(
     table: pd.DataFrame,
@@ -26,7 +29,7 @@ def distribution(
     axes = figure.subplots()
     values = table.pivot_table(index="policy", columns="share", values="value")
     for place, policy in enumerate(order):
-        low, left, middle, right, high = (float(values.loc[policy, share]) for share in (0.05, 0.25, 0.5, 0.75, 0.95))  # type: ignore[arg-type,call-overload]
+        low, left, middle, right, high = values.loc[policy, list(SHOWN_SHARES)].to_numpy(dtype=float)
         color = colors.get(policy, SOFT)
         axes.plot([low, high], [place, place], color=color, linewidth=1.4)
         axes.plot([left, right], [place, place], color=color, linewidth=6.0, solid_capstyle="butt")

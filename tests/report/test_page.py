@@ -143,7 +143,7 @@ def test_every_number_in_a_table_is_the_cell_of_the_written_table(written: Path,
         if found is None or not text.strip() or found[2] is None:
             continue
         table = pd.read_csv(written.parent / "tables" / f"{found[1]}.csv")
-        value = table.loc[int(found[2]), found[3]]
+        value: Any = table.loc[int(found[2]), found[3]]
         digits = re.findall(r"\d[\d,]*\.?\d*(?:e[−+]\d+)?", text)
         if isinstance(value, str) or not digits or not np.isfinite(value):
             continue

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from flashsim.evaluation.intervals import share_interval
 from flashsim.evaluation.kpis import find_kpi
@@ -30,12 +31,15 @@ def outcome_tables(contest: Contest, *, resamples: int, seed: int) -> dict[str, 
 
 
 def chance_table(contest: Contest, *, resamples: int, seed: int) -> pd.DataFrame:
-    """How often a sale makes a loss, and is sold out before half its time and before its close; with intervals."""
+    """How often a sale makes a loss, and is sold out before half its time and before its close; with intervals.
+
+    ``tick`` is until when it counts.
+    """
     keys, columns = [], []
     for rollout in contest.rollouts:
         half = float(np.max(rollout.totals["ticks"])) / 2.0
         for name, happened in _happened(rollout, half).items():
-            keys.append((rollout.policy, name, half if name.endswith("half") else np.nan))
+            keys.append((rollout.policy, name, half if name.endswith("half") else 2.0 * half))
             columns.append(happened.astype(np.float64))
     values = np.stack(columns, axis=1)
     found = bootstrap_means(values, contest.members, resamples=resamples, seed=seed)
@@ -45,7 +49,7 @@ def chance_table(contest: Contest, *, resamples: int, seed: int) -> pd.DataFrame
     return pd.DataFrame(keys, columns=["policy", "outcome", "tick"]).assign(mean=found.mean, low=low, high=high)
 
 
-def _happened(rollout: Rollout, half: float) -> dict[str, Array]:
+def _happened(rollout: Rollout, half: float) -> dict[str, NDArray[np.bool_]]:
     """Outcome -> (sale,) whether it happened."""
     happened = {"loss": rollout.totals["profit"] < 0.0}
     if "sold_out_tick" in rollout.totals:
@@ -92,7 +96,7 @@ def cause_table(losses: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (policy, kpi), mine in losses.groupby(["policy", "kpi"], sort=False):
         by_cause = mine.groupby("cause", sort=False)["visits"].sum()
-        visits = np.bincount(mine["tick"].to_numpy(int), weights=mine["visits"].to_numpy(float))
+        visits = np.asarray(np.bincount(mine["tick"].to_numpy(int), weights=mine["visits"].to_numpy(float)), np.float64)
         first, last = _shortest_time(visits)
         rows.append(
             {
