@@ -84,7 +84,10 @@ def main(config: EvaluateConfig, folder: RunFolder) -> None:
         baselines = make_rivals(rivals, named, folder=folder.path)
     policies = [*bundles, *baselines]
     names = [policy.name for policy in learners]
-    notes = {policy.name: Path(bundle).name for policy, bundle in zip(bundles, config.bundles, strict=True)}
+    notes = {
+        policy.name: f"learned, bundle {Path(bundle).name}"
+        for policy, bundle in zip(bundles, config.bundles, strict=True)
+    }
     context = {
         **world_context(world, sale),
         **sale_context(sale, sales=config.evaluation.sales),

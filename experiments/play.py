@@ -45,6 +45,7 @@ from flashsim.evaluation.tables import profile_table
 from flashsim.files import write_json, write_page, write_table
 from flashsim.policies.bundle import NetworkPolicy
 from flashsim.scenarios.compiled import CompiledSale
+from flashsim.scenarios.menu import percent
 from flashsim.shown import brief
 from flashsim.sim.parameters import check_range, check_seed, check_whole
 
@@ -166,7 +167,7 @@ def save(rollout: Rollout, kpis: pd.DataFrame, sale: CompiledSale, *, folder: Ru
         best=0,
         primary=KPIS[0],
         confidence=0.95,
-        tail_share=0.1,
+        tail_share=0.05,
         product_names=sale.product_names,
     )
     profile = profile_table(alone)
@@ -177,7 +178,7 @@ def save(rollout: Rollout, kpis: pd.DataFrame, sale: CompiledSale, *, folder: Ru
         course,
         profile,
         series=SHOWN,
-        bold=[rollout.policy],
+        policies=[rollout.policy],
         colors={rollout.policy: LEAD},
         minutes=sale.tables.servers.seconds_per_tick / 60.0,
         words={"tick": "Minutes since the opening"},
@@ -225,16 +226,16 @@ def _tell(
     """Print the table, and what the guard-rails did."""
     trained = policy.training.get("scenario")
     elsewhere = f", trained on {brief(trained)} by its own account" if trained not in (None, sale.name) else ""
-    print(f"{policy.name} on {sale.name}{elsewhere}: mean of a sale, and its interval\n")
+    print(f"{policy.name} on {sale.name}{elsewhere}: mean of {sales:,} sales, and its interval\n")
     for kpi, row in zip(KPIS, kpis.to_dict("records"), strict=True):
         shown = partial(show, unit=kpi.unit, currency=sale.currency)
         ends = row["mean"], row["low"], row["high"]
         words = interval_words(*ends, sales=sales, worlds=worlds, shown=shown, of="level")
         print(f"{kpi.label:<36}{shown(row['mean']):>16}   ({words})")
     action = action_config(policy)
-    limits = [f"discounts of at most {action.max_discount:.0%}"] if action.max_discount < 1.0 else []
+    limits = [f"discounts of at most {percent(action.max_discount)}"] if action.max_discount < 1.0 else []
     limits += [f"at least {action.min_servers} servers"] if action.min_servers else []
-    told = f"they changed {rails['guarded']:,} of {rails['decisions']:,} choices"
+    told = f"they changed {rails['guarded']:,} of the {rails['decisions']:,} choices made in {sales:,} sales"
     steered = {"max_discount": "what a step around the run-out price asks for", "min_servers": "what a scaler orders"}
     acts = {"max_discount": action.max_discount < 1.0, "min_servers": action.min_servers > 0}
     cut = [what for name, what in steered.items() if acts[name] and name not in policy.rails.limits]

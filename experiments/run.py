@@ -139,7 +139,7 @@ def main(config: RunConfig, folder: RunFolder) -> None:
     }
     if not is_closed:
         context["notices"] = [CLOSURE_FAILS, *context["notices"]]
-    say(f"playing {config.evaluation.sales} sales with {len(policies)} policies")
+    say(f"playing {config.evaluation.sales:,} sales with {len(policies)} policies")
     with folder.timed("evaluation"):
         evaluate(
             scenario,

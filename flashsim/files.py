@@ -201,14 +201,15 @@ def _harmless_table(table: Table) -> Table:
     return out
 
 
-def json_text(value: Any) -> str:
-    """``value`` as indented JSON with sorted keys; NaN and infinities raise ValueError."""
-    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+def json_text(value: Any, *, is_sorted: bool = True) -> str:
+    """``value`` as indented JSON; NaN and infinities raise ValueError. Keys are sorted unless their order says
+    something to a reader."""
+    return json.dumps(value, indent=1, sort_keys=is_sorted, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, is_sorted: bool = True) -> None:
     """Write ``value`` as :func:`json_text`."""
-    write_text(path, json_text(value))
+    write_text(path, json_text(value, is_sorted=is_sorted))
 
 
 @contextmanager

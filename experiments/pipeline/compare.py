@@ -18,6 +18,7 @@ import pandas as pd
 from experiments.launch.progress import progress_meter
 from experiments.pipeline.decisions import Changed, look_for_change
 from experiments.pipeline.prepare import RIVALS, cores
+from experiments.pipeline.sale_facts import policy_facts, product_facts, sale_facts
 from flashsim.errors import InputError
 from flashsim.evaluation.comparison import Comparison, compare
 from flashsim.evaluation.decision import DecisionRule
@@ -35,7 +36,7 @@ from flashsim.files import UNSTATED_FORMAT, check_format, read_json, write_json,
 from flashsim.policies.bundle import Policy
 from flashsim.rules import HUMAN_TEAM
 from flashsim.scenarios.compiled import CompiledSale
-from flashsim.scenarios.menu import beyond_note, percent
+from flashsim.scenarios.menu import beyond_note
 from flashsim.scenarios.scenario import Scenario
 from flashsim.sim.parameters import check_range, check_seed, check_whole
 from flashsim.world import World
@@ -128,8 +129,11 @@ def evaluate(
         "resamples": config.resamples,
         "seed": config.seed,
     }
-    evaluation = {"comparison": facts, "context": {**context, "possible": possible, **answers}}
-    write_json(folder / EVALUATION_FILE, {"format_version": EVALUATION_FORMAT, **evaluation})
+    minutes_per_tick = sale.tables.servers.seconds_per_tick / 60.0
+    notes = policy_facts(policies, context.get("policy_notes", {}), minutes_per_tick=minutes_per_tick)
+    told = {**context, "policy_notes": notes, "possible": possible, **answers}
+    evaluation = {"comparison": facts, "context": told}
+    write_json(folder / EVALUATION_FILE, {"format_version": EVALUATION_FORMAT, **evaluation}, is_sorted=False)
 
 
 def _play_all(sale: CompiledSale, policies: Sequence[Policy], config: EvaluationConfig) -> list[Rollout]:
@@ -180,7 +184,7 @@ def what_was_possible(
         seed=config.seed,
     )
     write_table(folder / "possible.csv", table)
-    return possible_rows(table)
+    return possible_rows(table, currency=sale.currency)
 
 
 def what_they_decide(sale: CompiledSale, policies: Sequence[Policy], config: EvaluationConfig) -> dict[str, Any]:
@@ -221,7 +225,7 @@ def _compare_trainings(
     write_table(folder / "trainings.csv", table)
     evaluation = read_json(folder / EVALUATION_FILE)
     evaluation["context"]["over_trainings"] = trainings_rows(table)
-    write_json(folder / EVALUATION_FILE, evaluation)
+    write_json(folder / EVALUATION_FILE, evaluation, is_sorted=False)
     return pd.DataFrame(trainings_rows(table)).to_string(index=False)
 
 
@@ -238,7 +242,10 @@ def _compare_with_team(
         seed=config.seed,
     )
     write_table(folder / "gains.csv", table)
-    return pd.DataFrame(gains_rows(table, sales=rollouts[0].seeds.size)).to_string(index=False)
+    rows = pd.DataFrame(gains_rows(table, sales=rollouts[0].seeds.size)).to_string(index=False)
+    return (
+        f"Against the {HUMAN_TEAM}, beside the gains that reports of the industry claim for learned policies\n\n{rows}"
+    )
 
 
 def report(evaluation: Path, folder: Path) -> Comparison:
@@ -317,20 +324,9 @@ def score_rows(world: World) -> list[dict[str, Any]]:
 
 def sale_context(sale: CompiledSale, *, sales: int) -> dict[str, Any]:
     """What the report tells of a sale."""
-    tables = sale.tables
-    minutes_per_tick = tables.servers.seconds_per_tick / 60.0
     return {
         "title": f"Which policy should run {sale.name.replace('_', ' ')}?",
-        "scenario": {
-            "Sale": sale.story,
-            "Length": f"{sale.minutes:g} minutes",
-            "Products": ", ".join(sale.product_names),
-            "Stock": f"{int(sale.stock.sum())} units in {tables.wave_tick.size} release(s)",
-            "Discounts": ", ".join(percent(depth) for depth in sale.depths[0]),
-            "Servers": f"{tables.servers.start_servers} at the opening, {tables.servers.min_servers} to "
-            f"{tables.servers.max_servers}, {tables.servers.lag * minutes_per_tick:g} min to boot",
-            "Judged on": f"{sales} sales on {len(sale.heldout_members)} held-out worlds; policies were made on "
-            f"{len(sale.training_members)} others",
-        },
-        "minutes_per_tick": minutes_per_tick,
+        "scenario": sale_facts(sale, sales=sales),
+        "sale_products": product_facts(sale),
+        "minutes_per_tick": sale.tables.servers.seconds_per_tick / 60.0,
     }

@@ -22,7 +22,7 @@ import pandas as pd
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress_meter
-from experiments.pipeline.prepare import training_pool
+from experiments.pipeline.prepare import TrainingPool
 from flashsim.data.sources import complete_journey
 from flashsim.errors import InputError
 from flashsim.files import write_bytes, write_json, write_table
@@ -79,7 +79,7 @@ def predict_all(tables: str, config: BackTestConfig) -> list["Outcome"]:
     weeks = origins(_read(tables, config.products).weeks)
     _read.cache_clear()
     found: list[Outcome] = []
-    with training_pool() as pool, progress_meter("predicting (weeks)", total=len(weeks)) as advance:
+    with TrainingPool(1) as pool, progress_meter("predicting (weeks)", total=len(weeks)) as advance:
         waiting = [pool.submit(predict_week, tables, week, config.products, config.seed) for week in weeks]
         for done in as_completed(waiting):
             advance(1)

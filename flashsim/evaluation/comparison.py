@@ -16,6 +16,7 @@ from flashsim.evaluation.evidence.appraisal import Entrant, appraise
 from flashsim.evaluation.evidence.decision_tables import guardrail_table, leads_table, tells_table
 from flashsim.evaluation.evidence.decision_words import DecisionWords, plain_words
 from flashsim.evaluation.kpis import KPIS, Kpi, find_kpi, kpi_values
+from flashsim.evaluation.outcomes.tables import outcome_tables
 from flashsim.evaluation.resampling import Contest, summarize
 from flashsim.evaluation.rollout import Rollout
 from flashsim.evaluation.stats import equal_member_means
@@ -44,8 +45,8 @@ class Comparison:
     verdict: Verdict
     """Whether a learner beats every baseline, or the other way round."""
     tables: dict[str, pd.DataFrame]
-    """policies, kpis, guardrails, leads, tells, differences, pairs, members, bridge, risk, products, phases,
-    profile."""
+    """policies, kpis, guardrails, leads, tells, differences, pairs, members, bridge, risk, products, phases, profile,
+    and those of ``outcomes``: chances, distribution, losses, causes, course."""
     settings: dict[str, Any]
     """How the statistics were made: sales, members, confidence, resamples, seed, rule of decision."""
 
@@ -222,6 +223,7 @@ def _tables(contest: Contest, *, resamples: int, seed: int) -> dict[str, pd.Data
         "products": product_table(contest),
         "phases": phase_table(profile),
         "profile": profile,
+        **outcome_tables(contest, resamples=resamples, seed=seed),
     }
 
 

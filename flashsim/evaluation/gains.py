@@ -8,18 +8,21 @@ against them here: the claims name neither the rules nor the sales.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from flashsim.errors import InputError
 from flashsim.evaluation.intervals import interval_words
-from flashsim.evaluation.kpis import KPIS, find_kpi, kpi_values
+from flashsim.evaluation.kpis import KPIS, find_kpi, kpi_values, show
 from flashsim.evaluation.rollout import Rollout
 from flashsim.evaluation.stats import bootstrap_means, differences, equal_member_means, ratio_scores
 
 CLAIMED = {"participation": 0.15, "conversion": 0.20}
 """KPI -> gain over rules set by hand that is claimed for learned policies."""
+_change = partial(show, unit="change", currency="", signed=True)
+_share = partial(show, unit="share", currency="")
 
 
 def gains_table(
@@ -76,17 +79,17 @@ def gains_rows(table: pd.DataFrame, *, sales: int) -> list[dict[str, str]]:
     for row in table.to_dict("records"):
         gain = "–"
         if not np.isnan(row["gain"]):
-            ends = interval_words(row["gain"], row["low"], row["high"], sales=sales, shown="{:+.1%}".format, of="tail")
-            gain = f"{row['gain']:+.1%} ({ends})"
+            ends = interval_words(row["gain"], row["low"], row["high"], sales=sales, shown=_change, of="tail")
+            gain = f"{_change(row['gain'])} ({ends})"
         rows.append(
             {
                 "policy": str(row["policy"]),
-                "key figure": str(row["kpi"]),
-                "its value": f"{row['value']:.3f}",
+                "key figure": find_kpi(str(row["kpi"])).label.lower(),
+                "its value": _share(row["value"]),
                 "rival": str(row["rival"]),
-                "rival's": f"{row['rival_value']:.3f}",
+                "rival's": _share(row["rival_value"]),
                 "gain": gain,
-                "claimed elsewhere": f"{row['claimed']:+.0%}",
+                "industry claims": _change(row["claimed"]),
             }
         )
     return rows

@@ -34,7 +34,7 @@ from flashsim.shown import brief
 Array = NDArray[np.float64]
 Totals = Mapping[str, Array]  # ledger name -> (sale,)
 Direction = Literal["higher", "lower", "neutral"]
-Unit = Literal["currency", "units", "share", "s", "server minutes", "count"]
+Unit = Literal["currency", "units", "share", "change", "s", "server minutes", "count"]
 
 _PROFIT = " ".join(f"{'+' if sign > 0.0 else '−'} {name}" for name, sign in MONEY_TERMS.items()).removeprefix("+ ")
 
@@ -305,21 +305,24 @@ def kpi_markdown() -> str:
 
 
 def show(value: float, unit: Unit, *, currency: str, signed: bool = False) -> str:
-    """A value as a person reads it, about four digits; a signed share is a difference in percentage points.
+    """A value as a person reads it, about four digits; a signed share is a difference in percentage points, a change a
+    ratio less 1 in percent.
 
     An empty ``currency`` leaves it out, where the reader has just seen it. An interval without an end has ∞ there.
     """
     if np.isinf(value):
         return "−∞" if value < 0.0 else "+∞" if signed else "∞"
-    scaled = value * 100.0 if unit == "share" else value
+    scaled = value * 100.0 if unit in ("share", "change") else value
     decimals = next((places for bound, places in ((999.5, 0), (9.995, 1)) if abs(scaled) >= bound), 2)
     if unit == "s" and abs(scaled) < 1.0:
         decimals = 3
+    if unit == "change":
+        decimals = 1
     if unit in ("count", "units", "server minutes") and float(scaled).is_integer():
         decimals = 0
     digits = f"{abs(scaled):,.{decimals}f}"
     nothing = not digits.strip("0.,")
     sign = "" if nothing else "−" if scaled < 0.0 else "+" if signed else ""
     before = f"{currency} " if unit == "currency" and currency else ""
-    after = {"share": " pp" if signed else " %", "s": " s"}.get(unit, "")
+    after = {"share": " pp" if signed else " %", "change": " %", "s": " s"}.get(unit, "")
     return f"{sign}{before}{digits}{after}"

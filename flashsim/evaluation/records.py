@@ -15,7 +15,8 @@ FORMAT_VERSION = 2
 FORMAT_CHANGES = "2 added units refused, net lost sales, visits dismissed at the close, and limits of the sale"
 EVALUATE_AGAIN = "evaluate again: python -m experiments.evaluate, or experiments.run"
 """How an evaluation is made anew."""
-_GROUPS = ("totals", "products", "profile")
+_GROUPS = ("totals", "products", "profile", "losses", "course")
+"""The last two, and when products sold out, are empty in what was played before they were kept."""
 
 
 def save_rollouts(rollouts: Sequence[Rollout], folder: Path) -> None:

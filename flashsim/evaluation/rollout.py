@@ -5,7 +5,7 @@ for any number of threads.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from flashsim.envs.quantities import (
 from flashsim.envs.reward import ConstraintConfig, RewardConfig
 from flashsim.envs.vector import SaleBatch, consecutive_seeds
 from flashsim.errors import InputError
+from flashsim.evaluation.outcomes.causes import LostVisits
 from flashsim.policies.bundle import Policy
 from flashsim.policies.guardrails import Rails
 from flashsim.scenarios.compiled import CompiledSale
@@ -45,13 +46,18 @@ class Rollout:
     members: NDArray[np.int64]
     """(sale,) the world member that the sale drew."""
     totals: dict[str, NDArray[np.float64]]
-    """Ledger name -> (sale,), summed over the sale except where noted."""
+    """Ledger name -> (sale,), summed over the sale except where noted. ``first_sold_out_tick`` and ``sold_out_tick``
+    are the tick in which the first and the last product had sold all its units, infinite where that never was."""
     products: dict[str, NDArray[np.float64]]
     """Name -> (sale, product), summed over the sale."""
     profile: dict[str, NDArray[np.float64]]
     """Name -> (tick,) mean over the sales; "depth" -> (tick, product)."""
     steps: int
     """Simulated env steps spent by this evaluation."""
+    losses: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Guardrail -> (tick, cause) lost visits, mean over the sales; causes as in ``outcomes.causes``."""
+    course: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    """As ``profile``, of the first sale alone."""
 
 
 def play(
@@ -103,7 +109,7 @@ def action_config(policy: Policy) -> ActionConfig:
     try:
         return ActionConfig(**policy.action)
     except TypeError as error:
-        seen, known = dict(policy.action), ", ".join(field.name for field in fields(ActionConfig))
+        seen, known = dict(policy.action), ", ".join(known.name for known in fields(ActionConfig))
         raise InputError(
             f"policy {policy.name!r} has an action of {seen}, this flashsim knows {known}; train it again"
         ) from error
@@ -213,12 +219,15 @@ class _Books:
         )
         self.profile = {name: np.full(ticks, np.nan) for name in scalars}
         self.profile["depth"] = np.full((ticks, sale.products), np.nan)
+        self.course = {name: np.full_like(series, np.nan) for name, series in self.profile.items()}
+        self.lost = LostVisits(batch)
         self.answered = np.zeros((ticks, sales))
         self.waits = Waits(*(np.zeros((ticks, sales)) for _ in Waits._fields))
         self.latencies = np.zeros((ticks, sales))
         self.is_open = np.ones(sales, np.bool_)
         self.tick = -sale.pre_opening
-        self.stock_left = np.tile(sale.stock.sum(), sales).astype(np.float64)
+        self.units_left = np.tile(sale.stock, (sales, 1))
+        self.sold_out = np.full((sales, sale.products), np.inf)
 
     def add(self, batch: SaleBatch, reward: NDArray[np.float64], closed: NDArray[np.bool_]) -> None:
         """Book one tick for the sales still open."""
@@ -241,6 +250,7 @@ class _Books:
             kept[tick] = self._of_open(waits)
         self.latencies[tick] = self._of_open(rows(ledger.latency_mean_s))
         self._describe_tick(batch, amounts, rows(depth))
+        self.lost.add(batch, amounts, tick=tick, is_open=self.is_open)
         self.tick += 1
         if (ended := self.is_open & closed).any():
             self._take(ended, rows)
@@ -253,16 +263,18 @@ class _Books:
     def _describe_tick(self, batch: SaleBatch, amounts: AmountsOfTick, depth: NDArray[np.float64]) -> None:
         """Note the means over the sales still open."""
         rows, ledger, is_open = batch.batch.rows, batch.batch.ledger, self.is_open
-        paid = amounts["paid"]
-        self.stock_left += self._of_open(amounts["ordered"] - paid)
+        is_open_column = is_open[:, None]
+        self.units_left += np.where(is_open_column, rows(ledger.ordered) - rows(ledger.paid), 0)
+        is_empty = is_open_column & (self.units_left <= 0) & np.isinf(self.sold_out)
+        self.sold_out[is_empty] = self.tick
         planned = max(1, int(self.sale.stock.sum()))
         moments = {
             "visitors": visitors(amounts),
             "servers_online": rows(ledger.servers),
             "utilization": rows(ledger.utilization),
             "latency_p95_s": rows(ledger.latency_p95_s),
-            "paid": paid,
-            "stock_left_share": self.stock_left / planned,
+            "paid": amounts["paid"],
+            "stock_left_share": self.units_left.sum(axis=1) / planned,
             "backlog": rows(ledger.backlog),
             "room": rows(ledger.room),
             "errors": rows(ledger.errors),
@@ -270,12 +282,14 @@ class _Books:
         }
         for name, values in moments.items():
             self.profile[name][self.tick] = values[is_open].mean(axis=0)
+            if is_open[0]:
+                self.course[name][self.tick] = values[0]
 
     def _take(self, ended: NDArray[np.bool_], rows: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
         """Take the sums of the first sales that ``ended`` (sale,) in this tick."""
         sums, totals, products = self.running.sums, self.totals, self.products
-        for name, field in _LEDGER_FIELDS.items():
-            totals[name][ended] = rows(getattr(sums, field))[ended]
+        for name, source in _LEDGER_FIELDS.items():
+            totals[name][ended] = rows(getattr(sums, source))[ended]
         for name, values in self.others.items():
             totals[name][ended] = values[ended]
         totals["ticks"][ended] = self.tick
@@ -302,4 +316,7 @@ class _Books:
         for name, slowest in zip(percentiles, found, strict=True):
             totals[name] = np.minimum(longest, unloaded + slowest)
         totals["profit"] = profit(totals)
-        return Rollout(policy, seeds, members, totals, self.products, self.profile, self.steps)
+        totals |= {"first_sold_out_tick": self.sold_out.min(axis=1), "sold_out_tick": self.sold_out.max(axis=1)}
+        return Rollout(
+            policy, seeds, members, totals, self.products, self.profile, self.steps, self.lost.visits, self.course
+        )

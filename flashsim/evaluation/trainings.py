@@ -14,6 +14,7 @@ must be counted. Left out: that trainings meet the same sales, which makes the s
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,8 +24,12 @@ from scipy.special import stdtrit
 
 from flashsim.errors import InputError
 from flashsim.evaluation.intervals import interval_words
+from flashsim.evaluation.kpis import show
 from flashsim.evaluation.rollout import Rollout
 from flashsim.evaluation.stats import bootstrap_means, differences, equal_member_means
+
+_money = partial(show, unit="currency", currency="")
+_difference = partial(_money, signed=True)
 
 
 class Estimate(NamedTuple):
@@ -99,7 +104,7 @@ def trainings_table(
 
 
 def _words(row: Mapping[Any, Any]) -> str:
-    return interval_words(row["earns_more"], row["low"], row["high"], sales=row["sales"], shown="{:,.2f}".format)
+    return interval_words(row["earns_more"], row["low"], row["high"], sales=row["sales"], shown=_difference)
 
 
 def trainings_rows(table: pd.DataFrame) -> list[dict[str, str]]:
@@ -108,10 +113,10 @@ def trainings_rows(table: pd.DataFrame) -> list[dict[str, str]]:
         {
             "learner": str(row["learner"]),
             "trainings": str(row["trainings"]),
-            "profit a sale": f"{row['profit']:,.2f}",
+            "profit a sale": _money(row["profit"]),
             "rival": str(row["rival"]),
-            "its profit": f"{row['rival_profit']:,.2f}",
-            "earns more by": f"{row['earns_more']:,.2f} ({_words(row)})",
+            "its profit": _money(row["rival_profit"]),
+            "earns more by": f"{_difference(row['earns_more'])} ({_words(row)})",
         }
         for row in table.to_dict("records")
     ]

@@ -114,7 +114,7 @@ class Verdict:
             "confidence": f"{self.confidence * 100:g} %",
         }
         if self.relative is not None:
-            fields["relative"] = f"{'−' if self.relative < 0 else '+'}{abs(self.relative) * 100:.1f} %"
+            fields["relative"] = show(self.relative, "change", currency="", signed=True)
         return fields
 
     def sentence(self) -> str:

@@ -29,6 +29,10 @@ PASSAGES: dict[str, str] = {
         "and {last} in the last third."
     ),
     "conduct servers": "It runs {first}, {middle} and {last} servers on average in these three parts.",
+    "cause": (
+        "{label} under {policy}: {share} of the visits counted are lost in minutes with {cause}; {time_share} of them "
+        "fall between minute {first} and minute {last}."
+    ),
     "guardrail": "{label} of {policy} is {mean} ({interval}) against a limit of {limit}: {status}.",
 }
 """Sentences with numbers; a cell of a table fills each brace."""
@@ -39,12 +43,37 @@ PAGE: dict[str, str] = {
     "badge_text": "on demand learned from data; not the result of a live test",
     "contents": "On this page",
     "verdict": "Decision",
+    "the_sale": "The sale",
+    "money": "Money",
+    "who": "Who is compared",
+    "sale_products": "Products of the sale",
+    "other_policies": "The same of all other policies",
+    "other_kpis_caption": "Every key figure under the other policies",
+    "distribution_caption": "Spread of the sales: line, nine tenths; bar, the middle half; dot, the middle sale",
+    "losses_caption": "Visits lost a minute and sale, and why",
+    "causes_caption": "Visits lost a sale: failed, given up, or slower than the limit; when and why",
+    "visits_lost": "Lost a sale",
+    "cause": "Most frequent cause",
+    "cause_share": "Its share",
+    "lost_between": "Minutes that hold nine tenths",
+    "chances_caption": "How often it happens",
+    "other_chances_caption": "How often it happens under the other policies",
+    "other_risk_caption": "Bad sales of the other policies",
+    "outcome loss": "Loss",
+    "outcome a product sold out by half": "A product sold out by half time",
+    "outcome a product sold out": "A product sold out",
+    "outcome all sold out by half": "All sold out by half time",
+    "outcome all sold out": "All sold out",
+    "practice": "today's practice",
+    "decisions": "What is decided in which state",
     "difference": "Difference a sale",
     "chance": "Chance that a sale improves",
-    "bad_sales": "In the worst sales",
+    "bad_sales": "The worst sales",
     "guardrails_card": "Guardrails",
     "all_kept": "all kept",
-    "worlds_ahead": "worlds in which the learner is ahead",
+    "worlds_ahead": "worlds in which it is ahead of",
+    "over_practice": "More than today, a sale",
+    "over_nearest_rule": "More than the nearest rule",
     "run": "Run",
     "against": "against",
     "interval": "interval",
@@ -116,7 +145,7 @@ PAGE: dict[str, str] = {
     "bridge_caption": "From the best baseline's profit to the learner's, a sale",
     "term": "Term of profit",
     "conduct": "What each policy does when",
-    "course_caption": "Course of the sale, mean over all sales",
+    "course_caption": "Course of the sale under {policies}: mean of all sales; dotted, the first sale alone",
     "depth_caption": "Discount of every product over the sale, mean over all sales; hatched beyond the data",
     "phases_caption": "First, middle and last third of the sale",
     "series": "Series",
@@ -196,7 +225,8 @@ PAGE: dict[str, str] = {
     "training": "Training",
     "possible": "Who earns what, and how much of what was possible",
     "possible_text": (
-        "Of the first sales of this evaluation. No policy can earn more than the proven bound on average; it may lie "
+        "Of the first sales of this evaluation alone, as many as the heading says: these profits differ from the "
+        "means of all sales above. No policy can earn more than the proven bound on average; it may lie "
         "far above what can be reached. The best plan known in hindsight is the most that a search with full knowledge "
         "of a sale, or any policy here, has earned in it: luck is part of it."
     ),
@@ -239,6 +269,12 @@ SERIES: dict[str, str] = {
 
 FIGURES: dict[str, str] = {
     "difference": "difference in {kpi} a sale ({unit})",
+    "level": "{kpi} of a sale ({unit})",
+    "error_share": "Failed",
+    "abandonment_share": "Gave up",
+    "p95_latency_s": "Too slow",
+    "distribution_alt": "Spread of {kpi} over the sales of each of {count} policies: nine tenths, middle half, middle.",
+    "losses_alt": "Visits lost in each minute by cause, for failed, given up and slow visits.",
     "tick": "minutes since the opening",
     "world": "world {member}",
     "forest_alt": "Forest plot: difference in {kpi} of {count} policies to {baseline}, with {confidence} intervals.",
@@ -257,3 +293,12 @@ FIGURES: dict[str, str] = {
     "against utilization and visitors where it sees them.",
 }
 """Words in figures, and their text descriptions for people who cannot see them."""
+
+CAUSES: dict[str, str] = {
+    "failure": "failing servers",
+    "collapse": "collapsed servers",
+    "servers": "too few servers",
+    "doors": "doors held closed",
+    "other": "visits close together",
+}
+"""Why visits are lost (``evaluation.outcomes.causes``)."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from flashsim.evaluation.intervals import INTERVAL_TEXT
+from flashsim.evaluation.kpis import show
 from flashsim.marks import keeps_mark
 from flashsim.report.english import PAGE
 from flashsim.report.grids import Cell, Grid, plain, words
@@ -55,7 +56,7 @@ def _judged(card: Mapping[str, Any]) -> list[str]:
     sentences = [
         verdict.format(count=len(card["lines"]), failed=len(failed), names=", ".join(failed)),
         basis,
-        PAGE["fidelity_frozen"].format(frozen=f"{card['frozen_level']:.1%}"),
+        PAGE["fidelity_frozen"].format(frozen=show(card["frozen_level"], "share", currency="")),
     ]
     narrow = [line["name"] for line in card["lines"] if _is_narrow(line)]
     if narrow:

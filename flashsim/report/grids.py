@@ -9,7 +9,7 @@ import pandas as pd
 
 from flashsim.evaluation.comparison import Comparison
 from flashsim.evaluation.intervals import INTERVAL_TEXT
-from flashsim.evaluation.kpis import KPIS, Unit, find_kpi
+from flashsim.evaluation.kpis import KPIS, Unit, find_kpi, show
 from flashsim.report.narrative import (
     DIFFERENCE,
     IMPROVEMENT,
@@ -128,50 +128,78 @@ class Shelf:
         return self.grid("policies", "policies_caption", head, rows)
 
     def guardrails(self) -> Grid:
-        """One row a guardrail, one column a policy."""
-        table, places, rows = self.tables["guardrails"], self._places("guardrails", "kpi", "policy", "change"), []
-        changed = dict.fromkeys(
-            (str(policy), str(change))
-            for policy, change in zip(table["policy"], table["change"], strict=True)
-            if change
-        )
-        columns = [*((policy, "") for policy in self.order), *changed]
-        for kpi in dict.fromkeys(table["kpi"]):
-            unit = find_kpi(kpi).unit
-            mine = [places[kpi, policy, change] for policy, change in columns]
-            limit = self.number(
-                "guardrails",
-                mine[0],
-                "limit",
-                unit=unit,
-                aliases=tuple(f"guardrails-{row}-limit" for row in mine[1:]),
-            )
-            cells = []
-            for row in mine:
+        """One row a policy, one column a guardrail with its limit in the heading."""
+        table, places = self.tables["guardrails"], self._places("guardrails", "kpi", "policy", "change")
+        kpis = list(dict.fromkeys(table["kpi"]))
+        named = zip(table["policy"], table["change"], strict=True)
+        changed = dict.fromkeys((str(policy), str(change)) for policy, change in named if change)
+        players = [*((policy, "") for policy in self.order), *changed]
+        limits, rows = [words(self.page["limit"])], []
+        for kpi in kpis:
+            mine = [places[kpi, policy, change] for policy, change in players]
+            aliases = tuple(f"guardrails-{row}-limit" for row in mine[1:])
+            limits.append(self.number("guardrails", mine[0], "limit", unit=find_kpi(kpi).unit, aliases=aliases))
+        for policy, change in players:
+            cells = [words(f"{policy}, {change}" if change else policy)]
+            for kpi in kpis:
+                row = places[kpi, policy, change]
                 status = str(table.loc[row, "status"])
-                cells.append(
-                    self.number(
-                        "guardrails",
-                        row,
-                        "mean",
-                        unit=unit,
-                        ends=LEVEL,
-                        kind=f"number {status}",
-                        word=self.page[status],
-                    )
-                )
-            rows.append((words(table.loc[mine[0], "label"]), limit, *cells))
-        named = (f"{policy}, {change}" if change else policy for policy, change in columns)
-        head = (self.page["kpi"], self.page["limit"], *named)
-        return Grid("guardrails", self.page["guardrails_caption"], head, tuple(rows), wide=True)
+                look: dict[str, Any] = {"ends": LEVEL, "kind": f"number {status}", "word": self.page[status]}
+                cells.append(self.number("guardrails", row, "mean", unit=find_kpi(kpi).unit, **look))
+            rows.append(tuple(cells))
+        head = (self.page["policy"], *(find_kpi(kpi).label for kpi in kpis))
+        return Grid("guardrails", self.page["guardrails_caption"], head, (tuple(limits), *rows))
 
-    def kpis(self) -> Grid:
-        """One row a KPI, one column a policy, with marks against the best baseline."""
+    def chances(self, policies: Sequence[str], name: str) -> Grid:
+        """One row a policy of ``policies``: how often a sale makes a loss, and is sold out."""
+        table, places = self.tables["chances"], self._places("chances", "policy", "outcome")
+        outcomes = list(dict.fromkeys(table["outcome"]))
+        rows = [
+            (
+                words(policy),
+                *(self.number("chances", places[policy, o], "mean", unit="share", ends=LEVEL) for o in outcomes),
+            )
+            for policy in policies
+        ]
+        head = (self.page["policy"], *(self.page[f"outcome {name}"] for name in outcomes))
+        return Grid(name, self.page[f"{name}_caption"], head, tuple(rows))
+
+    def causes(self, *, labels: Mapping[str, str], minutes: float) -> Grid:
+        """One row a guardrail and policy: visits lost, why, and when."""
+        rows = []
+        if "causes" in self.tables:
+            table, places = self.tables["causes"], self._places("causes", "policy", "kpi")
+            for policy in self.order:
+                for kpi in dict.fromkeys(table["kpi"]):
+                    row = places.get((policy, kpi))
+                    if row is None:
+                        continue
+                    first, last = (
+                        Placed(f"{float(table.loc[row, end]) * minutes:g}", "causes", row, end)  # type: ignore[arg-type]
+                        for end in ("first_tick", "last_tick")
+                    )
+                    rows.append(
+                        (
+                            words(policy),
+                            words(table.loc[row, "label"]),
+                            self.number("causes", row, "visits", unit="count"),
+                            words(labels[str(table.loc[row, "cause"])]),
+                            self.number("causes", row, "share", unit="share", aliases=(f"causes-{row}-time_share",)),
+                            Cell(
+                                "", interval=Passage("{first} – {last}", {"first": first, "last": last}), kind="number"
+                            ),
+                        )
+                    )
+        head = ("policy", "kpi", "visits_lost", "cause", "cause_share", "lost_between")
+        return self.grid("causes", "causes_caption", head, rows)
+
+    def kpis(self, policies: Sequence[str], name: str) -> Grid:
+        """One row a KPI, one column a policy of ``policies``, with marks against the best baseline."""
         places, marked, rows = self._places("kpis", "kpi", "policy"), self._places("differences", "kpi", "policy"), []
         findings = self.tables["differences"]["finding"]
-        for kpi in KPIS:
+        for kpi in KPIS if policies else ():
             cells = []
-            for policy in self.order:
+            for policy in policies:
                 finding = str(findings[marked[kpi.name, policy]]) if (kpi.name, policy) in marked else ""
                 word = self.page[f"finding {finding}"] if finding else ""
                 cells.append(
@@ -187,7 +215,7 @@ class Shelf:
                     )
                 )
             rows.append((words(kpi.label), *cells))
-        return Grid("kpis", self.page["kpis_caption"], (self.page["kpi"], *self.order), tuple(rows), wide=True)
+        return Grid(name, self.page[f"{name}_caption"], (self.page["kpi"], *policies), tuple(rows), wide=True)
 
     def definitions(self) -> Grid:
         """What each KPI means."""
@@ -201,7 +229,7 @@ class Shelf:
         for row in sorted(table.index, key=lambda row: self.order.index(str(table.loc[row, "learner"]))):
             finding = str(table.loc[row, "finding"])
             ratio = table.loc[row, "relative"]
-            percent = "–" if pd.isna(ratio) else f"{ratio * 100:+.1f} %".replace("-", "−")
+            percent = "–" if pd.isna(ratio) else show(float(ratio), "change", currency="", signed=True)
             rows.append(
                 (
                     words(table.loc[row, "learner"]),
@@ -227,18 +255,8 @@ class Shelf:
                     self.number("pairs", row, "skewness", unit=None),
                 )
             )
-        head = (
-            "learner",
-            "baseline",
-            "finding",
-            "difference",
-            "relative",
-            "p",
-            "chance",
-            "ahead",
-            "detectable",
-            "skewness_over_worlds",
-        )
+        head = ["learner", "baseline", "finding", "difference", "relative", "p", "chance", "ahead", "detectable"]
+        head += ["skewness_over_worlds"]
         return self.grid("pairs", "pairs_caption", head, rows)
 
     def _ahead(self, row: Any, *, unit: Unit) -> Cell:
@@ -316,10 +334,10 @@ class Shelf:
         head += (self.lead, self.page["to_best"], self.page["without"])
         return Grid("members", self.page["members_caption"], head, tuple(rows))
 
-    def risk(self, *, unit: Unit) -> Grid:
-        """The worst sales of every policy."""
+    def risk(self, policies: Sequence[str], name: str, *, unit: Unit) -> Grid:
+        """The worst sales of each of ``policies``."""
         places, rows = self._places("risk", "policy"), []
-        for policy in self.order:
+        for policy in policies:
             row = places[(policy,)]
             rows.append(
                 (
@@ -337,14 +355,23 @@ class Shelf:
                     self.number("risk", row, "median", unit=unit),
                 )
             )
-        return self.grid("risk", "risk_caption", ("policy", "tail_mean", "to_best", "worst", "median"), rows)
+        return self.grid(name, f"{name}_caption", ("policy", "tail_mean", "to_best", "worst", "median"), rows)
 
     def grid(self, name: str, caption: str, head: Sequence[str], rows: Sequence[tuple[Cell, ...]]) -> Grid:
         return Grid(name, self.page[caption], tuple(self.page[key] for key in head), tuple(rows))
 
 
+FIRST_COLUMNS = (
+    *("product", "policy", "learner", "role", "forecast", "table", "what", "field", "low", "high", "unit"),
+    *("wape", "wape_low", "wape_high"),
+)
+"""These stand first in a table given to the report: files keep keys in the order of the alphabet."""
+
+
 def given_grid(name: str, table: pd.DataFrame, *, caption: str, page: Mapping[str, str]) -> Grid:
-    """A table given to the report, unchanged; numbers to four digits."""
+    """A table given to the report; numbers to four digits, with the columns that say what a row is first."""
+    first = [column for column in FIRST_COLUMNS if column in table.columns]
+    table = table[[*first, *(column for column in table.columns if column not in first)]]
     rows = []
     for row, values in enumerate(table.itertuples(index=False, name=None)):
         cells = []
@@ -363,5 +390,5 @@ def plain(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        return (f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}").replace("-", "−")
+    return f"{value:,}".replace("-", "−") if isinstance(value, int) and not isinstance(value, bool) else str(value)

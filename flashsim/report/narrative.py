@@ -108,7 +108,7 @@ def cite(
     """Read a cell and show it in its unit (None: as a plain number)."""
     value = table.loc[row, column]
     number = float(value)  # type: ignore[arg-type]
-    text = f"{number:.2g}" if unit is None else show(number, unit, currency=currency, signed=signed)
+    text = f"{number:.2g}".replace("-", "−") if unit is None else show(number, unit, currency=currency, signed=signed)
     return Cited(text, name, row, column)
 
 
@@ -150,7 +150,15 @@ TAIL_DIFFERENCE = Ends("difference", of="tail")
 class Narrator:
     """Writes the passages of one comparison from one set of templates."""
 
-    def __init__(self, comparison: Comparison, *, texts: Mapping[str, str], headlines: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        comparison: Comparison,
+        *,
+        texts: Mapping[str, str],
+        headlines: Mapping[str, str],
+        causes: Mapping[str, str] | None = None,
+    ) -> None:
+        self.causes_in_words = causes or {}
         self.tables, self.verdict, self.texts = comparison.tables, comparison.verdict, texts
         self.currency = comparison.verdict.currency
         self.kpi = find_kpi(comparison.verdict.kpi)
@@ -216,6 +224,24 @@ class Narrator:
         """The decision with its reasons and with what would tell."""
         sentence: Passage = self.words.sentence()
         return sentence
+
+    @property
+    def subject(self) -> tuple[str, str]:
+        """Of whom the decision speaks, and in which change of the sale."""
+        candidate = self.words.decision.candidate
+        return (self.verdict.subject, "") if candidate is None else (candidate.policy, candidate.change)
+
+    def over_practice(self) -> dict[str, Any]:
+        """What is said of the lead over today's practice; empty where there is nobody to speak of."""
+        decision = self.words.decision
+        return {} if decision.candidate is None else self.words.lead(decision.candidate, decision.practice)
+
+    def over_nearest_rule(self) -> dict[str, Any]:
+        """The same over the rule that comes nearest to a learner; empty for a rule."""
+        candidate = self.words.decision.candidate
+        if candidate is None or not candidate.over_rules:
+            return {}
+        return self.words.lead(candidate, min(candidate.over_rules, key=lambda lead: lead.mean).over)
 
     def _cell(self, table: str, row: int, column: str, *, unit: Unit | None, signed: bool = False) -> Cited:
         return self._cite(table, row, column, unit=unit, signed=signed)
@@ -322,9 +348,10 @@ class Narrator:
         return passages
 
     def guardrails(self) -> list[Passage]:
-        """A sentence for every guardrail that the verdict's policy breaks or may break."""
+        """A sentence for every guardrail that the policy of the decision breaks or may break."""
         table = self.tables["guardrails"]
-        mine = table[(table["policy"] == self.verdict.subject) & (table["status"] != "kept")]
+        policy, change = self.subject
+        mine = table[(table["policy"] == policy) & (table["change"] == change) & (table["status"] != "kept")]
         passages = []
         for row in mine.index:
             unit = find_kpi(str(table.loc[row, "kpi"])).unit
@@ -335,6 +362,33 @@ class Narrator:
             words = {name: str(table.loc[row, name]) for name in ("label", "policy", "status")}
             passages.append(Passage(self.texts["guardrail"], fields | words))
         return passages
+
+    def causes(self, *, minutes: float) -> list[Passage]:
+        """When and why visits are lost that break a guardrail, under the policy of the decision in the given sale."""
+        policy, change = self.subject
+        if "causes" not in self.tables or change:
+            return []
+        status = self.tables["guardrails"].query("change == ''").set_index(["policy", "kpi"])["status"]
+        table = self.tables["causes"]
+        passages = []
+        for row in table.index[table["policy"] == policy]:
+            if status.get((policy, table.loc[row, "kpi"])) in (None, "kept"):
+                continue
+            fields: dict[str, Any] = {
+                name: self._cite("causes", int(row), name, unit="share") for name in ("share", "time_share")
+            }
+            fields |= {
+                end: minutes_cited(table, f"{end}_tick", row=int(row), minutes=minutes) for end in ("first", "last")
+            }
+            words = {"label": str(table.loc[row, "label"]), "policy": policy}
+            words["cause"] = self.causes_in_words[str(table.loc[row, "cause"])]
+            passages.append(Passage(self.texts["cause"], fields | words))
+        return passages
+
+
+def minutes_cited(table: pd.DataFrame, column: str, *, row: int, minutes: float) -> Cited:
+    """A tick of the table of causes in minutes since the opening."""
+    return Cited(f"{float(table.loc[row, column]) * minutes:g}", "causes", row, column)  # type: ignore[arg-type]
 
 
 def _passage(template: str, **fields: Any) -> Passage:

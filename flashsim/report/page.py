@@ -6,21 +6,23 @@ bytes. The template engine escapes every name from the data.
 
 import base64
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jinja2
 import pandas as pd
+from matplotlib.figure import Figure
 
 from flashsim.errors import InputError
 from flashsim.evaluation.comparison import Comparison
-from flashsim.evaluation.kpis import find_kpi
+from flashsim.evaluation.decision import Status, in_terms_of_practice
+from flashsim.evaluation.kpis import find_kpi, show
 from flashsim.files import write_page
-from flashsim.report import figures
+from flashsim.report import figures, more_figures
 from flashsim.report.decision_grids import leads_grid, tells_grid
-from flashsim.report.english import FIGURES, HEADLINES, PAGE, PASSAGES, SERIES
+from flashsim.report.english import CAUSES, FIGURES, HEADLINES, PAGE, PASSAGES, SERIES
 from flashsim.report.fidelity import fidelity_grids, fidelity_passages, fidelity_tables, uncalibrated_passage
 from flashsim.report.grids import Shelf, given_grid, plain
 from flashsim.report.narrative import MarkdownText, Narrator, as_markdown
@@ -29,9 +31,21 @@ from flashsim.settings import names_hint
 from flashsim.shown import brief
 
 TEMPLATES = Path(__file__).parent / "templates"
-GIVEN_TABLES = ("demand_scores", "dropped_rows", "assumptions", "training", "possible", "over_trainings")
+GIVEN_TABLES = (
+    "sale_products",
+    "demand_scores",
+    "dropped_rows",
+    "assumptions",
+    "training",
+    "possible",
+    "over_trainings",
+)
 PICTURED_TABLES = ("response_map", "response_curves")
 MOST_DEPTH_PANELS = 4
+DRAWN_SERIES = ("visitors", "depth", "servers_online", "utilization", "latency_p95_s", "stock_left_share")
+"""All others are in the table of the course."""
+MOST_SHOWN = 4
+"""Policies that the first table of key figures and the course of the sale show; the others stand in folded tables."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,8 @@ class ReportContext:
     title: str = "Which policy should run the sale?"
     scenario: Mapping[str, Any] = field(default_factory=dict)
     """What was sold, when and with which resources; label -> value."""
+    sale_products: Any = None
+    """Table of the products: stock, prices, costs."""
     minutes_per_tick: float = 1.0
     policy_notes: Mapping[str, str] = field(default_factory=dict)
     """Policy -> one line that says what it is."""
@@ -85,6 +101,8 @@ class Picture:
     """A figure ready for the page."""
 
     uri: str
+    narrow_uri: str
+    """The same for a narrow screen."""
     alt: str
     caption: str
 
@@ -131,10 +149,13 @@ def given_table(name: str, rows: Any) -> pd.DataFrame | None:
 
 
 def policy_order(comparison: Comparison) -> list[str]:
-    """The learner and baseline of the verdict, the best baseline, then learners, baselines and references."""
-    verdict, table = comparison.verdict, comparison.tables["policies"]
+    """The learner and baseline of the verdict, the best baseline, today's practice, then all others, best first."""
+    verdict, kpis = comparison.verdict, comparison.tables["kpis"]
     first = [verdict.learner, comparison.settings["best_baseline"], verdict.baseline]
-    rest = [name for role in ("learner", "baseline", "reference") for name in table[table["role"] == role]["policy"]]
+    mine = kpis[kpis["kpi"] == verdict.kpi].sort_values(
+        "mean", ascending=find_kpi(verdict.kpi).direction == "lower", kind="stable"
+    )
+    rest = [name for name in (comparison.decision.practice, *mine["policy"]) if name in set(mine["policy"])]
     return list(dict.fromkeys([*first, *rest]))
 
 
@@ -147,13 +168,17 @@ def page_view(
 ) -> dict[str, Any]:
     """Everything that the templates need, as passages, grids and pictures."""
     order = policy_order(comparison)
-    narrator = Narrator(comparison, texts=PASSAGES, headlines=HEADLINES)
+    narrator = Narrator(comparison, texts=PASSAGES, headlines=HEADLINES, causes=CAUSES)
     shelf = Shelf(comparison, page=PAGE, order=order)
     unit = find_kpi(comparison.verdict.kpi).unit
     grids = {
         "policies": shelf.policies(notes=context.policy_notes),
         "guardrails": shelf.guardrails(),
-        "kpis": shelf.kpis(),
+        "kpis": shelf.kpis(order[:MOST_SHOWN], "kpis"),
+        "other_kpis": shelf.kpis(order[MOST_SHOWN:], "other_kpis"),
+        "chances": shelf.chances(order[:MOST_SHOWN], "chances"),
+        "other_chances": shelf.chances(order[MOST_SHOWN:], "other_chances"),
+        "causes": shelf.causes(labels=CAUSES, minutes=context.minutes_per_tick),
         "definitions": shelf.definitions(),
         "leads": leads_grid(shelf),
         "tells": tells_grid(shelf),
@@ -162,7 +187,8 @@ def page_view(
         "phases": shelf.phases(series=SERIES),
         "products": shelf.products(),
         "members": shelf.worlds(unit=unit),
-        "risk": shelf.risk(unit=unit),
+        "risk": shelf.risk(order[:MOST_SHOWN], "risk", unit=unit),
+        "other_risk": shelf.risk(order[MOST_SHOWN:], "other_risk", unit=unit),
     }
     answers = response_pictures(pictured)
     grids |= {name: given_grid(name, table, caption=PAGE[name], page=PAGE) for name, table in given.items()}
@@ -175,6 +201,8 @@ def page_view(
         "unit": unit,
         "lead": comparison.verdict.learner,
         "rival": comparison.settings["best_baseline"],
+        "notes": [(name, context.policy_notes.get(name, "")) for name in order],
+        "causes": narrator.causes(minutes=context.minutes_per_tick),
         "conduct": [*narrator.conduct(shelf.lead), *narrator.conduct(shelf.rival)],
         "statuses": guardrail_counts(comparison),
         "grids": {name: grid for name, grid in (grids | fidelity_grids(context.fidelity)).items() if grid.rows},
@@ -183,6 +211,7 @@ def page_view(
         "pictures": pictures(comparison, context, order=order) | answers,
         "responses": list(answers),
         "extrapolations": [*context.extrapolations, *deep_discounts(comparison, context)],
+        "practice": comparison.decision.practice,
         "scenario": flat(context.scenario),
         "statistics": flat(comparison.settings),
         "provenance": flat(context.provenance),
@@ -190,55 +219,84 @@ def page_view(
 
 
 def guardrail_counts(comparison: Comparison) -> dict[str, int]:
-    """How many guardrails the verdict's policy keeps, breaks, or may break."""
-    table = comparison.tables["guardrails"]
-    mine = table[table["policy"] == comparison.verdict.subject]["status"]
-    return {status: int((mine == status).sum()) for status in ("kept", "open", "broken")}
+    """How many guardrails the policy of the decision keeps, breaks, or may break, as they count there."""
+    decision = comparison.decision
+    guards = decision.candidate.guards if decision.candidate is not None else ()
+    counted = [guard.status for guard in in_terms_of_practice(guards, decision.relative_guardrails)]
+    return {status: counted.count(status) for status in get_args(Status)}
 
 
 def pictures(comparison: Comparison, context: ReportContext, *, order: Sequence[str]) -> dict[str, Picture]:
-    """Draw the figures for which the tables hold data."""
+    """Draw the figures for which the tables hold data, each for wide and for narrow screens."""
     tables, settings, verdict = comparison.tables, comparison.settings, comparison.verdict
     kpi, currency, rival, lead = find_kpi(verdict.kpi), settings["currency"], settings["best_baseline"], verdict.learner
-    colors = figures.palette(order, lead=lead, rival=rival)
     unit = currency if kpi.unit == "currency" else kpi.unit
-    words = FIGURES | {"difference": FIGURES["difference"].format(kpi=kpi.label.lower(), unit=unit)}
-    names = {
-        "kpi": kpi.label.lower(),
-        "baseline": rival,
-        "policy": lead,
-        "confidence": f"{verdict.confidence * 100:g} %",
-    }
+    shown = {"kpi": kpi.label.lower(), "unit": unit}
+    words = FIGURES | {name: FIGURES[name].format(**shown) for name in ("difference", "level")}
+    names = shown | {"baseline": rival, "policy": lead, "confidence": f"{verdict.confidence * 100:g} %"}
     rows = tables["differences"].query("kpi == @kpi.name").set_index("policy", drop=False)
     rows = rows.loc[[name for name in order if name in rows.index]]
-    drawn = {
-        "forest": figures.render(figures.forest, rows, colors=colors, unit=kpi.unit, currency=currency, words=words)
-    }
-    bridge = tables["bridge"].query("policy == @lead")
-    drawn["bridge"] = figures.render(figures.bridge, bridge, baseline=rival, policy=lead, currency=currency)
+    colors = figures.palette(order[:MOST_SHOWN])
+    timing = {"minutes": context.minutes_per_tick, "words": words}
     members = tables["members"].query("policy == @lead")
     overall = {name: float(rows.loc[lead, name]) for name in ("difference", "low", "high")}  # type: ignore[arg-type]
-    drawn["worlds"] = figures.render(figures.worlds, members, overall=overall, words=words)
     profile = tables["profile"]
     present = set(profile["series"])
-    series = {name: label for name, label in SERIES.items() if name in present}
-    timing = {"minutes": context.minutes_per_tick, "words": words}
-    drawn["course"] = figures.render(
-        figures.course, profile, series=series, bold=(lead, rival), colors=colors, **timing
-    )
+    series = {name: label for name, label in SERIES.items() if name in present and name in DRAWN_SERIES}
     panels = order[:MOST_DEPTH_PANELS]
-    if "depth" in present:
-        drawn["depth"] = figures.render(
-            figures.depth_map, profile, policies=panels, supported=context.supported_depth, **timing
-        )
-    alts = {
-        "forest": FIGURES["forest_alt"].format(count=len(rows), **names),
-        "bridge": FIGURES["bridge_alt"].format(**names),
-        "worlds": FIGURES["worlds_alt"].format(count=len(members), **names),
-        "course": FIGURES["course_alt"].format(series=", ".join(series.values()).lower()),
-        "depth": FIGURES["depth_alt"].format(policies=", ".join(panels)),
+    draw: dict[str, tuple[Callable[..., Figure], tuple[Any, ...], dict[str, Any]]] = {
+        "forest": (figures.forest, (rows,), {"colors": colors, "unit": kpi.unit, "currency": currency, "words": words}),
+        "distribution": (
+            more_figures.distribution,
+            (tables["distribution"],),
+            {"order": order, "colors": colors, "words": words},
+        ),
+        "bridge": (
+            figures.bridge,
+            (tables["bridge"].query("policy == @lead"),),
+            {"baseline": rival, "policy": lead, "currency": currency},
+        ),
+        "worlds": (figures.worlds, (members,), {"overall": overall, "words": words}),
+        "course": (
+            figures.course,
+            (profile,),
+            {"series": series, "policies": panels, "colors": colors, "one": tables.get("course"), **timing},
+        ),
     }
-    return {name: Picture(data_uri(svg), alts[name], PAGE[f"{name}_caption"]) for name, svg in drawn.items()}
+    if "losses" in tables:
+        draw["losses"] = (
+            more_figures.losses,
+            (tables["losses"],),
+            {"policies": panels[:3], "labels": CAUSES, **timing},
+        )
+    if "depth" in present:
+        depth = {"policies": panels, "supported": context.supported_depth, **timing}
+        draw["depth"] = (figures.depth_map, (profile,), depth)
+    counts = {"forest": len(rows), "worlds": len(members), "distribution": len(order)}
+    lists = {"series": ", ".join(series.values()).lower(), "policies": ", ".join(panels)}
+    return {
+        name: drawn(
+            *chosen,
+            alt=FIGURES[f"{name}_alt"].format(count=counts.get(name, 0), **lists, **names),
+            caption=PAGE[f"{name}_caption"].format(policies=", ".join(panels)),
+        )
+        for name, chosen in draw.items()
+    }
+
+
+def drawn(
+    draw: Callable[..., Figure],
+    arguments: tuple[Any, ...],
+    options: Mapping[str, Any],
+    *,
+    alt: str,
+    caption: str,
+) -> Picture:
+    """A figure in its two widths."""
+    wide, narrow = (
+        data_uri(figures.render(draw, *arguments, width=width, **options)) for width in (figures.WIDE, figures.NARROW)
+    )
+    return Picture(wide, narrow, alt, caption)
 
 
 def response_pictures(pictured: Mapping[str, pd.DataFrame]) -> dict[str, Picture]:
@@ -247,13 +305,12 @@ def response_pictures(pictured: Mapping[str, pd.DataFrame]) -> dict[str, Picture
         return {}
     stock_map = pictured["response_map"]
     curves = pictured.get("response_curves", pd.DataFrame({"policy": []}))
-    drawn = {}
+    found = {}
     for place, policy in enumerate(dict.fromkeys(stock_map["policy"])):
-        mine = (table[table["policy"] == policy] for table in (stock_map, curves))
-        svg = figures.render(responses, *mine, words=FIGURES)
+        mine = tuple(table[table["policy"] == policy] for table in (stock_map, curves))
         alt, caption = (text.format(policy=policy) for text in (FIGURES["responses_alt"], PAGE["responses_caption"]))
-        drawn[f"responses_{place}"] = Picture(data_uri(svg), alt, caption)
-    return drawn
+        found[f"responses_{place}"] = drawn(responses, mine, {"words": FIGURES}, alt=alt, caption=caption)
+    return found
 
 
 def data_uri(svg: str) -> str:
@@ -272,7 +329,7 @@ def deep_discounts(comparison: Comparison, context: ReportContext) -> list[str]:
         PAGE["deep"].format(
             policy=row["policy"],
             product=row["product"],
-            deepest=f"{row['value'] * 100:.1f} %",
+            deepest=show(row["value"], "share", currency=""),
             depth=f"{context.supported_depth * 100:g} %",
         )
         for row in deepest.to_dict("records")

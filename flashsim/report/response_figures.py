@@ -10,19 +10,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
-from flashsim.report.figures import INK, LEAD
+from flashsim.report.figures import INK, LEAD, WIDE, percent_ticks
 
 QUANTITIES = ("discount", "servers")
 _LARGEST_DOT = 60.0  # points²; a state in which all sales were
-_PERCENT = FuncFormatter(lambda value, _: f"{value * 100:.0f} %")
 
 
-def responses(stock_map: pd.DataFrame, curves: pd.DataFrame, *, words: Mapping[str, str]) -> Figure:
+def responses(
+    stock_map: pd.DataFrame, curves: pd.DataFrame, *, words: Mapping[str, str], width: float = WIDE
+) -> Figure:
     """Discount on the left, servers on the right; the map of time and stock above, one line for each curve below."""
     features = list(dict.fromkeys(curves["feature"])) if len(curves) else []
-    figure = Figure(figsize=(7.4, 2.9 + 1.9 * len(features)), layout="constrained")
+    figure = Figure(figsize=(width, 2.9 + 1.9 * len(features)), layout="constrained")
     heights = [1.5] + [1.0] * len(features)
     grid = figure.subplots(1 + len(features), 2, squeeze=False, gridspec_kw={"height_ratios": heights})
     for column, quantity in enumerate(QUANTITIES):
@@ -31,7 +32,7 @@ def responses(stock_map: pd.DataFrame, curves: pd.DataFrame, *, words: Mapping[s
             _curve(axes, curves[curves["feature"] == feature], quantity=quantity, words=words)
             axes.set_xlabel(words[f"by {feature}"])
             if feature == "utilization":
-                axes.xaxis.set_major_formatter(_PERCENT)
+                percent_ticks(axes.xaxis)
     return figure
 
 
@@ -48,11 +49,11 @@ def _map(figure: Figure, axes: Axes, table: pd.DataFrame, *, quantity: str, word
     axes.set_title(words[quantity], fontsize=9.5, loc="left")
     axes.set_xlabel(words["by time"])
     axes.set_ylabel(words["by stock"])
-    axes.xaxis.set_major_formatter(_PERCENT)
-    axes.yaxis.set_major_formatter(_PERCENT)
+    percent_ticks(axes.xaxis)
+    percent_ticks(axes.yaxis)
     bar = figure.colorbar(image, ax=axes, pad=0.02)
     if quantity == "discount":
-        bar.ax.yaxis.set_major_formatter(_PERCENT)
+        percent_ticks(bar.ax.yaxis)
 
 
 def _curve(axes: Axes, rows: pd.DataFrame, *, quantity: str, words: Mapping[str, str]) -> None:
@@ -67,4 +68,4 @@ def _curve(axes: Axes, rows: pd.DataFrame, *, quantity: str, words: Mapping[str,
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     if quantity == "discount":
-        axes.yaxis.set_major_formatter(_PERCENT)
+        percent_ticks(axes.yaxis)

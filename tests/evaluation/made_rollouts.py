@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from flashsim.evaluation.outcomes.causes import LOSSES
 from flashsim.evaluation.rollout import Rollout
 
 PRODUCTS = 3
@@ -24,6 +25,8 @@ SAME_IN_ALL = {
     "ticks": float(TICKS),
     "timeout_s": 8.0,
     "units_a_person": 1.0,
+    "first_sold_out_tick": float("inf"),
+    "sold_out_tick": float("inf"),
 }
 
 OF_VISITORS = {
@@ -92,6 +95,8 @@ def make_rollout(
         products={"paid": np.outer(paid, [0.5, 0.3, 0.2]), "revenue": np.outer(revenue, [0.5, 0.3, 0.2])},
         profile=_profile(depth, latency_s),
         steps=sales * TICKS,
+        losses={name: np.exp(-np.arange(TICKS)[:, None] / 4.0) * [0.0, 0.1, 2.0, 0.0, 0.3] for name in LOSSES},
+        course=_profile(depth, 1.3 * latency_s),
     )
 
 

@@ -63,7 +63,7 @@ def test_gains_are_told_with_what_is_known_of_their_ends() -> None:
         ]
     )
     told = [row["gain"] for row in gains_rows(table, sales=160)]
-    assert told == ["+25.0% (+20.0% to +30.0%)", "+25.0% (+20.0% or more: too skewed to tell)"]
+    assert told == ["+25.0 % (+20.0 % to +30.0 %)", "+25.0 % (+20.0 % or more: too skewed to tell)"]
 
 
 def test_a_policy_without_a_rollout_is_refused() -> None:

@@ -150,7 +150,7 @@ def test_units_ordered_during_the_sale_are_part_of_its_stock() -> None:
 def test_rollouts_made_for_tests_carry_what_real_ones_carry() -> None:
     sale = crowded_sale()
     real, made = play(sale, list_price(sale), sales=2, seed=0), make_rollout("any")
-    for group in ("totals", "profile"):
+    for group in ("totals", "profile", "losses", "course"):
         assert set(getattr(made, group)) == set(getattr(real, group)), group
 
 

@@ -83,7 +83,7 @@ def test_a_learner_that_plays_as_a_rival_earns_the_same_and_an_open_end_is_told(
     assert [table[name].tolist()[0] for name in ("earns_more", "low", "high")] == [0.0, 0.0, 0.0]
     same, skewed = (row["earns more by"] for row in trainings_rows(table))
     assert same == "0.00 (without width: the same in all 160 sales)"
-    assert skewed.startswith("6.25 (-")
+    assert skewed.startswith("+6.25 (−")
     assert skewed.endswith(" or more: too skewed to tell)")
 
 

@@ -48,7 +48,10 @@ def test_a_bundle_plays_a_scenario(start: Start, tmp_path: Path) -> None:
         assert kpi.label in ended.stdout
     rails = json.loads((tmp_path / "one" / "rails.json").read_text())
     assert 0 < rails["guarded"] <= rails["decisions"] == 24 * 85
-    told = f"discounts of at most 20% and at least 4 servers; they changed {rails['guarded']:,} of 2,040 choices"
+    told = (
+        f"discounts of at most 20 % and at least 4 servers; they changed {rails['guarded']:,} of the 2,040 choices "
+        "made in 24 sales"
+    )
     assert told in ended.stdout
     assert ended.stdout.splitlines()[-1] == "Results: one"
     expected = {"config.yaml", "run.json", "kpis.csv", "sales.csv", "profile.csv", "rails.json", "course.svg"}
@@ -82,7 +85,9 @@ def test_the_closing_line_of_a_bundle_that_was_sealed_anew_is_what_was_played(st
     (tmp_path / "bundle" / CARD_FILE).write_text(json_text(card | {"seal": _seal(card)}))
     ended = start("play", "bundle=bundle", *SETTINGS, "output=one")
     assert ended.code == 0, ended.stderr
-    assert "Guard-rails: discounts of at most 10%; they changed 0 of 2,040 choices" in ended.stdout
+    assert (
+        "Guard-rails: discounts of at most 10 %; they changed 0 of the 2,040 choices made in 24 sales" in ended.stdout
+    )
     assert "(what a step around the run-out price asks for is cut in every tick, which is not counted)" in ended.stdout
     (rollout,) = load_rollouts(tmp_path / "one" / "rollouts")
     assert 0.0 < rollout.profile["depth"].max() <= 0.1 + 1e-9

@@ -137,7 +137,7 @@ def test_each_line_stands_with_value_mark_and_verdict_and_lies_beside_the_page(t
     html, markdown = report_of(world_with(PASSING, FAILING), tmp_path)
     section = " ".join(Page(html[html.index('id="section-fidelity"') :]).words)
     for text in (section, markdown):
-        for shown in ("0.905", "0.89", "0.87 – 0.93", "passes", "0.5", "0.75 – 1.25", "fails", "91.2%"):
+        for shown in ("0.905", "0.89", "0.87 – 0.93", "passes", "0.5", "0.75 – 1.25", "fails", "91.2 %"):
             assert shown in text
     table = pd.read_csv(tmp_path / "tables" / "fidelity.csv")
     assert table["value"].tolist() == [0.905, 0.5]

@@ -19,6 +19,8 @@ from flashsim.evaluation.decision import Outcome
 from flashsim.evaluation.kpis import KPIS, find_kpi, show
 from flashsim.report import write_report
 from flashsim.report.english import FIGURES, HEADLINES, PAGE, PASSAGES, SERIES
+from flashsim.report.figures import palette
+from flashsim.report.grids import given_grid
 from tests.evaluation.made_rollouts import make_rollout
 
 NASTY = "<script>alert('x')</script> $a_1$ | **b** & \"c\""
@@ -76,6 +78,8 @@ class Page(html.parser.HTMLParser):
         self.ids: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.citations: list[tuple[dict[str, str | None], str]] = []
+        self.cells: dict[str, str] = {}
+        self._cell = ""
         self._open: dict[str, str | None] | None = None
         self.words: list[str] = []
         self.feed(text)
@@ -85,11 +89,15 @@ class Page(html.parser.HTMLParser):
         self.tags.append((tag, given))
         if given.get("id"):
             self.ids.append(str(given["id"]))
+        self._cell = str(given["id"]) if tag == "span" and given.get("id") else ""
         if "data-table" in given:
             self._open = given
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)
+        if self._cell:
+            self.cells[self._cell] = data
+            self._cell = ""
         if self._open is not None:
             self.citations.append((self._open, data))
             self._open = None
@@ -127,6 +135,44 @@ def test_every_number_in_the_text_is_a_cell_of_a_written_table(written: Path, pa
             value,
         )
         assert ("−" in text) <= (value < 0.0)
+
+
+def test_every_number_in_a_table_is_the_cell_of_the_written_table(written: Path, page: Page) -> None:
+    checked = 0
+    for address, text in page.cells.items():
+        found = re.fullmatch(r"(\w+)-(\d+)-(\w+)", address)
+        if found is None or not text.strip() or found[2] is None:
+            continue
+        table = pd.read_csv(written.parent / "tables" / f"{found[1]}.csv")
+        value: Any = table.loc[int(found[2]), found[3]]
+        digits = re.findall(r"\d[\d,]*\.?\d*(?:e[−+]\d+)?", text)
+        if isinstance(value, str) or not digits or not np.isfinite(value):
+            continue
+        shown = float(digits[0].replace(",", "").replace("−", "-"))
+        assert any(abs(shown - abs(value) * scale) <= 0.01 * abs(value) * scale + 0.051 for scale in (1.0, 100.0)), (
+            address,
+            text,
+            value,
+        )
+        checked += 1
+    assert checked > 300
+
+
+def test_numbers_have_one_style_on_the_page(page: Page) -> None:
+    words = " ".join(" ".join(page.words).split())
+    told = words[words.index(PAGE["badge"]) : words.rindex(PAGE["provenance"])]
+    assert not re.search(r"\d%|(?:^|[ (])-\d|−0(?:\.0+)? %", told)
+
+
+def test_no_two_policies_drawn_by_color_share_one() -> None:
+    colors = palette(["a", "b", "c", "d", "e", "f"])
+    assert len(set(colors.values())) == len(colors) == 4
+
+
+def test_columns_that_files_sort_stand_in_an_order_for_readers() -> None:
+    rows = pd.DataFrame([{"gamma": 1.0, "policy": "PPO", "unit": "share", "what": "x", "low": 0.1, "high": 0.2}])
+    head = given_grid("training", rows, caption="", page=PAGE).head
+    assert head == ("policy", "what", "low", "high", "unit", "gamma")
 
 
 def test_sentences_hold_no_number_that_is_not_cited(written: Path) -> None:
@@ -188,16 +234,16 @@ def test_page_can_be_read_without_seeing_it(page: Page) -> None:
     headings = [int(name[1]) for name in names if re.fullmatch(r"h[1-6]", name)]
     assert all(after - before <= 1 for before, after in itertools.pairwise(headings))
     pictures = [given for tag, given in page.tags if tag == "img"]
-    assert len(pictures) == 7
+    assert len(pictures) == 9
+    assert names.count("source") == len(pictures)  # each is drawn for narrow screens too
     assert all(len(str(given["alt"])) > 30 for given in pictures)
     assert all(given.get("scope") for tag, given in page.tags if tag == "th")
 
 
 def test_verdict_comes_first_and_everything_is_there(written: Path, page: Page) -> None:
     words = "".join(page.words)
-    places = [
-        words.index(f"{PAGE[name]}\n") for name in ("verdict", "guardrails", "kpis", "pairs", "bridge", "provenance")
-    ]
+    names = ("the_sale", "guardrails", "money", "conduct", "kpis", "pairs", "worlds", "fidelity", "data", "provenance")
+    places = [page.ids.index(name) for name in ("verdict", *(f"section-{name}" for name in names))]
     assert places == sorted(places)
     for kpi in KPIS:
         assert kpi.label in words
@@ -258,7 +304,12 @@ def test_each_learner_has_a_picture_of_what_it_decides(written: Path, comparison
     assert text.count("Asked at observations of sales that it played") == 1
     pictures = [base64.b64decode(uri).decode("utf-8") for uri in re.findall(r"svg\+xml;base64,([A-Za-z0-9+/=]+)", text)]
     with_map = [picture for picture in pictures if ">stock left</text>" in picture]
-    assert [">visitors, times the forecast</text>" in picture for picture in with_map] == [True, False]
+    assert [">visitors, times the forecast</text>" in picture for picture in with_map] == [
+        True,
+        True,
+        False,
+        False,
+    ]  # each for wide and narrow screens
     for name in ("response_map", "response_curves"):
         stored = pd.read_csv(written.parent / "tables" / f"{name}.csv")
         pd.testing.assert_frame_equal(stored, pd.DataFrame(CONTEXT[name]))

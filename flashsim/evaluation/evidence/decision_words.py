@@ -99,7 +99,7 @@ class DecisionWords:
         decision = self.decision
         fields: dict[str, Any] = {"practice": decision.practice}
         if (candidate := decision.candidate) is not None:
-            lead = self._lead(candidate, decision.practice)
+            lead = self.lead(candidate, decision.practice)
             fields |= {"policy": candidate.policy, "change": candidate.change, "lead": lead["lead"]}
         return self.render(self.headlines[decision.outcome], **fields)
 
@@ -113,7 +113,7 @@ class DecisionWords:
             fields = {"reasons": reasons, "tried": self._tried(), "tells": self._tells()}
             first = self.render(self.texts[decision.outcome], **fields)
         else:
-            lead = self._lead(candidate, decision.practice)
+            lead = self.lead(candidate, decision.practice)
             about = self.render(self.texts["with change"], change=candidate.change) if candidate.change else ""
             fields = lead | {"practice": decision.practice, "change": candidate.change, "with_change": about}
             fields |= {"over_rules": self._over_rules(candidate)}
@@ -124,7 +124,7 @@ class DecisionWords:
         second = self.render(self.texts["held to practice"], practice=decision.practice, labels=labels)
         return self._listed([first, second], "")
 
-    def _lead(self, candidate: Candidate, over: str) -> dict[str, Any]:
+    def lead(self, candidate: Candidate, over: str) -> dict[str, Any]:
         """What is said of the lead of a candidate over ``over``."""
         table = self.tables["leads"]
         mine = (table["policy"] == candidate.policy) & (table["change"] == candidate.change) & (table["over"] == over)
@@ -149,7 +149,7 @@ class DecisionWords:
         if not candidate.over_rules:
             return ""
         nearest = min(candidate.over_rules, key=lambda lead: lead.mean)
-        lead = self._lead(candidate, nearest.over)
+        lead = self.lead(candidate, nearest.over)
         fields = {"rule": nearest.over, "nearest": lead["lead"], "nearest_interval": lead["interval"]}
         return self.render(self.texts["over rules"], **fields)
 
@@ -158,7 +158,7 @@ class DecisionWords:
             key = f"reason {reason.shortfall}"
             if reason.shortfall == "lead" and self.worthwhile > 0.0:
                 key += " worthwhile"
-            return self.render(self.texts[key], **self._lead(candidate, reason.about))
+            return self.render(self.texts[key], **self.lead(candidate, reason.about))
         table, unit = self.tables["guardrails"], find_kpi(reason.about).unit
         mine = (table["policy"] == candidate.policy) & (table["change"] == candidate.change)
         row = int(table.index[mine & (table["kpi"] == reason.about)][0])

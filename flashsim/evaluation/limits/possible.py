@@ -6,6 +6,7 @@ the exact optimum where there is one (reference sales).
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from flashsim.errors import InputError
 from flashsim.evaluation.intervals import interval_words
+from flashsim.evaluation.kpis import show
 from flashsim.evaluation.rollout import Rollout
 from flashsim.evaluation.stats import bootstrap_means, equal_member_means, ratio_scores
 
@@ -68,11 +70,12 @@ def possible_table(
     return table.sort_values("profit", ascending=False, kind="stable", ignore_index=True)
 
 
-def possible_rows(table: pd.DataFrame) -> list[dict[str, str]]:
-    """The table in words for a report: profit and shares with their intervals."""
+def possible_rows(table: pd.DataFrame, *, currency: str) -> list[dict[str, str]]:
+    """The table in words for a report: profit and shares with their intervals; the heading names the sales."""
     headings = {"of_relaxation": "of the proven bound", "of_best_plan": "of the best plan known in hindsight"}
     headings |= {"of_optimum": "of the exact optimum"}
     shown = {name: words for name, words in headings.items() if table[name].notna().any()}
+    money, share = partial(show, unit="currency", currency=currency), partial(show, unit="share", currency="")
 
     def told(row: Mapping[Any, Any], name: str, number: Callable[[float], str]) -> str:
         mean, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
@@ -82,8 +85,8 @@ def possible_rows(table: pd.DataFrame) -> list[dict[str, str]]:
         {
             "policy": str(row["policy"]),
             "role": str(row["role"]),
-            "profit a sale": told(row, "profit", "{:,.2f}".format),
+            f"profit a sale, first {row['sales']:,} sales": told(row, "profit", money),
         }
-        | {words: told(row, name, "{:.1%}".format) for name, words in shown.items()}
+        | {words: told(row, name, share) for name, words in shown.items()}
         for row in table.to_dict("records")
     ]
