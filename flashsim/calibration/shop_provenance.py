@@ -10,7 +10,7 @@ import numpy as np
 from flashsim.calibration.assumptions import ASSUMPTIONS, GROSS_MARGIN
 from flashsim.data.shop_tables import CheckedTables
 from flashsim.errors import Unavailable
-from flashsim.fidelity import own_card
+from flashsim.fidelity import FidelityCard, own_card
 from flashsim.models.demand.daily_totals import ShopDemand
 from flashsim.models.demand.member_levels import BLOCK_WEEKS
 from flashsim.models.forecasting.validation import INTERVAL
@@ -157,8 +157,11 @@ def with_own_books(own: CheckedTables) -> CheckedTables:
     return dataclasses.replace(own, account=copy.deepcopy(own.account), notes=list(own.notes))
 
 
-def describe_own(own: CheckedTables, record: Record, *, settings: dict[str, Any]) -> dict[str, Any]:
-    """The provenance of a World of ``own`` tables; ``settings`` are those of the calibration."""
+def describe_own(
+    own: CheckedTables, record: Record, *, settings: dict[str, Any], card: FidelityCard | Unavailable
+) -> dict[str, Any]:
+    """The provenance of a World of ``own`` tables; ``settings`` are those of the calibration, ``card`` is what held-out
+    weeks say, or why there are none."""
     record.finish()
     base = record.base
     facts: dict[str, Any] = {
@@ -196,7 +199,7 @@ def describe_own(own: CheckedTables, record: Record, *, settings: dict[str, Any]
         if own.tickets is None
         else {str(intent): int(count) for intent, count in own.tickets["intent"].value_counts().items()},
     }
-    return facts | {"fidelity": own_card(facts, base=BASE)}
+    return facts | {"fidelity": own_card(facts, card, base=BASE)}
 
 
 _NOT_IDENTIFIED: Final = (

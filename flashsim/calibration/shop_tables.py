@@ -37,6 +37,7 @@ from flashsim.calibration.base_responses import (
     texts_in,
 )
 from flashsim.calibration.provenance import describe_segments_held, describe_tables
+from flashsim.calibration.shop_card import judge_own
 from flashsim.calibration.shop_provenance import BASE, Record, describe_own, with_own_books
 from flashsim.calibration.site import MEASURED, SiteRecords, learn_site
 from flashsim.data.shop_tables import CheckedTables
@@ -93,8 +94,29 @@ def learn_world(
     """
     check_seed(seed)
     _check_extent(own)
-    own = with_own_books(own)
     report = progress if progress is not None else _silent
+
+    def learn_early(early: CheckedTables) -> World:
+        _check_extent(early)
+        return _learn(with_own_books(early), base, seed=seed, progress=report, stage="learning the days before")[0]
+
+    made, record = _learn(own := with_own_books(own), base, seed=seed, load=load, progress=report)
+    card = judge_own(own, learn_early, seed=seed, progress=report)
+    facts = {"seed": seed, "members": base.n_members}
+    described = describe_own(own, record, settings=facts, card=card)
+    return replace(made, name=_name(own, made), provenance=described)
+
+
+def _learn(
+    own: CheckedTables,
+    base: World,
+    *,
+    seed: int,
+    progress: Callable[[str, int, int], None],
+    load: Load | None = None,
+    stage: str = "learning demand",
+) -> tuple[World, Record]:
+    """A World without provenance of its own, and where its fields came from; rows are booked into ``own``."""
     drawing, redrawing = (np.random.default_rng((seed, use)) for use in range(2))
     record = Record(base)
     if own.sales is None:
@@ -105,7 +127,7 @@ def learn_world(
             own.sales,
             members=base.n_members,
             generator=drawing,
-            progress=lambda done, total: report("learning demand", done, total),
+            progress=lambda done, total: progress(stage, done, total),
             groups=groups,
             fallback=BaseResponses(base, groups),
         )
@@ -114,9 +136,7 @@ def learn_world(
             own.account.drop("sales_data", f"product {product} {why}: it is left out", rows)
         world = _with_demand(own, demand, base, record=record)
     world = _with_visits(own, world, record=record, generator=redrawing)
-    world = _with_site(own, world, record=record, load=load, seed=seed)
-    facts = {"seed": seed, "members": base.n_members}
-    return replace(world, name=_name(own, world), provenance=describe_own(own, record, settings=facts))
+    return _with_site(own, world, record=record, load=load, seed=seed), record
 
 
 def _check_extent(own: CheckedTables) -> None:

@@ -31,11 +31,11 @@ RESAMPLES = 1000
 
 
 class Offers(NamedTuple):
-    """Offers of consecutive weeks."""
+    """Offers of consecutive weeks, or of each of their days."""
 
-    depth: NDArray[np.float64]  # product, week; share of list price
-    display: NDArray[np.float64]  # product, week; share of stores
-    mailer: NDArray[np.float64]  # product, week; share of stores
+    depth: NDArray[np.float64]  # product, week or day; share of list price
+    display: NDArray[np.float64]  # product, week or day; share of stores
+    mailer: NDArray[np.float64]  # product, week or day; share of stores
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class HeldOut:
     counted: NDArray[np.bool_]  # product, day
     """Where the product was on sale and the shop open; elsewhere nothing is compared."""
     offers: Offers
-    """What was offered in these weeks."""
+    """What was offered in these weeks, by the week or by the day."""
     level: NDArray[np.float64]  # product, week
     """By which the World's expected units are multiplied: known before the week began."""
     clumping: NDArray[np.float64]  # product; >= 1
@@ -58,17 +58,20 @@ class HeldOut:
     """Units that happened over those expected with every level at 1: what the filter takes care of."""
     repeats: Interval | None = None
     """Repeat purchases that happened over those a BG/NBD model of the weeks before expected."""
+    has_hours: bool = True
+    """Whether it is known in which hours units were sold; else all of a day are in its first."""
 
     def __post_init__(self) -> None:
         """Check shapes and ranges."""
         products, days = self.units.shape[:2]
         weeks = days // DAYS_OF_WEEK
+        offered = (products, days if self.offers.depth.shape[-1] == days else weeks)
         expected: dict[str, tuple[Any, tuple[int, ...]]] = {
             "units": (self.units, (products, weeks * DAYS_OF_WEEK, HOURS_OF_DAY)),
             "counted": (self.counted, (products, days)),
             "level": (self.level, (products, weeks)),
             "clumping": (self.clumping, (products,)),
-        } | {name: (part, (products, weeks)) for name, part in self.offers._asdict().items()}
+        } | {name: (part, offered) for name, part in self.offers._asdict().items()}
         for name, (array, shape) in expected.items():
             if array.shape != shape:
                 raise InputError(f"{name}: expected {shape}, got {array.shape}")
@@ -83,6 +86,11 @@ class HeldOut:
     def n_weeks(self) -> int:
         """Number of weeks."""
         return int(self.level.shape[1])
+
+    @property
+    def days_an_offer(self) -> int:
+        """For how many days each offer stands: 7, or 1."""
+        return int(self.units.shape[1] // self.offers.depth.shape[1])
 
 
 def first_weeks(seen: Observations, weeks: int) -> Observations:
