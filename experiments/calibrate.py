@@ -32,7 +32,7 @@ from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress_by_stage
 from experiments.pipeline.compare import score_rows
-from experiments.pipeline.prepare import say, stage_progress
+from experiments.pipeline.prepare import cores, say
 from experiments.pipeline.worlds import WorldConfig, calibrate_world, call_uncalibrated, load_world
 from flashsim.errors import InputError
 from flashsim.files import write_json, write_table
@@ -158,7 +158,10 @@ def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFol
             world, levels = refresh_world(base, own, seed=config.world.seed)
             write_rows(folder, "levels", levels)
         else:
-            world = learn_world(own, base, seed=config.world.seed, load=load_of(config), progress=stage_progress())
+            with progress_by_stage() as progress:
+                world = learn_world(
+                    own, base, seed=config.world.seed, load=load_of(config), progress=progress, workers=cores()
+                )
             write_rows(
                 folder, "fields", [{"field": name, "from": words} for name, words in world.provenance["fields"].items()]
             )

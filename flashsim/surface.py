@@ -118,6 +118,26 @@ def tabulate(model: ResponseModel, depth_grid: ArrayLike, *, generator: np.rando
     return Table(values, float(errors[worst]))
 
 
+def tabulate_daily(model: Callable[[Array], Array], depth_grid: ArrayLike, *, generator: np.random.Generator) -> Table:
+    """The same of a model (..., depth) whose depths and hours are factors: the table (..., depth) of its days.
+
+    The hours multiply table and model alike, so the error at any minute is at most that of the day.
+    """
+    grid = np.asarray(depth_grid, dtype=np.float64)
+    values = np.maximum.accumulate(model(grid), axis=-1)
+    depths = np.sort(generator.uniform(grid[0], grid[-1], PROBES))
+    truth = model(depths)
+    seen = np.maximum.accumulate(read_depths(values, grid, depths), axis=-1)
+    errors = relative(seen - truth, truth, peak=values.max(axis=-1, keepdims=True))
+    worst = np.unravel_index(int(errors.argmax()), errors.shape)
+    if errors[worst] > LARGEST_ERROR:
+        raise InputError(
+            f"a table on {grid.size} depths strays from its model by {errors[worst]:.1%} at depth "
+            f"{depths[worst[-1]]:.3f}; at most {LARGEST_ERROR:.0%} is allowed: use a finer grid"
+        )
+    return Table(values, float(errors[worst]))
+
+
 def between(values: Array, nodes: Array, places: Array) -> Array:
     """Interpolate ``values`` (..., node) at ``places`` (place,) linearly between ``nodes``; constant beyond them."""
     place = np.interp(places, nodes, np.arange(nodes.size))

@@ -34,8 +34,10 @@ from flashsim.sim.servers import ServerParams
 from flashsim.tensor_files import read_tensors
 from flashsim.world_checks import (
     FACTS,
+    HOURS_APART,
     MEMBER_TUPLES,
     TEXT_TUPLES,
+    axes_in,
     check_members,
     check_names,
     check_provenance,
@@ -81,7 +83,7 @@ class World:
     """Discount depths of the table, ascending from 0."""
     units_per_minute: NDArray[np.float32]  # member, segment, product, depth, hour of day; units/minute
     """Expected units from the whole panel on an average day without display or mailer, mean over the hour; never falls
-    with depth."""
+    with depth. With an ``hour_profile`` its hour axis has one place, the mean of the day."""
     display_effect: NDArray[np.float64]  # member, product; log scale
     """Added to log units when the product stands on a display."""
     mailer_effect: NDArray[np.float64]  # member, product; log scale
@@ -116,6 +118,9 @@ class World:
     """How long the top lasts."""
     rush_decay_minutes: float = 42.0
     """Time in which the extra falls by a factor e after the top."""
+    hour_profile: NDArray[np.float32] | None = None  # member, segment, product, hour; mean 1
+    """By which the mean of the day is multiplied in each hour, at every depth: a World of many products keeps its hours
+    apart, for the file would be 24 times as large. None: ``units_per_minute`` holds them."""
     level_days: LevelDays | None = None
     """When the levels hold, their season and drift; None: on any day."""
     buyer_value: float = 0.0
@@ -127,7 +132,7 @@ class World:
         """Copy the arrays in, make them read-only, and check every shape and range."""
         for field in (*TEXT_TUPLES, *MEMBER_TUPLES):
             object.__setattr__(self, field, tuple(getattr(self, field)))
-        for field, (dtype, _) in ARRAY_AXES.items():
+        for field, (dtype, _) in axes_in(self).items():
             try:
                 array = np.array(getattr(self, field), dtype=dtype, order="C")
             except (TypeError, ValueError) as error:
@@ -150,9 +155,24 @@ class World:
         """Number of products."""
         return len(self.product_ids)
 
+    def rates(self, products: Sequence[int] | None = None) -> NDArray[np.float32]:
+        """``units_per_minute`` of ``products`` (indices; all if None) with all 24 hours, however they are kept."""
+        kept = slice(None) if products is None else list(products)
+        table = self.units_per_minute[:, :, kept]
+        return table if self.hour_profile is None else table * self.hour_profile[:, :, kept, None, :]
+
     def daily_units(self) -> NDArray[np.float64]:
         """Expected units of the panel (member, product, depth) on an average day."""
-        units: NDArray[np.float64] = self.units_per_minute.astype(np.float64).sum(axis=(1, 4)) * 60.0
+        places = HOURS_OF_DAY // self.units_per_minute.shape[4]
+        units: NDArray[np.float64] = self.units_per_minute.sum(axis=(1, 4), dtype=np.float64) * (60.0 * places)
+        return units
+
+    def hourly_units(self) -> NDArray[np.float64]:
+        """Rates (member, hour) at list price, 1/minute, of all segments and products together."""
+        at_list = self.units_per_minute[:, :, :, 0]
+        if self.hour_profile is not None:
+            return np.einsum("msph,msp->mh", self.hour_profile, at_list[..., 0], dtype=np.float64)
+        units: NDArray[np.float64] = at_list.sum(axis=(1, 2), dtype=np.float64)
         return units
 
     def units_at(
@@ -162,8 +182,7 @@ class World:
 
         ``depths`` ascend within the grid, ``minutes`` are minutes of the day; ``products`` are indices (all if None).
         """
-        table = self.units_per_minute if products is None else self.units_per_minute[:, :, list(products)]
-        return surface.read_surface(table, self.depth_grid, depths=depths, minutes=minutes)
+        return surface.read_surface(self.rates(products), self.depth_grid, depths=depths, minutes=minutes)
 
     @property
     def uncalibrated_because(self) -> tuple[str, ...]:
@@ -186,7 +205,7 @@ class World:
     def fingerprint(self) -> str:
         """SHA-256 over everything the World holds; equal fingerprints mean equal Worlds."""
         digest = hashlib.sha256()
-        for field, (dtype, _) in ARRAY_AXES.items():
+        for field, (dtype, _) in axes_in(self).items():
             array = getattr(self, field)
             digest.update(f"{field}:{dtype}:{array.shape}:".encode())
             digest.update(array.astype(np.dtype(dtype).newbyteorder("<"), copy=False).tobytes())
@@ -196,7 +215,7 @@ class World:
     def save(self, folder: Path) -> None:
         """Write the World to ``folder``, whole or not at all; replaces a World, refuses a folder of other files."""
         folder = Path(folder)
-        tensors = save_tensors({field: getattr(self, field) for field in ARRAY_AXES})
+        tensors = save_tensors({field: getattr(self, field) for field in axes_in(self)})
         facts = _facts(self) | {
             "format_version": FORMAT_VERSION,
             "sha256": hashlib.sha256(tensors).hexdigest(),
@@ -268,9 +287,10 @@ def _check_facts(facts: object, folder: Path) -> None:
 
 def _read_arrays(path: Path, sha256: object) -> dict[str, NDArray[Any]]:
     arrays = read_tensors(path, sha256=sha256, advice="calibrate again or restore it")
-    if set(arrays) != set(ARRAY_AXES):
+    known = dict(ARRAY_AXES) | dict([HOURS_APART])
+    if set(arrays) not in (set(ARRAY_AXES), set(known)):
         raise InputError(f"{path} holds the arrays {sorted(arrays)}, expected {sorted(ARRAY_AXES)}; calibrate again")
     for field, array in arrays.items():
-        if array.dtype != ARRAY_AXES[field][0]:
-            raise InputError(f"{path}: {field} is {array.dtype}, expected {ARRAY_AXES[field][0]}; calibrate again")
+        if array.dtype != known[field][0]:
+            raise InputError(f"{path}: {field} is {array.dtype}, expected {known[field][0]}; calibrate again")
     return arrays

@@ -31,7 +31,11 @@ ARRAY_AXES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "conversion_at_list": ("float64", ("member",)),
     "traffic_share": ("float64", ("member",)),
 }
-"""dtype and axes of every array: part of the file format."""
+"""dtype and axes of every array: part of the file format. Where a World holds ``HOURS_APART`` too, the hour axis of
+``units_per_minute`` has one place, the mean of the day."""
+
+HOURS_APART: Final = ("hour_profile", ("float32", ("member", "segment", "product", "hour")))
+"""Name, dtype and axes of the array that Worlds of many products hold besides: 24 times smaller together."""
 
 TEXTS: Final = ("name", "currency")
 TEXT_TUPLES: Final = ("product_ids", "product_names", "product_groups", "segment_names")
@@ -41,6 +45,11 @@ SCALARS: Final = (
 )
 MEMBER_TUPLES: Final = ("training_members", "heldout_members")
 FACTS: Final = (*TEXTS, *TEXT_TUPLES, *SCALARS, *MEMBER_TUPLES, "provenance")
+
+
+def axes_in(world: "World") -> dict[str, tuple[str, tuple[str, ...]]]:
+    """dtype and axes of the arrays that ``world`` holds."""
+    return dict(ARRAY_AXES) | ({} if world.hour_profile is None else dict([HOURS_APART]))
 
 
 def check_names(world: "World") -> None:
@@ -80,9 +89,12 @@ def check_shapes(world: "World") -> None:
         "hour": HOURS_OF_DAY,
         "weekday": DAYS_OF_WEEK,
     }
-    for field, (_, axes) in ARRAY_AXES.items():
+    axes_of = axes_in(world)
+    for field, (_, axes) in axes_of.items():
         array = getattr(world, field)
         expected = tuple(sizes[axis] for axis in axes)
+        if field == "units_per_minute" and HOURS_APART[0] in axes_of:
+            expected = (*expected[:-1], 1)
         if array.shape != expected:
             raise InputError(f"{field}: expected {expected}, got {array.shape} ({', '.join(axes)})")
         if array.size == 0:
@@ -109,6 +121,7 @@ _RANGES: Final[Mapping[str, tuple[str, float, float]]] = {
     "rush_ramp_minutes": ("[0, 1e6]", 0.0, 1e6),
     "rush_hold_minutes": ("[0, 1e6]", 0.0, 1e6),
     "rush_decay_minutes": ("(0, 1e6]", math.ulp(0.0), 1e6),
+    "hour_profile": ("[0, 24]", 0.0, 24.001),
     "display_effect": ("[-20, 20]", -20.0, 20.0),
     "mailer_effect": ("[-20, 20]", -20.0, 20.0),
     "supported_depth": ("(0, 1)", math.ulp(0.0), math.nextafter(1.0, 0.0)),
@@ -123,15 +136,21 @@ def check_ranges(world: "World") -> None:
             raise InputError(f"{field}: expected a number, got {brief(value)}")
         object.__setattr__(world, field, float(value))
     for field, (words, low, high) in _RANGES.items():
-        values = np.atleast_1d(np.asarray(getattr(world, field), dtype=np.float64))
-        outside = ~((values >= low) & (values <= high))
-        if outside.any():
+        if getattr(world, field) is None:
+            continue
+        values = np.atleast_1d(np.asarray(getattr(world, field)))
+        if not low <= float(values.min()) <= float(values.max()) <= high:
+            outside = ~((values >= low) & (values <= high))
             raise InputError(f"{field}: expected values in {words}, got {values[outside][0]}")
     if world.depth_grid[0] != 0.0 or (np.diff(world.depth_grid) <= 0.0).any():
         raise InputError(f"depth_grid: expected depths ascending from 0, got {brief(world.depth_grid.tolist())}")
     steps = np.diff(world.units_per_minute, axis=3)
     if (steps < 0.0).any():
         raise InputError(f"units_per_minute: expected never to fall with depth, got a step of {steps.min()}")
+    if world.hour_profile is not None:
+        apart = np.abs(world.hour_profile.mean(axis=3, dtype=np.float64) - 1.0).max()
+        if apart > 1e-4:
+            raise InputError(f"hour_profile: expected a mean of 1 over the hours, got one that is {apart:.3g} off")
     means = world.weekday_factor.mean(axis=1)
     if (np.abs(means - 1.0) > 1e-6).any():
         raise InputError(f"weekday_factor: expected a mean of 1, got {means[np.argmax(np.abs(means - 1.0))]}")

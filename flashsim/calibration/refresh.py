@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 
 from flashsim.calibration.expected_units import expected_units, product_places
 from flashsim.calibration.shop_provenance import with_own_books
-from flashsim.calibration.shop_tables import with_hours
+from flashsim.calibration.shop_surface import with_hours
 from flashsim.data.shop_tables import CheckedTables
 from flashsim.errors import InputError
 from flashsim.fidelity import updates_sentence
@@ -120,7 +120,7 @@ def _filter(world: World, sales: pd.DataFrame, expected: Array, *, gap: int, gen
     """Level factors of the filter in the module's docstring."""
     product = product_places(world, sales)
     alpha = (1.0 + world.frailty_common_variance[:, None]) * (1.0 + world.frailty_product_variance) - 1.0
-    typical = world.units_per_minute[:, :, :, 0, :].sum(axis=(1, 3), dtype=np.float64) * 60.0
+    typical = world.daily_units()[:, :, 0]
     start = np.maximum(typical / (1.0 + alpha * typical), 1e-9) / (1.0 - DELTA)
     start = start * DELTA ** (min(gap, LONGEST_FORGETTING_DAYS) - 1)
     weight = 1.0 / (1.0 + alpha[:, product] * expected)
@@ -148,7 +148,7 @@ def _hours(world: World, traffic: pd.DataFrame) -> tuple[Array, int, float]:
         .reindex(columns=range(HOURS_OF_DAY))
     )
     whole = rate[rate.notna().all(axis=1) & (rate.sum(axis=1) > 0.0)]
-    units = world.units_per_minute[:, :, :, 0, :].sum(axis=(1, 2), dtype=np.float64)
+    units = world.hourly_units()
     profile, evidence = units / units.sum(axis=1, keepdims=True), 1.0 / (1.0 - DELTA)
     for share in whole.div(whole.sum(axis=1), axis=0).to_numpy():
         profile = (DELTA * evidence * profile + share) / (DELTA * evidence + 1.0)

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from flashsim.calibration.assumptions import ASSUMPTIONS, GROSS_MARGIN
+from flashsim.calibration.shop_surface import MOST_WHOLE
 from flashsim.data.shop_tables import CheckedTables
 from flashsim.errors import Unavailable
 from flashsim.fidelity import FidelityCard, own_card
@@ -119,6 +120,12 @@ class Record:
         sources = dict.fromkeys(["sales_data", hours, segments] + [BASE] * bool(demand.unidentified))
         words = f"level: sales_data; response to price: {response}; hours of the day: {hours}; segments: {segments}"
         self.set("units_per_minute", " and ".join(sources), words)
+        apart = len(demand.product_ids) > MOST_WHOLE
+        self.set(
+            "hour_profile",
+            (self.hours_from or BASE) if apart else "fixed",
+            "the hours of units_per_minute" if apart else "none: units_per_minute holds the hours",
+        )
         given = len(self.costs_given)
         self.set(
             "unit_cost",

@@ -24,7 +24,8 @@ from flashsim.models.demand.negative_binomial import DEPTH, DISPLAY, MAILER, fil
 from flashsim.models.forecasting.backtest import RECENT_WEEKS, covariates, demand_table
 from flashsim.models.forecasting.validation import INTERVAL, Interval
 from flashsim.surface import read_depths
-from flashsim.world import ARRAY_AXES, HOURS_OF_DAY, World
+from flashsim.world import HOURS_OF_DAY, World
+from flashsim.world_checks import axes_in
 
 RESAMPLES = 1000
 """Bootstrap resamples behind the interval of repeat purchases."""
@@ -165,7 +166,7 @@ def offered_rates(world: World, offers: Offers) -> NDArray[np.float64]:
 
     Depths beyond the grid count as its deepest.
     """
-    table = np.moveaxis(world.units_per_minute.sum(axis=1, dtype=np.float64) * 60.0, 2, -1)  # …, product, hour, depth
+    table = np.moveaxis(world.rates().sum(axis=1, dtype=np.float64) * 60.0, 2, -1)  # …, product, hour, depth
     depths = np.clip(offers.depth, world.depth_grid[0], world.depth_grid[-1])
     read = [read_depths(table[:, product], world.depth_grid, asked) for product, asked in enumerate(depths)]
     at_depth = np.stack([np.swapaxes(rates, 1, 2) for rates in read], axis=1)
@@ -186,7 +187,7 @@ def choose(world: World, held: HeldOut, *, products: NDArray[np.intp]) -> tuple[
     """``world`` and ``held`` with some of their products alone."""
     texts = ("product_ids", "product_names", "product_groups")
     fields: dict[str, Any] = {name: tuple(getattr(world, name)[p] for p in products) for name in texts}
-    for name, (_, axes) in ARRAY_AXES.items():
+    for name, (_, axes) in axes_in(world).items():
         if "product" in axes:
             fields[name] = np.take(getattr(world, name), products, axis=axes.index("product"))
     part = replace(
