@@ -23,11 +23,12 @@ Comput. Phys. 229, 3091-3120 (limiter that keeps means); Chernozhukov, Fernandez
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import PchipInterpolator, make_interp_spline
+from scipy.interpolate import BSpline, PchipInterpolator, make_interp_spline
 
 from flashsim.errors import InputError
 
@@ -197,13 +198,19 @@ def _weighted(means: Array, weights: Array) -> Array:
 
 def _weights(hour: Array) -> Array:
     """Weights (place, hour) of the hourly means in the rate at ``hour`` (place,), hours from midnight."""
+    return np.asarray(_hour_curve()(hour) + 1.0 / HOURS_OF_DAY)
+
+
+@cache
+def _hour_curve() -> BSpline:
+    """Derivative, by hour, of the splines through the cumulative rates of one hour each, less what all have: the same
+    in every call, and half of the time of a calibration when it was made anew."""
     edges = np.arange(HOURS_OF_DAY + 1.0)
     one_each = np.eye(HOURS_OF_DAY)
     cumulative = np.concatenate([np.zeros((1, HOURS_OF_DAY)), np.cumsum(one_each, axis=0)])
     around = cumulative - edges[:, None] / HOURS_OF_DAY
     around[-1] = around[0]  # equal except for rounding; a periodic spline needs exact equality
-    spline = make_interp_spline(edges, around, k=5, bc_type="periodic")
-    return np.asarray(spline.derivative()(hour) + 1.0 / HOURS_OF_DAY)
+    return make_interp_spline(edges, around, k=5, bc_type="periodic").derivative()
 
 
 def _running_mean(values: Array, half: int) -> Array:

@@ -25,12 +25,13 @@ def history(days: pd.DataFrame, *, level: float, interval: Sequence[float]) -> F
     above.set_ylabel("price")
     below.plot(date, days["sales"], color=LEAD, linewidth=0.7)
     out = days[days["sold_out"].astype(bool)]
-    below.plot(out["date"].to_numpy(), out["sales"], "v", color=INK, markersize=3.5, label="sold out")
+    if len(out):
+        below.plot(out["date"].to_numpy(), out["sales"], "v", color=INK, markersize=3.5, label="sold out")
     recent = date[date > date[-1] - pd.Timedelta(days=28).to_timedelta64()]
     below.fill_between(recent, interval[0], interval[1], color=BETTER, alpha=0.25, linewidth=0.0)
     below.plot(recent, [level] * len(recent), color=BETTER, linewidth=2.0, label="forecast at list price")
     below.set_ylabel("units a day")
-    below.legend(fontsize=8, loc="upper left")
+    below.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, borderaxespad=0.1)
     for axes in (above, below):
         axes.set_ylim(bottom=0.0)
         axes.yaxis.set_major_locator(MaxNLocator(3))

@@ -27,6 +27,8 @@ MOST_LISTED: Final = 300
 """Products of the folded list."""
 MOST_EXAMPLES: Final = 12
 MOST_GAPS: Final = 12
+LONGEST_BY_CHANCE: Final = 14.0
+"""So many days without one of a product that sells a unit a day come by chance once in a million times (Poisson)."""
 
 
 @dataclass(frozen=True)
@@ -135,14 +137,16 @@ def _shown(row: Mapping[str, Any], facts: DataFacts, *, with_picture: bool = Tru
 
 
 def _gaps(facts: DataFacts, names: Mapping[str, str]) -> list[dict[str, str]]:
-    """Products with days that sold out or have no row, those with most first."""
+    """Products with days that sold out or have no row, or with a stretch of days without a sale that is longer than
+    chance makes it; those with most first."""
     if facts.sales is None:
         return []
     by_product = facts.sales.groupby("product_id")
     days, first, last = by_product.size(), by_product["date"].min(), by_product["date"].max()
     absent = (last - first).dt.days + 1 - days
-    out, none = by_product["sold_out"].sum(), (facts.sales["sales"] == 0.0).groupby(facts.sales["product_id"]).sum()
-    order = (absent + out).sort_values(ascending=False, kind="stable")
+    out, none = by_product["sold_out"].sum(), _longest_without_sale(facts.sales)
+    is_odd = none >= LONGEST_BY_CHANCE / by_product["sales"].mean().clip(lower=1e-9)
+    order = (absent + out + none * is_odd).sort_values(ascending=False, kind="stable")
     return [
         {
             "name": names.get(str(product), str(product)),
@@ -153,6 +157,15 @@ def _gaps(facts: DataFacts, names: Mapping[str, str]) -> list[dict[str, str]]:
         }
         for product in order.index[order > 0]
     ]
+
+
+def _longest_without_sale(sales: pd.DataFrame) -> pd.Series:
+    """Days of the longest stretch without a sale, by product."""
+    ordered = sales.sort_values(["product_id", "date"], kind="stable")
+    is_none = ordered["sales"] == 0.0
+    stretch = (~is_none).groupby(ordered["product_id"]).cumsum()
+    longest: pd.Series = is_none.groupby([ordered["product_id"], stretch]).sum().groupby(level=0).max()
+    return longest
 
 
 def number(value: float) -> str:
