@@ -6,6 +6,7 @@ No part knows both depth and hour. A World of more than ``MOST_WHOLE`` products 
 products: 170 MB in place of 2 GB), and is made ``A_PART`` products at a time.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -55,8 +56,11 @@ def depth_grid(base: World) -> Array:
     return np.linspace(0.0, base.depth_grid[-1], round(base.depth_grid[-1] / DEPTH_STEP) + 1)
 
 
-def make_rates(parts: RateParts) -> Rates:
-    """The table of all products. InputError where it would stray from its model."""
+def make_rates(parts: RateParts, *, progress: Callable[[int, int], None]) -> Rates:
+    """The table of all products; ``progress`` is told how many of a large World are done.
+
+    InputError where it would stray from its model.
+    """
     grid, count = depth_grid(parts.base), len(parts.demand.product_ids)
     if count <= MOST_WHOLE:
         probes = np.random.default_rng(PROBING_SEED)
@@ -74,6 +78,7 @@ def make_rates(parts: RateParts) -> Rates:
         hourly.append(np.stack([response.profile for response in some]).astype(np.float32))
         tables += [table._replace(values=np.empty(0)) for table in made]
         responses += [response.emptied() for response in some]
+        progress(min(start + A_PART, count), count)
     account = describe_tables(tables) | {"segments_held": describe_segments_held(responses)}
     units = np.concatenate(daily, axis=2)[..., None] / np.float32(MINUTES_OF_DAY)
     return Rates(units, np.concatenate(hourly, axis=2) * np.float32(HOURS_OF_DAY), account)

@@ -125,7 +125,9 @@ def _learn(
         for product, why in demand.left_out.items():
             rows = int(rows_of[product])
             own.account.drop("sales_data", f"product {product} {why}: it is left out", rows)
-        world = _with_demand(own, demand, base, record=record)
+        world = _with_demand(
+            own, demand, base, record=record, progress=lambda done, total: progress("making rates", done, total)
+        )
     world = _with_visits(own, world, record=record, generator=redrawing)
     return _with_site(own, world, record=record, load=load, seed=seed), record
 
@@ -146,7 +148,9 @@ def _check_extent(own: CheckedTables) -> None:
             )
 
 
-def _with_demand(own: CheckedTables, demand: ShopDemand, base: World, *, record: Record) -> World:
+def _with_demand(
+    own: CheckedTables, demand: ShopDemand, base: World, *, record: Record, progress: Callable[[int, int], None]
+) -> World:
     """The base World with the products, prices and demand of ``sales_data``."""
     assert own.sales is not None
     known = product_groups(own, base)
@@ -160,7 +164,7 @@ def _with_demand(own: CheckedTables, demand: ShopDemand, base: World, *, record:
         segments = record.enter(divided, ("segment_names",), table, doing="segments")
         found = _hours_of_groups(bought, groups, segments, segment_count=len(base.segment_names))
         hours = record.enter_hours(found, table)
-    rates = make_rates(RateParts(demand, base, similar, segments, hours))
+    rates = make_rates(RateParts(demand, base, similar, segments, hours), progress=progress)
     record.tables = rates.account
     grid = depth_grid(base)
     depth = [base.supported_depth] * bool(demand.unidentified or demand.supported_depth is None)
