@@ -11,9 +11,9 @@ Your own tables are orders (or sales_data), traffic_data, user_behavior, support
 .csv, .csv.gz, .xlsx or .parquet. Presets know the columns of shopify, woocommerce, taobao and tmall; a mapping says how
 others are spelled (flashsim/data/shop_folder.py). How a file is written is detected and told. What they do not tell
 comes from ``world.folder``, or from the World that the package ships. Rows that break a schema are in
-``quarantine.csv``, what became of all rows is in ``rows.csv``, where each field came from is in ``fields.csv``, and
-``fidelity.json`` is the World's fidelity card, which says of each line of a World of your own tables why it could not
-be judged.
+``quarantine.csv``, what became of all rows is in ``rows.csv``, where each field came from is in ``fields.csv``;
+``data.html`` shows what the tables tell of each product, on what evidence, and what is missing. ``fidelity.json`` is
+the World's fidelity card: the last weeks of a table of 90 days or more, simulated by a World that has not seen them.
 
 Where no table tells the response times of servers they are assumed, or those of the base World. ``latency=loopback``
 puts a small server of this machine under a bounded load instead (flashsim/models/traffic/loopback.py; half a minute)
@@ -32,7 +32,7 @@ from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress_by_stage
 from experiments.pipeline.compare import score_rows
-from experiments.pipeline.prepare import say, stage_progress
+from experiments.pipeline.prepare import cores, say
 from experiments.pipeline.worlds import WorldConfig, calibrate_world, call_uncalibrated, load_world
 from flashsim.errors import InputError
 from flashsim.files import write_json, write_table
@@ -42,6 +42,7 @@ from flashsim.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from flashsim.data.shop_folder import ShopMapping
+    from flashsim.data.shop_tables import CheckedTables
 
 
 @dataclass(frozen=True)
@@ -158,11 +159,15 @@ def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFol
             world, levels = refresh_world(base, own, seed=config.world.seed)
             write_rows(folder, "levels", levels)
         else:
-            world = learn_world(own, base, seed=config.world.seed, load=load_of(config), progress=stage_progress())
+            with progress_by_stage() as progress:
+                world = learn_world(
+                    own, base, seed=config.world.seed, load=load_of(config), progress=progress, workers=cores()
+                )
             write_rows(
                 folder, "fields", [{"field": name, "from": words} for name, words in world.provenance["fields"].items()]
             )
             write_rows(folder, "products", world.provenance["products"])
+            show_data(world, own, folder)
     call_uncalibrated(world).save(folder.path / "world")
     account = world.provenance["updates"][-1] if known else world.provenance
     write_rows(folder, "rows", account["rows"])
@@ -172,6 +177,20 @@ def world_of_own_tables(config: CalibrateConfig, data: CsvConfig, folder: RunFol
     else:
         tell_what_is_not_learned(world)
     return world
+
+
+def show_data(world: World, own: "CheckedTables", folder: RunFolder) -> None:
+    """Write the page that shows what the tables tell, and say where it is."""
+    from flashsim.report import DataFacts, write_data_page
+
+    columns = set() if own.sales is None else set(own.sales.columns)
+    facts = DataFacts(
+        world,
+        own.sales,
+        examples=[cell._asdict() for cell in own.quarantine.cells],
+        has_stock=bool({"stock", "stock_out"} & columns),
+    )
+    say(f"what the data tell, with gaps and what is missing: {write_data_page(folder.path, facts)}")
 
 
 def load_of(config: CalibrateConfig) -> Load | None:

@@ -16,9 +16,11 @@ def keeps_mark(line: object) -> bool:
 
 
 def mark_in_words(line: object) -> str:
-    """The line's name, its value and its mark."""
+    """The line's name, its value and its mark; or why it was not judged."""
     low, value, high = _numbers(line)
     name = claimed(line.get("name")) if isinstance(line, dict) else "a line"
+    if isinstance(line, dict) and line.get("value") is None and line.get("why_not_judged"):
+        return f"{name} was not judged: {claimed(line['why_not_judged'])}"
     return f"{name} is {_shown(value)}, its mark {_shown(low)} to {_shown(high)}"
 
 

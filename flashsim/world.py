@@ -14,8 +14,7 @@ simulated sale), and what changes from day to day beyond weekday, season and fra
 
 import hashlib
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,15 +23,27 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from safetensors.numpy import save as save_tensors
 
-from flashsim import surface
+from flashsim import surface, world_checks
 from flashsim.errors import InputError
 from flashsim.files import MOST_JSON, check_format, json_of, read_bytes, replace_folder, write_bytes, write_json
 from flashsim.marks import claimed, keeps_mark, mark_in_words
 from flashsim.season import LevelDays
-from flashsim.shown import brief, visible
+from flashsim.shown import brief
 from flashsim.signatures import ANYBODY, SIGNATURE_FILE, Kind, Trust, check_signature
 from flashsim.sim.servers import ServerParams
 from flashsim.tensor_files import read_tensors
+from flashsim.world_checks import (
+    FACTS,
+    HOURS_APART,
+    MEMBER_TUPLES,
+    TEXT_TUPLES,
+    axes_in,
+    check_members,
+    check_names,
+    check_provenance,
+    check_ranges,
+    check_shapes,
+)
 
 FORMAT_VERSION: Final = 2
 FORMAT_CHANGES: Final = "2 added service_rate, unloaded_latency_s, rush_amplitude … rush_decay_minutes and buyer_value"
@@ -43,31 +54,8 @@ SIGNED_AS: Final = Kind("World", FORMAT_VERSION, lambda _folder: (ARRAYS_FILE, F
 SHIPPED: Final = Path(__file__).with_name("shipped_world")
 """Folder of the World that comes with the package."""
 HOURS_OF_DAY: Final = surface.HOURS_OF_DAY
-DAYS_OF_WEEK: Final = 7
-
-ARRAY_AXES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
-    "list_price": ("float64", ("product",)),
-    "unit_cost": ("float64", ("product",)),
-    "depth_grid": ("float64", ("depth",)),
-    "units_per_minute": ("float32", ("member", "segment", "product", "depth", "hour")),
-    "display_effect": ("float64", ("member", "product")),
-    "mailer_effect": ("float64", ("member", "product")),
-    "weekday_factor": ("float64", ("member", "weekday")),
-    "frailty_common_variance": ("float64", ("member",)),
-    "frailty_product_variance": ("float64", ("member", "product")),
-    "conversion_at_list": ("float64", ("member",)),
-    "traffic_share": ("float64", ("member",)),
-}
-"""dtype and axes of every array: part of the file format."""
-
-_TEXTS: Final = ("name", "currency")
-_TEXT_TUPLES: Final = ("product_ids", "product_names", "product_groups", "segment_names")
-_SCALARS: Final = (
-    *("population", "supported_depth", "service_rate", "unloaded_latency_s", "buyer_value"),
-    *("rush_amplitude", "rush_ramp_minutes", "rush_hold_minutes", "rush_decay_minutes"),
-)
-_MEMBER_TUPLES: Final = ("training_members", "heldout_members")
-_FACTS: Final = (*_TEXTS, *_TEXT_TUPLES, *_SCALARS, *_MEMBER_TUPLES, "provenance")
+DAYS_OF_WEEK: Final = world_checks.DAYS_OF_WEEK
+ARRAY_AXES: Final = world_checks.ARRAY_AXES
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -95,7 +83,7 @@ class World:
     """Discount depths of the table, ascending from 0."""
     units_per_minute: NDArray[np.float32]  # member, segment, product, depth, hour of day; units/minute
     """Expected units from the whole panel on an average day without display or mailer, mean over the hour; never falls
-    with depth."""
+    with depth. With an ``hour_profile`` its hour axis has one place, the mean of the day."""
     display_effect: NDArray[np.float64]  # member, product; log scale
     """Added to log units when the product stands on a display."""
     mailer_effect: NDArray[np.float64]  # member, product; log scale
@@ -130,6 +118,9 @@ class World:
     """How long the top lasts."""
     rush_decay_minutes: float = 42.0
     """Time in which the extra falls by a factor e after the top."""
+    hour_profile: NDArray[np.float32] | None = None  # member, segment, product, hour; mean 1
+    """By which the mean of the day is multiplied in each hour, at every depth: a World of many products keeps its hours
+    apart, for the file would be 24 times as large. None: ``units_per_minute`` holds them."""
     level_days: LevelDays | None = None
     """When the levels hold, their season and drift; None: on any day."""
     buyer_value: float = 0.0
@@ -139,20 +130,20 @@ class World:
 
     def __post_init__(self) -> None:
         """Copy the arrays in, make them read-only, and check every shape and range."""
-        for field in (*_TEXT_TUPLES, *_MEMBER_TUPLES):
+        for field in (*TEXT_TUPLES, *MEMBER_TUPLES):
             object.__setattr__(self, field, tuple(getattr(self, field)))
-        for field, (dtype, _) in ARRAY_AXES.items():
+        for field, (dtype, _) in axes_in(self).items():
             try:
                 array = np.array(getattr(self, field), dtype=dtype, order="C")
             except (TypeError, ValueError) as error:
                 raise InputError(f"{field}: expected an array of {dtype} ({error})") from error
             array.setflags(write=False)
             object.__setattr__(self, field, array)
-        _check_names(self)
-        _check_shapes(self)
-        _check_ranges(self)
-        _check_members(self)
-        _check_provenance(self.provenance)
+        check_names(self)
+        check_shapes(self)
+        check_ranges(self)
+        check_members(self)
+        check_provenance(self.provenance)
 
     @property
     def n_members(self) -> int:
@@ -164,6 +155,26 @@ class World:
         """Number of products."""
         return len(self.product_ids)
 
+    def rates(self, products: Sequence[int] | None = None) -> NDArray[np.float32]:
+        """``units_per_minute`` of ``products`` (indices; all if None) with all 24 hours, however they are kept."""
+        kept = slice(None) if products is None else list(products)
+        table = self.units_per_minute[:, :, kept]
+        return table if self.hour_profile is None else table * self.hour_profile[:, :, kept, None, :]
+
+    def daily_units(self) -> NDArray[np.float64]:
+        """Expected units of the panel (member, product, depth) on an average day."""
+        places = HOURS_OF_DAY // self.units_per_minute.shape[4]
+        units: NDArray[np.float64] = self.units_per_minute.sum(axis=(1, 4), dtype=np.float64) * (60.0 * places)
+        return units
+
+    def hourly_units(self) -> NDArray[np.float64]:
+        """Rates (member, hour) at list price, 1/minute, of all segments and products together."""
+        at_list = self.units_per_minute[:, :, :, 0]
+        if self.hour_profile is not None:
+            return np.einsum("msph,msp->mh", self.hour_profile, at_list[..., 0], dtype=np.float64)
+        units: NDArray[np.float64] = at_list.sum(axis=(1, 2), dtype=np.float64)
+        return units
+
     def units_at(
         self, depths: ArrayLike, minutes: ArrayLike, *, products: Sequence[int] | None = None
     ) -> NDArray[np.float64]:
@@ -171,8 +182,7 @@ class World:
 
         ``depths`` ascend within the grid, ``minutes`` are minutes of the day; ``products`` are indices (all if None).
         """
-        table = self.units_per_minute if products is None else self.units_per_minute[:, :, list(products)]
-        return surface.read_surface(table, self.depth_grid, depths=depths, minutes=minutes)
+        return surface.read_surface(self.rates(products), self.depth_grid, depths=depths, minutes=minutes)
 
     @property
     def uncalibrated_because(self) -> tuple[str, ...]:
@@ -195,7 +205,7 @@ class World:
     def fingerprint(self) -> str:
         """SHA-256 over everything the World holds; equal fingerprints mean equal Worlds."""
         digest = hashlib.sha256()
-        for field, (dtype, _) in ARRAY_AXES.items():
+        for field, (dtype, _) in axes_in(self).items():
             array = getattr(self, field)
             digest.update(f"{field}:{dtype}:{array.shape}:".encode())
             digest.update(array.astype(np.dtype(dtype).newbyteorder("<"), copy=False).tobytes())
@@ -205,7 +215,7 @@ class World:
     def save(self, folder: Path) -> None:
         """Write the World to ``folder``, whole or not at all; replaces a World, refuses a folder of other files."""
         folder = Path(folder)
-        tensors = save_tensors({field: getattr(self, field) for field in ARRAY_AXES})
+        tensors = save_tensors({field: getattr(self, field) for field in axes_in(self)})
         facts = _facts(self) | {
             "format_version": FORMAT_VERSION,
             "sha256": hashlib.sha256(tensors).hexdigest(),
@@ -224,7 +234,7 @@ class World:
         check_signature(folder, SIGNED_AS, trust, read={FACTS_FILE: data})
         facts = json_of(data, folder / FACTS_FILE)
         _check_facts(facts, folder)
-        fields: dict[str, Any] = {field: facts[field] for field in _FACTS}
+        fields: dict[str, Any] = {field: facts[field] for field in FACTS}
         fields |= _read_arrays(folder / ARRAYS_FILE, facts["sha256"])
         try:
             world = cls(**fields, level_days=LevelDays.from_json(facts.get("level_days")))
@@ -254,7 +264,7 @@ _FILES: Final = (ARRAYS_FILE, FACTS_FILE, SIGNATURE_FILE)
 def _facts(world: World) -> dict[str, Any]:
     """Everything but the arrays, as JSON knows it."""
     days = {} if world.level_days is None else {"level_days": world.level_days.as_json()}
-    return {field: getattr(world, field) for field in _FACTS} | days
+    return {field: getattr(world, field) for field in FACTS} | days
 
 
 def _check_facts(facts: object, folder: Path) -> None:
@@ -263,12 +273,12 @@ def _check_facts(facts: object, folder: Path) -> None:
         raise InputError(f"{path} does not describe a World: expected an object, got {type(facts).__name__}")
     again = "calibrate again: python -m experiments.calibrate"
     check_format(path, facts.get("format_version"), known=FORMAT_VERSION, changes=FORMAT_CHANGES, make_anew=again)
-    expected = {*_FACTS, "format_version", "sha256", "fingerprint"}
+    expected = {*FACTS, "format_version", "sha256", "fingerprint"}
     known = expected | {"level_days"}
     for problem, keys in (("lacks", expected - set(facts)), ("has the unknown key", set(facts) - known)):
         if keys:
             raise InputError(f"{path} {problem} {brief(min(keys))}; calibrate again or restore it")
-    for field in (*_TEXT_TUPLES, *_MEMBER_TUPLES):
+    for field in (*TEXT_TUPLES, *MEMBER_TUPLES):
         if not isinstance(facts[field], list):
             raise InputError(
                 f"{path}: {field} must be a list, got {brief(facts[field])}; calibrate again or restore it"
@@ -277,124 +287,10 @@ def _check_facts(facts: object, folder: Path) -> None:
 
 def _read_arrays(path: Path, sha256: object) -> dict[str, NDArray[Any]]:
     arrays = read_tensors(path, sha256=sha256, advice="calibrate again or restore it")
-    if set(arrays) != set(ARRAY_AXES):
+    known = dict(ARRAY_AXES) | dict([HOURS_APART])
+    if set(arrays) not in (set(ARRAY_AXES), set(known)):
         raise InputError(f"{path} holds the arrays {sorted(arrays)}, expected {sorted(ARRAY_AXES)}; calibrate again")
     for field, array in arrays.items():
-        if array.dtype != ARRAY_AXES[field][0]:
-            raise InputError(f"{path}: {field} is {array.dtype}, expected {ARRAY_AXES[field][0]}; calibrate again")
+        if array.dtype != known[field][0]:
+            raise InputError(f"{path}: {field} is {array.dtype}, expected {known[field][0]}; calibrate again")
     return arrays
-
-
-def _check_names(world: World) -> None:
-    for field in _TEXTS:
-        _check_name(field, getattr(world, field))
-    for field in _TEXT_TUPLES:
-        if not getattr(world, field):
-            raise InputError(f"{field}: expected names, got none")
-        for name in getattr(world, field):
-            _check_name(field, name)
-    for field in ("product_ids", "segment_names"):
-        names = getattr(world, field)
-        if len(set(names)) < len(names):
-            repeated = next(name for name in names if names.count(name) > 1)
-            raise InputError(f"{field}: expected unique names, got {brief(repeated)} {names.count(repeated)} times")
-    if world.level_days is not None:
-        world.level_days.check_products(world.n_products)
-    for field in ("product_names", "product_groups"):
-        if len(getattr(world, field)) != world.n_products:
-            raise InputError(f"{field}: expected {world.n_products} names, got {len(getattr(world, field))}")
-
-
-def _check_name(field: str, name: object) -> None:
-    """InputError for a name that could end the line in which it is shown and begin one of its own."""
-    if not isinstance(name, str) or not name:
-        raise InputError(f"{field}: expected a non-empty text, got {brief(name)}")
-    if visible(name) != name:
-        raise InputError(f"{field}: expected a name in one line without control characters, got {brief(name)}")
-
-
-def _check_shapes(world: World) -> None:
-    sizes = {
-        "product": len(world.product_ids),
-        "segment": len(world.segment_names),
-        "member": world.conversion_at_list.size,
-        "depth": world.depth_grid.size,
-        "hour": HOURS_OF_DAY,
-        "weekday": DAYS_OF_WEEK,
-    }
-    for field, (_, axes) in ARRAY_AXES.items():
-        array = getattr(world, field)
-        expected = tuple(sizes[axis] for axis in axes)
-        if array.shape != expected:
-            raise InputError(f"{field}: expected {expected}, got {array.shape} ({', '.join(axes)})")
-        if array.size == 0:
-            raise InputError(f"{field}: expected at least one value, got none")
-        if not np.isfinite(array).all():
-            raise InputError(f"{field}: expected finite numbers, got {array[~np.isfinite(array)][0]}")
-
-
-_RANGES: Final[Mapping[str, tuple[str, float, float]]] = {
-    "list_price": ("(0, 1e9]", math.ulp(0.0), 1e9),
-    "unit_cost": ("[0, 1e9]", 0.0, 1e9),
-    "depth_grid": ("[0, 1)", 0.0, math.nextafter(1.0, 0.0)),
-    "units_per_minute": ("[0, 1e15]", 0.0, 1e15),  # the deepest nodes are far beyond what data support
-    "weekday_factor": ("[0, 7]", 0.0, 7.000001),
-    "frailty_common_variance": ("[0, 1e6]", 0.0, 1e6),
-    "frailty_product_variance": ("[0, 1e6]", 0.0, 1e6),
-    "conversion_at_list": ("(0, 1)", math.ulp(0.0), math.nextafter(1.0, 0.0)),
-    "traffic_share": ("[0, 1]", 0.0, 1.0),
-    "population": ("(0, 1e9]", math.ulp(0.0), 1e9),
-    "service_rate": ("(0, 1e9]", math.ulp(0.0), 1e9),
-    "unloaded_latency_s": ("[0, 1e9]", 0.0, 1e9),
-    "buyer_value": ("[0, 1e9]", 0.0, 1e9),
-    "rush_amplitude": ("[0, 1e6]", 0.0, 1e6),
-    "rush_ramp_minutes": ("[0, 1e6]", 0.0, 1e6),
-    "rush_hold_minutes": ("[0, 1e6]", 0.0, 1e6),
-    "rush_decay_minutes": ("(0, 1e6]", math.ulp(0.0), 1e6),
-    "display_effect": ("[-20, 20]", -20.0, 20.0),
-    "mailer_effect": ("[-20, 20]", -20.0, 20.0),
-    "supported_depth": ("(0, 1)", math.ulp(0.0), math.nextafter(1.0, 0.0)),
-}
-"""Allowed range of each number, in words and inclusive."""
-
-
-def _check_ranges(world: World) -> None:
-    for field in _SCALARS:
-        value = getattr(world, field)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InputError(f"{field}: expected a number, got {brief(value)}")
-        object.__setattr__(world, field, float(value))
-    for field, (words, low, high) in _RANGES.items():
-        values = np.atleast_1d(np.asarray(getattr(world, field), dtype=np.float64))
-        outside = ~((values >= low) & (values <= high))
-        if outside.any():
-            raise InputError(f"{field}: expected values in {words}, got {values[outside][0]}")
-    if world.depth_grid[0] != 0.0 or (np.diff(world.depth_grid) <= 0.0).any():
-        raise InputError(f"depth_grid: expected depths ascending from 0, got {brief(world.depth_grid.tolist())}")
-    steps = np.diff(world.units_per_minute, axis=3)
-    if (steps < 0.0).any():
-        raise InputError(f"units_per_minute: expected never to fall with depth, got a step of {steps.min()}")
-    means = world.weekday_factor.mean(axis=1)
-    if (np.abs(means - 1.0) > 1e-6).any():
-        raise InputError(f"weekday_factor: expected a mean of 1, got {means[np.argmax(np.abs(means - 1.0))]}")
-
-
-def _check_members(world: World) -> None:
-    members = (*world.training_members, *world.heldout_members)
-    for member in members:
-        if isinstance(member, bool) or not isinstance(member, int) or not 0 <= member < world.n_members:
-            raise InputError(f"members: expected integers in 0 … {world.n_members - 1}, got {brief(member)}")
-    if not world.training_members:
-        raise InputError("training_members: expected at least one member, got none")
-    if len(set(members)) < len(members):
-        repeated = next(member for member in members if members.count(member) > 1)
-        raise InputError(f"members: expected training and held-out members to be disjoint, got {repeated} twice")
-
-
-def _check_provenance(provenance: object) -> None:
-    if not isinstance(provenance, dict):
-        raise InputError(f"provenance: expected a dict, got {type(provenance).__name__}")
-    try:
-        json.dumps(provenance, allow_nan=False, sort_keys=True)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"provenance: expected plain finite JSON values, got something else ({error})") from error

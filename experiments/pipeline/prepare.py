@@ -3,15 +3,12 @@
 Quick to import, for the file of every program imports it: what learns or calibrates is imported where it is called.
 """
 
-import multiprocessing
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import connection
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +24,7 @@ from flashsim.errors import InputError
 from flashsim.evaluation.limits.exact import exact_value, normalized_share
 from flashsim.evaluation.probes.closure import closure_table
 from flashsim.files import write_json, write_table
+from flashsim.parallel import end_with_parent
 from flashsim.planning import BASELINES, SEARCH_SEED, Field, Workers
 from flashsim.policies.bundle import NetworkPolicy, Policy
 from flashsim.reference import REFERENCE_SALES, ReferenceSale, best_fixed, solve, table_file
@@ -220,19 +218,7 @@ class TrainingPool(ProcessPoolExecutor):
 def _begin(steps: Any) -> None:
     """In a process of the pool."""
     tell(steps)
-    _end_with_parent()
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it has ended, even by a signal: it would learn for nobody."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_with_parent()
 
 
 def train_agent(

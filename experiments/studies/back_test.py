@@ -9,7 +9,7 @@ process a core. Leaves ``episodes.csv``, ``scores.csv`` (all products, and the t
 settled on even ids), ``coverage.csv`` (by depth), ``back_test.json`` and ``back_test.png``.
 """
 
-from concurrent.futures import as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -22,10 +22,11 @@ import pandas as pd
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress_meter
-from experiments.pipeline.prepare import TrainingPool
+from experiments.pipeline.prepare import MOST_PROCESSES, SPAWN, cores
 from flashsim.data.sources import complete_journey
 from flashsim.errors import InputError
 from flashsim.files import write_bytes, write_json, write_table
+from flashsim.parallel import end_with_parent
 
 if TYPE_CHECKING:
     from flashsim.fidelity.promotions import Outcome, Scored
@@ -79,7 +80,7 @@ def predict_all(tables: str, config: BackTestConfig) -> list["Outcome"]:
     weeks = origins(_read(tables, config.products).weeks)
     _read.cache_clear()
     found: list[Outcome] = []
-    with TrainingPool(1) as pool, progress_meter("predicting (weeks)", total=len(weeks)) as advance:
+    with _pool() as pool, progress_meter("predicting (weeks)", total=len(weeks)) as advance:
         waiting = [pool.submit(predict_week, tables, week, config.products, config.seed) for week in weeks]
         for done in as_completed(waiting):
             advance(1)
@@ -88,6 +89,11 @@ def predict_all(tables: str, config: BackTestConfig) -> list["Outcome"]:
         for one in waiting:
             found += one.result()
     return found
+
+
+def _pool() -> ProcessPoolExecutor:
+    """Processes that predict, one a core."""
+    return ProcessPoolExecutor(min(cores(), MOST_PROCESSES), mp_context=SPAWN, initializer=end_with_parent)
 
 
 def predict_week(tables: str, week: int, products: int, seed: int) -> list["Outcome"]:

@@ -32,7 +32,8 @@ class SimilarProducts(NamedTuple):
 
     def total(self, values: Array) -> Array:
         """Sum over the similar products; ``values`` (base product, …) to (product, …)."""
-        return np.stack([values[list(places)].sum(axis=0) for places in self.of])
+        sums = {places: values[list(places)].sum(axis=0) for places in set(self.of)}
+        return np.stack([sums[places] for places in self.of])
 
 
 def similar_products(product_ids: tuple[str, ...], groups: tuple[str, ...], base: World) -> SimilarProducts:
@@ -81,7 +82,7 @@ class BaseResponses:
 
     def __init__(self, base: World, groups: Mapping[str, str]) -> None:
         self._base, self._groups, self._fine = base, groups, fine_depths(base)
-        daily = base.units_per_minute.astype(np.float64).sum(axis=(1, 4))  # member, product, depth
+        daily = base.daily_units()
         self._daily = np.moveaxis(read_depths(daily, base.depth_grid, self._fine), 1, 0)  # product, member, fine
 
     def __call__(self, product: str, log_ratio: Array) -> Array:

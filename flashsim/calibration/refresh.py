@@ -38,8 +38,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flashsim.calibration.expected_units import expected_units, product_places
 from flashsim.calibration.shop_provenance import with_own_books
-from flashsim.calibration.shop_tables import with_hours
+from flashsim.calibration.shop_surface import with_hours
 from flashsim.data.shop_tables import CheckedTables
 from flashsim.errors import InputError
 from flashsim.fidelity import updates_sentence
@@ -47,7 +48,6 @@ from flashsim.models.demand.level_path import demand_above
 from flashsim.models.forecasting.forecast_view import LEVEL_MEMORY
 from flashsim.season import last_day
 from flashsim.sim.parameters import check_seed
-from flashsim.surface import read_depths
 from flashsim.world import HOURS_OF_DAY, World
 
 Array = NDArray[np.float64]
@@ -116,31 +116,11 @@ def refresh_world(world: World, own: CheckedTables, *, seed: int) -> Refreshed:
     return Refreshed(replace(refreshed, provenance=provenance), levels.reset_index(drop=True))
 
 
-def expected_units(world: World, sales: pd.DataFrame) -> Array:
-    """Units (member, row) that ``world`` expects of each row of ``sales`` (date, product_id, price, promotion or none).
-
-    Prices above the list price count as the list price, depths beyond the grid as its deepest.
-    """
-    product = _places(world, sales)
-    daily = world.units_per_minute.astype(np.float64).sum(axis=(1, 4)) * 60.0
-    depth = np.clip(1.0 - sales["price"].to_numpy() / world.list_price[product], 0.0, world.depth_grid[-1])
-    asked, place = np.unique(depth, return_inverse=True)
-    at_depth = read_depths(daily, world.depth_grid, asked)
-    units: Array = at_depth[:, product, place] * world.weekday_factor[:, sales["date"].dt.day_of_week.to_numpy()]
-    if "promotion" in sales.columns:
-        units = units * np.exp(world.display_effect[:, product] * sales["promotion"].to_numpy(dtype=np.float64))
-    if world.level_days is not None:
-        dates, day = np.unique(sales["date"].dt.date.to_numpy(), return_inverse=True)
-        season = np.stack([world.level_days.factor(date) for date in dates])
-        units = units * season[day, product]
-    return units
-
-
 def _filter(world: World, sales: pd.DataFrame, expected: Array, *, gap: int, generator: np.random.Generator) -> _Levels:
     """Level factors of the filter in the module's docstring."""
-    product = _places(world, sales)
+    product = product_places(world, sales)
     alpha = (1.0 + world.frailty_common_variance[:, None]) * (1.0 + world.frailty_product_variance) - 1.0
-    typical = world.units_per_minute[:, :, :, 0, :].sum(axis=(1, 3), dtype=np.float64) * 60.0
+    typical = world.daily_units()[:, :, 0]
     start = np.maximum(typical / (1.0 + alpha * typical), 1e-9) / (1.0 - DELTA)
     start = start * DELTA ** (min(gap, LONGEST_FORGETTING_DAYS) - 1)
     weight = 1.0 / (1.0 + alpha[:, product] * expected)
@@ -168,7 +148,7 @@ def _hours(world: World, traffic: pd.DataFrame) -> tuple[Array, int, float]:
         .reindex(columns=range(HOURS_OF_DAY))
     )
     whole = rate[rate.notna().all(axis=1) & (rate.sum(axis=1) > 0.0)]
-    units = world.units_per_minute[:, :, :, 0, :].sum(axis=(1, 2), dtype=np.float64)
+    units = world.hourly_units()
     profile, evidence = units / units.sum(axis=1, keepdims=True), 1.0 / (1.0 - DELTA)
     for share in whole.div(whole.sum(axis=1), axis=0).to_numpy():
         profile = (DELTA * evidence * profile + share) / (DELTA * evidence + 1.0)
@@ -187,7 +167,7 @@ def _known_products(world: World, own: CheckedTables) -> pd.DataFrame:
     if not known.all():
         own.account.drop("sales_data", "a product that the World does not have: calibrate to learn it", (~known).sum())
     sales = own.sales[known].reset_index(drop=True)
-    list_price = world.list_price[_places(world, sales)]
+    list_price = world.list_price[product_places(world, sales)]
     above = int((sales["price"] > 1.001 * list_price).sum())
     own.account.change("sales_data", "a price above the World's list price, taken as the list price", above)
     deepest = world.depth_grid[-1]
@@ -198,7 +178,7 @@ def _known_products(world: World, own: CheckedTables) -> pd.DataFrame:
 
 def _levels_table(world: World, sales: pd.DataFrame, expected: Array) -> pd.DataFrame:
     """Days, units and expected units of each product; InputError where units are beyond belief."""
-    product = _places(world, sales)
+    product = product_places(world, sales)
     size = world.n_products
     units, mean = np.bincount(product, sales["sales"], size), np.bincount(product, expected.mean(axis=0), size)
     odd = units > IMPLAUSIBLE * np.maximum(mean, 1.0)
@@ -231,11 +211,6 @@ def _days_between(world: World, table: str, first: pd.Timestamp) -> int:
     """Days from the last one that the World knows to ``first``; 1 where it does not say."""
     last = last_day(world.provenance, table)
     return 1 if last is None else (first.date() - last).days
-
-
-def _places(world: World, sales: pd.DataFrame) -> NDArray[np.intp]:
-    place = pd.Series(np.arange(world.n_products), index=list(world.product_ids))
-    return place.loc[sales["product_id"]].to_numpy(dtype=np.intp)
 
 
 def _extended(record: Mapping[str, Any], entry: dict[str, Any], *, updated: list[str]) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from flashsim.calibration.assumptions import ASSUMPTIONS, GROSS_MARGIN
+from flashsim.calibration.shop_surface import MOST_WHOLE
 from flashsim.data.shop_tables import CheckedTables
 from flashsim.errors import Unavailable
-from flashsim.fidelity import own_card
+from flashsim.fidelity import FidelityCard, own_card
 from flashsim.models.demand.daily_totals import ShopDemand
 from flashsim.models.demand.member_levels import BLOCK_WEEKS
 from flashsim.models.forecasting.validation import INTERVAL
@@ -121,6 +122,12 @@ class Record:
         sources = dict.fromkeys(["sales_data", hours, segments] + [BASE] * bool(demand.unidentified))
         words = f"level: sales_data; response to price: {response}; hours of the day: {hours}; segments: {segments}"
         self.set("units_per_minute", " and ".join(sources), words)
+        apart = len(demand.product_ids) > MOST_WHOLE
+        self.set(
+            "hour_profile",
+            (self.hours_from or BASE) if apart else "fixed",
+            "the hours of units_per_minute" if apart else "none: units_per_minute holds the hours",
+        )
         given = len(self.costs_given)
         self.set(
             "unit_cost",
@@ -159,8 +166,11 @@ def with_own_books(own: CheckedTables) -> CheckedTables:
     return dataclasses.replace(own, account=copy.deepcopy(own.account), notes=list(own.notes))
 
 
-def describe_own(own: CheckedTables, record: Record, *, settings: dict[str, Any]) -> dict[str, Any]:
-    """The provenance of a World of ``own`` tables; ``settings`` are those of the calibration."""
+def describe_own(
+    own: CheckedTables, record: Record, *, settings: dict[str, Any], card: FidelityCard | Unavailable
+) -> dict[str, Any]:
+    """The provenance of a World of ``own`` tables; ``settings`` are those of the calibration, ``card`` is what held-out
+    weeks say, or why there are none."""
     record.finish()
     base = record.base
     facts: dict[str, Any] = {
@@ -198,7 +208,7 @@ def describe_own(own: CheckedTables, record: Record, *, settings: dict[str, Any]
         if own.tickets is None
         else {str(intent): int(count) for intent, count in own.tickets["intent"].value_counts().items()},
     }
-    return facts | {"fidelity": own_card(facts, base=BASE, promotions=record.promotions)}
+    return facts | {"fidelity": own_card(facts, card, base=BASE, promotions=record.promotions)}
 
 
 _NOT_IDENTIFIED: Final = (

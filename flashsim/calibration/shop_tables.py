@@ -22,7 +22,7 @@ Left out: support tickets, which are checked and counted alone; people who look 
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +31,13 @@ from flashsim.calibration.assumptions import GROSS_MARGIN
 from flashsim.calibration.base_responses import (
     BaseResponses,
     SimilarProducts,
-    fine_depths,
     product_groups,
     similar_products,
     texts_in,
 )
-from flashsim.calibration.provenance import describe_segments_held, describe_tables
+from flashsim.calibration.shop_card import judge_own
 from flashsim.calibration.shop_provenance import BASE, Record, describe_own, with_own_books
+from flashsim.calibration.shop_surface import RateParts, depth_grid, make_rates, with_hours
 from flashsim.calibration.site import MEASURED, SiteRecords, learn_site
 from flashsim.data.shop_tables import CheckedTables
 from flashsim.errors import InputError, Unavailable
@@ -53,29 +53,14 @@ from flashsim.models.customers.visits_and_events import (
     visit_profile,
 )
 from flashsim.models.demand.daily_totals import ShopDemand, learn_demand
-from flashsim.models.demand.response import MemberResponse, rising_parts
 from flashsim.models.price.price_response import FEWEST_DAYS
 from flashsim.models.traffic.loopback import Load
 from flashsim.season import LevelDays
 from flashsim.sim.parameters import check_seed
-from flashsim.surface import FLOOR, read_depths, tabulate
-from flashsim.world import HOURS_OF_DAY, World
+from flashsim.world import World
 
 Array = NDArray[np.float64]
-DEPTH_STEP: Final = 0.025
-"""Step of the depths of the table: constant elasticities down to -8 then stay within its bound."""
-PROBING_SEED: Final = 0
-"""Of the random places at which the table is held against its model."""
 LEARNING_TABLES: Final = ("sales_data", "traffic_data", "user_behavior")
-
-
-class _PurchaseFacts(NamedTuple):
-    """What purchases say of the shop's products."""
-
-    groups: tuple[str, ...]  # product
-    bought: Purchases | None
-    table: str  # that tells them
-    segments: ShopSegments | None
 
 
 def learn_world(
@@ -85,17 +70,50 @@ def learn_world(
     seed: int,
     load: Load | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    workers: int = 0,
 ) -> World:
     """A World of ``own`` tables on ``base``; equal tables, base and seed give equal Worlds.
 
     With a ``load``, servers of which ``traffic_data`` does not tell are measured on a loopback server, and two Worlds
-    differ by what was measured. InputError when a table covers fewer than ``FEWEST_DAYS`` days, or none of them tells
-    anything.
+    differ by what was measured. The products of a large shop are fitted by so many ``workers``, processes that import
+    the main program: 0 where it has no main guard; any number above gives the same digits. InputError when a table
+    covers fewer than ``FEWEST_DAYS`` days, or none of them tells anything.
     """
     check_seed(seed)
     _check_extent(own)
-    own = with_own_books(own)
     report = progress if progress is not None else _silent
+
+    def learn_early(early: CheckedTables) -> World:
+        _check_extent(early)
+        stage = "learning the days before"
+        return _learn(with_own_books(early), base, seed=seed, progress=report, workers=workers, stage=stage)[0]
+
+    own = with_own_books(own)
+    made, record = _learn(own, base, seed=seed, load=load, progress=report, workers=workers)
+    if own.sales is not None:
+        record.promotions = judge_shop(
+            own.sales,
+            groups=product_groups(own, base),
+            seed=seed,
+            progress=lambda done, total: report("predicting past promotions", done, total),
+        )
+    card = judge_own(own, learn_early, seed=seed, progress=report)
+    facts = {"seed": seed, "members": base.n_members}
+    described = describe_own(own, record, settings=facts, card=card)
+    return replace(made, name=_name(own, made), provenance=described)
+
+
+def _learn(
+    own: CheckedTables,
+    base: World,
+    *,
+    seed: int,
+    progress: Callable[[str, int, int], None],
+    workers: int,
+    load: Load | None = None,
+    stage: str = "learning demand",
+) -> tuple[World, Record]:
+    """A World without provenance of its own, and where its fields came from; rows are booked into ``own``."""
     drawing, redrawing = (np.random.default_rng((seed, use)) for use in range(2))
     record = Record(base)
     if own.sales is None:
@@ -106,24 +124,20 @@ def learn_world(
             own.sales,
             members=base.n_members,
             generator=drawing,
-            progress=lambda done, total: report("learning demand", done, total),
+            progress=lambda done, total: progress(stage, done, total),
             groups=groups,
             fallback=BaseResponses(base, groups),
+            workers=workers,
         )
+        rows_of = own.sales["product_id"].value_counts()
         for product, why in demand.left_out.items():
-            rows = int((own.sales["product_id"] == product).sum())
+            rows = int(rows_of[product])
             own.account.drop("sales_data", f"product {product} {why}: it is left out", rows)
-        world = _with_demand(own, demand, base, record=record)
-        record.promotions = judge_shop(
-            own.sales,
-            groups=groups,
-            seed=seed,
-            progress=lambda done, total: report("predicting past promotions", done, total),
+        world = _with_demand(
+            own, demand, base, record=record, progress=lambda done, total: progress("making rates", done, total)
         )
     world = _with_visits(own, world, record=record, generator=redrawing)
-    world = _with_site(own, world, record=record, load=load, seed=seed)
-    facts = {"seed": seed, "members": base.n_members}
-    return replace(world, name=_name(own, world), provenance=describe_own(own, record, settings=facts))
+    return _with_site(own, world, record=record, load=load, seed=seed), record
 
 
 def _check_extent(own: CheckedTables) -> None:
@@ -142,24 +156,25 @@ def _check_extent(own: CheckedTables) -> None:
             )
 
 
-def _with_demand(own: CheckedTables, demand: ShopDemand, base: World, *, record: Record) -> World:
+def _with_demand(
+    own: CheckedTables, demand: ShopDemand, base: World, *, record: Record, progress: Callable[[int, int], None]
+) -> World:
     """The base World with the products, prices and demand of ``sales_data``."""
     assert own.sales is not None
     known = product_groups(own, base)
     groups, names = tuple(known[name] for name in demand.product_ids), _names(own, demand, base)
     similar = similar_products(demand.product_ids, groups, base)
     record.learn_from_sales(demand, similar.words, names=names, groups=groups, own_currency=own.mapping.currency)
-    bought, table, segments = None, "", None
+    bought, table, segments, hours = None, "", None, None
     if own.bought is not None:
         bought, table = purchases_of(own.bought[0], demand.product_ids), own.bought[1]
         divided = divide_people(bought, own.sales, product_ids=demand.product_ids, list_price=demand.list_price)
         segments = record.enter(divided, ("segment_names",), table, doing="segments")
-    facts = _PurchaseFacts(groups, bought, table, segments)
-    responses = _responses(demand, base, similar=similar, facts=facts, record=record)
-    grid = np.linspace(0.0, base.depth_grid[-1], round(base.depth_grid[-1] / DEPTH_STEP) + 1)
-    probes = np.random.default_rng(PROBING_SEED)
-    tables = [tabulate(response, grid, generator=probes) for response in responses]
-    record.tables = describe_tables(tables) | {"segments_held": describe_segments_held(responses)}
+        found = _hours_of_groups(bought, groups, segments, segment_count=len(base.segment_names))
+        hours = record.enter_hours(found, table)
+    rates = make_rates(RateParts(demand, base, similar, segments, hours), progress=progress)
+    record.tables = rates.account
+    grid = depth_grid(base)
     depth = [base.supported_depth] * bool(demand.unidentified or demand.supported_depth is None)
     depth += (
         [] if demand.supported_depth is None else [float(np.clip(np.round(demand.supported_depth, 2), 0.01, grid[-1]))]
@@ -174,7 +189,8 @@ def _with_demand(own: CheckedTables, demand: ShopDemand, base: World, *, record:
         list_price=demand.list_price,
         unit_cost=_unit_cost(own, demand, record=record),
         depth_grid=grid,
-        units_per_minute=np.stack([table.values for table in tables]).astype(np.float32),
+        units_per_minute=rates.units_per_minute,
+        hour_profile=rates.hour_profile,
         display_effect=_promotion_effect(demand, base, similar=similar, record=record),
         mailer_effect=similar.mean(base.mailer_effect),
         weekday_factor=demand.weekday_factor,
@@ -198,46 +214,15 @@ def _names(own: CheckedTables, demand: ShopDemand, base: World) -> tuple[str, ..
     return tuple(given.get(name, of_base.get(name, name)) for name in demand.product_ids)
 
 
-def _responses(
-    demand: ShopDemand, base: World, *, similar: SimilarProducts, facts: _PurchaseFacts, record: Record
-) -> list[MemberResponse]:
-    """Each member as a response surface of our products."""
-    fine = fine_depths(base)
-    like = np.maximum(similar.total(np.moveaxis(base.units_per_minute.astype(np.float64), 2, 0)), 1e-12)
-    by_depth = read_depths(like.sum(axis=4), base.depth_grid, fine)  # product, member, segment, fine
-    total = by_depth.sum(axis=2, keepdims=True)
-    own = np.exp(np.nan_to_num(demand.elasticity).T[:, :, None] * np.log1p(-fine))
-    unknown = np.isnan(demand.elasticity).T[:, :, None]
-    response = np.where(unknown, total[:, :, 0] / total[:, :, 0, :1], own)  # product, member, fine
-    share = by_depth / total
-    if facts.segments is not None:
-        shares = facts.segments.shares.at(fine)
-        share = np.broadcast_to(shares[:, None], (len(shares), base.n_members, *shares.shape[1:]))
-    parts = demand.level.T[:, :, None, None] * response[:, :, None] * share  # product, member, segment, fine
-    profile = _profiles(demand, like[:, :, :, 0], facts=facts, segments=share.shape[2], record=record)
-    made = []
-    for member in range(base.n_members):
-        daily = np.swapaxes(parts[:, member], 0, 1)
-        rising = rising_parts(np.maximum.accumulate(daily, axis=2) if daily.shape[0] == 1 else daily)
-        moved = np.abs(rising - daily) / np.maximum(daily, FLOOR * daily.max(axis=-1, keepdims=True))
-        made.append(MemberResponse(fine, rising, np.swapaxes(profile[:, member], 0, 1), float(moved.max())))
-    return made
-
-
-def _profiles(demand: ShopDemand, like: Array, *, facts: _PurchaseFacts, segments: int, record: Record) -> Array:
-    """Share of a day by hour (product, member, segment, hour); ``like`` is what the base World sells at list price."""
-    if facts.bought is not None:
-        names = sorted(set(facts.groups))
-        group_of = np.array([names.index(group) for group in facts.groups], dtype=np.intp)
-        found = purchase_profiles(facts.bought, group_of=group_of, segments=facts.segments, count=segments)
-        own = record.enter_hours(found, facts.table)
-        if own is not None:
-            shape = (len(demand.product_ids), like.shape[1], segments, HOURS_OF_DAY)
-            return np.broadcast_to(own[group_of][:, None], shape)
-    profile: Array = like / like.sum(axis=3, keepdims=True)
-    if profile.shape[2] == segments:
-        return profile
-    return np.repeat(profile.mean(axis=2, keepdims=True), segments, axis=2)  # own segments, hours of the base World
+def _hours_of_groups(
+    bought: Purchases, groups: tuple[str, ...], segments: ShopSegments | None, *, segment_count: int
+) -> Array | Unavailable:
+    """Share of a day by hour (product, segment, hour), those of the product's group."""
+    names = sorted(set(groups))
+    group_of = np.array([names.index(group) for group in groups], dtype=np.intp)
+    count = segment_count if segments is None else len(SEGMENTS)
+    found = purchase_profiles(bought, group_of=group_of, segments=segments, count=count)
+    return found if isinstance(found, Unavailable) else found[group_of]
 
 
 def _unit_cost(own: CheckedTables, demand: ShopDemand, *, record: Record) -> Array:
@@ -309,21 +294,6 @@ _SITE_FIELDS: Final = {
     "servers": ("service_rate", "unloaded_latency_s"),
     "rush": ("rush_amplitude", "rush_ramp_minutes", "rush_hold_minutes", "rush_decay_minutes"),
 }
-
-
-def with_hours(world: World, profile: Array) -> World:
-    """``world`` with the hours ``profile`` (member, hour; adds up to 1) of a day at list price, levels unchanged.
-
-    Differences between segments and products in when they buy are kept: all are tilted by the same ratio.
-    """
-    units = world.units_per_minute.astype(np.float64)
-    daily = units.sum(axis=4, keepdims=True)
-    total = units[:, :, :, 0, :].sum(axis=(1, 2))
-    floor = 1e-6 * total.max(axis=1, keepdims=True)
-    ratio = profile / np.maximum(total / total.sum(axis=1, keepdims=True), floor / total.sum(axis=1, keepdims=True))
-    tilted = np.maximum(units, floor[:, None, None, None, :] / units.shape[2]) * ratio[:, None, None, None, :]
-    tilted *= daily / np.maximum(tilted.sum(axis=4, keepdims=True), 1e-300)
-    return replace(world, units_per_minute=np.maximum.accumulate(tilted, axis=3).astype(np.float32))
 
 
 def _name(own: CheckedTables, world: World) -> str:

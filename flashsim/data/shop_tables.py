@@ -161,7 +161,11 @@ def read_shop_tables(
             books = Books(shop.account, shop.quarantine, shop.notes, *limits)
             made = read_orders(paths, mapping, books, scratch=scratch, known_price=known_price, progress=progress)
             shop = _with_orders(shop, made, paths)
-    cleaned = {name: _cleaned(raw, shop, limits, known_price=known_price) for name, raw in raws.items()}
+    cleaned = {}
+    for done, (name, raw) in enumerate(raws.items(), start=1):
+        cleaned[name] = _cleaned(raw, shop, limits, known_price=known_price)
+        if progress is not None:
+            progress("checking tables", done, len(raws))
     if "sales_data" in raws:
         shop = _with_currency(shop, raws["sales_data"])
     shop.quarantine.write(quarantine_file)

@@ -24,18 +24,19 @@ from flashsim.models.demand.negative_binomial import DEPTH, DISPLAY, MAILER, fil
 from flashsim.models.forecasting.backtest import RECENT_WEEKS, covariates, demand_table
 from flashsim.models.forecasting.validation import INTERVAL, Interval
 from flashsim.surface import read_depths
-from flashsim.world import ARRAY_AXES, HOURS_OF_DAY, World
+from flashsim.world import HOURS_OF_DAY, World
+from flashsim.world_checks import axes_in
 
 RESAMPLES = 1000
 """Bootstrap resamples behind the interval of repeat purchases."""
 
 
 class Offers(NamedTuple):
-    """Offers of consecutive weeks."""
+    """Offers of consecutive weeks, or of each of their days."""
 
-    depth: NDArray[np.float64]  # product, week; share of list price
-    display: NDArray[np.float64]  # product, week; share of stores
-    mailer: NDArray[np.float64]  # product, week; share of stores
+    depth: NDArray[np.float64]  # product, week or day; share of list price
+    display: NDArray[np.float64]  # product, week or day; share of stores
+    mailer: NDArray[np.float64]  # product, week or day; share of stores
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class HeldOut:
     counted: NDArray[np.bool_]  # product, day
     """Where the product was on sale and the shop open; elsewhere nothing is compared."""
     offers: Offers
-    """What was offered in these weeks."""
+    """What was offered in these weeks, by the week or by the day."""
     level: NDArray[np.float64]  # product, week
     """By which the World's expected units are multiplied: known before the week began."""
     clumping: NDArray[np.float64]  # product; >= 1
@@ -58,17 +59,20 @@ class HeldOut:
     """Units that happened over those expected with every level at 1: what the filter takes care of."""
     repeats: Interval | None = None
     """Repeat purchases that happened over those a BG/NBD model of the weeks before expected."""
+    has_hours: bool = True
+    """Whether it is known in which hours units were sold; else all of a day are in its first."""
 
     def __post_init__(self) -> None:
         """Check shapes and ranges."""
         products, days = self.units.shape[:2]
         weeks = days // DAYS_OF_WEEK
+        offered = (products, days if self.offers.depth.shape[-1] == days else weeks)
         expected: dict[str, tuple[Any, tuple[int, ...]]] = {
             "units": (self.units, (products, weeks * DAYS_OF_WEEK, HOURS_OF_DAY)),
             "counted": (self.counted, (products, days)),
             "level": (self.level, (products, weeks)),
             "clumping": (self.clumping, (products,)),
-        } | {name: (part, (products, weeks)) for name, part in self.offers._asdict().items()}
+        } | {name: (part, offered) for name, part in self.offers._asdict().items()}
         for name, (array, shape) in expected.items():
             if array.shape != shape:
                 raise InputError(f"{name}: expected {shape}, got {array.shape}")
@@ -83,6 +87,11 @@ class HeldOut:
     def n_weeks(self) -> int:
         """Number of weeks."""
         return int(self.level.shape[1])
+
+    @property
+    def days_an_offer(self) -> int:
+        """For how many days each offer stands: 7, or 1."""
+        return int(self.units.shape[1] // self.offers.depth.shape[1])
 
 
 def first_weeks(seen: Observations, weeks: int) -> Observations:
@@ -157,7 +166,7 @@ def offered_rates(world: World, offers: Offers) -> NDArray[np.float64]:
 
     Depths beyond the grid count as its deepest.
     """
-    table = np.moveaxis(world.units_per_minute.sum(axis=1, dtype=np.float64) * 60.0, 2, -1)  # …, product, hour, depth
+    table = np.moveaxis(world.rates().sum(axis=1, dtype=np.float64) * 60.0, 2, -1)  # …, product, hour, depth
     depths = np.clip(offers.depth, world.depth_grid[0], world.depth_grid[-1])
     read = [read_depths(table[:, product], world.depth_grid, asked) for product, asked in enumerate(depths)]
     at_depth = np.stack([np.swapaxes(rates, 1, 2) for rates in read], axis=1)
@@ -178,7 +187,7 @@ def choose(world: World, held: HeldOut, *, products: NDArray[np.intp]) -> tuple[
     """``world`` and ``held`` with some of their products alone."""
     texts = ("product_ids", "product_names", "product_groups")
     fields: dict[str, Any] = {name: tuple(getattr(world, name)[p] for p in products) for name in texts}
-    for name, (_, axes) in ARRAY_AXES.items():
+    for name, (_, axes) in axes_in(world).items():
         if "product" in axes:
             fields[name] = np.take(getattr(world, name), products, axis=axes.index("product"))
     part = replace(

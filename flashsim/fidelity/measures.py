@@ -41,6 +41,8 @@ VARIED_DEPTH = 0.03
 """A product whose weekly depth has a smaller standard deviation tells nothing of its response."""
 LARGEST_SLOPE = 5.0
 """A response is looked for up to so many times the World's, either sign."""
+MOST_COUNTS = 1024
+"""Distributions of larger counts are compared at so many quantiles of the simulation, and at all that happened."""
 BUSIEST = 1.0 / 3.0
 """Share of product-days that count as busy."""
 SMALLEST = 1e-9
@@ -97,10 +99,9 @@ def lay_out(world: World, held: HeldOut, simulated: NDArray[np.int32], *, genera
     units = simulated * held.counted
     mean, variance = units.mean(axis=0), units.var(axis=0)
     below, up_to = Sample(units.astype(np.float64)).distribution(happened)
-    most = np.maximum(units.max(axis=(0, 2)), happened.max(axis=1))
-    gap = np.zeros((world.n_products, held.n_weeks, int(most.max()) + 1))
-    for product in range(world.n_products):
-        reach = np.arange(most[product] + 1)
+    counts = [_counts(units[:, product], happened[product]) for product in range(world.n_products)]
+    gap = np.zeros((world.n_products, held.n_weeks, max(reach.size for reach in counts)))
+    for product, reach in enumerate(counts):
         share = (units[:, product, :, None] <= reach).mean(axis=0)
         difference = ((happened[product, :, None] <= reach) - share) * held.counted[product, :, None]
         gap[product, :, : reach.size] = difference.reshape(held.n_weeks, DAYS_OF_WEEK, -1).sum(axis=1)
@@ -114,7 +115,7 @@ def lay_out(world: World, held: HeldOut, simulated: NDArray[np.int32], *, genera
         z=_standardized(happened, mean, variance).reshape(shape),
         pit=(below + generator.random(happened.shape) * (up_to - below)).reshape(shape),
         gap=gap,
-        log_uplift=log_uplift(world, held.offers),
+        log_uplift=_weekly_uplift(world, held, mean),
         varied=held.offers.depth.std(axis=1) >= VARIED_DEPTH,
     )
 
@@ -224,6 +225,26 @@ def fano(hours: NDArray[np.float64]) -> float:
     """Fano factor of counts (day, hour) around the mean profile, given the totals of days."""
     profile, total = _shares(hours.sum(axis=0)), hours.sum(axis=1, keepdims=True)
     return _ratio(((hours - total * profile) ** 2).sum(), (total * profile * (1.0 - profile)).sum())
+
+
+def _counts(simulated: NDArray[np.integer], happened: NDArray[np.integer]) -> NDArray[np.integer]:
+    """The counts at which the distributions of one product are compared."""
+    most = max(int(simulated.max()), int(happened.max()))
+    if most < MOST_COUNTS:
+        return np.arange(most + 1)
+    quantiles = np.quantile(simulated, np.linspace(0.0, 1.0, MOST_COUNTS)).astype(np.int64)
+    return np.unique(np.concatenate([quantiles, happened]))
+
+
+def _weekly_uplift(world: World, held: HeldOut, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log uplift (product, week); of days it is their mean, weighted by what is simulated on them (product, day)."""
+    uplift = log_uplift(world, held.offers)
+    if held.days_an_offer > 1:
+        return uplift
+    shape = (world.n_products, held.n_weeks, DAYS_OF_WEEK)
+    weighted = (uplift * mean).reshape(shape).sum(axis=2)
+    weekly: NDArray[np.float64] = weighted / np.maximum(mean.reshape(shape).sum(axis=2), SMALLEST)
+    return weekly
 
 
 def _ratio(above: float, below: float) -> float:

@@ -81,10 +81,10 @@ def _write_factors(normal: NDArray[np.float64], variance: NDArray[np.float64], o
 
 
 def _simulate(world: World, held: HeldOut, rates: NDArray[np.float64], *, draws: int, seed: int) -> NDArray[np.int32]:
-    """Units (draw, product, day, period) at ``rates`` (member, product, week, period) on an average weekday."""
+    """Units (draw, product, day, period) at ``rates`` (member, product, offer, period) on an average weekday."""
     days, periods = held.units.shape[1], rates.shape[3]
     lane_day = np.tile(np.arange(days), draws)
-    week, weekday = lane_day // DAYS_OF_WEEK, lane_day % DAYS_OF_WEEK
+    week, weekday, offer = lane_day // DAYS_OF_WEEK, lane_day % DAYS_OF_WEEK, lane_day // held.days_an_offer
     keys, work = open_days(seed, lane_day.size), make_workspace(lane_day.size)
     tick_keys = np.zeros(lane_day.size, np.uint64)
     streams.write_tick_keys(keys, np.zeros(lane_day.size, np.int64), tick_keys)
@@ -96,7 +96,7 @@ def _simulate(world: World, held: HeldOut, rates: NDArray[np.float64], *, draws:
     for period in range(periods):
         streams.write_tick_keys(keys, np.full(lane_day.size, period, np.int64), tick_keys)
         for product in range(world.n_products):
-            mean = rates[member, product, week, period] * factor[product] * (1.0 - another[product])
+            mean = rates[member, product, offer, period] * factor[product] * (1.0 - another[product])
             buyers = np.zeros(lane_day.size, np.int64)
             streams.write_uniforms(tick_keys, streams.EXOGENOUS_VISITORS, product, work.uniform)
             write_poisson(mean, work.uniform, buyers, work)

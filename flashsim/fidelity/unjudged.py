@@ -1,9 +1,9 @@
-"""What no held-out weeks judge: the card of a World of a shop's own tables, and what an update makes of any card.
+"""The card of a World of a shop's own tables, what it cannot judge, and what an update makes of any card.
 
-A World of a shop's own tables learns from every day that they hold, and they rarely hold enough to keep some back. Its
-card has the lines of every card, with the reason why each could not be judged; so it is called uncalibrated wherever it
-is used. The card is made from the World's provenance alone (:mod:`flashsim.calibration.shop_provenance`), and adds
-nothing to it.
+Where the tables hold enough days, the last weeks are held out and judged as on every card
+(:mod:`flashsim.calibration.shop_card`). A line that the tables cannot answer is on the card with the reason, and so is
+every line where they are too short: such a World is called uncalibrated wherever it is used. What is said beside the
+lines is made from the World's provenance (:mod:`flashsim.calibration.shop_provenance`), and adds nothing to it.
 
 An update brings days that the World had not seen, but a handful: how many units were sold, and how many the World had
 expected, is told beside the lines, without a mark.
@@ -12,46 +12,86 @@ expected, is told beside the lines, without a mark.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flashsim.fidelity.card import ASKED
+from flashsim.errors import Unavailable
+from flashsim.fidelity.card import ASKED, LEFT_OUT, FidelityCard
+
+MOST_NAMED = 20
+"""Products that a sentence names one by one; of more their number is told."""
 
 
-def own_card(record: Mapping[str, Any], *, base: str, promotions: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The card, as plain values, of a World of own tables whose provenance is ``record``; ``base`` is the name of its
-    source for what the tables do not tell, as in ``record["sources"]``, ``promotions`` the back-test of past ones."""
-    products = [row["product_id"] for row in record["products"]]
+def own_card(
+    record: Mapping[str, Any],
+    judged: FidelityCard | Unavailable,
+    *,
+    base: str,
+    promotions: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The card, as plain values, of a World of own tables whose provenance is ``record``; ``judged`` are its held-out
+    weeks, or why there are none; ``base`` is the name of its source for what the tables do not tell, as in
+    ``record["sources"]``; ``promotions`` the back-test of past ones."""
     tables = " and ".join(name for name in record["data"]["days"])
-    reasons = _reasons(record, products=products)
+    about = f"A World of a shop's own tables ({tables}). {_of_the_base(record['base'])}"
+    reasons = _reasons(record, judged)
+    if isinstance(judged, Unavailable):
+        card = _blank(record, judged) | {"what": about}
+    else:
+        card = judged.as_json()
+        card |= {"what": f"{about} {card['what']}"}
+    found = {line["name"]: line for line in card["lines"]}
+    lines = [found[name] if name in found else _unjudged(name, reasons[name]) for name in ASKED]
+    fell_back = [
+        {"field": name, "world": record["base"]["name"], "why": record["fields"][name].removeprefix(f"{source}: ")}
+        for name, source in record["sources"].items()
+        if base in source.split(" and ")
+    ]
+    not_identified = _not_identified(record) + ([] if isinstance(judged, Unavailable) else _untold())
+    passed = all(line["passed"] for line in lines)
+    told = {"promotions": None if promotions is None else dict(promotions)}
+    return card | told | {"lines": lines, "passed": passed, "not_identified": not_identified, "fell_back": fell_back}
+
+
+def _blank(record: Mapping[str, Any], why: Unavailable) -> dict[str, Any]:
     return {
-        "what": f"A World of a shop's own tables ({tables}). {_of_the_base(record['base'])}",
-        "why_not_judged": f"every day of {tables} was learned from, so that none is left to compare a simulation with",
+        "why_not_judged": f"{why.reason}, so that none is left to compare a simulation with"
+        if record["products"]
+        else why.reason,
         "interval": "none",
-        "passed": False,
-        "lines": [_unjudged(name, reasons[name]) for name in ASKED],
-        "promotions": None if promotions is None else dict(promotions),
+        "lines": [],
         "products": [],
         "first_day": "",
         "weeks": 0,
-        "modelled_products": len(products),
+        "modelled_products": len(record["products"]),
         "product_days": 0,
         "draws": 0,
         "frozen_level": None,
-        "not_identified": [
-            *record["not_identified"],
-            *record["not_learned"],
-            *record["response"],
-            *(f"demand of {product}: it {why}, and is left out" for product, why in record["left_out"].items()),
-            *(
-                f"response to price of {row['product_id']}: {row['response']}"
-                for row in record["products"]
-                if "elasticity" not in row
-            ),
-        ],
-        "fell_back": [
-            {"field": name, "world": record["base"]["name"], "why": record["fields"][name].removeprefix(f"{source}: ")}
-            for name, source in record["sources"].items()
-            if base in source.split(" and ")
-        ],
     }
+
+
+def _untold() -> list[str]:
+    """What held-out weeks of a shop do not tell, as on every card, beyond what its record says already."""
+    return [words for words in LEFT_OUT if words.startswith(("sharing", "latency", "minutes", "depths"))]
+
+
+def _not_identified(record: Mapping[str, Any]) -> list[str]:
+    left_out = [f"demand of {product}: it {why}, and is left out" for product, why in record["left_out"].items()]
+    responses = [
+        f"response to price of {row['product_id']}: {row['response']}"
+        for row in record["products"]
+        if "elasticity" not in row
+    ]
+    return [
+        *record["not_identified"],
+        *record["not_learned"],
+        *few(record["response"], "more remarks on products"),
+        *few(left_out, "more products that are left out"),
+        *few(responses, "more products whose response is the base World's"),
+    ]
+
+
+def few(sentences: Sequence[str], rest: str) -> list[str]:
+    """The first sentences, and how many there are besides."""
+    more = len(sentences) - MOST_NAMED
+    return [*sentences[:MOST_NAMED], *([f"{more} {rest}"] if more > 0 else [])]
 
 
 def updates_sentence(updates: Sequence[Mapping[str, Any]]) -> str:
@@ -76,26 +116,27 @@ def _unjudged(name: str, why: str) -> dict[str, Any]:
     return line | found | {"passed": False, "why_not_judged": why}
 
 
-def _reasons(record: Mapping[str, Any], *, products: Sequence[str]) -> dict[str, str]:
-    """Why each line could not be judged."""
+def _reasons(record: Mapping[str, Any], judged: FidelityCard | Unavailable) -> dict[str, str]:
+    """Why each line could not be judged, if it could not."""
     base = f"the World {record['base']['name']!r}"
     used = set(record["sources"]["units_per_minute"].split(" and "))
-    with_hours = [name for name in ("user_behavior", "orders", "traffic_data") if name in used]
-    demand = hours = response = f"your tables tell no demand: it is that of {base}"
-    if products:
-        demand = response = hours = (
-            f"all {record['data']['days']['sales_data']} days of sales_data were learned from, none was held out"
-        )
-        if not any("elasticity" in row for row in record["products"]):
-            response = f"no product tells a response to price of its own: it is that of {base}"
-    if with_hours:
-        hours = f"all days of {' and '.join(with_hours)} were learned from, none was held out"
-    elif products:
+    products = record["products"]
+    if isinstance(judged, Unavailable):
+        demand = judged.reason if products else f"your tables tell no demand: it is that of {base}"
+        response = hours = demand
+    else:
+        demand = "the weeks held out do not tell it"
+        response = "no price varied in the weeks held out"
+        hours = "no table tells in which hours most units were sold"
+        hours += " (those of the World are of visits)" if "traffic_data" in used else ""
+    if products and not any("elasticity" in row for row in products):
+        response = f"no product tells a response to price of its own: it is that of {base}"
+    if products and not used & {"user_behavior", "orders", "traffic_data"}:
         hours = f"no table tells the hours of the day: they are those of {base}"
-    together = "one product is sold alone" if len(products) == 1 else demand
     repeats = (
         f"what a customer buys later is not learned from your tables (buyer_value: {record['fields']['buyer_value']})"
     )
+    together = "one product is sold alone" if len(products) == 1 else demand
     special = {"response": response, "sign of the response": response, "hours": hours, "burstiness": hours}
     return dict.fromkeys(ASKED, demand) | special | {"correlation": together, "repeats": repeats}
 

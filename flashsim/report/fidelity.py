@@ -3,7 +3,7 @@
 The card comes from a World's provenance (flashsim/fidelity/card.py writes it); nothing is computed again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -44,7 +44,8 @@ def fidelity_passages(card: Mapping[str, Any] | None) -> FidelityPassages:
 
 
 def _judged(card: Mapping[str, Any]) -> list[str]:
-    failed = [line["name"] for line in card["lines"] if not keeps_mark(line)]
+    judged = [line for line in card["lines"] if not line.get("why_not_judged")]
+    failed = [line["name"] for line in judged if not keeps_mark(line)]
     verdict = PAGE["fidelity_failed" if failed else "fidelity_passed"]
     basis = PAGE["fidelity_basis"].format(
         what=card["what"],
@@ -54,9 +55,10 @@ def _judged(card: Mapping[str, Any]) -> list[str]:
         draws=card["draws"],
     )
     sentences = [
-        verdict.format(count=len(card["lines"]), failed=len(failed), names=", ".join(failed)),
+        verdict.format(count=len(judged), failed=len(failed), names=", ".join(failed)),
         basis,
         PAGE["fidelity_frozen"].format(frozen=show(card["frozen_level"], "share", currency="")),
+        *_why_not(line for line in card["lines"] if line.get("why_not_judged")),
     ]
     narrow = [line["name"] for line in card["lines"] if _is_narrow(line)]
     if narrow:
@@ -67,13 +69,10 @@ def _judged(card: Mapping[str, Any]) -> list[str]:
 
 
 def _unjudged(card: Mapping[str, Any]) -> list[str]:
-    names: dict[str, list[str]] = {}
-    for line in card["lines"]:
-        names.setdefault(line["why_not_judged"], []).append(line["name"])
     return [
         PAGE["fidelity_unjudged"].format(count=len(card["lines"]), why=card["why_not_judged"]),
         card["what"],
-        *(PAGE["fidelity_unjudged_line"].format(names="; ".join(alike), why=why) for why, alike in names.items()),
+        *_why_not(card["lines"]),
     ]
 
 
@@ -81,6 +80,14 @@ def _promotions(card: Mapping[str, Any]) -> list[str]:
     """How well past promotions were predicted, in a sentence; nothing where the card does not tell."""
     told = card.get("promotions")
     return [] if told is None else [told["sentence"]]
+
+
+def _why_not(lines: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Why ``lines`` were not judged, a sentence for each reason."""
+    names: dict[str, list[str]] = {}
+    for line in lines:
+        names.setdefault(line["why_not_judged"], []).append(line["name"])
+    return [PAGE["fidelity_unjudged_line"].format(names="; ".join(alike), why=why) for why, alike in names.items()]
 
 
 def _fell_back(fields: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

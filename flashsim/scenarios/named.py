@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from flashsim.errors import InputError
+from flashsim.scenarios.assortment import MOST_BY_DEFAULT, best_supported
 from flashsim.scenarios.changes import planned, typed_changes
 from flashsim.scenarios.occasion import HIGHEST_RUSH, SHORTEST_HALF_LIFE, Calendar, Rush, learned_rush
 from flashsim.scenarios.scenario import MOST_TICKS, Scenario
@@ -140,7 +141,7 @@ def seckill(world: World, asked: Asked) -> dict[str, Any]:
         "start_minute": 12 * 60,
         "ticks": asked.ticks(120),
         "pre_opening": None,
-        "products": world.product_ids[:1],
+        "products": world.product_ids[:1] if world.n_products <= MOST_BY_DEFAULT else best_supported(world, 1),
         "depths": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
         "stock_units": 100,
         "traffic": TrafficParams(push_budget=0, sharing_ratio=0.5, sharing_delay=6.0, goodwill_half_life=24.0),

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
+from flashsim.scenarios.assortment import assortment_notes, check_products, on_sale
 from flashsim.scenarios.compiled import CompiledSale, make_forecast
 from flashsim.scenarios.day import check_day, day_notes, season_on, widened
 from flashsim.scenarios.menu import menu_notes
@@ -55,7 +56,8 @@ class Scenario:
     """Ticks before the doors open, in which servers are ordered, boot and are paid; 0, or enough to reach the quota
     (:func:`flashsim.sim.servers.ticks_to_quota`). None: enough, up to the next multiple of ten."""
     products: tuple[str, ...] = ()
-    """Product ids of the World that are on sale; (): all of them."""
+    """Product ids of the World that are on sale, 256 at most; (): all of a World of up to 64 products, else the eight
+    that its data support best."""
     calendar: Calendar = field(default_factory=Calendar)
     """How the occasion multiplies ordinary demand."""
     depths: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -95,7 +97,7 @@ class Scenario:
             object.__setattr__(self, "weekday", check_day(self.world, self.date).weekday())
         check_range("stock_cover", self.stock_cover, 0.0, 1e6)
         check_range("salvage_share", self.salvage_share, -10.0, 1.0)
-        self._check_products()
+        check_products(self.world, self.products)
         self._check_depths()
         self._check_waves()
         self._check_servers()
@@ -112,14 +114,6 @@ class Scenario:
             raise InputError(f"lookahead must name at least one tick, got {self.lookahead!r}")
         if 0 not in self.server_changes:
             raise InputError(f"server_changes must hold 0 (no change), got {self.server_changes!r}")
-
-    def _check_products(self) -> None:
-        for product in self.products:
-            if product not in self.world.product_ids:
-                known = ", ".join(self.world.product_ids[:8])
-                raise InputError(f"products: the World {self.world.name!r} has no {product!r}; it has {known}, …")
-        if len(set(self.products)) < len(self.products):
-            raise InputError(f"products: each may be named once, got {self.products!r}")
 
     def _check_servers(self) -> None:
         if self.servers.start_servers == 0 and self.servers.lag >= self.ticks:
@@ -180,9 +174,10 @@ class Scenario:
 
     @property
     def menu_notes(self) -> tuple[str, ...]:
-        """Sentences that everyone who reads a result must know of the menu, and of the day."""
+        """Sentences that everyone who reads a result must know of the menu, the day, and the products on sale."""
         menu = menu_notes(self.world, self.depths, usual=self.usual_depths, may_extrapolate=self.allow_extrapolation)
-        return menu if self.date is None else (*menu, *day_notes(self.world, self.date))
+        chosen = assortment_notes(self.world, self.products)
+        return (*menu, *(() if self.date is None else day_notes(self.world, self.date)), *chosen)
 
     def compile(self) -> CompiledSale:
         """Compile the scenario; O(ticks · segments · products · depths · members)."""
@@ -221,8 +216,8 @@ class Scenario:
 
     def _chosen(self) -> list[int]:
         """Indices of the products on sale."""
-        names = self.products or self.world.product_ids
-        return [self.world.product_ids.index(name) for name in names]
+        place = {name: number for number, name in enumerate(self.world.product_ids)}
+        return [place[name] for name in on_sale(self.world, self.products)]
 
     def _tables(self, expected: NDArray[np.float32], planned: NDArray[np.int64]) -> SaleTables:
         world, chosen = self.world, self._chosen()

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import nbinom
 
-from flashsim.calibration.refresh import DELTA, expected_units, refresh_world
+from flashsim.calibration.expected_units import expected_units
+from flashsim.calibration.refresh import DELTA, refresh_world
 from flashsim.data.shop_folder import ShopMapping
 from flashsim.data.shop_tables import CheckedTables, read_shop_tables
 from flashsim.errors import InputError

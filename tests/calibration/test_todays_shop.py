@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flashsim.calibration.refresh import expected_units, refresh_world
+from flashsim.calibration.expected_units import expected_units
+from flashsim.calibration.refresh import refresh_world
 from flashsim.calibration.shop_tables import learn_world
 from flashsim.data.shop_tables import CheckedTables
 from flashsim.scenarios import SCENARIOS, scenario_named

@@ -59,7 +59,7 @@ def test_own_tables_make_a_world_and_its_record(start: Start) -> None:
     world = World.load(Path("out/world"))
     assert world.product_ids == ("p0", "p1", "p2")
     names = {"config.yaml", "run.json", "timings.json", "fidelity.json", "fields.csv", "products.csv", "rows.csv"}
-    assert files(Path("out")) == names | {"world/world.json", "world/world.safetensors"}
+    assert files(Path("out")) == names | {"data.html", "world/world.json", "world/world.safetensors"}
     fields = rows_of("out/fields.csv")
     assert fields["list_price"].startswith("sales_data: ")
     assert fields["traffic_share"].startswith("base World: ")

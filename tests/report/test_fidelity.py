@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from flashsim.errors import Unavailable
 from flashsim.fidelity import own_card
 from flashsim.report import write_report
 from flashsim.report.fidelity import uncalibrated_passage
@@ -81,7 +82,9 @@ def own_shop_world() -> World:
         "response": [],
         "left_out": {},
     }
-    return make_world(name="corner shop", provenance={"fidelity": own_card(record, base="base World")})
+    return make_world(
+        name="corner shop", provenance={"fidelity": own_card(record, Unavailable("60 days"), base="base World")}
+    )
 
 
 def report_of(world: World, folder: Path) -> tuple[str, str]:
@@ -170,7 +173,7 @@ def test_a_card_of_which_nothing_was_judged_is_told_in_the_same_section(tmp_path
     assert "Uncalibrated World. corner shop (uncalibrated)" in html[: html.index("</header>")]
     section = " ".join(Page(html[html.index('id="section-fidelity"') :]).words)
     for text in (section, markdown):
-        assert "None of the 13 lines of the World's fidelity card could be judged: every day of" in text
+        assert "None of the 13 lines of the World's fidelity card could be judged: 60 days, so that none" in text
         assert "Not judged: hours; burstiness: no table tells the hours of the day" in text
         assert "What was taken, wholly or partly, from another World" in text
         assert text.count("not judged") >= 13

@@ -36,7 +36,7 @@ from flashsim.fidelity.promotions.episodes import (
     log_ratio,
 )
 from flashsim.fidelity.promotions.scores import judge, not_judged, score_outcomes
-from flashsim.models.demand.day_tables import ProductDays, lay_out_products, without_demand
+from flashsim.models.demand.day_tables import ProductDays, days_of, lay_out_products, without_demand
 from flashsim.models.demand.level_path import DAYS_OF_WEEK, PathFit, fit_path
 from flashsim.models.demand.member_levels import draw_members
 from flashsim.models.demand.pooled_slopes import PooledSlopes, pool_slopes
@@ -188,7 +188,8 @@ def _refit(past: pd.DataFrame, wanted: set[str], fitted: dict[str, _Fitted], *, 
     rows = rows[~rows["product_id"].isin(list(without_demand(rows, fewest_rows=FEWEST_DAYS)))]
     if rows.empty:
         return
-    for days in lay_out_products(rows.drop(columns="place")).products:
+    for product in lay_out_products(rows.drop(columns="place")).products:
+        days = days_of(product)
         fitted[days.product_id] = _Fitted(days, fit_path(days.counts), week)
 
 

@@ -36,7 +36,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flashsim.errors import InputError
-from flashsim.models.demand.day_tables import LaidOut, ProductDays, lay_out_products, without_demand
+from flashsim.models.demand.day_tables import (
+    LaidOut,
+    ProductDays,
+    ProductRows,
+    days_of,
+    lay_out_products,
+    without_demand,
+)
 from flashsim.models.demand.dispersion import Dispersion
 from flashsim.models.demand.level_path import DAYS_OF_WEEK, SEASON_DAYS, PathFit, fit_path
 from flashsim.models.demand.member_levels import Fallback, draw_members, find_levels
@@ -45,6 +52,7 @@ from flashsim.models.demand.price_evidence import INTERVAL_SDS, PriceEvidence, j
 from flashsim.models.price.price_effects import basis_words, fieller_interval
 from flashsim.models.price.price_response import FEWEST_DAYS
 from flashsim.models.price.usual_price import AWAY, RECENT_DAYS
+from flashsim.parallel import apply_in_order
 from flashsim.season import REFERENCE_DAYS, LevelDays
 
 SEEN_DEPTHS: Final = 0.95
@@ -87,26 +95,26 @@ def learn_demand(
     progress: Callable[[int, int], None],
     groups: Mapping[str, str] | None = None,
     fallback: Fallback | None = None,
+    workers: int = 0,
 ) -> ShopDemand:
     """Learn from a checked table (date, product_id, sales, price, sold_out, and optional columns).
 
     ``groups`` are the categories of the products, ``fallback`` the response of a product that has none of its own:
-    without it the level of such a product rests on the literature. InputError when no product remains to learn from.
+    without it the level of such a product rests on the literature. Products are fitted in so many ``workers``
+    (:mod:`flashsim.parallel`). InputError when no product remains to learn from.
     """
     left_out = without_demand(sales, fewest_rows=FEWEST_DAYS)
     kept = sales[~sales["product_id"].isin(list(left_out))]
     table = lay_out_products(kept) if len(kept) else LaidOut((), "", np.empty(0))
     days: list[ProductDays] = []
     fits: list[PathFit] = []
-    for place, product in enumerate(table.products):
-        fit = fit_path(product.counts)
+    for product, fit in apply_in_order(_fitted, table.products, workers=workers, progress=progress):
         why = misfit(product, fit)
         if why:
             left_out[product.product_id] = why
         else:
             days.append(product)
             fits.append(fit)
-        progress(place + 1, len(table.products))
     if not days:
         first, why = next(iter(left_out.items()))
         raise InputError(f"sales_data: no product can be learned: {first} {why}; check sales and stock_out")
@@ -136,6 +144,11 @@ def learn_demand(
         unidentified={day.product_id: told.why_not for day, told in zip(days, evidence, strict=True) if told.why_not},
         words=_words(table, days, evidence),
     )
+
+
+def _fitted(product: ProductRows) -> tuple[ProductDays, PathFit]:
+    days = days_of(product)
+    return days, fit_path(days.counts)
 
 
 def misfit(product: ProductDays, fit: PathFit) -> str:

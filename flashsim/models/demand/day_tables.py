@@ -15,6 +15,8 @@ MOST_SOLD_OUT: Final = 0.8
 """With a larger share of sold-out rows, the demand beyond the stock would rest on the assumed law alone."""
 LARGEST_CORRELATION: Final = 0.95
 """A promotion that correlates with the price more than this cannot be separated from it."""
+COLUMNS: Final = ("date", "sales", "price", "sold_out", "promotion", "list_price")
+"""Columns of a table of sales that the days of a product are made of."""
 WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 Array = NDArray[np.float64]
 
@@ -31,10 +33,21 @@ class ProductDays(NamedTuple):
     strength: float  # first-stage F times its degrees of freedom; infinite without an instrument
 
 
+class ProductRows(NamedTuple):
+    """The rows of one product in a checked table."""
+
+    product_id: str
+    rows: pd.DataFrame  # in order of days
+    control: Array  # row; what may have followed demand in the price
+    strength: float  # as in ProductDays
+    first: pd.Timestamp  # first day of the table
+    is_apart: bool  # whether promotions can be told apart from prices
+
+
 class LaidOut(NamedTuple):
     """All products of a table."""
 
-    products: tuple[ProductDays, ...]
+    products: tuple[ProductRows, ...]
     basis: str  # instrument, product and week effects, or product effects
     first_stage_f: Array  # product; NaN without an instrument
 
@@ -45,11 +58,13 @@ def lay_out_products(sales: pd.DataFrame) -> LaidOut:
     sales = sales.sort_values(["product_id", "date"], kind="stable").reset_index(drop=True)
     is_apart = "promotion" in sales.columns and _promotion_is_apart(sales)
     control, ids = _control(sales, is_apart=is_apart)
-    first = sales["date"].min()
-    products = []
-    for place, (name, rows) in enumerate(sales.groupby("product_id", sort=True)):
+    needed = [name for name in COLUMNS if name in sales.columns]
+    first, products = sales["date"].min(), []
+    for place, (name, rows) in enumerate(sales[[*needed, "product_id"]].groupby("product_id", sort=True)):
         assert ids[place] == str(name)
-        products.append(_product(str(name), rows, first=first, is_apart=is_apart, control=control, place=place))
+        moved = control.control[rows.index.to_numpy()]
+        strength = float(control.strength[place])
+        products.append(ProductRows(str(name), rows[needed], moved, strength, first, is_apart))
     return LaidOut(tuple(products), control.basis, control.first_stage_f)
 
 
@@ -75,19 +90,18 @@ def without_demand(sales: pd.DataFrame, *, fewest_rows: int) -> dict[str, str]:
     return reasons
 
 
-def _product(
-    name: str, rows: pd.DataFrame, *, first: pd.Timestamp, is_apart: bool, control: PriceControl, place: int
-) -> ProductDays:
+def days_of(product: ProductRows) -> ProductDays:
+    """The days of one product."""
+    rows, is_apart = product.rows, product.is_apart
     price = rows["price"].to_numpy(dtype=np.float64)
     told = rows["list_price"].to_numpy(dtype=np.float64) if "list_price" in rows.columns else None
     flags = rows["promotion"].to_numpy(dtype=bool) if "promotion" in rows.columns else None
     history = read_prices(price, told=told, promoted=flags)
-    moved = control.control[rows.index.to_numpy()]
     promoted = flags.astype(np.float64) if is_apart and flags is not None else None
-    effects = [column for column in (promoted, moved) if column is not None]
+    effects = [column for column in (promoted, product.control) if column is not None]
     dates = pd.DatetimeIndex(rows["date"])
     counts = DayCounts(
-        day=(dates - first).days.to_numpy().astype(np.intp),
+        day=(dates - product.first).days.to_numpy().astype(np.intp),
         weekday=dates.day_of_week.to_numpy().astype(np.intp),
         year_day=dates.day_of_year.to_numpy().astype(np.float64),
         units=rows["sales"].to_numpy(dtype=np.float64),
@@ -97,7 +111,7 @@ def _product(
         effect_sd=np.array([EFFECT_SD] * (promoted is not None) + [CONTROL_SD]),
         steps=tuple((step, _change(price, step)) for step in history.steps),
     )
-    return ProductDays(name, dates, price, promoted, history, counts, float(control.strength[place]))
+    return ProductDays(product.product_id, dates, price, promoted, history, counts, product.strength)
 
 
 def _change(price: Array, step: int) -> float:

@@ -31,8 +31,15 @@ class MemberResponse:
 
     def __call__(self, depths: Array, minutes: Array) -> Array:
         """Rates (segment, product, depth, minute)."""
-        daily = between(self.daily, self.depths, depths)
-        return daily[..., None] * read_day(self.profile, minutes)[:, :, None, :] / 60.0
+        return self.daily_at(depths)[..., None] * read_day(self.profile, minutes)[:, :, None, :] / 60.0
+
+    def daily_at(self, depths: Array) -> Array:
+        """Units a day (segment, product, depth)."""
+        return between(self.daily, self.depths, depths)
+
+    def emptied(self) -> "MemberResponse":
+        """What is told of it, without the arrays."""
+        return MemberResponse(self.depths, np.empty(0), np.empty(0), self.moved)
 
 
 def respond(

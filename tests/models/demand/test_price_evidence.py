@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from flashsim.models.demand.daily_totals import ShopDemand
-from flashsim.models.demand.day_tables import lay_out_products
+from flashsim.models.demand.day_tables import days_of, lay_out_products
 from flashsim.models.demand.level_path import fit_path
 from flashsim.models.demand.price_evidence import judge_response
 from tests.models.demand.made_shops import learn
@@ -60,7 +60,8 @@ def test_a_mean_beyond_three_times_the_largest_day_is_not_believed(largest_day: 
     """20 units a day at list price and an elasticity of -5 are 640 at half price."""
     ratio = np.where(np.arange(200) % 20 < 4, 0.5, 1.0)
     units = np.random.default_rng(0).poisson(20.0 * ratio**-5.0)
-    (product,) = lay_out_products(table(units, 10.0 * ratio)).products
+    (rows,) = lay_out_products(table(units, 10.0 * ratio)).products
+    product = days_of(rows)
     told = judge_response(
         product.price,
         product.history,
