@@ -22,7 +22,8 @@ import pandas as pd
 from experiments.launch.entry import dated, entry
 from experiments.launch.outputs import RunFolder
 from experiments.launch.progress import progress_meter
-from experiments.pipeline.prepare import MOST_PROCESSES, SPAWN, cores
+from experiments.pipeline.prepare import MOST_PROCESSES, cores
+from experiments.pipeline.training_progress import SPAWN
 from flashsim.data.sources import complete_journey
 from flashsim.errors import InputError
 from flashsim.files import write_bytes, write_json, write_table
