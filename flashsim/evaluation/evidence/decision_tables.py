@@ -35,16 +35,17 @@ def leads_table(
 _LEAD = ("over", "mean", "low", "high", "p_value", "p_worse", "worlds_ahead", "detectable")
 
 
-def guardrail_table(entrants: Sequence[Entrant], appraisal: Appraisal, *, roles: Mapping[str, str]) -> pd.DataFrame:
+def guardrail_table(entrants: Sequence[Entrant], appraisal: Appraisal) -> pd.DataFrame:
     """Each guardrail under each policy: kept, open or broken by its interval, and how many sales lie beyond it."""
     reasons = {(kpi.name, kpi.limit): kpi.limit_reason for kpi in KPIS if kpi.limit is not None}
     rows = []
     for entrant, guards in zip(entrants, appraisal.guards, strict=True):
+        role = "learner" if entrant.is_learned else "baseline" if entrant.is_candidate else "reference"
         for guard in guards:
             kpi, policy = find_kpi(guard.kpi), entrant.rollout.policy
             described = {"label": kpi.label, "unit": kpi.unit, "direction": kpi.direction}
             why = reasons.get((guard.kpi, guard.limit), "set for this evaluation")
-            about = {"policy": policy, "role": roles[policy], "change": entrant.change}
+            about = {"policy": policy, "role": role, "change": entrant.change}
             rows.append({**about, **asdict(guard), **described, "reason": why})
     return pd.DataFrame(rows, columns=[*_ABOUT, "label", "unit", "direction", *_GUARD, "reason"])
 
