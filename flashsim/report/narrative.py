@@ -324,7 +324,8 @@ class Narrator:
     def guardrails(self) -> list[Passage]:
         """A sentence for every guardrail that the verdict's policy breaks or may break."""
         table = self.tables["guardrails"]
-        mine = table[(table["policy"] == self.verdict.subject) & (table["status"] != "kept")]
+        own = table[(table["policy"] == self.verdict.subject) & (table["change"] == "")]
+        mine = own[own["status"] != "kept"]
         passages = []
         for row in mine.index:
             unit = find_kpi(str(table.loc[row, "kpi"])).unit

@@ -190,9 +190,9 @@ def page_view(
 
 
 def guardrail_counts(comparison: Comparison) -> dict[str, int]:
-    """How many guardrails the verdict's policy keeps, breaks, or may break."""
+    """How many guardrails the verdict's policy keeps, breaks, or may break in the sale as given."""
     table = comparison.tables["guardrails"]
-    mine = table[table["policy"] == comparison.verdict.subject]["status"]
+    mine = table[(table["policy"] == comparison.verdict.subject) & (table["change"] == "")]["status"]
     return {status: int((mine == status).sum()) for status in ("kept", "open", "broken")}
 
 
