@@ -69,7 +69,7 @@ def tells_table(
     """For each reason that more evidence could remove, what would tell; ``leads``: how many were corrected for."""
     rows = []
     for reason in decision.reasons if decision.outcome == "cannot tell" else ():
-        if reason.shortfall in ("worse", "guardrail broken"):
+        if reason.shortfall in ("worse", "short", "guardrail broken"):
             continue
         alpha = (1.0 - confidence) / (leads if reason.shortfall == "lead" else 1)
         tell = what_would_tell(
@@ -100,7 +100,8 @@ def _scores(entrants: Sequence[Entrant], decision: Decision, rule: DecisionRule,
     rival = _values(entrants, reason.about, "" if is_practice else decision.candidate.change)
     sign = -1.0 if find_kpi(rule.primary).direction == "lower" else 1.0
     place = _place(rule.primary)
-    return np.asarray(sign * differences(own[:, place], rival[:, place]) - rule.worthwhile)
+    lead = sign * differences(own[:, place], rival[:, place])
+    return np.asarray(lead - (0.0 if is_practice and lead.mean() < 0.0 else rule.worthwhile))
 
 
 def _place(name: str) -> int:
