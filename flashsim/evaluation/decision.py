@@ -68,11 +68,13 @@ class DecisionRule:
     told."""
 
     def __post_init__(self) -> None:
+        for name in ("limits", "margins"):
+            _check_amounts(name, getattr(self, name), may_drop=name == "limits")
         if find_kpi(self.primary).direction == "neutral":
             raise InputError(
                 f"primary KPI {self.primary!r} has no better direction; choose one that has, such as 'profit'"
             )
-        if not self.practice:
+        if not isinstance(self.practice, str) or not self.practice.strip():
             raise InputError(
                 "practice: a decision compares with what is done today; name a policy, such as 'human team'"
             )
@@ -176,6 +178,16 @@ class Decision:
     """KPIs that were held against the practice, because it breaks their limit and nobody keeps it."""
     practice: str = HUMAN_TEAM
     """With what was compared."""
+
+
+def _check_amounts(name: str, given: object, *, may_drop: bool) -> None:
+    """InputError unless ``given`` holds a number, or null where that ``may_drop`` a guardrail, for each KPI."""
+    if not isinstance(given, Mapping):
+        raise InputError(f"{name}: expected KPIs and numbers, such as {{error_share: 0.01}}, got {brief(given)}")
+    for kpi, value in given.items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number and not (may_drop and value is None):
+            raise InputError(f"{name}.{kpi}: expected a number{', or null' if may_drop else ''}, got {value!r}")
 
 
 def _check_limit(name: str, limit: float | None) -> None:
