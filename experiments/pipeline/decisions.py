@@ -55,6 +55,7 @@ def look_for_change(
             practice,
             limits=limits,
             worthwhile=rule.worthwhile,
+            primary=rule.primary,
             seed=SEARCH_SEED,
             threads=threads,
             progress=advance,

@@ -192,7 +192,7 @@ def _decided(
     sales, worlds = contest.members.size, np.unique(contest.members).size
     leads = leads_table(appraisal, rule, sales=sales, worlds=worlds, confidence=confidence)
     tells = tells_table(entrants, decision, rule, fields=fields, confidence=confidence, leads=len(leads))
-    guardrails = guardrail_table(entrants, appraisal, roles=contest.roles)
+    guardrails = guardrail_table(entrants, appraisal)
     return decision, {"guardrails": guardrails, "leads": leads, "tells": tells}
 
 

@@ -15,7 +15,8 @@ The outcome is
 
 * *run it*: a learner passes, else a rule; of several the one with the largest lead over the practice,
 * *run it with changes*: nobody passes in the sale as given, but after a named change somebody does,
-* *do not run it*: every candidate, with and without changes, is worse than the practice or breaks a guardrail,
+* *do not run it*: every candidate, with and without changes, is worse than the practice, or surely not better by what
+  is worthwhile, or breaks a guardrail,
 * *cannot tell*: all else, with what would tell.
 
 On a World that was not judged against data, the strongest outcome is *run it as a test*. The claim of a learner needs
@@ -38,8 +39,9 @@ from flashsim.sim.parameters import check_range
 
 Outcome = Literal["run it", "run it with changes", "run it as a test", "do not run it", "cannot tell"]
 Status = Literal["kept", "open", "broken"]
-Shortfall = Literal["worse", "lead", "worlds", "guardrail open", "guardrail broken"]
-"""Why a candidate does not pass: its lead is below zero, not shown, or not held in enough worlds; a guardrail."""
+Shortfall = Literal["worse", "short", "lead", "worlds", "guardrail open", "guardrail broken"]
+"""Why a candidate does not pass: its lead is below zero, surely below what is worthwhile, not shown, or not held in
+enough worlds; a guardrail."""
 
 _PERCENTILES = ("p50_latency_s", "p95_latency_s", "p99_latency_s")
 DEFAULT_MARGIN = 0.1
@@ -66,11 +68,13 @@ class DecisionRule:
     told."""
 
     def __post_init__(self) -> None:
+        for name in ("limits", "margins"):
+            _check_amounts(name, getattr(self, name), may_drop=name == "limits")
         if find_kpi(self.primary).direction == "neutral":
             raise InputError(
                 f"primary KPI {self.primary!r} has no better direction; choose one that has, such as 'profit'"
             )
-        if not self.practice:
+        if not isinstance(self.practice, str) or not self.practice.strip():
             raise InputError(
                 "practice: a decision compares with what is done today; name a policy, such as 'human team'"
             )
@@ -176,6 +180,16 @@ class Decision:
     """With what was compared."""
 
 
+def _check_amounts(name: str, given: object, *, may_drop: bool) -> None:
+    """InputError unless ``given`` holds a number, or null where that ``may_drop`` a guardrail, for each KPI."""
+    if not isinstance(given, Mapping):
+        raise InputError(f"{name}: expected KPIs and numbers, such as {{error_share: 0.01}}, got {brief(given)}")
+    for kpi, value in given.items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number and not (may_drop and value is None):
+            raise InputError(f"{name}.{kpi}: expected a number{', or null' if may_drop else ''}, got {value!r}")
+
+
 def _check_limit(name: str, limit: float | None) -> None:
     """InputError unless some sale can keep ``limit``, and some can break it."""
     kpi = find_kpi(name)
@@ -222,11 +236,18 @@ def decide(
         return Decision(outcome if is_world_judged else "run it as a test", chosen, (), relative, rule.practice)
     if not found:
         return Decision("cannot tell", None, (), relative, rule.practice)
-    hopeless = [any(one.shortfall in ("worse", "guardrail broken") for one in reasons) for _, reasons in found]
+    hopeless = [any(_is_final(one, rule) for one in reasons) for _, reasons in found]
     outcome = "do not run it" if all(hopeless) else "cannot tell"
     in_play = [one for one, is_out in zip(found, hopeless, strict=True) if not is_out] or found
     nearest, reasons = min(in_play, key=lambda one: (len(one[1]), bool(one[0].change), -one[0].over_practice.mean))
     return Decision(outcome, nearest, reasons, relative, rule.practice)
+
+
+def _is_final(reason: Reason, rule: DecisionRule) -> bool:
+    """Whether no evidence would change that the candidate does not run the sale. (That a rule is better is another
+    matter: it may be unfit to run the sale itself.)"""
+    is_short = reason.shortfall == "short" and reason.about == rule.practice
+    return is_short or reason.shortfall in ("worse", "guardrail broken")
 
 
 def status_of(low: float, high: float, *, limit: float, direction: Direction) -> Status:
@@ -251,6 +272,8 @@ def _reasons(candidate: Candidate, rule: DecisionRule, relative: Sequence[str], 
         is_shown = lead.mean > rule.worthwhile and lead.p_value < alpha
         if lead is candidate.over_practice and lead.mean < 0.0 and lead.p_worse < alpha:
             reasons.append(Reason("worse", lead.over))
+        elif lead.mean < rule.worthwhile and lead.p_value < alpha:
+            reasons.append(Reason("short", lead.over))
         elif not is_shown:
             reasons.append(Reason("lead", lead.over))
         elif lead.worlds_ahead < rule.worlds_ahead:

@@ -180,7 +180,8 @@ def verdict_of(
         row = pairs["p_holm"].idxmax()  # another pair is what keeps the claim from holding: show that one
     chosen: dict[str, Any] = pairs.loc[row].to_dict()
     subject = chosen["baseline"] if outcome == "baseline" else chosen["learner"]
-    broken = guardrails[(guardrails["policy"] == subject) & (guardrails["status"] == "broken")]
+    own = guardrails[(guardrails["policy"] == subject) & (guardrails["change"] == "")]
+    broken = own[own["status"] == "broken"]
     return Verdict(
         outcome=outcome,
         learner=chosen["learner"],

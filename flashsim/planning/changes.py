@@ -1,7 +1,7 @@
 """Changes of a sale where nobody keeps its guardrails as it is: more servers, another stock, doors that can be held.
 
 Each is tried alone, the nearest first, with the run-out price and the operations that suit it there, on the training
-worlds. The first under which all guardrails are kept, and which earns more than the practice does today, is proposed;
+worlds. The first under which all guardrails are kept, and which is better than the practice today, is proposed;
 held-out worlds judge it anew.
 """
 
@@ -13,6 +13,8 @@ import numpy as np
 
 from flashsim.errors import InputError
 from flashsim.evaluation.evidence.excess import guardrail_excess
+from flashsim.evaluation.kpis import find_kpi
+from flashsim.evaluation.rollout import Rollout
 from flashsim.planning.guarded import guarded_operations, on_training_worlds
 from flashsim.planning.search import Trials, Workers, best_operations
 from flashsim.policies.bundle import Policy
@@ -104,11 +106,13 @@ def search_changes(
     limits: Mapping[str, float],
     worthwhile: float,
     seed: int,
+    primary: str = "profit",
     threads: int = 1,
     progress: Callable[[int], object] = lambda _changes: None,
 ) -> ChangesFound:
-    """Search the nearest change under which the run-out price keeps ``limits`` (KPI -> guardrail) and earns more than
-    ``practice`` does in the sale as given, by more than ``worthwhile``. ``progress`` is told of each change."""
+    """Search the nearest change under which the run-out price keeps ``limits`` (KPI -> guardrail) and is better on the
+    KPI ``primary`` than ``practice`` is in the sale as given, by more than ``worthwhile``. ``progress`` is told of each
+    change."""
     today = on_training_worlds(scenario.compile(), practice, seed=seed, threads=threads)
     tried: list[str] = []
     for change in changes_of(scenario):
@@ -122,8 +126,14 @@ def search_changes(
         policy = run_out_price(sale, how)
         rollout = on_training_worlds(sale, policy, seed=seed, threads=threads)
         progress(1)
-        lead = float((rollout.totals["profit"] - today.totals["profit"]).mean())
-        if guardrail_excess(rollout, limits) == 0.0 and lead > worthwhile:
+        if guardrail_excess(rollout, limits) == 0.0 and _lead(rollout, today, primary=primary) > worthwhile:
             return ChangesFound(change, sale, policy, tuple(tried))
         tried.append(change.words)
     return ChangesFound(None, None, None, tuple(tried))
+
+
+def _lead(rollout: Rollout, today: Rollout, *, primary: str) -> float:
+    """By how much ``rollout`` is better than ``today`` on the KPI ``primary``, a sale."""
+    kpi = find_kpi(primary)
+    difference = float((kpi.value(rollout.totals) - kpi.value(today.totals)).mean())
+    return -difference if kpi.direction == "lower" else difference

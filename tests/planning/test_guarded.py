@@ -115,6 +115,17 @@ def test_the_nearest_change_under_which_guardrails_are_kept_is_found() -> None:
     assert list(none.tried) == words
 
 
+def test_a_change_must_be_better_on_the_kpi_that_decides() -> None:
+    scenario = tight(max_servers=12)
+    team = human_team(scenario.compile())
+    by_profit, by_latency = (
+        search_changes(scenario, team, limits=LIMITS, primary=primary, worthwhile=20.0, seed=0)
+        for primary in ("profit", "p95_latency_s")
+    )
+    assert by_profit.change is not None
+    assert by_latency.change is None  # nobody is 20 s faster, whatever it earns
+
+
 def test_changes_are_sorted_by_how_far_they_are_and_differ_in_one_thing() -> None:
     scenario = replace(tight(), pre_opening=0)
     changes = changes_of(scenario)

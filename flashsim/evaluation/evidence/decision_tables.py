@@ -35,16 +35,17 @@ def leads_table(
 _LEAD = ("over", "mean", "low", "high", "p_value", "p_worse", "worlds_ahead", "detectable")
 
 
-def guardrail_table(entrants: Sequence[Entrant], appraisal: Appraisal, *, roles: Mapping[str, str]) -> pd.DataFrame:
+def guardrail_table(entrants: Sequence[Entrant], appraisal: Appraisal) -> pd.DataFrame:
     """Each guardrail under each policy: kept, open or broken by its interval, and how many sales lie beyond it."""
     reasons = {(kpi.name, kpi.limit): kpi.limit_reason for kpi in KPIS if kpi.limit is not None}
     rows = []
     for entrant, guards in zip(entrants, appraisal.guards, strict=True):
+        role = "learner" if entrant.is_learned else "baseline" if entrant.is_candidate else "reference"
         for guard in guards:
             kpi, policy = find_kpi(guard.kpi), entrant.rollout.policy
             described = {"label": kpi.label, "unit": kpi.unit, "direction": kpi.direction}
             why = reasons.get((guard.kpi, guard.limit), "set for this evaluation")
-            about = {"policy": policy, "role": roles[policy], "change": entrant.change}
+            about = {"policy": policy, "role": role, "change": entrant.change}
             rows.append({**about, **asdict(guard), **described, "reason": why})
     return pd.DataFrame(rows, columns=[*_ABOUT, "label", "unit", "direction", *_GUARD, "reason"])
 
@@ -68,7 +69,7 @@ def tells_table(
     """For each reason that more evidence could remove, what would tell; ``leads``: how many were corrected for."""
     rows = []
     for reason in decision.reasons if decision.outcome == "cannot tell" else ():
-        if reason.shortfall in ("worse", "guardrail broken"):
+        if reason.shortfall in ("worse", "short", "guardrail broken"):
             continue
         alpha = (1.0 - confidence) / (leads if reason.shortfall == "lead" else 1)
         tell = what_would_tell(
@@ -99,7 +100,8 @@ def _scores(entrants: Sequence[Entrant], decision: Decision, rule: DecisionRule,
     rival = _values(entrants, reason.about, "" if is_practice else decision.candidate.change)
     sign = -1.0 if find_kpi(rule.primary).direction == "lower" else 1.0
     place = _place(rule.primary)
-    return np.asarray(sign * differences(own[:, place], rival[:, place]) - rule.worthwhile)
+    lead = sign * differences(own[:, place], rival[:, place])
+    return np.asarray(lead - (0.0 if is_practice and lead.mean() < 0.0 else rule.worthwhile))
 
 
 def _place(name: str) -> int:

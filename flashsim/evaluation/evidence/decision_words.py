@@ -10,43 +10,51 @@ from flashsim.evaluation.intervals import INTERVAL_TEXT, Of, interval_form, tell
 from flashsim.evaluation.kpis import Unit, find_kpi, show
 
 DECISION_TEXT: dict[str, str] = INTERVAL_TEXT | {
-    "run it": (
-        "Run it with {policy}: {kpi} is {amount} a sale above that of {practice} ({confidence} % interval {interval}), "
-        "{where}, and every guardrail is kept.{over_rules}"
-    ),
-    "run it with changes": (
-        "Run it with a change: {change}. With {policy}, {kpi} is then {amount} a sale above that of {practice} today "
-        "({confidence} % interval {interval}), {where}, and every guardrail is kept.{over_rules}"
-    ),
+    "run it": "Run it with {policy}: {claim}{kept}.{over_rules}",
+    "run it with changes": "Run it with a change, {change}, and with {policy}: {claim}{kept}.{over_rules}",
     "run it as a test": (
-        "Run it as a test{with_change} with {policy}: {kpi} is {amount} a sale above that of {practice} "
-        "({confidence} % interval {interval}), {where}, and every guardrail is kept.{over_rules} The World was "
-        "never judged against data, so nothing stronger can be said."
+        "Run it as a test{with_change} with {policy}: {claim}{kept}.{over_rules} The World was never judged against "
+        "data, so nothing stronger can be said."
     ),
     "do not run it": "Do not run it: {reasons}.{tried}",
     "cannot tell": "It cannot be told whether to run it: {reasons}.{tried}{tells}",
     "cannot tell nobody": "It cannot be told whether to run it: nobody was compared with {practice}.",
+    "claim": "its lead over {over} in {kpi} is {lead} a sale ({confidence} % interval {interval}), {where}",
+    "claim after change": (
+        "its lead over {over} in the sale as given, in {kpi}, is {lead} a sale ({confidence} % interval {interval}), "
+        "{where}"
+    ),
+    "lower is better": "{label} (less is better)",
     "where": "ahead in {ahead} of {worlds} worlds",
     "where in one world": "in the one world that was met",
-    "with change": " and with a change, {change},",
+    "all kept": ", and every guardrail is kept",
+    "others kept": ", and every guardrail is kept except {labels}",
+    "none asked": ", and no guardrail was asked for",
+    "with change": ", with a change, {change}, and",
+    "changed policy": "{policy} with {change}",
     "over rules": " It is ahead of every rule, of the nearest, {rule}, by {nearest} ({nearest_interval}).",
     "held to practice": (
-        " {practice} itself breaks this limit and nobody keeps it, so it is asked not to be worse than {practice}: "
-        "{labels}."
+        " For {labels}, {practice} itself is beyond the limit and nobody is shown to keep it; a policy is asked not to "
+        "be worse there than {practice} by more than the margin."
     ),
-    "reason worse": "{policy} makes {lead} a sale in {kpi} against {over} ({interval})",
-    "reason lead": "the lead of {policy} over {over}, {lead} a sale ({interval}), is not shown",
+    "reason worse": "{policy} is worse than {over}: its lead in {kpi} is {lead} a sale ({interval})",
+    "reason short": "{policy} is behind {over}: its lead in {kpi} is {lead} a sale ({interval})",
+    "reason short worthwhile": (
+        "the lead of {policy} over {over} in {kpi}, {lead} a sale ({interval}), is less than what is worthwhile"
+    ),
+    "reason lead": "the lead of {policy} over {over} in {kpi}, {lead} a sale ({interval}), is not shown",
     "reason lead worthwhile": (
-        "the lead of {policy} over {over}, {lead} a sale ({interval}), is not shown to be above what is worthwhile"
+        "the lead of {policy} over {over} in {kpi}, {lead} a sale ({interval}), is not shown to be above what is "
+        "worthwhile"
     ),
-    "reason worlds": "{policy} is ahead of {over} in {ahead} of {worlds} worlds, and {asked} of them are asked",
-    "reason guardrail open": "{label} under {policy}, {mean} ({interval}), may lie beyond the limit of {limit}",
-    "reason guardrail broken": "{label} under {policy} is {mean} ({interval}), beyond the limit of {limit}",
+    "reason worlds": "{policy} is ahead of {over} in {ahead} of {worlds} worlds, and {asked} of them are asked for",
+    "reason guardrail open": "under {policy}, {label}: {mean} ({interval}), which may be beyond the limit of {limit}",
+    "reason guardrail broken": "under {policy}, {label}: {mean} ({interval}), which is beyond the limit of {limit}",
     "reason guardrail open to practice": (
-        "{label} under {policy}, {mean} ({interval}), may be worse than under {practice} by more than the margin"
+        "under {policy}, {label}: {mean} ({interval}), which may be worse than under {practice} by more than the margin"
     ),
     "reason guardrail broken to practice": (
-        "{label} under {policy}, {mean} ({interval}), is worse than under {practice} by more than the margin"
+        "under {policy}, {label}: {mean} ({interval}), which is worse than under {practice} by more than the margin"
     ),
     "tried": " Tried on the training worlds, and not enough: {changes}.",
     "tell sales": " About {amount} simulated sales in all would tell{about}.",
@@ -59,9 +67,13 @@ DECISION_TEXT: dict[str, str] = INTERVAL_TEXT | {
 """English sentences of the decision; a translation has the same keys and the same names in braces."""
 
 HEADLINE_TEXT: dict[str, str] = {
-    "run it": "Run it with {policy}: {lead} a sale over {practice}",
-    "run it with changes": "Run it with a change ({change}) and {policy}: {lead} a sale over {practice}",
-    "run it as a test": "Run it as a test with {policy}: {lead} a sale over {practice}",
+    "run it": "Run it with {policy}: {lead} a sale in {kpi} over {practice}{relative}",
+    "run it with changes": (
+        "Run it with a change ({change}) and with {policy}: {lead} a sale in {kpi} over {practice}{relative}"
+    ),
+    "run it as a test": "Run it as a test{with_change} with {policy}: {lead} a sale in {kpi} over {practice}{relative}",
+    "with change": " with a change ({change}) and",
+    "relative": "; guardrails not kept, as today: {labels}",
     "do not run it": "Do not run it",
     "cannot tell": "It cannot be told whether to run it",
 }
@@ -100,7 +112,11 @@ class DecisionWords:
         fields: dict[str, Any] = {"practice": decision.practice}
         if (candidate := decision.candidate) is not None:
             lead = self.lead(candidate, decision.practice)
-            fields |= {"policy": candidate.policy, "change": candidate.change, "lead": lead["lead"]}
+            about = self.headlines["with change"] if candidate.change else ""
+            fields |= {"policy": candidate.policy, "change": candidate.change, "lead": lead["lead"], "kpi": lead["kpi"]}
+            fields |= {"with_change": self.render(about, change=candidate.change)}
+            held = self.headlines["relative"] if decision.relative_guardrails else ""
+            fields |= {"relative": self.render(held, labels=self._labels())}
         return self.render(self.headlines[decision.outcome], **fields)
 
     def sentence(self) -> Any:
@@ -116,13 +132,28 @@ class DecisionWords:
             lead = self.lead(candidate, decision.practice)
             about = self.render(self.texts["with change"], change=candidate.change) if candidate.change else ""
             fields = lead | {"practice": decision.practice, "change": candidate.change, "with_change": about}
-            fields |= {"over_rules": self._over_rules(candidate)}
+            fields |= {"over_rules": self._over_rules(candidate), "kept": self._kept(candidate)}
+            fields |= {"claim": self.render(self.texts["claim after change" if candidate.change else "claim"], **lead)}
             first = self.render(self.texts[decision.outcome], **fields)
         if not decision.relative_guardrails:
             return first
-        labels = ", ".join(find_kpi(name).label.lower() for name in decision.relative_guardrails)
-        second = self.render(self.texts["held to practice"], practice=decision.practice, labels=labels)
+        second = self.render(self.texts["held to practice"], practice=decision.practice, labels=self._labels())
         return self._listed([first, second], "")
+
+    def _labels(self) -> str:
+        """Of the guardrails that are held against the practice."""
+        return " and ".join(find_kpi(name).label.lower() for name in self.decision.relative_guardrails)
+
+    def _kept(self, candidate: Candidate) -> Any:
+        """Which guardrails a candidate that passes keeps."""
+        held = self.decision.relative_guardrails
+        key = "none asked" if not candidate.guards else "others kept" if held else "all kept"
+        return self.render(self.texts[key], labels=self._labels())
+
+    def _named(self, candidate: Candidate) -> Any:
+        """The policy, and in which sale where that is changed."""
+        text = self.texts["changed policy"] if candidate.change else "{policy}"
+        return self.render(text, policy=candidate.policy, change=candidate.change)
 
     def lead(self, candidate: Candidate, over: str) -> dict[str, Any]:
         """What is said of the lead of a candidate over ``over``."""
@@ -130,12 +161,12 @@ class DecisionWords:
         mine = (table["policy"] == candidate.policy) & (table["change"] == candidate.change) & (table["over"] == over)
         row = int(table.index[mine][0])
         kpi = find_kpi(str(table.loc[row, "kpi"]))
+        better = self.texts["lower is better"] if kpi.direction == "lower" else "{label}"
         said = {
             "policy": candidate.policy,
             "over": over,
-            "kpi": kpi.label.lower(),
+            "kpi": self.render(better, label=kpi.label.lower()),
             "lead": self.cell("leads", row, "mean", unit=kpi.unit, signed=True),
-            "amount": self.cell("leads", row, "mean", unit=kpi.unit),
             "interval": self._interval("leads", row, unit=kpi.unit, signed=True, of="difference"),
             "ahead": self.cell("leads", row, "ahead", unit="count"),
             "worlds": self.cell("leads", row, "worlds", unit="count"),
@@ -156,16 +187,17 @@ class DecisionWords:
     def _reason(self, candidate: Candidate, reason: Reason) -> Any:
         if not reason.shortfall.startswith("guardrail"):
             key = f"reason {reason.shortfall}"
-            if reason.shortfall == "lead" and self.worthwhile > 0.0:
+            if reason.shortfall in ("lead", "short") and self.worthwhile > 0.0:
                 key += " worthwhile"
-            return self.render(self.texts[key], **self.lead(candidate, reason.about))
+            fields = self.lead(candidate, reason.about) | {"policy": self._named(candidate)}
+            return self.render(self.texts[key], **fields)
         table, unit = self.tables["guardrails"], find_kpi(reason.about).unit
         mine = (table["policy"] == candidate.policy) & (table["change"] == candidate.change)
         row = int(table.index[mine & (table["kpi"] == reason.about)][0])
         to_practice = " to practice" if reason.about in self.decision.relative_guardrails else ""
         fields = {
             "label": find_kpi(reason.about).label.lower(),
-            "policy": candidate.policy,
+            "policy": self._named(candidate),
             "practice": self.decision.practice,
             "mean": self.cell("guardrails", row, "mean", unit=unit),
             "limit": self.cell("guardrails", row, "limit", unit=unit),

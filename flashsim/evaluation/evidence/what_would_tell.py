@@ -62,10 +62,11 @@ def what_would_tell(
         )
     )
     between = max(0.0, float(means.var(ddof=1)) - of_sales / sales) if worlds > 1 else 0.0
-    needed = (abs(float(means.mean())) / float(minimum_detectable_effect(1.0, max(worlds - 1, 1), alpha=alpha))) ** 2
+    freedom = max(worlds, FEWEST_MEMBERS) - 1 if worlds > 1 else design.degrees_of_freedom
+    needed = (abs(float(means.mean())) / float(minimum_detectable_effect(1.0, freedom, alpha=alpha))) ** 2
     if needed <= 0.0:
         return Tell("nothing", field=field, share=share)
-    if worlds < FEWEST_MEMBERS:
+    if 1 < worlds < FEWEST_MEMBERS:
         return Tell("worlds", max(FEWEST_MEMBERS, _rounded_up((between + of_sales / sales) / needed)), field, share)
     if (room := worlds * needed - between) > 0.0 and of_sales / room <= _MOST_TIMES * sales:
         return Tell("sales", _rounded_up(worlds * of_sales / room), field, share)

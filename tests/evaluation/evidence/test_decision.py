@@ -363,6 +363,11 @@ def test_policies_of_other_sales_are_refused() -> None:
         ({"limits": {"p95_latency_s": -1.0}}, "limits.p95_latency_s: expected a number within 0 and inf"),
         ({"limits": {"p50_latency_s": 2.0}}, "p95_latency_s of 1 and p50_latency_s of 2 contradict each other"),
         ({"margins": {"error_share": -0.1}}, "margins.error_share"),
+        ({"margins": {"error_share": None}}, "margins.error_share: expected a number, got None"),
+        ({"limits": {"error_share": True}}, "limits.error_share: expected a number, or null, got True"),
+        ({"limits": {"error_share": "0.01"}}, "limits.error_share: expected a number, or null, got '0.01'"),
+        ({"limits": None}, "limits: expected KPIs and numbers"),
+        ({"practice": "  "}, "practice: a decision compares"),
     ],
 )
 def test_a_rule_that_means_nothing_is_refused(wrong: dict[str, object], message: str) -> None:

@@ -52,6 +52,17 @@ def test_fewer_than_eight_worlds_need_eight_at_least() -> None:
     assert what_would_tell(scores, members, alpha=0.05, fields={}) == Tell("worlds", 8)
 
 
+def test_one_world_is_told_by_its_sales_and_few_worlds_as_by_eight() -> None:
+    scores, members = drawn(effect=1.0, between=0.0, within=10.0, sales=100, worlds=1)
+    scores += 1.0 - scores.mean()
+    tell = what_would_tell(scores, members, alpha=0.05, fields={})
+    assert tell.kind == "sales"
+    assert tell.amount == pytest.approx(100.0 * 2.8**2, rel=0.3)  # (1.96 + 0.84) standard errors
+    scores, members = drawn(effect=1.0, between=0.0, within=10.0, sales=50, worlds=2)
+    scores += 1.0 - scores.mean()
+    assert what_would_tell(scores, members, alpha=0.05, fields={}).amount < 100
+
+
 def test_an_effect_at_the_mark_is_told_by_nothing() -> None:
     scores, members = drawn(effect=0.0, between=1.0, within=1.0, sales=20)
     scores -= scores.mean()
