@@ -38,6 +38,7 @@ from flashsim.rules import HUMAN_TEAM
 from flashsim.scenarios.compiled import CompiledSale
 from flashsim.scenarios.menu import beyond_note
 from flashsim.scenarios.scenario import Scenario
+from flashsim.shown import brief
 from flashsim.sim.parameters import check_range, check_seed, check_whole
 from flashsim.world import World
 
@@ -291,6 +292,11 @@ def _read_evaluation(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         check_format(path, seen, known=EVALUATION_FORMAT, changes=EVALUATION_CHANGES, make_anew=EVALUATE_AGAIN)
     if not isinstance(record, dict) or set(record) - {"format_version"} != {"comparison", "context"}:
         raise InputError(f"{path} does not describe an evaluation; evaluate again")
+    for part in ("comparison", "context"):
+        if not isinstance(record[part], dict):
+            raise InputError(f"{path}: expected a mapping as {part}, got {brief(record[part])}; evaluate again")
+    if not isinstance(judged := record["comparison"].get("is_world_judged"), bool):
+        raise InputError(f"{path}: is_world_judged must be true or false, got {brief(judged)}; evaluate again")
     return record["comparison"], record["context"]
 
 

@@ -1,12 +1,14 @@
 """Evaluations use the cores there are, and find the same with any number."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from experiments.pipeline.compare import EvaluationConfig, evaluate, sale_context
+from experiments.pipeline.compare import EVALUATION_FORMAT, EvaluationConfig, evaluate, report, sale_context
 from flashsim.errors import InputError
 from flashsim.evaluation.decision import DecisionRule
+from flashsim.files import write_json
 from flashsim.rules import human_team, list_price, run_out_price
 from flashsim.scenarios.named import grocery_evening
 from tests.experiments.programs import files, small_world
@@ -40,3 +42,22 @@ def test_an_evaluation_is_the_same_to_the_last_byte_for_any_number_of_threads(
 def test_a_number_of_threads_that_cannot_be_is_refused() -> None:
     with pytest.raises(InputError, match="threads"):
         EvaluationConfig(threads=0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"comparison": []}, "expected a mapping as comparison, got a list of 0; evaluate again"),
+        ({"context": None}, "expected a mapping as context, got None; evaluate again"),
+        ({"comparison": {"is_world_judged": "no"}}, "is_world_judged must be true or false, got 'no'"),
+        ({"comparison": {}}, "is_world_judged must be true or false, got None"),
+    ],
+)
+def test_a_damaged_evaluation_is_refused_before_a_report_is_written(
+    wrong: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    record = {"format_version": EVALUATION_FORMAT, "comparison": {"is_world_judged": True}, "context": {}, **wrong}
+    write_json(tmp_path / "evaluation.json", record)
+    with pytest.raises(InputError, match=message):
+        report(tmp_path, tmp_path / "report")
+    assert not (tmp_path / "report").exists()
