@@ -18,7 +18,7 @@ from flashsim.envs.quantities import ERROR_SHARE, MONEY_TERMS
 from flashsim.envs.reward import ConstraintConfig, RewardConfig, check_rewards
 from flashsim.envs.sb3 import FlashSaleVecEnv
 from flashsim.envs.vector import SaleBatch
-from flashsim.evaluation.evidence.excess import guardrail_excess
+from flashsim.evaluation.evidence.standing import guardrail_excess, lead_over
 from flashsim.evaluation.rollout import Rollout, play
 from flashsim.policies.bundle import Policy
 from flashsim.scenarios.compiled import CompiledSale
@@ -161,17 +161,6 @@ class FiniteRewards(BaseCallback):
 
     def _on_step(self) -> bool:
         return True
-
-
-def lead_over(twins: Rollout, rollout: Rollout, *, kpi: str) -> tuple[float, float]:
-    """Mean of ``kpi`` above that of the same sales in ``twins``, and its standard error over world members.
-
-    A single member has none to spread over: the error is then that over sales.
-    """
-    lead = rollout.totals[kpi] - twins.totals[kpi]
-    means = np.array([lead[rollout.members == member].mean() for member in np.unique(rollout.members)])
-    spread = means if means.size > 1 else lead
-    return float(lead.mean()), float(spread.std(ddof=1) / np.sqrt(spread.size))
 
 
 class BestNetwork(BaseCallback):

@@ -7,7 +7,7 @@ from experiments.launch.progress import progress_meter
 from experiments.pipeline.prepare import RIVALS, cores, say
 from flashsim.errors import InputError
 from flashsim.evaluation.decision import DecisionRule
-from flashsim.evaluation.evidence.excess import guardrail_excess
+from flashsim.evaluation.evidence.standing import guardrail_excess
 from flashsim.planning import SEARCH_SEED
 from flashsim.planning.changes import changes_of, search_changes
 from flashsim.planning.guarded import on_training_worlds

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flashsim.errors import InputError
-from flashsim.evaluation.evidence.excess import guardrail_excess
+from flashsim.evaluation.evidence.standing import guardrail_excess
 from flashsim.evaluation.kpis import find_kpi
 from flashsim.evaluation.rollout import Rollout
 from flashsim.planning.guarded import guarded_operations, on_training_worlds

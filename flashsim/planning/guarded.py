@@ -11,9 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
-
-from flashsim.evaluation.evidence.excess import guardrail_excess
+from flashsim.evaluation.evidence.standing import guardrail_excess, lead_over
 from flashsim.evaluation.rollout import Rollout, play
 from flashsim.planning.search import aspects_that_differ
 from flashsim.policies.bundle import Policy
@@ -33,7 +31,7 @@ class Guarded(NamedTuple):
 
     operations: Operations
     excess: float
-    """In limits (:func:`flashsim.evaluation.evidence.excess.guardrail_excess`); 0: all are kept."""
+    """In limits (:func:`flashsim.evaluation.evidence.standing.guardrail_excess`); 0: all are kept."""
 
 
 def on_training_worlds(sale: CompiledSale, policy: Policy, *, seed: int, threads: int = 1) -> Rollout:
@@ -68,7 +66,8 @@ def guarded_operations(
 
     def try_out(how: Operations) -> None:
         rollout = played(how)
-        known[how] = (-guardrail_excess(rollout, limits), _cautious_lead(own, rollout))
+        lead, unsure = lead_over(own, rollout, kpi="profit")
+        known[how] = (-guardrail_excess(rollout, limits), lead - unsure)
 
     for how in near(found, offers):
         try_out(how)
@@ -85,11 +84,3 @@ def guarded_operations(
 def near(found: Operations, offers: Sequence[Operations]) -> list[Operations]:
     """The ``offers`` that differ from ``found`` in one aspect."""
     return [other for other in offers if aspects_that_differ(found, other) == 1]
-
-
-def _cautious_lead(own: Rollout, other: Rollout) -> float:
-    """Mean profit of ``other`` above that of ``own``, less its standard error over world members."""
-    lead = other.totals["profit"] - own.totals["profit"]
-    means = np.array([lead[own.members == member].mean() for member in np.unique(own.members)])
-    spread = means if means.size > 1 else lead
-    return float(means.mean() - spread.std(ddof=1) / np.sqrt(spread.size))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flashsim.evaluation.evidence.excess import guardrail_excess
+from flashsim.evaluation.evidence.standing import guardrail_excess
 from flashsim.evaluation.kpis import KPIS, find_kpi, kpi_values
 from flashsim.planning import Field
 from flashsim.planning.changes import changes_of, search_changes

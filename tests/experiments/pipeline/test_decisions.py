@@ -2,7 +2,7 @@
 
 from experiments.pipeline.decisions import look_for_change
 from flashsim.evaluation.decision import DecisionRule
-from flashsim.evaluation.evidence.excess import guardrail_excess
+from flashsim.evaluation.evidence.standing import guardrail_excess
 from flashsim.planning.guarded import on_training_worlds
 from flashsim.rules import HUMAN_TEAM, human_team, run_out_price
 from flashsim.rules.rules import Operations

@@ -1,4 +1,4 @@
-"""By how much a policy may be beyond its guardrails: what rules and networks are chosen by on training worlds."""
+"""What rules and networks are chosen by on training worlds: how far they may be beyond guardrails, and their lead."""
 
 from collections.abc import Mapping
 
@@ -26,3 +26,14 @@ def guardrail_excess(rollout: Rollout, limits: Mapping[str, float], *, confidenc
     _, end = resampled.closed_interval(confidence)
     unit = np.where(bound == 0.0, 1.0, np.abs(bound))
     return float(np.maximum(0.0, (end - bound) / unit).sum())
+
+
+def lead_over(twins: Rollout, rollout: Rollout, *, kpi: str) -> tuple[float, float]:
+    """Mean of ``kpi`` above that of the same sales in ``twins``, and its standard error over world members.
+
+    A single member has none to spread over: the error is then that over sales.
+    """
+    lead = rollout.totals[kpi] - twins.totals[kpi]
+    means = np.array([lead[rollout.members == member].mean() for member in np.unique(rollout.members)])
+    spread = means if means.size > 1 else lead
+    return float(lead.mean()), float(spread.std(ddof=1) / np.sqrt(spread.size))
