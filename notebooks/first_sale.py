@@ -53,7 +53,7 @@ print(ledger.round(2).to_string())
 ## Two policies, the same sales
 
 Both policies meet the same 200 sales: the same people, the same demand. Chance that both meet cancels in the
-differences. Their intervals are paired, and they count that worlds differ: with three held-out worlds they are wide.
+differences. Their intervals are paired, and they count that worlds differ.
 The *human team* holds 15, 30 and 45 % off in the thirds of the sale and adds servers when they are busy.
 """
 
@@ -72,7 +72,7 @@ print(differences.round(3))
 """
 ## What they do when
 
-Both open with too few servers for the first minutes. The rule follows stock and demand; the team follows the clock.
+Both order servers before the doors open. The rule follows stock and demand; the team follows the clock.
 """
 
 # %%

@@ -84,16 +84,18 @@ def test_the_report_of_a_run_of_a_released_version_is_written_again_or_refused(
 def test_a_report_refuses_an_evaluation_of_a_later_version(start: Start, tmp_path: Path) -> None:
     """Of its settings and of its rollouts: exit code 2, one sentence, and nothing is written."""
     shutil.copytree(ARTEFACTS / "0.1.0" / "run", tmp_path / "run")
+    evaluation = read_json(tmp_path / "run" / "evaluation.json")
+    evaluation["comparison"]["is_world_judged"] = True
+    write_json(tmp_path / "run" / "evaluation.json", {**evaluation, "format_version": 2})
     path = tmp_path / "run" / "rollouts" / "0000.safetensors"
     path.write_bytes(save({}, metadata={"rollout": '{"format_version": 3, "policy": "PPO", "steps": 1}'}))
     ended = start("report", "evaluation=run", "output=again")
     assert (ended.code, len(ended.stderr.strip().splitlines())) == (2, 1)
     assert re.search(r"0000\.safetensors has format version 3, this flashsim reads 2 .*; update flashsim", ended.stderr)
-    evaluation = read_json(tmp_path / "run" / "evaluation.json")
-    write_json(tmp_path / "run" / "evaluation.json", {**evaluation, "format_version": 2})
+    write_json(tmp_path / "run" / "evaluation.json", {**evaluation, "format_version": 3})
     ended = start("report", "evaluation=run", "output=again")
     assert (ended.code, len(ended.stderr.strip().splitlines())) == (2, 1)
-    assert "evaluation.json has format version 2, this flashsim reads 1; update flashsim" in ended.stderr
+    assert re.search(r"evaluation\.json has format version 3, this flashsim reads 2 .*; update flashsim", ended.stderr)
     assert not (tmp_path / "again").exists()
 
 

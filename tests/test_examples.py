@@ -37,7 +37,7 @@ def share_after(words: str, text: str) -> float:
 def test_the_first_notebook_shows_a_ledger_a_verdict_and_intervals() -> None:
     text = printed_by("notebooks/first_sale.py")
     assert re.search(r"^revenue +[\d.]+$", text, flags=re.MULTILINE)
-    assert "run-out price wins" in text
+    assert "Run it with run-out price: its lead over human team in profit is" in text
     difference, low, high = map(
         float, re.findall(r"^profit +([-\d.]+) +(-inf|[-\d.]+) +(inf|[-\d.]+)$", text, re.MULTILINE)[0]
     )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from flashsim.evaluation.intervals import share_interval
 from flashsim.evaluation.kpis import find_kpi
-from flashsim.evaluation.outcomes.causes import CAUSES
+from flashsim.evaluation.outcomes.causes import CAUSES, LOSSES
 from flashsim.evaluation.resampling import Contest
 from flashsim.evaluation.rollout import Rollout
 from flashsim.evaluation.stats import Array, bootstrap_means
@@ -76,7 +76,8 @@ def loss_table(rollouts: Sequence[Rollout]) -> pd.DataFrame:
     """Lost visits a sale by guardrail, cause and tick; ticks without any have no row."""
     parts = []
     for rollout in rollouts:
-        for kpi, visits in rollout.losses.items():
+        for kpi in (name for name in LOSSES if name in rollout.losses):
+            visits = rollout.losses[kpi]
             tick, cause = np.nonzero(visits > 0.0)
             names = np.array(CAUSES)[cause]
             parts.append(
