@@ -43,8 +43,8 @@ def sale_facts(sale: CompiledSale, *, sales: int) -> dict[str, str]:
         "List prices": _money(tables.list_price, sale.currency),
         "Unit costs": _money(tables.unit_cost, sale.currency),
         "Discounts": ", ".join(percent(depth) for depth in sale.depths[0]),
-        "Servers": f"{servers.start_servers} {'before orders' if sale.pre_opening else 'at the opening'}, {servers.min_servers} to "
-        f"{servers.max_servers}, "
+        "Servers": f"{servers.start_servers} {'before orders' if sale.pre_opening else 'at the opening'}, "
+        f"{servers.min_servers} to {servers.max_servers}, "
         f"{servers.lag * minutes_per_tick:g} min to boot, {show(hourly, 'currency', currency=sale.currency)} an hour "
         "each",
         "Judged on": f"{sales:,} simulated sales in {len(sale.heldout_members)} held-out worlds; policies were made in "

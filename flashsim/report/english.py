@@ -33,6 +33,9 @@ PASSAGES: dict[str, str] = {
         "{label} under {policy}: {share} of the visits counted are lost in minutes with {cause}; {time_share} of them "
         "fall between minute {first} and minute {last}."
     ),
+    "levels": "{policy} {own}, {over} {its}",
+    "guardrail most": "{label} {mean}, at most {limit}",
+    "guardrail least": "{label} {mean}, at least {limit}",
     "guardrail": "{label} of {policy} is {mean} ({interval}) against a limit of {limit}: {status}.",
 }
 """Sentences with numbers; a cell of a table fills each brace."""

@@ -172,10 +172,10 @@ class Narrator:
             **comparison.words_settings(),
         )
 
-    def _cite(self, name: str, row: int, column: str, *, unit: Unit | None = None, signed: bool = False) -> Cited:
+    def cite(self, name: str, row: int, column: str, *, unit: Unit | None = None, signed: bool = False) -> Cited:
         return cite(self.tables[name], column, name=name, row=row, unit=unit, currency=self.currency, signed=signed)
 
-    def _row(self, name: str, **where: str) -> int:
+    def row(self, name: str, **where: str) -> int:
         """Number of the row whose columns hold the values of ``where``."""
         table = self.tables[name]
         chosen = pd.Series(data=True, index=table.index)
@@ -185,7 +185,7 @@ class Narrator:
 
     def pair(self, column: str, *, unit: Unit | None = None, signed: bool = False) -> Cited:
         """A cell of the pair that decides the verdict."""
-        return self._cite("pairs", self.verdict.pair_row, column, unit=unit, signed=signed)
+        return self.cite("pairs", self.verdict.pair_row, column, unit=unit, signed=signed)
 
     def count(self, column: str) -> Cited:
         """A whole number of that pair."""
@@ -200,12 +200,12 @@ class Narrator:
             row=row,
             counts=Counts(self.sales(), self.count("worlds")),
             texts=self.texts,
-            end=lambda column: self._cite(name, row, column, unit=unit, signed=signed),
+            end=lambda column: self.cite(name, row, column, unit=unit, signed=signed),
         )
 
     def sales(self) -> Cited:
         """How many sales were played."""
-        return self._cite("policies", self._row("policies", policy=self.verdict.learner), "sales", unit="count")
+        return self.cite("policies", self.row("policies", policy=self.verdict.learner), "sales", unit="count")
 
     def pair_interval(self) -> Passage:
         """The interval of the difference of the pair that decides the verdict."""
@@ -231,20 +231,8 @@ class Narrator:
         candidate = self.words.decision.candidate
         return (self.verdict.subject, "") if candidate is None else (candidate.policy, candidate.change)
 
-    def over_practice(self) -> dict[str, Any]:
-        """What is said of the lead over today's practice; empty where there is nobody to speak of."""
-        decision = self.words.decision
-        return {} if decision.candidate is None else self.words.lead(decision.candidate, decision.practice)
-
-    def over_nearest_rule(self) -> dict[str, Any]:
-        """The same over the rule that comes nearest to a learner; empty for a rule."""
-        candidate = self.words.decision.candidate
-        if candidate is None or not candidate.over_rules:
-            return {}
-        return self.words.lead(candidate, min(candidate.over_rules, key=lambda lead: lead.mean).over)
-
     def _cell(self, table: str, row: int, column: str, *, unit: Unit | None, signed: bool = False) -> Cited:
-        return self._cite(table, row, column, unit=unit, signed=signed)
+        return self.cite(table, row, column, unit=unit, signed=signed)
 
     def sentence(self) -> Passage:
         """The verdict's own sentence with its numbers cited."""
@@ -275,15 +263,15 @@ class Narrator:
 
     def risk(self) -> Passage:
         """The worst sales of the learner."""
-        row = self._row("risk", policy=self.verdict.learner)
+        row = self.row("risk", policy=self.verdict.learner)
         unit = self.kpi.unit
         fields = {
             "policy": self.verdict.learner,
             "baseline": str(self.tables["risk"].loc[row, "baseline"]),
             "kpi": self.kpi.label.lower(),
-            "share": self._cite("risk", row, "tail_share", unit="share"),
-            "amount": self._cite("risk", row, "tail_mean", unit=unit),
-            "difference": self._cite("risk", row, "difference", unit=unit, signed=True),
+            "share": self.cite("risk", row, "tail_share", unit="share"),
+            "amount": self.cite("risk", row, "tail_mean", unit=unit),
+            "difference": self.cite("risk", row, "difference", unit=unit, signed=True),
             "interval": self.interval("risk", row, TAIL_DIFFERENCE, unit=unit, signed=True),
         }
         return Passage(self.texts["risk"], fields)
@@ -318,15 +306,15 @@ class Narrator:
                 self.texts["money term"],
                 {
                     "label": str(bridge.loc[row, "label"]).lower(),
-                    "amount": self._cite("bridge", int(row), "difference", unit="currency", signed=True),
+                    "amount": self.cite("bridge", int(row), "difference", unit="currency", signed=True),
                 },
             )
             for row in order
         ]
-        total = self._row("bridge", policy=self.verdict.learner, term="profit")
+        total = self.row("bridge", policy=self.verdict.learner, term="profit")
         fields = {
             "baseline": str(bridge.loc[total, "baseline"]),
-            "total": self._cite("bridge", total, "difference", unit="currency", signed=True),
+            "total": self.cite("bridge", total, "difference", unit="currency", signed=True),
             "terms": _listed(terms),
         }
         return Passage(self.texts["money"], fields)
@@ -341,7 +329,7 @@ class Narrator:
                 continue
             fields: dict[str, Any] = {"policy": policy}
             for row, phase in rows["phase"].items():
-                cited = self._cite("phases", int(row), "mean", unit=unit)  # type: ignore[arg-type,call-overload]
+                cited = self.cite("phases", int(row), "mean", unit=unit)  # type: ignore[arg-type,call-overload]
                 fields[str(phase).split()[0]] = cited
             if {"first", "middle", "last"} <= set(fields):
                 passages.append(Passage(self.texts[key], fields))
@@ -356,7 +344,7 @@ class Narrator:
         for row in mine.index:
             unit = find_kpi(str(table.loc[row, "kpi"])).unit
             fields: dict[str, Any] = {
-                name: self._cite("guardrails", int(row), name, unit=unit) for name in ("mean", "limit")
+                name: self.cite("guardrails", int(row), name, unit=unit) for name in ("mean", "limit")
             }
             fields["interval"] = self.interval("guardrails", int(row), LEVEL, unit=unit)
             words = {name: str(table.loc[row, name]) for name in ("label", "policy", "status")}
@@ -375,7 +363,7 @@ class Narrator:
             if status.get((policy, table.loc[row, "kpi"])) in (None, "kept"):
                 continue
             fields: dict[str, Any] = {
-                name: self._cite("causes", int(row), name, unit="share") for name in ("share", "time_share")
+                name: self.cite("causes", int(row), name, unit="share") for name in ("share", "time_share")
             }
             fields |= {
                 end: minutes_cited(table, f"{end}_tick", row=int(row), minutes=minutes) for end in ("first", "last")

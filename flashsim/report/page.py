@@ -21,6 +21,7 @@ from flashsim.evaluation.decision import Status, in_terms_of_practice
 from flashsim.evaluation.kpis import find_kpi, show
 from flashsim.files import write_page
 from flashsim.report import figures, more_figures
+from flashsim.report.decision_cards import DecisionCards
 from flashsim.report.decision_grids import leads_grid, tells_grid
 from flashsim.report.english import CAUSES, FIGURES, HEADLINES, PAGE, PASSAGES, SERIES
 from flashsim.report.fidelity import fidelity_grids, fidelity_passages, fidelity_tables, uncalibrated_passage
@@ -198,6 +199,7 @@ def page_view(
         "verdict": comparison.verdict,
         "decision": comparison.decision,
         "narrator": narrator,
+        "cards": DecisionCards(narrator),
         "unit": unit,
         "lead": comparison.verdict.learner,
         "rival": comparison.settings["best_baseline"],
