@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flashsim.errors import InputError
-from flashsim.evaluation.evidence.standing import guardrail_excess
 from flashsim.evaluation.kpis import find_kpi
 from flashsim.evaluation.rollout import Rollout
 from flashsim.planning.guarded import guarded_operations, on_training_worlds
@@ -120,20 +119,19 @@ def search_changes(
         offers = operations_of(sale)
         trials = Trials(sale, seed=seed, workers=lambda: Workers(threads))
         found = best_operations(sale, run_out_price, seed=seed, sales=_SEARCH_SALES, operations=offers, trials=trials)
-        how = guarded_operations(
+        how, excess = guarded_operations(
             sale, run_out_price, found, offers=offers, limits=limits, seed=seed, threads=threads
-        ).operations
+        )
         policy = run_out_price(sale, how)
-        rollout = on_training_worlds(sale, policy, seed=seed, threads=threads)
         progress(1)
-        if guardrail_excess(rollout, limits) == 0.0 and _lead(rollout, today, primary=primary) > worthwhile:
+        if excess == 0.0 and _lead(sale, policy, today, primary=primary, seed=seed, threads=threads) > worthwhile:
             return ChangesFound(change, sale, policy, tuple(tried))
         tried.append(change.words)
     return ChangesFound(None, None, None, tuple(tried))
 
 
-def _lead(rollout: Rollout, today: Rollout, *, primary: str) -> float:
-    """By how much ``rollout`` is better than ``today`` on the KPI ``primary``, a sale."""
-    kpi = find_kpi(primary)
+def _lead(sale: CompiledSale, policy: Policy, today: Rollout, *, primary: str, seed: int, threads: int) -> float:
+    """By how much ``policy`` is better in ``sale`` than ``today`` on the KPI ``primary``, a sale."""
+    kpi, rollout = find_kpi(primary), on_training_worlds(sale, policy, seed=seed, threads=threads)
     difference = float((kpi.value(rollout.totals) - kpi.value(today.totals)).mean())
     return -difference if kpi.direction == "lower" else difference

@@ -147,7 +147,7 @@ def fidelity_grids(card: Mapping[str, Any] | None) -> dict[str, Grid]:
 def _line_cells(row: int, line: Mapping[str, Any]) -> tuple[Cell, ...]:
     mark = _mark(line)
     if line["value"] is None:
-        return (words(line["question"]), *[words("–")] * 3, mark, Cell("?", word=PAGE["unjudged"], kind="uncertain"))
+        return (words(line["question"]), *[words("–")] * 3, mark, Cell("?", word=PAGE["unjudged"], kind="open"))
     interval = _interval("fidelity", row, line)
     return (
         words(line["question"]),
@@ -177,7 +177,7 @@ def _back_test_cells(row: int, line: Mapping[str, Any]) -> tuple[Cell, ...]:
 
 def _verdict(line: Mapping[str, Any]) -> Cell:
     verdict = "narrow" if _is_narrow(line) else "passed" if keeps_mark(line) else "failed"
-    sign, kind = {"passed": ("✓", "kept"), "narrow": ("?", "uncertain"), "failed": ("✕", "broken")}[verdict]
+    sign, kind = {"passed": ("✓", "kept"), "narrow": ("?", "open"), "failed": ("✕", "broken")}[verdict]
     return Cell(sign, word=PAGE[verdict], kind=kind)
 
 

@@ -207,10 +207,6 @@ class Narrator:
         """How many sales were played."""
         return self.cite("policies", self.row("policies", policy=self.verdict.learner), "sales", unit="count")
 
-    def pair_interval(self) -> Passage:
-        """The interval of the difference of the pair that decides the verdict."""
-        return self.interval("pairs", self.verdict.pair_row, DIFFERENCE, unit=self.kpi.unit, signed=True)
-
     def chance_interval(self) -> Passage:
         """The interval of that pair's chance that a sale improves."""
         return self.interval("pairs", self.verdict.pair_row, IMPROVEMENT, unit="share")

@@ -213,8 +213,9 @@ class DecisionWords:
         for row in table.index:
             kind, field = str(table.loc[row, "kind"]), str(table.loc[row, "field"])
             about = str(table.loc[row, "about"])
-            known = {find_kpi(about).label.lower()} if str(table.loc[row, "shortfall"]).startswith("guard") else {about}
-            words = self.render(self.texts["tell about"], about=known.pop()) if len(table) > 1 else ""
+            if str(table.loc[row, "shortfall"]).startswith("guardrail"):
+                about = find_kpi(about).label.lower()
+            words = self.render(self.texts["tell about"], about=about) if len(table) > 1 else ""
             key = "tell data of all" if kind == "data" and not field else f"tell {kind}"
             fields = {
                 "amount": self.cell("tells", row, "amount", unit="count"),

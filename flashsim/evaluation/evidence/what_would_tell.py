@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
@@ -101,19 +102,12 @@ def _most_telling(
         values = np.array([by_member.get(int(label), np.nan) for label in labels])
         if np.isnan(values).any() or np.ptp(values) == 0.0:
             continue
-        correlation = float(np.corrcoef(_ranks(values), _ranks(means))[0, 1])
+        correlation = float(np.corrcoef(pd.Series(values).rank(), pd.Series(means).rank())[0, 1])
         share, freedom = correlation**2, means.size - 2
         chance = 2.0 * float(stdtr(freedom, -abs(correlation) * np.sqrt(freedom / max(1.0 - share, 1e-300))))
         if chance * len(fields) < _CHANCE and share > best[1]:
             best = (name, share)
     return best
-
-
-def _ranks(values: Array) -> Array:
-    """Ranks (value,); equal ones share their mean."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    return np.asarray((last - (count - 1) / 2.0)[place])
 
 
 def _rounded_up(value: float) -> int:
